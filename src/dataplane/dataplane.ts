@@ -1,0 +1,69 @@
+/**
+ * The contract of everything that knows a product: from a cluster, its policies and the chosen
+ * stack to the plans of all its hosts. Pure: no files, no clock, no chance.
+ *
+ * A stack is `NETWORK+POLICY[,option=value]`. The network renderer lays interfaces, routes and
+ * bridges; kube-proxy's static chains follow; the policy renderer adds its chains and sets in the
+ * position the product gives them.
+ * @module
+ */
+import type { Cluster, Node, Pod } from '../cluster/model.ts';
+import type { PlanBuilder } from '../plan/builder.ts';
+import type { Plan } from '../plan/model.ts';
+import type { NetworkPolicy } from '../policy/model.ts';
+
+export const NETWORKS = [
+  'azure-bridge',
+  'azure-transparent',
+  'azure-overlay',
+  'kubenet',
+  'byo',
+] as const;
+export type NetworkName = (typeof NETWORKS)[number];
+
+export const POLICY_ENGINES = ['none', 'npm', 'calico', 'cilium'] as const;
+export type PolicyEngineName = (typeof POLICY_ENGINES)[number];
+
+export interface Stack {
+  /** As the user wrote it. */
+  readonly text: string;
+  readonly network: NetworkName;
+  readonly policy: PolicyEngineName;
+  readonly options: Readonly<Record<string, string>>;
+}
+
+/** What a renderer is given; the same for every node. */
+export interface RenderInput {
+  readonly cluster: Cluster;
+  readonly policies: readonly NetworkPolicy[];
+  readonly stack: Stack;
+}
+
+export interface NetworkRenderer {
+  readonly name: NetworkName;
+  /** Interfaces, addresses, bridge, routes, neighbours, ebtables and sysctls of a node. */
+  node(input: RenderInput, node: Node, builder: PlanBuilder): void;
+  /** The whole plan of a pod's network namespace. */
+  pod(input: RenderInput, pod: Pod): Plan;
+  /** The host's end of the pod's veth pair. */
+  hostDevice(pod: Pod): string;
+}
+
+export interface OptionSpec {
+  readonly name: string;
+  readonly values: string;
+  readonly default: string;
+  readonly describes: string;
+}
+
+export interface PolicyRenderer {
+  readonly name: PolicyEngineName;
+  readonly options: readonly OptionSpec[];
+  /** Chains, rules and sets on a node that already has its network and kube-proxy's chains. */
+  node(input: RenderInput, node: Node, network: NetworkRenderer, builder: PlanBuilder): void;
+}
+
+/** Host name of a pod in a network: `NAMESPACE/NAME`; nodes go by their own name. */
+export function podHost(pod: Pod): string {
+  return `${pod.namespace}/${pod.name}`;
+}

@@ -1,0 +1,128 @@
+/**
+ * The contract of an engine: frames in, journeys out. The reference engine (engine/reference.ts)
+ * holds one emulated host per plan and runs every packet to completion through all of them.
+ *
+ * Time is an argument: `nowNs` never decreases between calls.
+ * @module
+ */
+import type { Hook } from '../netfilter/hook.ts';
+import type { Provenance, RuleAddress } from '../netfilter/rule.ts';
+import type { DropReason, UnknownReason } from '../wire/drop-reason.ts';
+
+/** A rule that was looked at, and what came of it. */
+export interface RuleLook {
+  readonly rule: RuleAddress;
+  readonly matched: boolean;
+  /** The first match that did not hold, as iptables would write it; only when `matched` is false. */
+  readonly missed?: string;
+  /** What the packet had instead (`src 10.1.0.4`, `ctstate ESTABLISHED`). */
+  readonly found?: string;
+  readonly target: string;
+  readonly origin?: readonly Provenance[];
+}
+
+/** One step of a packet's way. `stage` is the kernel's place; `fact` what happened there. */
+export interface Step {
+  readonly host: string;
+  readonly stage: string;
+  readonly hook?: Hook;
+  readonly fact: string;
+  /** The rules that matched (always), and every rule looked at (only when tracing). */
+  readonly rules: readonly RuleLook[];
+}
+
+/** The place, and the rule if one did it, that settled a packet's fate. */
+export interface Decision {
+  readonly host: string;
+  readonly stage: string;
+  readonly hook?: Hook;
+  readonly rule?: RuleAddress;
+  /** The rule as iptables-save prints it. */
+  readonly text?: string;
+  readonly origin?: readonly Provenance[];
+}
+
+export type Outcome = 'delivered' | 'exited' | 'dropped' | 'consumed' | 'unknown';
+
+/** How one packet (or one copy of it) ended. */
+export interface Journey {
+  readonly outcome: Outcome;
+  readonly reason: DropReason | UnknownReason | null;
+  /** The deciding rule, also when it allowed; absent when no rule had a say. */
+  readonly decision: Decision | null;
+  /** Where it ended: the host and device that took it, or by which it left. */
+  readonly end: { readonly host: string; readonly device: string };
+  /** The packet as it ended, from its network header on; null when dropped before one was known. */
+  readonly packet: Uint8Array | null;
+  readonly steps: readonly Step[];
+  /** Packets that hosts made because of this one (RST, ICMP errors, ARP replies). */
+  readonly generated: readonly GeneratedPacket[];
+  /** Further copies of this packet (bridge floods), their own journeys. */
+  readonly copies: readonly Journey[];
+  /** Hosts crossed, in order. */
+  readonly hosts: readonly string[];
+}
+
+export interface GeneratedPacket {
+  readonly kind: 'icmpError' | 'tcpReset' | 'arpReply';
+  readonly from: string;
+  readonly journey: Journey;
+}
+
+/** A packet to send on its way. */
+export type Injection = {
+  /** Capture frame number, for hashes and traces. */
+  readonly frame: number;
+  readonly nowNs: number;
+  /** Length on the wire when the capture cut the bytes, else absent. */
+  readonly wireLength?: number;
+  /** The transport checksum was left to offload: treat it as right, and fill it in on output. */
+  readonly checksumOffloaded?: boolean;
+  /** Record every rule looked at. */
+  readonly trace?: boolean;
+} & (
+  | {
+      /** A local process of `host` sends this IP packet: routed, then output and postrouting. */
+      readonly as: 'local';
+      readonly host: string;
+      readonly packet: Uint8Array;
+    }
+  | {
+      /** This Ethernet frame arrives at a device of `host`. */
+      readonly as: 'frame';
+      readonly host: string;
+      readonly device: string;
+      readonly frameBytes: Uint8Array;
+    }
+  | {
+      /** This IP packet arrives at a device of `host`, in a frame addressed to that device. */
+      readonly as: 'received';
+      readonly host: string;
+      readonly device: string;
+      readonly packet: Uint8Array;
+    }
+);
+
+export interface ConnectionView {
+  readonly host: string;
+  readonly protocol: number;
+  readonly original: string;
+  readonly reply: string;
+  readonly status: string;
+  readonly timeoutS: number;
+}
+
+export interface Engine {
+  readonly name: 'reference' | 'compiled';
+  inject(injection: Injection): Journey;
+  /**
+   * Make a connection that was open before the capture: on every host that `forward` crosses, an
+   * assured, established entry as if handshake and reply had passed. Returns the journey that the
+   * opening would have had; the entry is made only where it was delivered.
+   */
+  assumeOpen(injection: Injection): Journey;
+  /** Live connection entries of one host, for reports and for comparison with conntrack -L. */
+  connections(host: string): readonly ConnectionView[];
+  /** Rule counters of one host: packets and bytes by rule address. */
+  counters(host: string): ReadonlyMap<string, { readonly packets: number; readonly bytes: number }>;
+}

@@ -1,0 +1,55 @@
+/**
+ * A packet on its way through emulated hosts: its bytes, where its headers start, and what the
+ * current host's kernel has attached to it (`struct sk_buff`).
+ *
+ * The reference engine moves packet objects, not slots of an arena: it is the readable statement of
+ * what is right. Parsing is done once per change of headers (packet/parse.ts); accessors afterwards
+ * neither check nor throw.
+ * @module
+ */
+import type { Provenance } from '../netfilter/rule.ts';
+import type { Address, Family } from '../wire/address.ts';
+
+/** Connection state as rules see it (`enum ip_conntrack_info` folded to words). */
+export type PacketCtState = 'none' | 'new' | 'established' | 'related' | 'invalid' | 'untracked';
+
+export interface Packet {
+  /** Capture frame number; 0 for packets that hosts make. */
+  readonly frame: number;
+  /** The Ethernet frame as far as it was captured; replaced, never resized in place. */
+  bytes: Uint8Array;
+  /** Length of the frame on the wire; more than `bytes.length` when a snaplen cut it. */
+  wireLength: number;
+  /** The transport checksum is left to the sender's device: right by definition. */
+  checksumOffloaded: boolean;
+
+  /** Headers, valid while `family` is not 0. Offsets into `bytes`. */
+  etherType: number;
+  family: Family | 0;
+  /** Network header. */
+  l3: number;
+  /** Transport header; -1 when there is none to read (later fragment, cut, unknown). */
+  l4: number;
+  /** One past the IP packet's last byte on the wire; may lie past `bytes.length` when cut. */
+  end: number;
+  protocol: number;
+  src: Address;
+  dst: Address;
+  /** In bytes; 0 for first fragments and whole packets. */
+  fragmentOffset: number;
+  moreFragments: boolean;
+
+  /** Interface names of the current host, '' when there is none. */
+  inDevice: string;
+  outDevice: string;
+  /** Bridge ports as br_netfilter keeps them. */
+  physIn: string;
+  physOut: string;
+  mark: number;
+  /** Who last set each mark bit: origin of the MARK rule, by bit number. */
+  markOrigins: Map<number, readonly Provenance[]> | null;
+  ctState: PacketCtState;
+  /** The tracked connection (conntrack/connection.ts), and which way this packet goes. */
+  connection: object | null;
+  ctDirection: 'original' | 'reply';
+}

@@ -1,0 +1,206 @@
+/**
+ * The plan: everything one Linux host does to a packet, as data.
+ *
+ * One plan describes one network namespace: a Kubernetes node, a pod, or the fabric between nodes.
+ * What knows about Azure, Calico or kube-proxy only writes plans (dataplane/, fabric/); what
+ * forwards only reads what lowering/ makes of them. Every part has a text that the real tools read
+ * and write (plan/text-*.ts), so a plan can be printed, loaded into a kernel, and read back.
+ *
+ * A plan is never edited once built: parts are readonly, builders live in plan/builder.ts.
+ * @module
+ */
+
+import type { IpSet } from '../netfilter/ip-set.ts';
+import type { Chain, Table } from '../netfilter/rule.ts';
+import type { Address, Family, Prefix } from '../wire/address.ts';
+
+/** How well a statement is known; a verdict carries the weakest that it stands on. */
+export const EVIDENCE = ['kernel', 'dump', 'source', 'documentation'] as const;
+export type Evidence = (typeof EVIDENCE)[number];
+
+export type InterfaceKind = 'loopback' | 'physical' | 'veth' | 'bridge';
+
+export interface InterfaceAddress {
+  readonly address: Address;
+  readonly length: number;
+  readonly scope: 'global' | 'link' | 'host';
+}
+
+export interface Interface {
+  readonly name: string;
+  readonly kind: InterfaceKind;
+  /** Lower-case, colon separated. */
+  readonly mac: string;
+  readonly mtu: number;
+  readonly up: boolean;
+  readonly addresses: readonly InterfaceAddress[];
+  /** Name of the bridge this interface is a port of. */
+  readonly master?: string;
+  /** Bridge ports only: may a frame leave by the port it came from. */
+  readonly hairpin?: boolean;
+  readonly promiscuous?: boolean;
+}
+
+export type RouteType =
+  | 'unicast'
+  | 'local'
+  | 'broadcast'
+  | 'blackhole'
+  | 'unreachable'
+  | 'prohibit'
+  | 'throw';
+
+export interface Route {
+  readonly family: Family;
+  readonly type: RouteType;
+  readonly destination: Prefix;
+  /** Routing table number: 254 main, 255 local. */
+  readonly table: number;
+  readonly device?: string;
+  readonly via?: Address;
+  readonly source?: Address;
+  readonly metric: number;
+  readonly scope: 'global' | 'link' | 'host';
+  readonly onlink?: boolean;
+}
+
+/** `ip rule`: which routing table is asked, in order of preference. */
+export interface RoutingRule {
+  readonly family: Family;
+  readonly preference: number;
+  readonly table: number;
+  readonly from?: Prefix;
+  readonly to?: Prefix;
+  readonly iif?: string;
+  readonly oif?: string;
+  readonly fwmark?: { readonly value: number; readonly mask: number };
+  readonly negate?: boolean;
+}
+
+export interface Neighbor {
+  readonly address: Address;
+  readonly device: string;
+  readonly mac: string;
+  readonly state: 'permanent' | 'reachable' | 'stale' | 'probe' | 'noarp' | 'failed';
+}
+
+export interface FdbEntry {
+  readonly mac: string;
+  readonly bridge: string;
+  readonly port: string;
+  /** Permanent (the port's own address), static, or learned. */
+  readonly kind: 'permanent' | 'static' | 'learned';
+}
+
+/** ebtables (legacy syntax): the part of it that Azure CNI and kubenet program. */
+export type EbMatch =
+  | { readonly kind: 'protocol'; readonly etherType: number; readonly negate: boolean }
+  | {
+      readonly kind: 'inInterface' | 'outInterface' | 'logicalIn' | 'logicalOut';
+      readonly name: string;
+      readonly negate: boolean;
+    }
+  | {
+      readonly kind: 'source' | 'destination';
+      readonly mac: string;
+      readonly mask: string;
+      readonly negate: boolean;
+    }
+  | { readonly kind: 'arpOperation'; readonly operation: number; readonly negate: boolean }
+  | {
+      readonly kind: 'arpSource' | 'arpDestination' | 'ipSource' | 'ipDestination';
+      readonly net: Prefix;
+      readonly negate: boolean;
+    };
+
+export type EbTarget =
+  | { readonly kind: 'accept' | 'drop' | 'continue' | 'return' }
+  | { readonly kind: 'jump'; readonly chain: string }
+  | { readonly kind: 'snat'; readonly mac: string; readonly arp: boolean; readonly then: EbVerdict }
+  | { readonly kind: 'dnat'; readonly mac: string; readonly then: EbVerdict }
+  | { readonly kind: 'redirect'; readonly then: EbVerdict }
+  | { readonly kind: 'arpreply'; readonly mac: string; readonly then: EbVerdict };
+
+export type EbVerdict = 'ACCEPT' | 'DROP' | 'CONTINUE' | 'RETURN';
+
+export interface EbRule {
+  readonly matches: readonly EbMatch[];
+  readonly target: EbTarget;
+}
+
+export interface EbChain {
+  readonly name: string;
+  readonly policy: EbVerdict;
+  readonly builtin: boolean;
+  readonly rules: readonly EbRule[];
+}
+
+export interface EbTable {
+  readonly name: 'nat' | 'filter' | 'broute';
+  readonly chains: readonly EbChain[];
+}
+
+export interface Plan {
+  /** Host name; unique in a network. */
+  readonly host: string;
+  readonly role: 'node' | 'pod' | 'fabric';
+  readonly evidence: Evidence;
+  readonly kernel: string;
+  readonly interfaces: readonly Interface[];
+  readonly routes: readonly Route[];
+  readonly routingRules: readonly RoutingRule[];
+  readonly neighbors: readonly Neighbor[];
+  readonly fdb: readonly FdbEntry[];
+  readonly tables: readonly Table[];
+  readonly ebtables: readonly EbTable[];
+  readonly ipsets: readonly IpSet[];
+  /** Keys as sysctl(8) prints them (`net.ipv4.ip_forward`); absent keys have Linux's default. */
+  readonly sysctls: Readonly<Record<string, string>>;
+}
+
+/** One end of a cable or of a veth pair. */
+export interface Attachment {
+  readonly host: string;
+  readonly device: string;
+}
+
+/** Two attachments that see each other's frames. */
+export type Link = readonly [Attachment, Attachment];
+
+/**
+ * Who owns an address: the host that answers for it, and by which of its devices its own packets
+ * leave. `edge` owners stand for everything outside that enters by a device of the fabric.
+ */
+export interface Owner {
+  readonly kind: 'pod' | 'node' | 'edge';
+  readonly name: string;
+  readonly attachment: Attachment;
+}
+
+/**
+ * All hosts of one emulated cluster and how they are wired. Pods are many and small, so their plans
+ * are made when first asked for.
+ */
+export interface Network {
+  /** `azure-bridge+npm`, as the user named it. */
+  readonly stack: string;
+  readonly nodes: readonly Plan[];
+  readonly fabric: Plan;
+  /** Devices of the fabric that lead out of the emulation. */
+  readonly edges: readonly Attachment[];
+  readonly links: readonly Link[];
+  /** Host names of all pods, and the plan of one. */
+  readonly pods: readonly string[];
+  podPlan(host: string): Plan;
+}
+
+export const MAIN_TABLE = 254;
+export const LOCAL_TABLE = 255;
+
+export function findTable(plan: Plan, family: Family, name: Table['name']): Table | undefined {
+  return plan.tables.find((t) => t.family === family && t.name === name);
+}
+
+export function findChain(table: Table | undefined, name: string): Chain | undefined {
+  return table?.chains.find((c) => c.name === name);
+}
