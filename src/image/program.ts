@@ -1,0 +1,69 @@
+/**
+ * The rule program: a plan's chains with every name resolved, ready to be walked.
+ *
+ * Jumps point at chain objects, set matches at compiled sets, and each rule has a dense number, so
+ * that counters are one typed array a host. Made by lowering/link.ts, which has proved that every
+ * name exists and that no chain reaches itself; nothing here is checked again while walking.
+ * @module
+ */
+import type { Hook, TableName } from '../netfilter/hook.ts';
+import type { IpMatch, Match } from '../netfilter/match.ts';
+import type { Provenance, Rule, RuleAddress } from '../netfilter/rule.ts';
+import type { Target } from '../netfilter/target.ts';
+import type { Family } from '../wire/address.ts';
+import type { CompiledSet } from './ip-set.ts';
+
+/** A match, and the set it names when it is a set match. */
+export interface LinkedMatch {
+  readonly match: Match;
+  readonly set: CompiledSet | null;
+}
+
+export interface LinkedRule {
+  /** Dense over the host, from 0: the index of its counters. */
+  readonly id: number;
+  readonly address: RuleAddress;
+  readonly ip: IpMatch;
+  readonly matches: readonly LinkedMatch[];
+  readonly target: Target;
+  /** Where a jump or goto leads; null for every other target. */
+  readonly chain: LinkedChain | null;
+  readonly origin: readonly Provenance[];
+  /** The bits that the rule's mark matches look at: whose origins a verdict of this rule has. */
+  readonly markBits: number;
+  /** The rule as the plan has it, for its text. */
+  readonly source: Rule;
+}
+
+export interface LinkedChain {
+  readonly family: Family;
+  readonly table: TableName;
+  readonly name: string;
+  /** What happens at the end of a built-in chain; null for user chains, which return. */
+  readonly policy: 'accept' | 'drop' | null;
+  readonly rules: readonly LinkedRule[];
+}
+
+export interface LinkedTable {
+  readonly family: Family;
+  readonly name: TableName;
+  /** The built-in chain of each hook that the table hangs on. */
+  readonly entry: ReadonlyMap<Hook, LinkedChain>;
+  readonly chains: ReadonlyMap<string, LinkedChain>;
+}
+
+export interface RuleProgram {
+  /** By family and table; absent tables are empty ones. */
+  table(family: Family, name: TableName): LinkedTable | null;
+  /** Every rule, by id. */
+  readonly rules: readonly LinkedRule[];
+}
+
+/** Index tables by family and name. */
+export function makeProgram(
+  tables: readonly LinkedTable[],
+  rules: readonly LinkedRule[],
+): RuleProgram {
+  const byName = new Map(tables.map((table) => [`${table.family} ${table.name}`, table]));
+  return { table: (family, name) => byName.get(`${family} ${name}`) ?? null, rules };
+}

@@ -1,0 +1,41 @@
+/**
+ * Rule counters of one host: packets and bytes per rule and per built-in policy, as
+ * `iptables-save -c` prints them (struct xt_counters).
+ * @module
+ */
+import type { LinkedRule, RuleProgram } from '../image/program.ts';
+import { formatRuleAddress } from '../netfilter/rule.ts';
+
+export class RuleCounters {
+  readonly #packets: Float64Array;
+  readonly #bytes: Float64Array;
+
+  constructor(program: RuleProgram) {
+    this.#packets = new Float64Array(program.rules.length);
+    this.#bytes = new Float64Array(program.rules.length);
+  }
+
+  /** Count a packet that a rule matched. `length` is skb->len: from the network header on. */
+  add(rule: LinkedRule, length: number): void {
+    this.#packets[rule.id] = this.packets(rule) + 1;
+    this.#bytes[rule.id] = this.bytes(rule) + length;
+  }
+
+  packets(rule: LinkedRule): number {
+    return this.#packets[rule.id] ?? 0;
+  }
+
+  bytes(rule: LinkedRule): number {
+    return this.#bytes[rule.id] ?? 0;
+  }
+
+  /** Every rule by address text, prefixed with the family (`4 filter/FORWARD rule 1`). */
+  snapshot(program: RuleProgram): Map<string, { packets: number; bytes: number }> {
+    return new Map(
+      program.rules.map((rule) => [
+        `${rule.address.family} ${formatRuleAddress(rule.address)}`,
+        { packets: this.packets(rule), bytes: this.bytes(rule) },
+      ]),
+    );
+  }
+}
