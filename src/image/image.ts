@@ -5,6 +5,7 @@
  * @module
  */
 import type { Address, Family } from '../wire/address.ts';
+import type { ImageEbTable } from './ebtables.ts';
 import type { Fib } from './fib.ts';
 import type { CompiledSet } from './ip-set.ts';
 import type { RuleProgram } from './program.ts';
@@ -83,6 +84,8 @@ export interface HostImage {
   readonly fdb: ReadonlyMap<string, ReadonlyMap<string, ImageFdbEntry>>;
   /** The neighbour entry of an address on a device, or null. */
   neighbor(device: string, address: Address): ImageNeighbor | null;
+  /** As the plan has them; every chain that a rule jumps to exists. */
+  readonly ebtables: readonly ImageEbTable[];
   readonly sysctl: SysctlTable;
   /** Does any rule of the family make the kernel load connection tracking (nf_ct_netns_get)? */
   conntrackActive(family: Family): boolean;

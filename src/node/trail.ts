@@ -1,0 +1,90 @@
+/**
+ * What is written down while packets cross hosts: steps, the rules that decided, and how each copy
+ * ended. A trail branches where one packet becomes several (bridge flood, fragments); the way of a
+ * copy is the steps of all its ancestors and its own.
+ *
+ * The shapes of `Step`, `Decision` and `RuleLook` are those of engine/engine.ts, said here because
+ * a room that forwards does not import the engine that drives it.
+ * @module
+ */
+import { assert } from '../diagnostic/diagnostic.ts';
+import type { Hook } from '../netfilter/hook.ts';
+import type { Provenance, RuleAddress } from '../netfilter/rule.ts';
+import type { DropReason, UnknownReason } from '../wire/drop-reason.ts';
+import type { RuleLook } from './walk.ts';
+
+export type Outcome = 'delivered' | 'exited' | 'dropped' | 'consumed' | 'unknown';
+
+export interface Step {
+  readonly host: string;
+  readonly stage: string;
+  readonly hook?: Hook;
+  readonly fact: string;
+  readonly rules: readonly RuleLook[];
+}
+
+export interface Decision {
+  readonly host: string;
+  readonly stage: string;
+  readonly hook?: Hook;
+  readonly rule?: RuleAddress;
+  readonly text?: string;
+  readonly origin?: readonly Provenance[];
+}
+
+/** How one copy of a packet ended. */
+export interface Ending {
+  readonly outcome: Outcome;
+  readonly reason: DropReason | UnknownReason | null;
+  readonly host: string;
+  readonly device: string;
+  /** From the network header on; null when none was known. */
+  readonly packet: Uint8Array | null;
+  /** The whole frame as it was sent; only for packets that exited. */
+  readonly frame: Uint8Array | null;
+}
+
+export type GeneratedKind = 'icmpError' | 'tcpReset' | 'arpReply' | 'neighborAdvertisement';
+
+export interface GeneratedTrail {
+  readonly kind: GeneratedKind;
+  readonly from: string;
+  readonly trail: Trail;
+}
+
+const NO_RULES: readonly RuleLook[] = [];
+
+export class Trail {
+  readonly parent: Trail | null;
+  readonly steps: Step[] = [];
+  readonly hosts: string[] = [];
+  readonly branches: Trail[] = [];
+  readonly generated: GeneratedTrail[] = [];
+  /** The deciding rule so far: of the last host that judged. */
+  decision: Decision | null;
+  ending: Ending | null = null;
+
+  constructor(parent: Trail | null = null) {
+    this.parent = parent;
+    this.decision = parent?.decision ?? null;
+    parent?.branches.push(this);
+  }
+
+  step(host: string, stage: string, fact: string, rules = NO_RULES): void {
+    this.steps.push({ host, stage, fact, rules });
+  }
+
+  hookStep(at: { host: string; hook: Hook }, fact: string, rules: readonly RuleLook[]): void {
+    this.steps.push({ host: at.host, stage: at.hook, hook: at.hook, fact, rules });
+  }
+
+  enter(host: string): void {
+    this.hosts.push(host);
+  }
+
+  /** Settle this copy's fate; every copy has exactly one. */
+  end(ending: Ending): void {
+    assert(this.ending === null, 'a packet ends once');
+    this.ending = ending;
+  }
+}
