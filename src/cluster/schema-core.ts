@@ -1,0 +1,228 @@
+/**
+ * The fields of the Kubernetes kinds that bear on packets (k8s.io/api core/v1, apps/v1, batch/v1,
+ * discovery/v1, names up to release 1.34).
+ * @module
+ */
+import type { Shape } from './schema.ts';
+import {
+  ANY,
+  BOOLEAN,
+  INTEGER,
+  INTEGER_OR_STRING,
+  list,
+  object,
+  openObject,
+  STRING,
+  STRING_MAP,
+  STRINGS,
+} from './schema.ts';
+
+const META: Shape = object(
+  {
+    name: STRING,
+    generateName: STRING,
+    namespace: STRING,
+    labels: STRING_MAP,
+    annotations: STRING_MAP,
+  },
+  'clusterName creationTimestamp deletionGracePeriodSeconds deletionTimestamp finalizers generation ' +
+    'managedFields ownerReferences resourceVersion selfLink uid',
+);
+
+/** A whole object of a kind with this `spec`, and further top-level fields. */
+export function kindShape(fields: Readonly<Record<string, Shape>>): Shape {
+  return object({ apiVersion: STRING, kind: STRING, metadata: META, ...fields });
+}
+
+/** metav1.LabelSelector. */
+export const SELECTOR: Shape = object({
+  matchLabels: STRING_MAP,
+  matchExpressions: list(object({ key: STRING, operator: STRING, values: STRINGS })),
+});
+
+const CONTAINER_PORT = object({
+  name: STRING,
+  protocol: STRING,
+  containerPort: INTEGER,
+  hostPort: INTEGER,
+  hostIP: STRING,
+});
+
+const CONTAINER = object(
+  { name: STRING, image: STRING, ports: list(CONTAINER_PORT), restartPolicy: STRING },
+  'args command env envFrom imagePullPolicy lifecycle livenessProbe readinessProbe resizePolicy ' +
+    'resources restartPolicyRules securityContext startupProbe stdin stdinOnce ' +
+    'targetContainerName terminationMessagePath terminationMessagePolicy tty volumeDevices ' +
+    'volumeMounts workingDir',
+);
+
+const POD_SPEC = object(
+  {
+    containers: list(CONTAINER),
+    initContainers: list(CONTAINER),
+    hostNetwork: BOOLEAN,
+    nodeName: STRING,
+    nodeSelector: STRING_MAP,
+    serviceAccountName: STRING,
+    serviceAccount: STRING,
+  },
+  'activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy ' +
+    'enableServiceLinks ephemeralContainers hostAliases hostIPC hostPID hostUsers hostname ' +
+    'hostnameOverride imagePullSecrets os overhead preemptionPolicy priority priorityClassName ' +
+    'readinessGates resourceClaims resources restartPolicy runtimeClassName schedulerName ' +
+    'schedulingGates securityContext setHostnameAsFQDN shareProcessNamespace subdomain ' +
+    'terminationGracePeriodSeconds tolerations topologySpreadConstraints volumes workloadRef',
+);
+
+const TEMPLATE = object({ metadata: META, spec: POD_SPEC });
+
+export const POD: Shape = kindShape({
+  spec: POD_SPEC,
+  status: openObject({
+    phase: STRING,
+    podIP: STRING,
+    podIPs: list(openObject({ ip: STRING })),
+    conditions: list(openObject({ type: STRING, status: STRING })),
+  }),
+});
+
+export const NAMESPACE: Shape = kindShape({ spec: object({}, 'finalizers'), status: ANY });
+
+export const NODE: Shape = kindShape({
+  spec: object(
+    { podCIDR: STRING, podCIDRs: STRINGS },
+    'configSource externalID providerID taints unschedulable',
+  ),
+  status: openObject({
+    addresses: list(openObject({ type: STRING, address: STRING })),
+    nodeInfo: openObject({ kernelVersion: STRING, operatingSystem: STRING }),
+  }),
+});
+
+const SERVICE_PORT = object({
+  name: STRING,
+  protocol: STRING,
+  appProtocol: STRING,
+  port: INTEGER,
+  targetPort: INTEGER_OR_STRING,
+  nodePort: INTEGER,
+});
+
+export const SERVICE: Shape = kindShape({
+  spec: object(
+    {
+      type: STRING,
+      ports: list(SERVICE_PORT),
+      selector: STRING_MAP,
+      clusterIP: STRING,
+      clusterIPs: STRINGS,
+      externalIPs: STRINGS,
+      loadBalancerIP: STRING,
+      loadBalancerSourceRanges: STRINGS,
+      externalName: STRING,
+      externalTrafficPolicy: STRING,
+      internalTrafficPolicy: STRING,
+      healthCheckNodePort: INTEGER,
+      sessionAffinity: STRING,
+      sessionAffinityConfig: object({ clientIP: object({ timeoutSeconds: INTEGER }) }),
+      ipFamilies: STRINGS,
+      ipFamilyPolicy: STRING,
+      allocateLoadBalancerNodePorts: BOOLEAN,
+      publishNotReadyAddresses: BOOLEAN,
+    },
+    'loadBalancerClass trafficDistribution',
+  ),
+  status: openObject({
+    loadBalancer: openObject({ ingress: list(openObject({ ip: STRING, hostname: STRING })) }),
+  }),
+});
+
+const TARGET = openObject({ kind: STRING, name: STRING, namespace: STRING });
+
+export const ENDPOINT_SLICE: Shape = kindShape({
+  addressType: STRING,
+  endpoints: list(
+    object(
+      {
+        addresses: STRINGS,
+        conditions: openObject({ ready: BOOLEAN }),
+        nodeName: STRING,
+        targetRef: TARGET,
+      },
+      'deprecatedTopology hints hostname topology zone',
+    ),
+  ),
+  ports: list(object({ name: STRING, protocol: STRING, port: INTEGER, appProtocol: STRING })),
+});
+
+const ENDPOINT_ADDRESS = object({ ip: STRING, nodeName: STRING, targetRef: TARGET }, 'hostname');
+
+export const ENDPOINTS: Shape = kindShape({
+  subsets: list(
+    object({
+      addresses: list(ENDPOINT_ADDRESS),
+      notReadyAddresses: list(ENDPOINT_ADDRESS),
+      ports: list(object({ name: STRING, protocol: STRING, port: INTEGER, appProtocol: STRING })),
+    }),
+  ),
+});
+
+export const CONFIG_MAP: Shape = kindShape({ data: STRING_MAP, binaryData: ANY, immutable: ANY });
+
+const JOB_SPEC = object(
+  { template: TEMPLATE, parallelism: INTEGER, completions: INTEGER, suspend: BOOLEAN },
+  'activeDeadlineSeconds backoffLimit backoffLimitPerIndex completionMode managedBy ' +
+    'manualSelector maxFailedIndexes podFailurePolicy podReplacementPolicy selector ' +
+    'successPolicy ttlSecondsAfterFinished',
+);
+
+/** Kinds that make pods, by kind. */
+export const WORKLOADS: Readonly<Record<string, Shape>> = {
+  Deployment: kindShape({
+    spec: object(
+      { replicas: INTEGER, selector: SELECTOR, template: TEMPLATE },
+      'minReadySeconds paused progressDeadlineSeconds revisionHistoryLimit strategy',
+    ),
+    status: ANY,
+  }),
+  StatefulSet: kindShape({
+    spec: object(
+      {
+        replicas: INTEGER,
+        selector: SELECTOR,
+        template: TEMPLATE,
+        ordinals: object({ start: INTEGER }),
+      },
+      'minReadySeconds persistentVolumeClaimRetentionPolicy podManagementPolicy ' +
+        'revisionHistoryLimit serviceName updateStrategy volumeClaimTemplates',
+    ),
+    status: ANY,
+  }),
+  DaemonSet: kindShape({
+    spec: object(
+      { selector: SELECTOR, template: TEMPLATE },
+      'minReadySeconds revisionHistoryLimit templateGeneration updateStrategy',
+    ),
+    status: ANY,
+  }),
+  ReplicaSet: kindShape({
+    spec: object({ replicas: INTEGER, selector: SELECTOR, template: TEMPLATE }, 'minReadySeconds'),
+    status: ANY,
+  }),
+  ReplicationController: kindShape({
+    spec: object(
+      { replicas: INTEGER, selector: STRING_MAP, template: TEMPLATE },
+      'minReadySeconds',
+    ),
+    status: ANY,
+  }),
+  Job: kindShape({ spec: JOB_SPEC, status: ANY }),
+  CronJob: kindShape({
+    spec: object(
+      { suspend: BOOLEAN, jobTemplate: object({ metadata: META, spec: JOB_SPEC }) },
+      'concurrencyPolicy failedJobsHistoryLimit schedule startingDeadlineSeconds ' +
+        'successfulJobsHistoryLimit timeZone',
+    ),
+    status: ANY,
+  }),
+};
