@@ -9,6 +9,7 @@
  */
 import type { Provenance } from '../netfilter/rule.ts';
 import type { Address, Family } from '../wire/address.ts';
+import type { VlanTag } from '../wire/ethernet.ts';
 
 /** Connection state as rules see it (`enum ip_conntrack_info` folded to words). */
 export type PacketCtState = 'none' | 'new' | 'established' | 'related' | 'invalid' | 'untracked';
@@ -25,6 +26,8 @@ export interface Packet {
 
   /** Headers, valid while `family` is not 0. Offsets into `bytes`. */
   etherType: number;
+  /** VLAN tags of the frame, outermost first; `etherType` and `l3` are those behind them. */
+  vlanTags: readonly VlanTag[];
   family: Family | 0;
   /** Network header. */
   l3: number;

@@ -13,6 +13,7 @@ export const DROP_REASONS = {
   chainPolicy: 'the built-in chain ended and its policy is DROP',
   ctInvalid: 'a rule dropped it because connection tracking calls it INVALID',
   ctClash: 'another connection already owns its tuple',
+  ctFull: 'the connection table is full',
   natExhausted: 'no free port or address to translate to',
   noRoute: 'no route to its destination',
   noNeighbor: 'no neighbour answers for its next hop',
@@ -41,6 +42,7 @@ export const DROP_REASONS = {
   ipv4BadHeaderLength: 'the IPv4 header length is below 20 or past the end',
   ipv4BadTotalLength: 'the IPv4 total length is below the header or past the frame',
   ipv4BadChecksum: 'the IPv4 header checksum is wrong',
+  ipv4BadOptions: 'an IPv4 option is malformed',
   ipv6Truncated: 'the packet ends inside its IPv6 header',
   ipv6BadVersion: 'the version field is not 6',
   ipv6BadPayloadLength: 'the IPv6 payload length runs past the frame',
@@ -51,6 +53,7 @@ export const DROP_REASONS = {
   udpBadLength: 'the UDP length is below 8 or past the end',
   sctpTruncated: 'the packet ends inside its SCTP header',
   icmpTruncated: 'the message ends inside its ICMP header',
+  greTruncated: 'the packet ends inside its GRE header',
   internalLoop: 'it was forwarded more often than any real path is long',
 } as const;
 
@@ -75,6 +78,12 @@ export const UNKNOWN_REASONS = {
 } as const;
 
 export type UnknownReason = keyof typeof UNKNOWN_REASONS;
+
+/**
+ * What a header's `check` answers when it can not be read: the packet is malformed, or whole on the
+ * wire but cut by the capture inside this header.
+ */
+export type HeaderFault = DropReason | 'headerCut';
 
 /** Every reason as the sentence that reports print. */
 export function describeReason(reason: DropReason | UnknownReason): string {
