@@ -131,3 +131,15 @@ export function toPlain(tree: Tree): unknown {
       return Object.fromEntries([...tree.entries].map(([key, e]) => [key, toPlain(e.value)]));
   }
 }
+
+/** The map with `key` set, standing where the map stands unless the key was there. */
+export function withValue(tree: MapTree, key: string, value: Tree): MapTree {
+  const keyAt = tree.entries.get(key)?.keyAt ?? tree.at;
+  return { ...tree, entries: new Map([...tree.entries, [key, { keyAt, value }]]) };
+}
+
+/** The map with `key` set to a scalar if it was absent or null. */
+export function withDefault(tree: MapTree, key: string, value: string | number | boolean): MapTree {
+  if (get(tree, key) !== undefined) return tree;
+  return withValue(tree, key, { kind: 'scalar', source: tree.source, at: tree.at, value });
+}

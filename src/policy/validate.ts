@@ -3,6 +3,7 @@
  * pkg/apis/networking/validation/validation.go `ValidateNetworkPolicySpec`.
  * @module
  */
+import { parseCidr } from '../cluster/cidr.ts';
 import type { FieldErrors } from '../cluster/field-error.ts';
 import { dnsSubdomainErrors } from '../cluster/names.ts';
 import type { Shape } from '../cluster/schema.ts';
@@ -11,8 +12,7 @@ import { kindShape, SELECTOR } from '../cluster/schema-core.ts';
 import type { Tree } from '../cluster/tree.ts';
 import { get, items, number, text } from '../cluster/tree.ts';
 import { validateMeta, validatePortOrName, validateSelector } from '../cluster/validate-meta.ts';
-import type { Prefix } from '../wire/address.ts';
-import { containsPrefix, parsePrefix } from '../wire/address.ts';
+import { containsPrefix } from '../wire/address.ts';
 
 const PEER = object({
   podSelector: SELECTOR,
@@ -158,15 +158,4 @@ function validateIpBlock(errors: FieldErrors, block: Tree, path: string): void {
 function notCidr(errors: FieldErrors, at: Tree, field: string): void {
   const detail = 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)';
   errors.invalid('POLICY_CIDR', at, field, detail, 'ADDRESS/LENGTH');
-}
-
-/**
- * A CIDR as the API server reads it: a length is needed, host bits are allowed, and leading zeros
- * of IPv4 octets are tolerated as decimal (ParseCIDRSloppy). Null when it is none.
- */
-export function parseCidr(written: string): Prefix | null {
-  if (!written.includes('/')) return null;
-  const [address = '', length = ''] = written.split('/', 2);
-  const plain = address.includes(':') ? address : address.replace(/(^|\.)0+(?=\d)/g, '$1');
-  return parsePrefix(`${plain}/${length.replace(/^0+(?=\d)/, '')}`);
 }

@@ -1,0 +1,111 @@
+/**
+ * Which kinds of object bear on packets: those we load, those that would change verdicts and are
+ * not emulated (refused by name), those that do not matter here (counted).
+ * @module
+ */
+import type { Shape } from './schema.ts';
+import {
+  CONFIG_MAP,
+  ENDPOINT_SLICE,
+  ENDPOINTS,
+  NAMESPACE,
+  NODE,
+  POD,
+  SERVICE,
+  WORKLOADS,
+} from './schema-core.ts';
+
+export interface KnownKind {
+  readonly namespaced: boolean;
+  /** Null for NetworkPolicy, whose fields the policy room knows. */
+  readonly shape: Shape | null;
+  readonly versions: readonly string[];
+}
+
+function workload(kind: string, ...versions: readonly string[]): [string, KnownKind] {
+  return [kind, { namespaced: true, shape: WORKLOADS[kind] ?? null, versions }];
+}
+
+/** Kinds that are loaded. */
+export const KNOWN_KINDS: ReadonlyMap<string, KnownKind> = new Map<string, KnownKind>([
+  ['Node', { namespaced: false, shape: NODE, versions: ['v1'] }],
+  ['Namespace', { namespaced: false, shape: NAMESPACE, versions: ['v1'] }],
+  ['Pod', { namespaced: true, shape: POD, versions: ['v1'] }],
+  ['Service', { namespaced: true, shape: SERVICE, versions: ['v1'] }],
+  ['Endpoints', { namespaced: true, shape: ENDPOINTS, versions: ['v1'] }],
+  [
+    'EndpointSlice',
+    {
+      namespaced: true,
+      shape: ENDPOINT_SLICE,
+      versions: ['discovery.k8s.io/v1', 'discovery.k8s.io/v1beta1'],
+    },
+  ],
+  ['NetworkPolicy', { namespaced: true, shape: null, versions: ['networking.k8s.io/v1'] }],
+  ['ConfigMap', { namespaced: true, shape: CONFIG_MAP, versions: ['v1'] }],
+  workload('Deployment', 'apps/v1'),
+  workload('StatefulSet', 'apps/v1'),
+  workload('DaemonSet', 'apps/v1'),
+  workload('ReplicaSet', 'apps/v1'),
+  workload('ReplicationController', 'v1'),
+  workload('Job', 'batch/v1'),
+  workload('CronJob', 'batch/v1', 'batch/v1beta1'),
+]);
+
+export const WIRING_VERSION = 'wiretrial/v1';
+
+/** What to do with an object. */
+export type KindVerdict =
+  | { readonly action: 'load'; readonly known: KnownKind }
+  | { readonly action: 'wiring' }
+  | { readonly action: 'ignore' }
+  /** Would change verdicts; `because` says how. */
+  | { readonly action: 'unsupported'; readonly because: string }
+  /** A kind we load in an API version that no current API server serves. */
+  | { readonly action: 'version'; readonly versions: readonly string[] };
+
+const CALICO_GROUPS = ['projectcalico.org', 'crd.projectcalico.org'];
+
+/** Calico's own bookkeeping, and policies that are only staged, decide nothing. */
+const CALICO_HARMLESS =
+  /^(Staged.*|ClusterInformation|BlockAffinity|IPAM.*|BGP.*|CalicoNodeStatus|KubeControllersConfiguration|IPReservation|CalicoNode.*)$/;
+const CILIUM_HARMLESS =
+  /^(CiliumEndpoint(Slice)?|CiliumIdentity|CiliumNode|CiliumBGP.*|CiliumPodIPPool|CiliumL2.*)$/;
+const ISTIO_DECIDES = /^(AuthorizationPolicy|PeerAuthentication|RequestAuthentication)$/;
+
+/** Judge an object by what it says it is. */
+export function judgeKind(apiVersion: string, kind: string): KindVerdict {
+  const slash = apiVersion.lastIndexOf('/');
+  const group = slash < 0 ? '' : apiVersion.slice(0, slash);
+  if (apiVersion === WIRING_VERSION) {
+    return kind === 'Wiring' ? { action: 'wiring' } : { action: 'version', versions: ['Wiring'] };
+  }
+  const known = KNOWN_KINDS.get(kind);
+  if (known?.versions.includes(apiVersion)) return { action: 'load', known };
+  const because = whyUnsupported(group, kind);
+  if (because !== null) return { action: 'unsupported', because };
+  if (known && sharesGroup(known, group)) return { action: 'version', versions: known.versions };
+  return { action: 'ignore' };
+}
+
+function sharesGroup(known: KnownKind, group: string): boolean {
+  const groups = known.versions.map((v) => (v.includes('/') ? v.slice(0, v.indexOf('/')) : ''));
+  return groups.includes(group) || group === 'extensions';
+}
+
+function whyUnsupported(group: string, kind: string): string | null {
+  if (CALICO_GROUPS.includes(group)) {
+    return CALICO_HARMLESS.test(kind) ? null : 'Calico resources are not emulated yet';
+  }
+  if (group === 'cilium.io') {
+    return CILIUM_HARMLESS.test(kind) ? null : 'Cilium resources are not emulated yet';
+  }
+  if (group === 'policy.networking.k8s.io') return 'admin network policies are not emulated yet';
+  if (group === 'security.istio.io' && ISTIO_DECIDES.test(kind)) {
+    return 'the policies of a service mesh are not emulated';
+  }
+  if (/NetworkPolicy$/.test(kind) && group !== 'networking.k8s.io' && group !== 'extensions') {
+    return 'this kind of network policy is not emulated';
+  }
+  return null;
+}
