@@ -1,19 +1,39 @@
 /**
- * Routes of one host, compiled. (Signatures first; bodies follow.)
+ * Routes of one host, compiled: routing rules, tables, longest prefix.
+ *
+ *   lookup ─► rules by preference ─► table ─► prefix lengths, longest first ─► route by metric
+ *                     ▲                                      │
+ *                     └───────── nothing found, or throw ────┘
+ *
+ * Source: net/core/fib_rules.c `fib_rules_lookup`, net/ipv4/fib_rules.c `fib4_rule_match`,
+ * net/ipv4/fib_trie.c `fib_table_lookup`, net/ipv4/fib_frontend.c `__inet_dev_addr_type`,
+ * net/ipv4/devinet.c `inet_select_addr`. The local table is derived by image/fib-local.ts.
+ * Not done: multipath, TOS rules, suppressors, l3mdev (plans have none).
  * @module
  */
 import type { AddressType } from '../netfilter/match.ts';
-import type { Address, Family } from '../wire/address.ts';
+import {
+  type Address,
+  addressKey,
+  bits,
+  contains,
+  type Family,
+  maskAddress,
+  type Prefix,
+} from '../wire/address.ts';
+import { isLimitedBroadcast, isMulticast, isZeroNet } from './address-kind.ts';
 
 export interface RouteQuery {
   readonly destination: Address;
   readonly source?: Address;
-  /** Input device; absent for packets of the host itself, as if `lo` for `iif` rules. */
+  /** Input device; absent for packets of the host itself, which `iif lo` rules match. */
   readonly inDevice?: string;
   /** Only routes out of this device. */
   readonly outDevice?: string;
   readonly mark: number;
 }
+
+export type RouteScope = 'global' | 'link' | 'host';
 
 /** What a lookup found. `none` is «no route»: ENETUNREACH. */
 export interface RouteResult {
@@ -27,19 +47,298 @@ export interface RouteResult {
     | 'unreachable'
     | 'prohibit'
     | 'none';
+  /** Empty for types that lead nowhere. */
   readonly device: string;
   readonly via: Address | null;
   /** Address a packet of the host itself gets as source by this route; null when there is none. */
   readonly source: Address | null;
-  readonly scope: 'global' | 'link' | 'host';
+  readonly scope: RouteScope;
   readonly table: number;
   readonly prefixLength: number;
 }
 
 export interface Fib {
   lookup(query: RouteQuery): RouteResult;
-  /** Kind of an address, by the local table alone (inet_addr_type, ipv6 chk_addr), or as seen by one device. */
+  /**
+   * Kind of an address by the local table alone (`inet_addr_type`); with a device, by what the
+   * local table says for that device. `UNICAST` is everything that is nothing else.
+   */
   addressType(address: Address, device?: string): AddressType;
   isLocal(address: Address): boolean;
-  readonly families: readonly Family[];
+}
+
+/** A route as it goes in; the plan's routes have this shape. */
+export interface FibRoute {
+  readonly family: Family;
+  readonly type: RouteResult['type'] | 'throw';
+  readonly destination: Prefix;
+  readonly table: number;
+  readonly device?: string;
+  readonly via?: Address;
+  readonly source?: Address;
+  readonly metric: number;
+  readonly scope: RouteScope;
+}
+
+/** An `ip rule` as it goes in; the plan's rules have this shape. */
+export interface FibRule {
+  readonly family: Family;
+  readonly preference: number;
+  readonly table: number;
+  readonly from?: Prefix;
+  readonly to?: Prefix;
+  readonly iif?: string;
+  readonly oif?: string;
+  readonly fwmark?: { readonly value: number; readonly mask: number };
+  readonly negate?: boolean;
+}
+
+/** An interface as far as routes care. */
+export interface FibInterface {
+  readonly name: string;
+  readonly up: boolean;
+  readonly addresses: readonly {
+    readonly address: Address;
+    readonly length: number;
+    readonly scope: RouteScope;
+  }[];
+}
+
+export const LOCAL_TABLE = 255;
+const MAIN_TABLE = 254;
+const DEFAULT_TABLE = 253;
+const LOOPBACK = 'lo';
+
+const NOWHERE: RouteResult = {
+  type: 'none',
+  device: '',
+  via: null,
+  source: null,
+  scope: 'global',
+  table: 0,
+  prefixLength: 0,
+};
+
+/** One routing table of one family. */
+class RouteTable {
+  /** Prefix length → network → routes by metric. */
+  readonly #byLength = new Map<number, Map<string, FibRoute[]>>();
+  #lengths: number[] = [];
+
+  add(route: FibRoute): void {
+    const { address, length } = route.destination;
+    let nets = this.#byLength.get(length);
+    if (!nets) {
+      nets = new Map();
+      this.#byLength.set(length, nets);
+      this.#lengths = [...this.#byLength.keys()].sort((a, b) => b - a);
+    }
+    const key = addressKey(maskAddress(address, length));
+    const routes = nets.get(key) ?? [];
+    routes.push(route);
+    routes.sort((a, b) => a.metric - b.metric);
+    nets.set(key, routes);
+  }
+
+  /** The first route that `usable` accepts, longest prefix first, then lowest metric. */
+  find(address: Address, usable: (route: FibRoute) => boolean): FibRoute | null {
+    for (const length of this.#lengths) {
+      const key = addressKey(
+        length === bits(address.family) ? address : maskAddress(address, length),
+      );
+      const found = this.#byLength.get(length)?.get(key)?.find(usable);
+      if (found) return found;
+    }
+    return null;
+  }
+}
+
+/** Everything of one family. */
+interface FamilyRoutes {
+  readonly tables: Map<number, RouteTable>;
+  readonly rules: readonly FibRule[];
+}
+
+/** Compile routes, rules and interfaces. `routes` include the local table. */
+export function compileFib(input: {
+  readonly routes: readonly FibRoute[];
+  readonly rules: readonly FibRule[];
+  readonly interfaces: readonly FibInterface[];
+}): Fib {
+  return new CompiledFib(input.routes, input.rules, input.interfaces);
+}
+
+class CompiledFib implements Fib {
+  readonly #families = new Map<Family, FamilyRoutes>();
+  readonly #interfaces: ReadonlyMap<string, FibInterface>;
+
+  constructor(
+    routes: readonly FibRoute[],
+    rules: readonly FibRule[],
+    interfaces: readonly FibInterface[],
+  ) {
+    this.#interfaces = new Map(interfaces.map((i) => [i.name, i]));
+    for (const family of [4, 6] as const) {
+      const tables = new Map<number, RouteTable>();
+      for (const route of routes) {
+        if (route.family !== family) continue;
+        const table = tables.get(route.table) ?? new RouteTable();
+        table.add(route);
+        tables.set(route.table, table);
+      }
+      this.#families.set(family, { tables, rules: withDefaultRules(rules, family) });
+    }
+  }
+
+  lookup(query: RouteQuery): RouteResult {
+    const { tables, rules } = this.#family(query.destination.family);
+    const usable = (route: FibRoute) => this.#usable(route, query.outDevice);
+    for (const rule of rules) {
+      if (!ruleMatches(rule, query)) continue;
+      const route = tables.get(rule.table)?.find(query.destination, usable);
+      if (!route || route.type === 'throw') continue;
+      return this.#result(route, route.type, query.destination);
+    }
+    return NOWHERE;
+  }
+
+  addressType(address: Address, device?: string): AddressType {
+    if (address.family === 4 && (isZeroNet(address) || isLimitedBroadcast(address))) {
+      return 'BROADCAST';
+    }
+    if (isMulticast(address)) return 'MULTICAST';
+    const route = this.#family(address.family)
+      .tables.get(LOCAL_TABLE)
+      ?.find(address, () => true);
+    if (!route || (device !== undefined && route.device !== device)) return 'UNICAST';
+    switch (route.type) {
+      case 'local':
+        return 'LOCAL';
+      case 'broadcast':
+        return 'BROADCAST';
+      case 'anycast':
+        return 'ANYCAST';
+      case 'blackhole':
+        return 'BLACKHOLE';
+      case 'unreachable':
+        return 'UNREACHABLE';
+      case 'prohibit':
+        return 'PROHIBIT';
+      default:
+        return 'UNICAST';
+    }
+  }
+
+  isLocal(address: Address): boolean {
+    return this.addressType(address) === 'LOCAL';
+  }
+
+  #family(family: Family): FamilyRoutes {
+    return this.#families.get(family)!;
+  }
+
+  /** A route whose device is down is dead (RTNH_F_DEAD); local ones live on. */
+  #usable(route: FibRoute, outDevice: string | undefined): boolean {
+    if (outDevice !== undefined && route.device !== outDevice) return false;
+    if (route.type === 'local' || route.device === undefined) return true;
+    return this.#interfaces.get(route.device)?.up !== false;
+  }
+
+  #result(route: FibRoute, type: RouteResult['type'], destination: Address): RouteResult {
+    const leads = route.device !== undefined;
+    return {
+      type,
+      device: route.device ?? '',
+      via: route.via ?? null,
+      source: route.source ?? (leads ? this.#select(route, destination) : null),
+      scope: route.scope,
+      table: route.table,
+      prefixLength: route.destination.length,
+    };
+  }
+
+  /**
+   * Source address for a route without `src`. IPv4: `inet_select_addr`, the device's first address
+   * whose subnet holds the next hop, else its first, else the first global one of any device.
+   * IPv6: RFC 6724 rules 1, 2 and 8 over the device's addresses (same scope, longest match).
+   */
+  #select(route: FibRoute, destination: Address): Address | null {
+    const own = this.#interfaces.get(route.device ?? '')?.addresses ?? [];
+    const all = [...this.#interfaces.values()].flatMap((i) => i.addresses);
+    const ofFamily = (a: { address: Address }) => a.address.family === destination.family;
+    const candidates = own.filter(ofFamily);
+    if (route.type === 'local' && candidates.some((c) => sameAddress(c.address, destination))) {
+      return destination;
+    }
+    const towards = route.via ?? destination;
+    if (destination.family === 4) {
+      const onLink = candidates.find((c) =>
+        contains({ address: c.address, length: c.length }, towards),
+      );
+      const fallback = all.find((a) => ofFamily(a) && a.scope === 'global');
+      return (onLink ?? candidates.find((c) => c.scope !== 'host') ?? fallback)?.address ?? null;
+    }
+    const wantsLink = isLinkLocal(destination);
+    const inScope = candidates.filter((c) => isLinkLocal(c.address) === wantsLink);
+    const pool = inScope.length > 0 ? inScope : candidates;
+    const best = pool.reduce<(typeof pool)[number] | null>(
+      (found, c) =>
+        !found || common(c.address, destination) > common(found.address, destination) ? c : found,
+      null,
+    );
+    const elsewhere = all.find((a) => ofFamily(a) && a.scope === 'global');
+    return (best ?? elsewhere)?.address ?? null;
+  }
+}
+
+/** The kernel's own rules stand unless the plan lists that table without conditions. */
+function withDefaultRules(rules: readonly FibRule[], family: Family): readonly FibRule[] {
+  const own = rules.filter((rule) => rule.family === family);
+  const listed = (table: number) => own.some((rule) => rule.table === table && !conditional(rule));
+  const defaults = [
+    { preference: 0, table: LOCAL_TABLE },
+    { preference: 32766, table: MAIN_TABLE },
+    { preference: 32767, table: DEFAULT_TABLE },
+  ].filter((rule) => !listed(rule.table));
+  return [...own, ...defaults.map((rule) => ({ family, ...rule }))].sort(
+    (a, b) => a.preference - b.preference,
+  );
+}
+
+function conditional(rule: FibRule): boolean {
+  const { from, to, iif, oif, fwmark } = rule;
+  return [from, to, iif, oif, fwmark].some((part) => part !== undefined);
+}
+
+function ruleMatches(rule: FibRule, query: RouteQuery): boolean {
+  const holds =
+    (rule.iif === undefined || rule.iif === (query.inDevice ?? LOOPBACK)) &&
+    (rule.oif === undefined || rule.oif === query.outDevice) &&
+    (rule.fwmark === undefined ||
+      (((query.mark ^ rule.fwmark.value) & rule.fwmark.mask) | 0) === 0) &&
+    (rule.to === undefined || contains(rule.to, query.destination)) &&
+    (rule.from === undefined || fromHolds(rule.from, query.source));
+  return holds !== (rule.negate === true);
+}
+
+/** Without a source (not chosen yet) the kernel compares the unspecified address. */
+function fromHolds(from: Prefix, source: Address | undefined): boolean {
+  if (source !== undefined) return contains(from, source);
+  return from.length === 0;
+}
+
+function sameAddress(a: Address, b: Address): boolean {
+  return a.w3 === b.w3 && a.w2 === b.w2 && a.w1 === b.w1 && a.w0 === b.w0;
+}
+
+function isLinkLocal(a: Address): boolean {
+  return a.w0 >>> 22 === 0x3fa;
+}
+
+/** Length of the common head of two addresses in bits. */
+function common(a: Address, b: Address): number {
+  for (const [i, x] of [a.w0 ^ b.w0, a.w1 ^ b.w1, a.w2 ^ b.w2, a.w3 ^ b.w3].entries()) {
+    if (x !== 0) return i * 32 + Math.clz32(x);
+  }
+  return 128;
 }

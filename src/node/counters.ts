@@ -3,12 +3,13 @@
  * `iptables-save -c` prints them (struct xt_counters).
  * @module
  */
-import type { LinkedRule, RuleProgram } from '../image/program.ts';
+import type { LinkedChain, LinkedRule, RuleProgram } from '../image/program.ts';
 import { formatRuleAddress } from '../netfilter/rule.ts';
 
 export class RuleCounters {
   readonly #packets: Float64Array;
   readonly #bytes: Float64Array;
+  readonly #policies = new Map<LinkedChain, { packets: number; bytes: number }>();
 
   constructor(program: RuleProgram) {
     this.#packets = new Float64Array(program.rules.length);
@@ -19,6 +20,16 @@ export class RuleCounters {
   add(rule: LinkedRule, length: number): void {
     this.#packets[rule.id] = this.packets(rule) + 1;
     this.#bytes[rule.id] = this.bytes(rule) + length;
+  }
+
+  /** Count a packet that a built-in chain's policy decided (`:FORWARD ACCEPT [packets:bytes]`). */
+  addPolicy(chain: LinkedChain, length: number): void {
+    const { packets, bytes } = this.policy(chain);
+    this.#policies.set(chain, { packets: packets + 1, bytes: bytes + length });
+  }
+
+  policy(chain: LinkedChain): { readonly packets: number; readonly bytes: number } {
+    return this.#policies.get(chain) ?? { packets: 0, bytes: 0 };
   }
 
   packets(rule: LinkedRule): number {

@@ -1,0 +1,120 @@
+/**
+ * Matches on transport headers: ports, flags, options, ICMP types.
+ *
+ * Later fragments never match, negated or not; a first fragment too short for the header that the
+ * module reads is dropped at once.
+ * Source: net/netfilter/xt_tcpudp.c, xt_sctp.c, xt_dccp.c, xt_multiport.c.
+ * @module
+ */
+import type { Match, Negatable, PortRange } from '../netfilter/match.ts';
+import type { Packet } from '../packet/packet.ts';
+import { u8, u16 } from '../wire/bytes.ts';
+import { type Answer, answer } from './match.ts';
+
+/**
+ * Where the transport header starts, when `length` bytes of it can be read; else why not: the
+ * packet is a later fragment, truly too short, or cut by the capture.
+ */
+export function transportHeader(
+  packet: Packet,
+  length: number,
+): number | 'fragment' | 'short' | 'cut' {
+  if (packet.fragmentOffset > 0) return 'fragment';
+  const { l4, end, bytes } = packet;
+  if (l4 < 0) return end > bytes.length ? 'cut' : 'short';
+  if (l4 + length > end) return 'short';
+  return l4 + length > bytes.length ? 'cut' : l4;
+}
+
+/** What a module answers when it can not read its header. */
+function unreadable(why: 'fragment' | 'short' | 'cut'): Answer {
+  if (why === 'fragment') return 'miss';
+  return why === 'short' ? 'hotdrop' : 'cut';
+}
+
+function inRange(range: PortRange, port: number): boolean {
+  return port >= range.low && port <= range.high;
+}
+
+function portHolds(want: Negatable<PortRange> | undefined, port: number): boolean {
+  return want === undefined || inRange(want.value, port) !== want.negate;
+}
+
+type PortsMatch = Extract<Match, { kind: 'udp' | 'sctp' | 'dccp' | 'udplite' }>;
+
+/** UDP, UDP-Lite, SCTP, DCCP: `length` is how much header the module wants to see. */
+export function matchPorts(match: PortsMatch, packet: Packet, length: number): Answer {
+  const at = transportHeader(packet, length);
+  if (typeof at !== 'number') return unreadable(at);
+  return answer(
+    portHolds(match.sport, u16(packet.bytes, at)) &&
+      portHolds(match.dport, u16(packet.bytes, at + 2)),
+  );
+}
+
+const TCP_HEADER = 20;
+/** A second fragment at byte 8 could overwrite TCP flags: xt_tcpudp drops it (RFC 1858). */
+const EVIL_FRAGMENT_OFFSET = 8;
+
+export function matchTcp(match: Extract<Match, { kind: 'tcp' }>, packet: Packet): Answer {
+  if (packet.fragmentOffset === EVIL_FRAGMENT_OFFSET) return 'hotdrop';
+  const at = transportHeader(packet, TCP_HEADER);
+  if (typeof at !== 'number') return unreadable(at);
+  const { bytes } = packet;
+  if (!portHolds(match.sport, u16(bytes, at))) return 'miss';
+  if (!portHolds(match.dport, u16(bytes, at + 2))) return 'miss';
+  const { flags, option } = match;
+  if (flags) {
+    const on = (u8(bytes, at + 13) & flags.value.mask) === flags.value.set;
+    if (on === flags.negate) return 'miss';
+  }
+  return option ? tcpOption(option, packet, at) : 'hit';
+}
+
+function tcpOption(option: Negatable<number>, packet: Packet, at: number): Answer {
+  const headerLength = (u8(packet.bytes, at + 12) >>> 4) * 4;
+  if (headerLength < TCP_HEADER) return 'hotdrop';
+  const whole = transportHeader(packet, headerLength);
+  if (typeof whole !== 'number') return unreadable(whole);
+  const end = at + headerLength;
+  for (let i = at + TCP_HEADER; i < end; ) {
+    const kind = u8(packet.bytes, i);
+    if (kind === option.value) return answer(!option.negate);
+    const length = kind < 2 || i + 1 >= end ? 1 : u8(packet.bytes, i + 1);
+    i += length === 0 ? 1 : length;
+  }
+  return answer(option.negate);
+}
+
+const ICMP_HEADER = 8;
+const ANY_ICMP_TYPE = 255;
+
+export function matchIcmp(
+  match: Extract<Match, { kind: 'icmp' | 'icmp6' }>,
+  packet: Packet,
+): Answer {
+  const at = transportHeader(packet, ICMP_HEADER);
+  if (typeof at !== 'number') return unreadable(at);
+  const { value, negate } = match.type;
+  const any = match.kind === 'icmp' && value.type === ANY_ICMP_TYPE;
+  const same =
+    u8(packet.bytes, at) === value.type && inRange(value.codes, u8(packet.bytes, at + 1));
+  return answer((any || same) !== negate);
+}
+
+/** xt_multiport.c reads the two ports only, whatever the protocol. */
+export function matchMultiport(
+  match: Extract<Match, { kind: 'multiport' }>,
+  packet: Packet,
+): Answer {
+  const at = transportHeader(packet, 4);
+  if (typeof at !== 'number') return unreadable(at);
+  const sport = u16(packet.bytes, at);
+  const dport = u16(packet.bytes, at + 2);
+  const found = match.ports.some(
+    (range) =>
+      (match.which !== 'dports' && inRange(range, sport)) ||
+      (match.which !== 'sports' && inRange(range, dport)),
+  );
+  return answer(found !== match.negate);
+}

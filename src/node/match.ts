@@ -1,0 +1,230 @@
+/**
+ * The matches of rules: what each xt_* module asks of a packet.
+ *
+ * A match can answer more than yes and no: a header that is truly too short makes the kernel drop
+ * the packet on the spot (`hotdrop`); one that the capture cut, or a question that no packet
+ * answers, leaves the rule open (`cut`, `unanswerable`).
+ *
+ * Source: net/ipv4/netfilter/ip_tables.c `ip_packet_match`, net/ipv6/netfilter/ip6_tables.c
+ * `ip6_packet_match`, net/netfilter/xt_*.c as named beside each match.
+ * @module
+ */
+import { unreachable } from '../diagnostic/diagnostic.ts';
+import { PORT_CUT, type SetView } from '../image/ip-set.ts';
+import type { LinkedMatch } from '../image/program.ts';
+import type { CtState, IpMatch, Match, Negatable } from '../netfilter/match.ts';
+import type { Packet } from '../packet/packet.ts';
+import { contains, type Family } from '../wire/address.ts';
+import { u8, u16 } from '../wire/bytes.ts';
+import { Protocol } from '../wire/protocol.ts';
+import { matchAddressType, matchReversePath } from './match-route.ts';
+import {
+  matchIcmp,
+  matchMultiport,
+  matchPorts,
+  matchTcp,
+  transportHeader,
+} from './match-transport.ts';
+import type { WalkContext } from './walk.ts';
+
+export type Answer = 'hit' | 'miss' | 'hotdrop' | 'cut' | 'unanswerable';
+
+export function answer(holds: boolean): Answer {
+  return holds ? 'hit' : 'miss';
+}
+
+export type HeadPart =
+  | 'source'
+  | 'destination'
+  | 'inInterface'
+  | 'outInterface'
+  | 'protocol'
+  | 'fragment';
+
+/** The first part of a rule's head that does not hold, or null; in the kernel's order. */
+export function missedHead(ip: IpMatch, packet: Packet): HeadPart | null {
+  if (ip.source && contains(ip.source.value, packet.src) === ip.source.negate) return 'source';
+  if (ip.destination && contains(ip.destination.value, packet.dst) === ip.destination.negate) {
+    return 'destination';
+  }
+  if (!interfaceHolds(ip.inInterface, packet.inDevice)) return 'inInterface';
+  if (!interfaceHolds(ip.outInterface, packet.outDevice)) return 'outInterface';
+  const { protocol, fragment } = ip;
+  if (protocol && protocol.value !== 0) {
+    if ((packet.protocol === protocol.value) === protocol.negate) return 'protocol';
+  }
+  if (fragment && packet.fragmentOffset > 0 === fragment.negate) return 'fragment';
+  return null;
+}
+
+/** Compare a device with a name, or with the beginning of one when it ends in `+`. */
+export function nameMatches(pattern: string, name: string): boolean {
+  return pattern.endsWith('+') ? name.startsWith(pattern.slice(0, -1)) : name === pattern;
+}
+
+function interfaceHolds(want: Negatable<string> | undefined, name: string): boolean {
+  return want === undefined || nameMatches(want.value, name) !== want.negate;
+}
+
+/** Ask one match. */
+export function ask(ctx: WalkContext, { match, set }: LinkedMatch, packet: Packet): Answer {
+  switch (match.kind) {
+    case 'tcp':
+      return matchTcp(match, packet);
+    case 'udp':
+    case 'udplite':
+      return matchPorts(match, packet, 8);
+    case 'sctp':
+    case 'dccp':
+      return matchPorts(match, packet, 12);
+    case 'icmp':
+    case 'icmp6':
+      return matchIcmp(match, packet);
+    case 'multiport':
+      return matchMultiport(match, packet);
+    case 'conntrack':
+    case 'state':
+      return answer(stateHolds(ctx, match, packet));
+    case 'mark':
+      return answer((masked(packet.mark, match.mask) === match.value >>> 0) !== match.negate);
+    case 'connmark':
+      return answer(connmarkHolds(ctx, match, packet));
+    case 'set': {
+      const found = set === null ? false : set.test(new PacketSetView(packet), match.directions);
+      return found === 'cut' ? 'cut' : answer(found !== match.negate);
+    }
+    case 'physdev':
+      return answer(physdevHolds(match, packet));
+    case 'addrtype':
+      return answer(matchAddressType(ctx, match, packet));
+    case 'rpfilter':
+      return answer(matchReversePath(ctx, match, packet));
+    case 'comment':
+      return 'hit';
+    default:
+      return unreachable(match);
+  }
+}
+
+function masked(value: number, mask: number): number {
+  return (value & mask) >>> 0;
+}
+
+/**
+ * The states a packet is in, as rules can ask for them. A packet without a connection is INVALID
+ * unless it is untracked (xt_conntrack.c `conntrack_mt`; xt_state.c knows no SNAT and DNAT).
+ */
+export function packetStates(ctx: WalkContext, packet: Packet): ReadonlySet<CtState> {
+  const states = new Set<CtState>([baseState(packet)]);
+  const { connection } = packet;
+  if (connection !== null && packet.ctState !== 'untracked') {
+    if (ctx.connections.isSourceTranslated(connection)) states.add('SNAT');
+    if (ctx.connections.isDestinationTranslated(connection)) states.add('DNAT');
+  }
+  return states;
+}
+
+function baseState(packet: Packet): CtState {
+  switch (packet.ctState) {
+    case 'new':
+      return 'NEW';
+    case 'established':
+      return 'ESTABLISHED';
+    case 'related':
+      return 'RELATED';
+    case 'untracked':
+      return 'UNTRACKED';
+    case 'none':
+    case 'invalid':
+      return 'INVALID';
+    default:
+      return unreachable(packet.ctState);
+  }
+}
+
+type StateMatch = Extract<Match, { kind: 'conntrack' | 'state' }>;
+
+function stateHolds(ctx: WalkContext, match: StateMatch, packet: Packet): boolean {
+  const has = packetStates(ctx, packet);
+  return match.states.some((state) => has.has(state)) !== match.negate;
+}
+
+/** xt_connmark.c: a packet without a connection never matches, negated or not. */
+function connmarkHolds(
+  ctx: WalkContext,
+  match: Extract<Match, { kind: 'connmark' }>,
+  packet: Packet,
+): boolean {
+  if (packet.connection === null || packet.ctState === 'untracked') return false;
+  const mark = ctx.connections.mark(packet.connection);
+  return (masked(mark, match.mask) === match.value >>> 0) !== match.negate;
+}
+
+/**
+ * xt_physdev.c `physdev_mt`: bridge ports exist only while br_netfilter holds the packet; for any
+ * other packet every question is answered as if nothing were there. «Bridged» means that the
+ * output port is known. A known packet without an output port never passes a test of
+ * `--physdev-out`, negated or not, and one without an input port passes any of `--physdev-in`.
+ */
+function physdevHolds(match: Extract<Match, { kind: 'physdev' }>, packet: Packet): boolean {
+  const { physIn, physOut } = packet;
+  const { isBridged, isIn, isOut } = match;
+  if (physIn === '' && physOut === '') {
+    const asked = [isBridged, isIn, isOut, match.physIn, match.physOut];
+    return asked.every((part) => part === undefined || part.negate);
+  }
+  if (isBridged && (physOut !== '') === isBridged.negate) return false;
+  if (isIn && (physIn !== '') === isIn.negate) return false;
+  if (isOut && (physOut !== '') === isOut.negate) return false;
+  if (match.physIn && physIn !== '' && !interfaceHolds(match.physIn, physIn)) return false;
+  if (!match.physOut) return true;
+  return physOut !== '' && interfaceHolds(match.physOut, physOut);
+}
+
+/** A packet as sets see it (ip_set_getport.c). */
+class PacketSetView implements SetView {
+  readonly #packet: Packet;
+
+  constructor(packet: Packet) {
+    this.#packet = packet;
+  }
+
+  get family(): Family {
+    return this.#packet.family === 6 ? 6 : 4;
+  }
+
+  get src() {
+    return this.#packet.src;
+  }
+
+  get dst() {
+    return this.#packet.dst;
+  }
+
+  get protocol() {
+    return this.#packet.protocol;
+  }
+
+  setPort(direction: 'src' | 'dst'): number {
+    const packet = this.#packet;
+    if (packet.fragmentOffset > 0 || (packet.family === 4 && packet.protocol === 0)) return -1;
+    const length = SET_HEADER_LENGTH.get(packet.protocol);
+    if (length === undefined) return 0;
+    const at = transportHeader(packet, length);
+    if (at === 'cut') return PORT_CUT;
+    if (typeof at !== 'number') return -1;
+    const isIcmp = packet.protocol === Protocol.icmp || packet.protocol === Protocol.icmpv6;
+    if (isIcmp) return (u8(packet.bytes, at) << 8) | u8(packet.bytes, at + 1);
+    return u16(packet.bytes, direction === 'src' ? at : at + 2);
+  }
+}
+
+/** How much of the header ip_set_getport.c wants to see before it answers. */
+const SET_HEADER_LENGTH: ReadonlyMap<number, number> = new Map([
+  [Protocol.tcp, 20],
+  [Protocol.sctp, 12],
+  [Protocol.udp, 8],
+  [Protocol.udplite, 8],
+  [Protocol.icmp, 8],
+  [Protocol.icmpv6, 8],
+]);
