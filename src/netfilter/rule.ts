@@ -34,6 +34,8 @@ export interface Rule {
   readonly target: Target;
   readonly origin?: readonly Provenance[];
   readonly counters?: Counters;
+  /** `FILE:LINE` of a rule that was read from a dump. */
+  readonly place?: string;
 }
 
 export interface Chain {

@@ -29,7 +29,7 @@ export function formatMatch(match: Match): string {
     case 'icmp':
       return `-m icmp ${negated(match.type)}--icmp-type ${formatIcmpType(match.type.value)}`;
     case 'icmp6':
-      return `-m icmp6 ${negated(match.type)}--icmpv6-type ${formatIcmpType(match.type.value)}`;
+      return `-m icmp6 ${negated(match.type)}--icmpv6-type ${formatTypeAndCode(match.type.value)}`;
     case 'multiport': {
       const ports = match.ports.map(formatPortRange).join(',');
       return `-m multiport ${negated(match)}--${match.which} ${ports}`;
@@ -141,9 +141,15 @@ function formatFlags(flags: number): string {
   return names.length === 0 ? 'NONE' : names.join(',');
 }
 
-function formatIcmpType(of: { readonly type: number; readonly codes: PortRange }): string {
-  const { type, codes } = of;
-  if (type === 255 && codes.low === 0 && codes.high === 255) return 'any';
+type IcmpType = Extract<Match, { kind: 'icmp' | 'icmp6' }>['type']['value'];
+
+function formatIcmpType(of: IcmpType): string {
+  const any = of.type === 255 && of.codes.low === 0 && of.codes.high === 255;
+  return any ? 'any' : formatTypeAndCode(of);
+}
+
+/** The tools have no text for a range of codes other than all of them. */
+function formatTypeAndCode({ type, codes }: IcmpType): string {
   return codes.low === 0 && codes.high === 255 ? `${type}` : `${type}/${codes.low}`;
 }
 

@@ -9,7 +9,7 @@
  */
 import type { IpMatch } from '../netfilter/match.ts';
 import type { Rule } from '../netfilter/rule.ts';
-import { type Family, formatPrefix, type Prefix } from '../wire/address.ts';
+import { type Family, formatPrefix, maskAddress, type Prefix } from '../wire/address.ts';
 import { formatMatch, option, words } from './match-text.ts';
 import { formatProtocol } from './protocol-name.ts';
 import { formatTarget } from './target-text.ts';
@@ -29,8 +29,8 @@ export function formatRule(rule: Rule, chain: string, family: Family = 4): strin
 /** Write the head of a rule; the empty string when it matches everything. */
 export function formatHead(ip: IpMatch): string {
   return words(
-    anyPrefix(ip.source) ? '' : option('-s', ip.source, formatPrefix),
-    anyPrefix(ip.destination) ? '' : option('-d', ip.destination, formatPrefix),
+    anyPrefix(ip.source) ? '' : option('-s', ip.source, formatNetwork),
+    anyPrefix(ip.destination) ? '' : option('-d', ip.destination, formatNetwork),
     option('-i', ip.inInterface, String),
     option('-o', ip.outInterface, String),
     option('-p', ip.protocol, formatProtocol),
@@ -40,4 +40,9 @@ export function formatHead(ip: IpMatch): string {
 
 function anyPrefix(part: { readonly value: Prefix; readonly negate: boolean } | undefined) {
   return part !== undefined && !part.negate && part.value.length === 0;
+}
+
+/** The tools clear host bits when they read a rule, so they never print any. */
+function formatNetwork({ address, length }: Prefix): string {
+  return formatPrefix({ address: maskAddress(address, length), length });
 }

@@ -1,0 +1,307 @@
+/**
+ * The matches that rules may ask for, as iptables reads them: name → options → vocabulary.
+ *
+ * Source: iptables-extensions(8) 1.8.9 and extensions/libxt_*.c, libipt_icmp.c, libip6t_icmp6.c
+ * (`xt_option_entry` tables and `*_parse`). Length limits are the kernel's (uapi/linux/netfilter).
+ * @module
+ */
+import {
+  ADDRESS_TYPES,
+  CT_STATES,
+  type Match,
+  type PortRange,
+  type SetDirection,
+} from '../netfilter/match.ts';
+import { Protocol } from '../wire/protocol.ts';
+import { type IcmpType, icmpTypeByName } from './icmp-names.ts';
+import { TCP_FLAGS } from './match-text.ts';
+import {
+  byte,
+  type Extension,
+  type Given,
+  masked,
+  OptionFault,
+  oneOf,
+  optional,
+  portRange,
+  someOf,
+  textUpTo,
+  whole,
+} from './option-reader.ts';
+
+const PORT_OPTIONS = [
+  { name: '--sport', aliases: ['--source-port'], values: 1, negatable: true },
+  { name: '--dport', aliases: ['--destination-port'], values: 1, negatable: true },
+] as const;
+
+const PORT_PROTOCOLS = [
+  Protocol.tcp,
+  Protocol.udp,
+  Protocol.udplite,
+  Protocol.sctp,
+  Protocol.dccp,
+] as const;
+
+/** Ports of a match; the full range without `!` is no condition, and the kernel forgets it. */
+function ports(given: Given) {
+  const read = (name: string) => {
+    const part = given.one(name, portRange);
+    const all = part?.value.low === 0 && part.value.high === 0xffff && !part.negate;
+    return all ? undefined : part;
+  };
+  return {
+    ...optional('sport', read('--sport')),
+    ...optional('dport', read('--dport')),
+  };
+}
+
+const tcp: Extension<Match> = {
+  protocols: [Protocol.tcp],
+  options: [
+    ...PORT_OPTIONS,
+    { name: '--tcp-flags', values: 2, negatable: true },
+    { name: '--syn', values: 0, negatable: true },
+    { name: '--tcp-option', values: 1, negatable: true },
+  ],
+  read(given) {
+    const syn = given.flag('--syn');
+    const flags = given.two('--tcp-flags', (mask, set) => ({
+      mask: tcpFlags(mask),
+      set: tcpFlags(set),
+    }));
+    if (syn && flags) throw new OptionFault('--syn and --tcp-flags exclude each other');
+    const opening = syn && { value: { mask: 0x17, set: 0x02 }, negate: syn.negate };
+    const all = { ...ports(given), ...optional('flags', flags ?? opening) };
+    return { kind: 'tcp', ...all, ...optional('option', given.one('--tcp-option', whole(1, 255))) };
+  },
+};
+
+function tcpFlags(text: string): number {
+  let bits = 0;
+  for (const word of text.toUpperCase().split(',')) {
+    const bit = TCP_FLAGS.find(([name]) => name === word)?.[1];
+    if (bit !== undefined) bits |= bit;
+    else if (word === 'ALL') bits |= 0x3f;
+    else if (word !== 'NONE') {
+      throw new OptionFault('unknown TCP flag', word, 'FIN,SYN,RST,PSH,ACK,URG, ALL or NONE');
+    }
+  }
+  return bits;
+}
+
+function portMatch(kind: 'udp' | 'sctp' | 'dccp'): Extension<Match> {
+  const protocols = [Protocol[kind]];
+  return {
+    protocols: kind === 'udp' ? [...protocols, Protocol.udplite] : protocols,
+    options: PORT_OPTIONS,
+    read: (given) => ({ kind, ...ports(given) }),
+  };
+}
+
+const icmp: Extension<Match> = {
+  family: 4,
+  protocols: [Protocol.icmp],
+  options: [{ name: '--icmp-type', values: 1, negatable: true }],
+  read: (given) => ({ kind: 'icmp', type: icmpType(given, '--icmp-type') }),
+};
+
+const icmp6: Extension<Match> = {
+  family: 6,
+  protocols: [Protocol.icmpv6],
+  options: [{ name: '--icmpv6-type', aliases: ['--icmp-type'], values: 1, negatable: true }],
+  read: (given) => ({ kind: 'icmp6', type: icmpType(given, '--icmpv6-type') }),
+};
+
+function icmpType(given: Given, option: string) {
+  return given.needed(option, (text): IcmpType => {
+    const named = icmpTypeByName(text, given.family);
+    if (named) return named;
+    const slash = text.indexOf('/');
+    if (slash < 0) return { type: byte(text), codes: { low: 0, high: 255 } };
+    const code = byte(text.slice(slash + 1));
+    return { type: byte(text.slice(0, slash)), codes: { low: code, high: code } };
+  });
+}
+
+const multiport: Extension<Match> = {
+  protocols: PORT_PROTOCOLS,
+  options: [
+    { name: '--sports', aliases: ['--source-ports'], values: 1, negatable: true },
+    { name: '--dports', aliases: ['--destination-ports'], values: 1, negatable: true },
+    { name: '--ports', values: 1, negatable: true },
+  ],
+  read(given) {
+    for (const which of ['sports', 'dports', 'ports'] as const) {
+      const list = given.one(`--${which}`, multiportList);
+      if (list) return { kind: 'multiport', which, ports: list.value, negate: list.negate };
+    }
+    throw new OptionFault('one of --sports, --dports, --ports is missing');
+  },
+};
+
+/** At most 15 numbers, a range counting as two (XT_MULTI_PORTS). */
+function multiportList(text: string): readonly PortRange[] {
+  const ranges = text.split(',').map(portRange);
+  const slots = text.split(/[,:]/).length;
+  if (slots > 15)
+    throw new OptionFault('too many ports', text, 'at most 15, a range counts as two');
+  return ranges;
+}
+
+const state: Extension<Match> = {
+  options: [{ name: '--state', values: 1, negatable: true }],
+  read(given) {
+    const states = CT_STATES.filter((s) => s !== 'SNAT' && s !== 'DNAT');
+    const { value, negate } = given.needed('--state', someOf(states));
+    return { kind: 'state', states: value, negate };
+  },
+};
+
+const conntrack: Extension<Match> = {
+  options: [{ name: '--ctstate', values: 1, negatable: true }],
+  read(given) {
+    const { value, negate } = given.needed('--ctstate', someOf(CT_STATES));
+    return { kind: 'conntrack', states: value, negate };
+  },
+};
+
+function markMatch(kind: 'mark' | 'connmark'): Extension<Match> {
+  return {
+    options: [{ name: '--mark', values: 1, negatable: true }],
+    read(given) {
+      const { value, negate } = given.needed('--mark', masked);
+      return { kind, ...value, negate };
+    },
+  };
+}
+
+const set: Extension<Match> = {
+  options: [{ name: '--match-set', aliases: ['--set'], values: 2, negatable: true }],
+  read(given) {
+    const found = given.two('--match-set', (name, directions) => ({
+      set: setName(name),
+      directions: setDirections(directions),
+    }));
+    if (!found) throw new OptionFault('--match-set is missing');
+    return { kind: 'set', ...found.value, negate: found.negate };
+  },
+};
+
+/** IPSET_MAXNAMELEN is 32 with its end. */
+export const setName = textUpTo(31);
+
+/** One to six directions (IPSET_DIM_MAX). */
+export function setDirections(text: string): readonly SetDirection[] {
+  const list = text.split(',').map(oneOf<SetDirection>(['src', 'dst']));
+  if (list.length > 6) throw new OptionFault('too many directions', text, 'at most 6');
+  return list;
+}
+
+/** IFNAMSIZ is 16 with its end; a trailing `+` counts. */
+export function interfaceName(text: string): string {
+  if (text === '' || text.length > 15 || /[\s/]/.test(text)) {
+    throw new OptionFault('an interface name was expected', text, '1–15 characters, no blank or /');
+  }
+  return text;
+}
+
+const physdev: Extension<Match> = {
+  options: [
+    { name: '--physdev-in', values: 1, negatable: true },
+    { name: '--physdev-out', values: 1, negatable: true },
+    { name: '--physdev-is-in', values: 0, negatable: true },
+    { name: '--physdev-is-out', values: 0, negatable: true },
+    { name: '--physdev-is-bridged', values: 0, negatable: true },
+  ],
+  read(given) {
+    const match = {
+      kind: 'physdev' as const,
+      ...optional('physIn', given.one('--physdev-in', interfaceName)),
+      ...optional('physOut', given.one('--physdev-out', interfaceName)),
+      ...optional('isIn', given.flag('--physdev-is-in')),
+      ...optional('isOut', given.flag('--physdev-is-out')),
+      ...optional('isBridged', given.flag('--physdev-is-bridged')),
+    };
+    if (Object.keys(match).length === 1) throw new OptionFault('physdev needs an option');
+    return match;
+  },
+};
+
+const addrtype: Extension<Match> = {
+  options: [
+    { name: '--src-type', values: 1, negatable: true },
+    { name: '--dst-type', values: 1, negatable: true },
+    { name: '--limit-iface-in', values: 0 },
+    { name: '--limit-iface-out', values: 0 },
+  ],
+  read(given) {
+    const types = someOf(ADDRESS_TYPES);
+    const match = {
+      kind: 'addrtype' as const,
+      ...optional('source', given.one('--src-type', types)),
+      ...optional('destination', given.one('--dst-type', types)),
+      limitIfaceIn: given.has('--limit-iface-in'),
+      limitIfaceOut: given.has('--limit-iface-out'),
+    };
+    if (!('source' in match || 'destination' in match)) {
+      throw new OptionFault('addrtype needs --src-type or --dst-type');
+    }
+    if (match.limitIfaceIn && match.limitIfaceOut) {
+      throw new OptionFault('--limit-iface-in and --limit-iface-out exclude each other');
+    }
+    return match;
+  },
+};
+
+const rpfilter: Extension<Match> = {
+  options: [
+    { name: '--loose', values: 0 },
+    { name: '--validmark', values: 0 },
+    { name: '--accept-local', values: 0 },
+    { name: '--invert', values: 0 },
+  ],
+  read: (given) => ({
+    kind: 'rpfilter',
+    loose: given.has('--loose'),
+    validmark: given.has('--validmark'),
+    acceptLocal: given.has('--accept-local'),
+    invert: given.has('--invert'),
+  }),
+};
+
+const comment: Extension<Match> = {
+  options: [{ name: '--comment', values: 1 }],
+  read: (given) => ({ kind: 'comment', text: given.needed('--comment', textUpTo(255)).value }),
+};
+
+/** Extensions by the name that `-m` takes. */
+export const MATCH_EXTENSIONS: Readonly<Record<string, Extension<Match>>> = {
+  tcp,
+  udp: portMatch('udp'),
+  sctp: portMatch('sctp'),
+  dccp: portMatch('dccp'),
+  icmp,
+  icmp6,
+  icmpv6: icmp6,
+  multiport,
+  conntrack,
+  state,
+  mark: markMatch('mark'),
+  connmark: markMatch('connmark'),
+  set,
+  physdev,
+  addrtype,
+  rpfilter,
+  comment,
+};
+
+/** The match that `-p PROTOCOL` brings when one of its options is used without `-m`. */
+export const MATCH_OF_PROTOCOL: ReadonlyMap<number, string> = new Map([
+  [Protocol.tcp, 'tcp'],
+  [Protocol.udp, 'udp'],
+  [Protocol.udplite, 'udp'],
+  [Protocol.sctp, 'sctp'],
+  [Protocol.dccp, 'dccp'],
+  [Protocol.icmp, 'icmp'],
+  [Protocol.icmpv6, 'icmp6'],
+]);
