@@ -1,0 +1,212 @@
+/**
+ * Calico's policy on an AKS node: what Felix programs with the iptables dataplane.
+ *
+ * Felix writes only chains that something refers to, only policies that select one of the node's
+ * pods, and only sets that those policies name. README.md in this folder says what is covered.
+ * @module
+ */
+import type { Node } from '../../cluster/model.ts';
+import { type Diagnostic, UserError } from '../../diagnostic/diagnostic.ts';
+import type { TableName } from '../../netfilter/hook.ts';
+import type { PlanBuilder } from '../../plan/builder.ts';
+import type { Family } from '../../wire/address.ts';
+import type { NetworkRenderer, PolicyRenderer, RenderInput } from '../dataplane.ts';
+import {
+  type CalicoPolicy,
+  conversionWarnings,
+  convertPolicies,
+  type Direction,
+} from './conversion.ts';
+import { dispatchChains } from './dispatch.ts';
+import { endpointChain, groupChains } from './endpoint-chains.ts';
+import { type Endpoint, EndpointIndex, workloadEndpoints } from './endpoints.ts';
+import { type FelixChain, planRules, targetChain } from './felix-rule.ts';
+import { workloadInterface } from './names.ts';
+import { CALICO_OPTIONS, type FelixConfig, felixConfig } from './options.ts';
+import { policyChain, profileChain } from './policy-chains.ts';
+import { matches } from './selector.ts';
+import { baseSets, FAMILIES, SetCatalog } from './sets.ts';
+import { builtinHooks, staticChains } from './static-chains.ts';
+
+const DIRECTIONS: readonly Direction[] = ['ingress', 'egress'];
+const FELIX_TABLES: readonly TableName[] = ['raw', 'mangle', 'nat', 'filter'];
+
+export const calico: PolicyRenderer = {
+  name: 'calico',
+  options: CALICO_OPTIONS,
+  node: renderNode,
+  warnings: (input) => conversionWarnings(input.policies),
+};
+
+/** What all nodes of a cluster share. */
+interface Converted {
+  readonly config: FelixConfig;
+  readonly endpointsOf: ReadonlyMap<string, readonly Endpoint[]>;
+  readonly policiesOf: ReadonlyMap<string, readonly CalicoPolicy[]>;
+  readonly sets: SetCatalog;
+}
+
+/** Inputs are immutable, so what was worked out for one node serves the others. */
+const converted = new WeakMap<RenderInput, Converted>();
+
+function convert(input: RenderInput): Converted {
+  const known = converted.get(input);
+  if (known) return known;
+  const config = felixConfig(input.stack);
+  const endpoints = workloadEndpoints(input.cluster);
+  const policies = convertPolicies(input.policies, config.release);
+  const made: Converted = {
+    config,
+    endpointsOf: groupBy(endpoints, (e) => e.pod.node),
+    policiesOf: groupBy(policies, (p) => p.namespace),
+    sets: new SetCatalog(new EndpointIndex(endpoints)),
+  };
+  converted.set(input, made);
+  return made;
+}
+
+function groupBy<T>(list: readonly T[], key: (one: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const one of list) {
+    const group = groups.get(key(one));
+    if (group) group.push(one);
+    else groups.set(key(one), [one]);
+  }
+  return groups;
+}
+
+/** A pod of this node with its interface and the policies that select it. */
+export interface LocalEndpoint {
+  readonly device: string;
+  readonly profiles: readonly string[];
+  readonly policies: readonly CalicoPolicy[];
+}
+
+function renderNode(
+  input: RenderInput,
+  node: Node,
+  network: NetworkRenderer,
+  builder: PlanBuilder,
+): void {
+  const { config, endpointsOf, policiesOf, sets } = convert(input);
+  const endpoints = endpointsOf.get(node.name) ?? [];
+  refuseForeignDevices(config, endpoints, network);
+  const local = endpoints.map(({ pod, profiles, labels }): LocalEndpoint => {
+    const policies = policiesOf.get(pod.namespace) ?? [];
+    return {
+      device: network.hostDevice(pod),
+      profiles,
+      policies: policies.filter((p) => matches(p.selector, labels)),
+    };
+  });
+  for (const family of FAMILIES) {
+    for (const table of FELIX_TABLES) {
+      writeTable(config, table, family, felixChains(config, table, family, local), builder);
+    }
+  }
+  const rules = activePolicies(local).flatMap((policy) =>
+    DIRECTIONS.flatMap((direction) => policy.rules[direction].map((rule) => ({ rule, direction }))),
+  );
+  const foreign = builder.interfaces.filter((i) => !i.name.startsWith(config.interfacePrefix));
+  builder.ipsets.push(...baseSets(config.release, foreign), ...sets.forRules(rules));
+}
+
+/**
+ * Felix works out a pod's interface from its name. Where the network calls it otherwise, Felix
+ * would drop all of the pod's packets as 'Unknown interface' or not see them at all: no user means
+ * that, so it is refused.
+ */
+function refuseForeignDevices(
+  config: FelixConfig,
+  endpoints: readonly Endpoint[],
+  network: NetworkRenderer,
+): void {
+  const problems = endpoints.flatMap(({ pod }): Diagnostic[] => {
+    const expected = workloadInterface(config.interfacePrefix, pod.namespace, pod.name);
+    const found = network.hostDevice(pod);
+    if (found === expected) return [];
+    return [
+      {
+        code: 'CALICO_INTERFACE',
+        object: `${pod.namespace}/Pod/${pod.name}`,
+        message: `network ${network.name} names the pod's interface otherwise than Calico does`,
+        found,
+        accepted: `${expected}, or another interfacePrefix`,
+      },
+    ];
+  });
+  if (problems.length > 0) throw new UserError(problems);
+}
+
+function activePolicies(local: readonly LocalEndpoint[]): CalicoPolicy[] {
+  return [...new Set(local.flatMap((e) => e.policies))];
+}
+
+/** Every chain that Felix could write into a table. */
+export function felixChains(
+  config: FelixConfig,
+  table: TableName,
+  family: Family,
+  local: readonly LocalEndpoint[],
+): FelixChain[] {
+  const fixed = staticChains(config, table, family);
+  if (table !== 'filter') return fixed;
+  const { release } = config;
+  const perEndpoint = local.flatMap(({ device, profiles, policies }) =>
+    DIRECTIONS.flatMap((direction) => {
+      const applied = policies.filter((p) => p.applies[direction]);
+      return [
+        endpointChain(config, { device, direction, policies: applied, profiles }),
+        ...groupChains(release, applied, direction),
+      ];
+    }),
+  );
+  const profiles = [...new Set(local.flatMap((e) => e.profiles))];
+  return [
+    ...fixed,
+    ...dispatchChains(local.map((e) => e.device)),
+    ...perEndpoint,
+    ...activePolicies(local).flatMap((policy) =>
+      DIRECTIONS.map((direction) => policyChain(release, policy, direction, family)),
+    ),
+    ...profiles.flatMap((profile) =>
+      DIRECTIONS.map((direction) => profileChain(release, profile, direction)),
+    ),
+  ];
+}
+
+/** Hook the table's built-in chains and write what is reachable from them, sorted by name. */
+function writeTable(
+  config: FelixConfig,
+  table: TableName,
+  family: Family,
+  chains: readonly FelixChain[],
+  builder: PlanBuilder,
+): void {
+  const byName = new Map(chains.map((chain) => [chain.name, chain]));
+  const hooks = builtinHooks(config).filter((hook) => hook.table === table);
+  const reached = new Set<string>();
+  const queue: FelixChain[] = hooks.map(({ chain, insert, append }) => ({
+    name: chain,
+    rules: [...insert, ...append],
+  }));
+  for (let chain = queue.pop(); chain !== undefined; chain = queue.pop()) {
+    for (const rule of chain.rules) {
+      const next = byName.get(targetChain(rule) ?? '');
+      if (next === undefined || reached.has(next.name)) continue;
+      reached.add(next.name);
+      queue.push(next);
+    }
+  }
+  for (const name of [...reached].sort()) {
+    builder.ensureChain(family, table, name);
+    const chain = byName.get(name);
+    if (chain) builder.append(family, table, name, ...planRules(chain));
+  }
+  for (const { chain, insert, append } of hooks) {
+    // Felix hashes what it inserts and what it appends each as a chain of its own.
+    const first = planRules({ name: chain, rules: insert });
+    for (const rule of first.reverse()) builder.insert(family, table, chain, rule);
+    builder.append(family, table, chain, ...planRules({ name: chain, rules: append }));
+  }
+}
