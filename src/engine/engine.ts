@@ -50,6 +50,11 @@ export interface Journey {
   readonly reason: DropReason | UnknownReason | null;
   /** The deciding rule, also when it allowed; absent when no rule had a say. */
   readonly decision: Decision | null;
+  /**
+   * Set on fragments that a host keeps until the rest comes; outcome is `consumed` then. The
+   * journey of the fragment that completes the datagram is the datagram's.
+   */
+  readonly heldForReassembly: boolean;
   /** Where it ended: the host and device that took it, or by which it left. */
   readonly end: { readonly host: string; readonly device: string };
   /** The packet as it ended, from its network header on; null when dropped before one was known. */
@@ -59,6 +64,8 @@ export interface Journey {
   readonly generated: readonly GeneratedPacket[];
   /** Further copies of this packet (bridge floods), their own journeys. */
   readonly copies: readonly Journey[];
+  /** Policy drops that `walkPastPolicyDrops` walked past, in order. */
+  readonly forgiven: readonly Decision[];
   /** Hosts crossed, in order. */
   readonly hosts: readonly string[];
 }
@@ -78,8 +85,16 @@ export type Injection = {
   readonly wireLength?: number;
   /** The transport checksum was left to offload: treat it as right, and fill it in on output. */
   readonly checksumOffloaded?: boolean;
+  /** The packet is an offload aggregate: its MTU is judged as if cut into this many payload bytes. */
+  readonly segmentSize?: number;
   /** Record every rule looked at. */
   readonly trace?: boolean;
+  /**
+   * Note rules that drop it for a NetworkPolicy and walk on past them, to learn what the other
+   * direction's rules would say; such a journey is a diagnosis, never a verdict, and leaves no
+   * trace in connection tables or counters.
+   */
+  readonly walkPastPolicyDrops?: boolean;
 } & (
   | {
       /** A local process of `host` sends this IP packet: routed, then output and postrouting. */

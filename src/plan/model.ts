@@ -10,6 +10,7 @@
  * @module
  */
 
+import type { Diagnostic } from '../diagnostic/diagnostic.ts';
 import type { IpSet } from '../netfilter/ip-set.ts';
 import type { Chain, Table } from '../netfilter/rule.ts';
 import type { Address, Family, Prefix } from '../wire/address.ts';
@@ -192,6 +193,14 @@ export interface Network {
   /** Host names of all pods, and the plan of one. */
   readonly pods: readonly string[];
   podPlan(host: string): Plan;
+  /** What the products do otherwise than the user's files ask, and that verdicts will show. */
+  readonly warnings?: readonly Diagnostic[];
+}
+
+/** The weakest evidence that any of the plans stands on. */
+export function weakestEvidence(plans: readonly Pick<Plan, 'evidence'>[]): Evidence {
+  const ranks = plans.map((plan) => EVIDENCE.indexOf(plan.evidence));
+  return EVIDENCE[Math.max(0, ...ranks)] ?? 'documentation';
 }
 
 export const MAIN_TABLE = 254;

@@ -1,0 +1,159 @@
+/**
+ * Causes: a packet is not sent when something its sender must have received first never reached it
+ * (A SYN-ACK answers a SYN that arrived; an ACK acknowledges data that arrived).
+ *
+ * Replaying a packet whose cause our policies dropped would judge traffic that could not exist. One
+ * `Causes` belongs to one connection on one stack. It looks only at what the capture shows: bytes
+ * that the capture does not contain are never held against their receiver.
+ *
+ * TCP is one rule: nobody acknowledges what did not arrive. SYN and FIN take one number each
+ * (RFC 9293 section 3.4), so the handshake needs no rule of its own.
+ * @module
+ */
+
+export type Direction = 'original' | 'reply';
+
+export function opposite(direction: Direction): Direction {
+  return direction === 'original' ? 'reply' : 'original';
+}
+
+/** The part of a TCP segment that causes are about; numbers are the header's, unsigned 32-bit. */
+export interface Segment {
+  readonly seq: number;
+  readonly ack: number;
+  readonly syn: boolean;
+  readonly fin: boolean;
+  readonly rst: boolean;
+  readonly hasAck: boolean;
+  readonly payloadLength: number;
+}
+
+/** Whether a packet may be sent, and if not, why not. */
+export type CauseVerdict = 'send' | 'causeNotDelivered' | 'flowEnded';
+
+/** `a` is before `b` in sequence space (RFC 9293 section 3.4; kernel `before()`). */
+export function before(a: number, b: number): boolean {
+  return ((a - b) | 0) < 0;
+}
+
+/** Sequence numbers a segment takes up, control flags included. */
+export function segmentLength(s: Segment): number {
+  return s.payloadLength + (s.syn ? 1 : 0) + (s.fin ? 1 : 0);
+}
+
+/** Half-open range of sequence numbers that was sent and not delivered. */
+interface Gap {
+  start: number;
+  end: number;
+}
+
+/** More gaps than this in one direction are kept as one: suppression then errs to the safe side. */
+const MAX_GAPS = 32;
+
+class Sender {
+  readonly gaps: Gap[] = [];
+  sent = 0;
+  delivered = 0;
+  /** What the emulated network told this sender that ended its flow (RST, hard ICMP error). */
+  ended = false;
+  established = false;
+
+  lose(start: number, end: number): void {
+    if (start === end) return;
+    this.recover(start, end);
+    this.gaps.push({ start, end });
+    if (this.gaps.length <= MAX_GAPS) return;
+    const last = this.gaps.pop();
+    const neighbour = this.gaps.at(-1);
+    if (!last || !neighbour) return;
+    if (before(last.start, neighbour.start)) neighbour.start = last.start;
+    if (before(neighbour.end, last.end)) neighbour.end = last.end;
+  }
+
+  /** A segment that covers (part of) a gap arrived. */
+  recover(start: number, end: number): void {
+    for (let i = this.gaps.length - 1; i >= 0; i--) {
+      const gap = this.gaps[i];
+      if (!gap || !before(start, gap.end) || !before(gap.start, end)) continue;
+      this.gaps.splice(i, 1);
+      if (before(gap.start, start)) this.gaps.push({ start: gap.start, end: start });
+      if (before(end, gap.end)) this.gaps.push({ start: end, end: gap.end });
+    }
+  }
+
+  /** Whether all captured bytes below `ack` arrived. */
+  arrivedUpTo(ack: number): boolean {
+    return !this.gaps.some((gap) => before(gap.start, ack));
+  }
+}
+
+/** Causes of one connection on one stack. */
+export class Causes {
+  readonly #senders: Readonly<Record<Direction, Sender>> = {
+    original: new Sender(),
+    reply: new Sender(),
+  };
+
+  /** May this TCP segment be sent? */
+  judgeTcp(direction: Direction, s: Segment): CauseVerdict {
+    const own = this.#senders[direction];
+    const peer = this.#senders[opposite(direction)];
+    if (own.ended) return 'flowEnded';
+    if (s.hasAck && !peer.arrivedUpTo(s.ack)) return 'causeNotDelivered';
+    // A reset without ACK answers something, or closes what its sender believes open: either needs
+    // that the peer heard of this connection.
+    if (s.rst && !s.hasAck && own.sent > 0 && own.delivered === 0) return 'causeNotDelivered';
+    return 'send';
+  }
+
+  /** May this packet of a protocol without sequence numbers be sent? Replies follow requests. */
+  judgeOther(direction: Direction): CauseVerdict {
+    if (direction === 'original') return 'send';
+    const { sent, delivered } = this.#senders.original;
+    return sent > 0 && delivered === 0 ? 'causeNotDelivered' : 'send';
+  }
+
+  /** May an ICMP error that quotes a packet sent in `quoted` direction be sent? */
+  judgeError(quoted: Direction): CauseVerdict {
+    const { sent, delivered } = this.#senders[quoted];
+    return sent > 0 && delivered === 0 ? 'causeNotDelivered' : 'send';
+  }
+
+  /** Whether the segment repeats bytes that were lost before. */
+  isRetransmission(direction: Direction, s: Segment): boolean {
+    const end = s.seq + segmentLength(s);
+    return this.#senders[direction].gaps.some(
+      (gap) => before(s.seq, gap.end) && before(gap.start, end),
+    );
+  }
+
+  /** Take note of what became of a segment, sent or suppressed. */
+  settleTcp(direction: Direction, s: Segment, delivered: boolean): void {
+    const own = this.#senders[direction];
+    this.settleOther(direction, delivered);
+    const end = (s.seq + segmentLength(s)) >>> 0;
+    if (delivered) own.recover(s.seq, end);
+    else own.lose(s.seq, end);
+    if (delivered && s.syn && s.hasAck) this.#senders[opposite(direction)].established = true;
+  }
+
+  settleOther(direction: Direction, delivered: boolean): void {
+    const own = this.#senders[direction];
+    own.sent++;
+    if (delivered) own.delivered++;
+  }
+
+  /** A RST that the emulated network made reached the sender of `direction`. */
+  resetBy(direction: Direction): void {
+    this.#senders[direction].ended = true;
+  }
+
+  /**
+   * A destination-unreachable that the emulated network made reached the sender of `direction`: it
+   * ends a TCP connection that is still opening (tcp_v4_err in net/ipv4/tcp_ipv4.c), nothing else.
+   */
+  unreachable(direction: Direction): void {
+    const sender = this.#senders[direction];
+    if (!sender.established) sender.ended = true;
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * Why: one packet's journey with every rule looked at, read back in the words of the policies that
+ * caused the rules.
+ *
+ * An implicit deny has no rule of its own to show. What explains it is who isolated the pod (the
+ * policies that select it in that direction) and what each of their allow rules missed.
+ * @module
+ */
+import type { Journey, RuleLook } from '../engine/engine.ts';
+import { formatRuleAddress, type Provenance } from '../netfilter/rule.ts';
+import type { DecidedBy } from './result.ts';
+import { decidedBy } from './verdict.ts';
+
+/** A policy that had a say. */
+export interface PolicyMention {
+  readonly policy: string;
+  readonly direction: string | null;
+  readonly source: string | null;
+}
+
+/** An allow rule that was looked at, and why it did not hold. */
+export interface TriedRule {
+  readonly policy: string;
+  readonly field: string | null;
+  readonly source: string | null;
+  readonly node: string;
+  readonly rule: string;
+  readonly matched: boolean;
+  /** The condition that failed, as iptables writes it. */
+  readonly missed: string | null;
+  /** What the packet had instead. */
+  readonly found: string | null;
+}
+
+export interface Explanation {
+  readonly outcome: Journey['outcome'];
+  readonly reason: string | null;
+  readonly decidedBy: DecidedBy | null;
+  /** Policies that isolate the pod in the direction that decided. */
+  readonly isolatedBy: readonly PolicyMention[];
+  readonly tried: readonly TriedRule[];
+  readonly journey: Journey;
+}
+
+/** Read a traced journey. */
+export function explain(journey: Journey): Explanation {
+  const looks = journey.steps.flatMap((step) =>
+    step.rules.map((look) => ({ host: step.host, look })),
+  );
+  return {
+    outcome: journey.outcome,
+    reason: journey.reason,
+    decidedBy: decidedBy(journey.decision),
+    isolatedBy: isolators(journey),
+    tried: looks.flatMap(({ host, look }) => triedRules(host, look)),
+    journey,
+  };
+}
+
+function isolators(journey: Journey): readonly PolicyMention[] {
+  const origins = (journey.decision?.origin ?? []).filter((o) => o.effect === 'isolate');
+  const seen = new Map<string, PolicyMention>();
+  for (const o of origins) {
+    seen.set(o.object, {
+      policy: o.object,
+      direction: o.direction ?? null,
+      source: o.source ?? null,
+    });
+  }
+  return [...seen.values()];
+}
+
+function triedRules(node: string, look: RuleLook): readonly TriedRule[] {
+  return (look.origin ?? []).filter(isAllow).map((o) => ({
+    policy: o.object,
+    field: o.field ?? null,
+    source: o.source ?? null,
+    node,
+    rule: formatRuleAddress(look.rule),
+    matched: look.matched,
+    missed: look.missed ?? null,
+    found: look.found ?? null,
+  }));
+}
+
+function isAllow(origin: Provenance): boolean {
+  return origin.effect === 'allow';
+}

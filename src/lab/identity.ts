@@ -1,0 +1,93 @@
+/**
+ * Whose address is it: a pod, a node, a Service, the outside, or nobody's.
+ * @module
+ */
+import type { AddressPlan } from '../cluster/address-plan.ts';
+import type { Cluster, Node, Pod } from '../cluster/model.ts';
+import { type Address, contains, type Prefix, parsePrefix } from '../wire/address.ts';
+import type { UnknownReason } from '../wire/drop-reason.ts';
+
+/** Where an address belongs. `edge`: outside the cluster, behind the fabric. */
+export type Place =
+  | { readonly kind: 'pod'; readonly name: string; readonly pod: Pod }
+  | { readonly kind: 'node'; readonly name: string; readonly node: Node }
+  | { readonly kind: 'edge'; readonly name: null }
+  | { readonly kind: 'unplaced'; readonly name: null; readonly reason: UnknownReason };
+
+const EDGE: Place = { kind: 'edge', name: null };
+
+function unplaced(reason: UnknownReason): Place {
+  return { kind: 'unplaced', name: null, reason };
+}
+
+function prefixes(...texts: string[]): readonly Prefix[] {
+  return texts.flatMap((text) => parsePrefix(text) ?? []);
+}
+
+/** RFC 6890: addresses that no unicast packet on a network carries. */
+const MULTICAST = prefixes('224.0.0.0/4', '255.255.255.255/32', 'ff00::/8');
+const LOOPBACK = prefixes('127.0.0.0/8', '::1/128');
+const UNSPECIFIED = prefixes('0.0.0.0/8', '::/128');
+const LINK_LOCAL6 = prefixes('fe80::/10');
+
+function isIn(ranges: readonly Prefix[], address: Address): boolean {
+  return ranges.some((range) => contains(range, address));
+}
+
+/** Places of addresses in one cluster. */
+export class Identities {
+  readonly #plan: AddressPlan;
+  readonly #cluster: Cluster;
+  /** `tcp 31080` for every node port of every Service. */
+  readonly #nodePorts: ReadonlySet<string>;
+
+  constructor(cluster: Cluster, plan: AddressPlan) {
+    this.#cluster = cluster;
+    this.#plan = plan;
+    this.#nodePorts = new Set(
+      cluster.services
+        .flatMap((service) => service.ports)
+        .flatMap((p) => (p.nodePort ? [`${p.protocol.toLowerCase()} ${p.nodePort}`] : [])),
+    );
+  }
+
+  /** Where the address belongs; `unplaced` says why no host can be named. */
+  placeOf(address: Address): Place {
+    if (isIn(MULTICAST, address)) return unplaced('multicast');
+    if (isIn(LOOPBACK, address)) return unplaced('loopback');
+    if (isIn(UNSPECIFIED, address) || isIn(LINK_LOCAL6, address)) return unplaced('multicast');
+    const owners = this.#plan.ownersOf(address);
+    const pods = owners.flatMap((o) => (o.kind === 'pod' && !o.pod.hostNetwork ? [o.pod] : []));
+    const nodes = owners.flatMap((o) => (o.kind === 'node' ? [o.node] : []));
+    if (pods.length + nodes.length > 1) return unplaced('ambiguousAddress');
+    const [pod] = pods;
+    if (pod) return { kind: 'pod', name: `pod/${pod.namespace}/${pod.name}`, pod };
+    const [node] = nodes;
+    if (node) return { kind: 'node', name: `node/${node.name}`, node };
+    if (this.isService(address)) return unplaced('servicesNotEmulated');
+    return owners.some((owner) => owner.kind === 'unowned') ? unplaced('addressUnowned') : EDGE;
+  }
+
+  /** Whether kube-proxy answers for the address: the service range or a Service's own address. */
+  isService(address: Address): boolean {
+    return this.#plan
+      .ownersOf(address)
+      .some(
+        (owner) =>
+          owner.kind === 'service' || (owner.kind === 'unowned' && owner.range === 'serviceCidr'),
+      );
+  }
+
+  /** Whether a node would hand this port to a Service; `protocol` in lower case. */
+  isNodePort(protocol: string, port: number): boolean {
+    return this.#nodePorts.has(`${protocol} ${port}`);
+  }
+
+  /**
+   * Whether a real node would masquerade traffic that leaves the cluster for `destination`
+   * (ip-masq-agent: everything outside its non-masquerade ranges).
+   */
+  isMasqueraded(destination: Address): boolean {
+    return !isIn(this.#cluster.wiring.nonMasqueradeCidrs, destination);
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * The second pass: every record through every stack, conversations closed in step.
+ *
+ * The same function serves `replay` (one stack) and `compare` (several): traffic is decoded once,
+ * each stack has its own hosts, connection tables and causes.
+ * @module
+ */
+import type { PacketRecord } from '../capture/record.ts';
+import type { Captured } from './captured.ts';
+import type { Clock } from './clock.ts';
+import type { Conversation } from './conversation.ts';
+import { type RunOptions, type RunSink, StackRun } from './stack-run.ts';
+import type { RunSummary } from './tally.ts';
+import { Traffic, type TrafficOptions } from './traffic.ts';
+import type { World } from './world.ts';
+
+/** Records in batches, as capture readers give them. */
+export type RecordBatches = AsyncIterable<readonly PacketRecord[]>;
+
+export interface ReplayInput {
+  readonly records: RecordBatches;
+  readonly traffic: TrafficOptions;
+  readonly stacks: readonly { readonly world: World; readonly sink: RunSink }[];
+  readonly options: RunOptions;
+  /** Told of each frame before the stacks judge it (annotated output keeps its bytes). */
+  readonly onFrame?: (captured: Captured, record: PacketRecord) => void;
+  /** Told when a conversation has been closed in every stack. */
+  readonly onClosed?: (conversation: Conversation) => void;
+  /** Ends the run early when it says so; what was read so far is finished. */
+  readonly shouldStop?: () => boolean;
+}
+
+export interface ReplayOutput {
+  readonly summaries: readonly RunSummary[];
+  readonly clock: Clock;
+  readonly frames: number;
+  readonly interrupted: boolean;
+}
+
+/** Run the traffic through all stacks. */
+export async function replay(input: ReplayInput): Promise<ReplayOutput> {
+  const traffic = new Traffic(input.traffic);
+  const runs = input.stacks.map((s) => new StackRun(s.world, input.options, s.sink));
+  const close = (conversations: readonly Conversation[]) => {
+    for (const conversation of conversations) {
+      for (const run of runs) run.close(conversation);
+      input.onClosed?.(conversation);
+    }
+  };
+  let frames = 0;
+  let interrupted = false;
+  for await (const batch of input.records) {
+    for (const record of batch) {
+      const captured = traffic.take(record);
+      close(traffic.replaced());
+      input.onFrame?.(captured, record);
+      for (const run of runs) run.handle(captured);
+      frames++;
+    }
+    close(traffic.expired());
+    if (input.shouldStop?.()) {
+      interrupted = true;
+      break;
+    }
+  }
+  for (const run of runs) run.endFragments();
+  close(traffic.end());
+  return {
+    summaries: runs.map((run) => run.summary()),
+    clock: traffic.clock,
+    frames,
+    interrupted,
+  };
+}

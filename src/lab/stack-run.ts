@@ -1,0 +1,441 @@
+/**
+ * One stack's run over the traffic: causes, injection, and what came of every frame and connection.
+ * @module
+ */
+import type { Journey } from '../engine/engine.ts';
+import { weakestEvidence } from '../plan/model.ts';
+import type { Captured } from './captured.ts';
+import { Causes, type Direction, opposite } from './causes.ts';
+import type { Conversation } from './conversation.ts';
+import { type Datagram, withTtl } from './datagram.ts';
+import { FrameQueue, type Pending } from './frame-queue.ts';
+import { headersOf, isHardError } from './headers.ts';
+import type {
+  ConnectionResult,
+  DecidedBy,
+  DirectionResult,
+  FrameOutcome,
+  FrameResult,
+} from './result.ts';
+import { openingPacket } from './synthetic.ts';
+import { type RunSummary, Tally } from './tally.ts';
+import {
+  arrived,
+  decidedBy,
+  directionResult,
+  mergeDirection,
+  NOT_CAPTURED,
+  verdictOf,
+} from './verdict.ts';
+import type { World } from './world.ts';
+
+/** Where a run's rows go, in capture order; connections as they close. */
+export interface RunSink {
+  frame(result: FrameResult): void;
+  connection(result: ConnectionResult, detail: ConnectionDetail): void;
+}
+
+/** What compare needs beside the row: the journey that decided each direction. */
+export interface ConnectionDetail {
+  readonly conversation: Conversation;
+  readonly opening: Journey | null;
+  readonly reply: Journey | null;
+}
+
+export interface RunOptions {
+  /** Send also what causes would suppress. */
+  readonly openLoop: boolean;
+  /** Trace every rule looked at for this frame number only. */
+  readonly traceFrame?: number;
+}
+
+/** What one stack knows of an open conversation. */
+interface State {
+  readonly causes: Causes;
+  forward: DirectionResult;
+  reply: DirectionResult;
+  opening: Journey | null;
+  replyJourney: Journey | null;
+  /** The journey of the assumed opening, once tried. */
+  assumed: Journey | null;
+  contradicted: boolean;
+  readonly dropRows: Set<string>;
+}
+
+/** A fragment whose datagram is not complete yet. */
+interface HeldFragment {
+  readonly captured: Captured;
+  readonly place: Pending<FrameResult>;
+  readonly untilNs: number;
+}
+
+/** The kernel's timers: net.ipv4.ipfrag_time, net.ipv6.ip6frag_time. */
+const FRAGMENT_TIMEOUT_NS = { 4: 30e9, 6: 60e9 } as const;
+
+export class StackRun {
+  readonly world: World;
+  readonly #options: RunOptions;
+  readonly #sink: RunSink;
+  readonly #states = new Map<number, State>();
+  readonly #tally = new Tally();
+  readonly #queue: FrameQueue<FrameResult>;
+  readonly #held = new Map<string, HeldFragment[]>();
+
+  constructor(world: World, options: RunOptions, sink: RunSink) {
+    this.world = world;
+    this.#options = options;
+    this.#sink = sink;
+    this.#queue = new FrameQueue((result) => sink.frame(result));
+  }
+
+  /** Take the next frame of the input. */
+  handle(captured: Captured): void {
+    this.#expireFragments(captured.nowNs);
+    switch (captured.kind) {
+      case 'datagram':
+        this.#datagram(captured);
+        return;
+      case 'arp': {
+        const journey = this.#injectArp(captured);
+        if (journey) this.#settle(captured, journey);
+        else this.#unknown(captured, 'noSender');
+        return;
+      }
+      case 'observed':
+        this.#observe(captured);
+        this.#finish(captured, 'observed', 'observation', null);
+        return;
+      case 'malformed':
+        this.#finish(captured, 'dropped', captured.reason, null);
+        return;
+      case 'unknown':
+        this.#unknown(captured, captured.reason);
+        return;
+    }
+  }
+
+  /** A conversation is over: write its row and forget it. */
+  close(conversation: Conversation): void {
+    const state = this.#states.get(conversation.id) ?? newState();
+    this.#states.delete(conversation.id);
+    const { forward, reply, opening, replyJourney } = state;
+    const verdict = verdictOf(forward, reply);
+    const deciding = verdict === 'broken' ? reply : forward;
+    const contradicted =
+      state.contradicted ||
+      (conversation.answered && (verdict === 'denied' || verdict === 'broken'));
+    const row: ConnectionResult = {
+      id: conversation.id,
+      protocol: conversation.protocol,
+      ...this.world.describeEnds(conversation),
+      verdict,
+      reason: deciding.reason,
+      decidedBy: deciding.decidedBy,
+      forward,
+      reply,
+      opening: conversation.opening,
+      evidence: weakestEvidence(this.world.network.nodes),
+      packets: conversation.packets,
+      bytes: conversation.bytes,
+      firstFrame: conversation.firstFrame,
+      contradicted,
+      translated: null,
+    };
+    this.#tally.connection(row);
+    this.#sink.connection(row, { conversation, opening, reply: replyJourney });
+  }
+
+  /** The input is over: fragments that still wait never completed. */
+  endFragments(): void {
+    for (const held of this.#held.values()) this.#abandon(held);
+    this.#held.clear();
+  }
+
+  /** The counts so far; whole once every conversation is closed. */
+  summary(): RunSummary {
+    return this.#tally.summary();
+  }
+
+  #state(conversation: Conversation): State {
+    const found = this.#states.get(conversation.id);
+    if (found) return found;
+    const made = newState();
+    this.#states.set(conversation.id, made);
+    return made;
+  }
+
+  #unknown(captured: Captured, reason: FrameResult['reason']): void {
+    const { membership } = captured;
+    if (membership) {
+      const state = this.#state(membership.conversation);
+      const unknown: DirectionResult = { result: 'unknown', reason, decidedBy: null };
+      const side = membership.direction === 'original' ? 'forward' : 'reply';
+      state[side] = mergeDirection(state[side], unknown);
+      if (state.forward.result === 'notCaptured') state.forward = unknown;
+    }
+    this.#finish(captured, 'unknown', reason, null);
+  }
+
+  #datagram(captured: Captured): void {
+    const { membership, datagram } = captured;
+    if (membership === null || datagram === null) return this.#unknown(captured, 'noSender');
+    const { conversation, direction } = membership;
+    const state = this.#state(conversation);
+    if (datagram.quoted !== null) return this.#error(captured, datagram, state, direction);
+    if (conversation.opening === 'unknown') return this.#unknown(captured, 'midstream');
+    if (conversation.opening === 'assumed' && !this.#assume(captured, conversation, state)) return;
+    const { tcp } = datagram;
+    const verdict = this.#options.openLoop
+      ? 'send'
+      : tcp
+        ? state.causes.judgeTcp(direction, tcp)
+        : state.causes.judgeOther(direction);
+    if (verdict !== 'send') {
+      if (tcp) state.causes.settleTcp(direction, tcp, false);
+      else state.causes.settleOther(direction, false);
+      this.#finish(captured, 'suppressed', verdict, null);
+      return;
+    }
+    const retransmission = tcp !== null && state.causes.isRetransmission(direction, tcp);
+    const journey = this.#inject(captured, datagram);
+    const delivered = arrived(journey) || journey.heldForReassembly;
+    if (tcp) state.causes.settleTcp(direction, tcp, delivered);
+    else state.causes.settleOther(direction, delivered);
+    this.#learn(state, direction, journey);
+    this.#hearGenerated(state, direction, journey);
+    this.#settle(captured, journey, retransmission);
+  }
+
+  /** Try the opening that the capture does not show; false when this frame was settled by it. */
+  #assume(captured: Captured, conversation: Conversation, state: State): boolean {
+    if (state.assumed === null) {
+      const { frame, nowNs } = captured;
+      const packet = openingPacket(conversation);
+      const opening = this.world.injectAt(conversation.from, packet, { frame, nowNs });
+      state.assumed = this.world.engine.assumeOpen(opening);
+      state.opening = state.assumed;
+      state.forward = directionResult(state.assumed);
+      if (state.assumed.outcome === 'dropped') this.#countDrop(state, state.assumed, 0);
+    }
+    if (arrived(state.assumed) || this.#options.openLoop) return true;
+    const by = state.assumed.decision;
+    if (state.assumed.outcome === 'unknown') this.#unknown(captured, state.assumed.reason);
+    else this.#finish(captured, 'suppressed', 'causeNotDelivered', null, decidedBy(by));
+    return false;
+  }
+
+  /** An ICMP error that the capture holds: sent when the packet it quotes had arrived. */
+  #error(captured: Captured, datagram: Datagram, state: State, direction: Direction): void {
+    const quoted = opposite(direction);
+    if (!this.#options.openLoop && state.causes.judgeError(quoted) !== 'send') {
+      this.#finish(captured, 'suppressed', 'causeNotDelivered', null);
+      return;
+    }
+    this.#settle(captured, this.#inject(captured, datagram));
+  }
+
+  #inject(captured: Captured, datagram: Datagram): Journey {
+    const { from, frame, nowNs } = captured;
+    const options = {
+      frame,
+      nowNs,
+      ...(datagram.cut ? { wireLength: datagram.wireLength } : {}),
+      ...(captured.offloaded ? { checksumOffloaded: true } : {}),
+      ...(captured.segmentSize > 0 ? { segmentSize: captured.segmentSize } : {}),
+      ...(this.#options.traceFrame === frame ? { trace: true } : {}),
+    };
+    return this.world.engine.inject(
+      this.world.injectAt(from, withTtl(datagram, captured.ttl), options),
+    );
+  }
+
+  /** Forward an ARP frame; one that no device could have sent ends where it began. */
+  #injectArp(captured: Captured & { kind: 'arp' }): Journey | null {
+    const { frame, nowNs } = captured;
+    const arp = this.world.arpFrame(captured.from, captured.to, captured);
+    return arp && this.world.engine.inject({ as: 'frame', frame, nowNs, ...arp });
+  }
+
+  /** What a sent packet says of its direction. */
+  #learn(state: State, direction: Direction, journey: Journey): void {
+    if (journey.heldForReassembly) return;
+    const next = directionResult(journey);
+    if (direction === 'original') {
+      const merged = mergeDirection(state.forward, next);
+      if (merged !== state.forward) state.opening = journey;
+      state.forward = merged;
+      return;
+    }
+    const merged = mergeDirection(state.reply, next);
+    if (merged !== state.reply) state.replyJourney = journey;
+    state.reply = merged;
+  }
+
+  /** Resets and hard errors that our network sent back end the sender's flow (A6). */
+  #hearGenerated(state: State, direction: Direction, journey: Journey): void {
+    for (const made of journey.generated) {
+      if (!arrived(made.journey)) continue;
+      if (made.kind === 'tcpReset') state.causes.resetBy(direction);
+      if (made.kind === 'icmpError' && isHardError(made.journey.packet)) {
+        state.causes.unreachable(direction);
+      }
+    }
+  }
+
+  /** A later sighting of a packet we dropped proves that the real network let it pass. */
+  #observe(captured: Captured & { kind: 'observed' }): void {
+    const { membership } = captured;
+    if (!membership || !captured.beyondSender) return;
+    const state = this.#states.get(membership.conversation.id);
+    const side = membership.direction === 'original' ? 'forward' : 'reply';
+    if (state?.[side].result === 'dropped') state.contradicted = true;
+  }
+
+  /** Turn a journey into the frame's row; a held fragment's row waits for its datagram. */
+  #settle(captured: Captured, journey: Journey, retransmission = false): void {
+    const fragment = captured.datagram?.fragment ?? null;
+    if (fragment !== null && journey.heldForReassembly) {
+      const timeout = FRAGMENT_TIMEOUT_NS[captured.datagram?.family ?? 4];
+      const held = this.#held.get(fragment.key) ?? [];
+      held.push({ captured, place: this.#queue.hold(), untilNs: captured.nowNs + timeout });
+      this.#held.set(fragment.key, held);
+      return;
+    }
+    this.#queue.push(this.#row(captured, journey, retransmission));
+    this.#pushGenerated(captured, journey);
+    if (fragment === null) return;
+    for (const { captured: earlier, place } of this.#held.get(fragment.key) ?? []) {
+      place.settle(this.#row(earlier, journey, false));
+    }
+    this.#held.delete(fragment.key);
+  }
+
+  #row(captured: Captured, journey: Journey, retransmission: boolean): FrameResult {
+    const { membership } = captured;
+    const state = membership ? this.#state(membership.conversation) : null;
+    if (journey.outcome === 'dropped') this.#countDrop(state, journey, 1);
+    const masqueraded =
+      journey.outcome === 'exited' &&
+      captured.from.kind === 'pod' &&
+      captured.datagram !== null &&
+      this.world.identities.isMasqueraded(captured.datagram.dst);
+    return this.#count({
+      ...frameHead(captured),
+      outcome: journey.outcome,
+      reason: journey.reason,
+      decidedBy: decidedBy(journey.decision),
+      out: arrived(journey) && !masqueraded ? headersOf(journey.packet) : null,
+      retransmission,
+      decision: journey.decision,
+      steps: journey.steps,
+    });
+  }
+
+  #finish(
+    captured: Captured,
+    outcome: FrameOutcome,
+    reason: FrameResult['reason'],
+    journey: Journey | null,
+    by: DecidedBy | null = null,
+  ): void {
+    if (outcome === 'dropped') this.#tally.dropWithoutJourney(reason ?? 'unknown');
+    this.#queue.push(
+      this.#count({
+        ...frameHead(captured),
+        outcome,
+        reason,
+        decidedBy: by,
+        out: null,
+        retransmission: false,
+        decision: journey?.decision ?? null,
+        steps: journey?.steps ?? [],
+      }),
+    );
+  }
+
+  #count(row: FrameResult): FrameResult {
+    this.#tally.frame(row);
+    return row;
+  }
+
+  #countDrop(state: State | null, journey: Journey, packets: number): void {
+    const by = decidedBy(journey.decision);
+    const reason = journey.reason ?? 'unknown';
+    const key = `${reason} ${by?.node} ${by?.hook} ${by?.rule}`;
+    const isNew = state !== null && !state.dropRows.has(key);
+    state?.dropRows.add(key);
+    this.#tally.drop(key, reason, by, packets, isNew ? 1 : 0);
+  }
+
+  #pushGenerated(captured: Captured, journey: Journey): void {
+    for (const made of journey.generated) {
+      this.#tally.generated(made.journey.outcome);
+      this.#queue.push({
+        frame: null,
+        cause: captured.frame,
+        timeNs: captured.timeNs,
+        ...this.world.describePacket(made.journey.packet),
+        outcome: made.journey.outcome,
+        reason: made.journey.reason,
+        decidedBy: decidedBy(made.journey.decision),
+        connection: captured.membership?.conversation.id ?? null,
+        out: arrived(made.journey) ? headersOf(made.journey.packet) : null,
+        retransmission: false,
+        notes: [made.kind],
+        decision: made.journey.decision,
+        steps: made.journey.steps,
+      });
+      this.#pushGenerated(captured, made.journey);
+    }
+    for (const copy of journey.copies) this.#tally.generated(copy.outcome);
+  }
+
+  #expireFragments(nowNs: number): void {
+    for (const [key, held] of this.#held) {
+      if ((held[0]?.untilNs ?? 0) > nowNs) continue;
+      this.#held.delete(key);
+      this.#abandon(held);
+    }
+  }
+
+  #abandon(held: readonly HeldFragment[]): void {
+    for (const { captured, place } of held) {
+      this.#tally.dropWithoutJourney('fragmentTimeout');
+      place.settle(
+        this.#count({
+          ...frameHead(captured),
+          outcome: 'dropped',
+          reason: 'fragmentTimeout',
+          decidedBy: null,
+          out: null,
+          retransmission: false,
+          decision: null,
+          steps: [],
+        }),
+      );
+    }
+  }
+}
+
+function newState(): State {
+  return {
+    causes: new Causes(),
+    forward: NOT_CAPTURED,
+    reply: NOT_CAPTURED,
+    opening: null,
+    replyJourney: null,
+    assumed: null,
+    contradicted: false,
+    dropRows: new Set(),
+  };
+}
+
+function frameHead(captured: Captured) {
+  return {
+    frame: captured.frame,
+    timeNs: captured.timeNs,
+    ...captured.endpoints,
+    connection: captured.membership?.conversation.id ?? null,
+    notes: captured.notes,
+  };
+}

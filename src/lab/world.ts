@@ -1,0 +1,188 @@
+/**
+ * One stack brought to life: the cluster rendered to plans, the plans lowered to images, an engine
+ * that holds them, and where each address's packets enter.
+ * @module
+ */
+import { type AddressPlan, addressPlan } from '../cluster/address-plan.ts';
+import type { Cluster } from '../cluster/model.ts';
+import { podHost, type Stack } from '../dataplane/dataplane.ts';
+import { renderNetwork } from '../dataplane/render.ts';
+import { assert } from '../diagnostic/diagnostic.ts';
+import type { Engine, Injection } from '../engine/engine.ts';
+import { ReferenceEngine } from '../engine/reference.ts';
+import type { HostImage } from '../image/image.ts';
+import { lower } from '../lowering/link.ts';
+import type { Attachment, Network } from '../plan/model.ts';
+import type { NetworkPolicy } from '../policy/model.ts';
+import { type Address, formatAddress } from '../wire/address.ts';
+import * as arp from '../wire/arp.ts';
+import { ArpOperation } from '../wire/arp.ts';
+import * as ethernet from '../wire/ethernet.ts';
+import { BROADCAST_MAC, ZERO_MAC } from '../wire/mac.ts';
+import { EtherType } from '../wire/protocol.ts';
+import type { Conversation } from './conversation.ts';
+import { packetOf, visiblePorts } from './headers.ts';
+import { Identities, type Place } from './identity.ts';
+import type { Endpoints } from './result.ts';
+
+/** The device by which pods and nodes are plugged in. */
+const NIC = 'eth0';
+
+export interface WorldInput {
+  readonly cluster: Cluster;
+  readonly policies: readonly NetworkPolicy[];
+  readonly stack: Stack;
+  /** `--at`: every packet enters here, whoever sent it. */
+  readonly at?: EntryPoint;
+}
+
+/** A place where packets enter: a host's own sockets, or a device that receives them. */
+export type EntryPoint =
+  | { readonly as: 'local'; readonly host: string }
+  | { readonly as: 'received'; readonly host: string; readonly device: string };
+
+/** The parts of an injection that are not its place. */
+export type InjectionOptions = Omit<Extract<Injection, { as: 'local' }>, 'as' | 'host' | 'packet'>;
+
+export class World {
+  readonly cluster: Cluster;
+  readonly stack: Stack;
+  readonly policies: readonly NetworkPolicy[];
+  readonly network: Network;
+  readonly addresses: AddressPlan;
+  readonly identities: Identities;
+  readonly engine: Engine;
+  readonly #at: EntryPoint | undefined;
+  /** What each device's cable leads to, by `HOST DEVICE`. */
+  readonly #farEnds = new Map<string, Attachment>();
+
+  constructor(input: WorldInput) {
+    this.cluster = input.cluster;
+    this.stack = input.stack;
+    this.policies = input.policies;
+    this.#at = input.at;
+    this.network = renderNetwork(input);
+    this.addresses = addressPlan(input.cluster);
+    this.identities = new Identities(input.cluster, this.addresses);
+    for (const [a, b] of this.network.links) {
+      this.#farEnds.set(`${a.host} ${a.device}`, b);
+      this.#farEnds.set(`${b.host} ${b.device}`, a);
+    }
+    const hosts = imagesOf(this.network);
+    this.engine = new ReferenceEngine({
+      hosts,
+      links: this.network.links,
+      edges: this.network.edges,
+    });
+  }
+
+  /** The injection of an IP packet where its sender is. */
+  injectAt(from: Place, packet: Uint8Array, options: InjectionOptions): Injection {
+    const entry = this.#at ?? this.entryOf(from);
+    return entry.as === 'local'
+      ? { ...options, as: 'local', host: entry.host, packet }
+      : { ...options, as: 'received', host: entry.host, device: entry.device, packet };
+  }
+
+  /** Where the packets of a placed address enter. */
+  entryOf(place: Place): EntryPoint {
+    if (place.kind === 'pod') return { as: 'local', host: podHost(place.pod) };
+    if (place.kind === 'node') return { as: 'local', host: place.node.name };
+    return { as: 'received', ...this.edge() };
+  }
+
+  /** The device of the fabric behind which everything outside the cluster is. */
+  edge(): Attachment {
+    const [edge] = this.network.edges;
+    assert(edge !== undefined, 'a network has an edge');
+    return edge;
+  }
+
+  /** An ARP frame as its sender would send it, and the device that it reaches first. */
+  arpFrame(
+    from: Place,
+    to: Place,
+    packet: { readonly operation: number; readonly sender: Address; readonly target: Address },
+  ): { host: string; device: string; frameBytes: Uint8Array } | null {
+    const sender = this.#nic(from);
+    if (sender === null) return null;
+    const isRequest = packet.operation === ArpOperation.request;
+    const targetMac = isRequest ? ZERO_MAC : (this.#nic(to)?.mac ?? BROADCAST_MAC);
+    const payload = arp.emit({
+      operation: packet.operation,
+      senderMac: sender.mac,
+      senderIp: packet.sender,
+      targetMac,
+      targetIp: packet.target,
+    });
+    const destination = isRequest ? BROADCAST_MAC : targetMac;
+    const header = { destination, source: sender.mac, tags: [], etherType: EtherType.arp };
+    return { ...sender.far, frameBytes: ethernet.emit(header, payload) };
+  }
+
+  /** The device a placed host sends by, and what its cable leads to. */
+  #nic(place: Place): { mac: string; far: Attachment } | null {
+    if (place.kind !== 'pod' && place.kind !== 'node') return null;
+    const host = place.kind === 'pod' ? podHost(place.pod) : place.node.name;
+    const plan =
+      place.kind === 'pod'
+        ? this.network.podPlan(host)
+        : this.network.nodes.find((node) => node.host === host);
+    const nic = plan?.interfaces.find((i) => i.name === NIC);
+    const far = this.#farEnds.get(`${host} ${NIC}`);
+    return nic && far ? { mac: nic.mac, far } : null;
+  }
+
+  /** A conversation's ends as reports name them. */
+  describeEnds(c: Conversation): Omit<Endpoints, 'protocol'> {
+    return {
+      src: formatAddress(c.src),
+      dst: formatAddress(c.dst),
+      ...(c.protocol.includes('icmp')
+        ? { sport: null, dport: null }
+        : { sport: c.sport, dport: c.dport }),
+      from: c.from.name,
+      to: c.to.name,
+    };
+  }
+
+  /** The ends of a packet that an engine made. */
+  describePacket(packet: Uint8Array | null): Endpoints {
+    const d = packetOf(packet);
+    if (d === null) {
+      return {
+        protocol: 'arp',
+        src: null,
+        sport: null,
+        dst: null,
+        dport: null,
+        from: null,
+        to: null,
+      };
+    }
+    return {
+      protocol: d.protocolName,
+      src: formatAddress(d.src),
+      dst: formatAddress(d.dst),
+      ...visiblePorts(d),
+      from: this.identities.placeOf(d.src).name,
+      to: this.identities.placeOf(d.dst).name,
+    };
+  }
+}
+
+/** Images of all hosts, lowered when first asked for. */
+function imagesOf(network: Network): (host: string) => HostImage | undefined {
+  const plans = new Map([...network.nodes, network.fabric].map((plan) => [plan.host, plan]));
+  const pods = new Set(network.pods);
+  const images = new Map<string, HostImage>();
+  return (host) => {
+    const known = images.get(host);
+    if (known) return known;
+    const plan = plans.get(host) ?? (pods.has(host) ? network.podPlan(host) : undefined);
+    if (plan === undefined) return undefined;
+    const image = lower(plan);
+    images.set(host, image);
+    return image;
+  };
+}
