@@ -8,6 +8,7 @@
  * @module
  */
 import type { Cluster, Node, Pod } from '../cluster/model.ts';
+import type { Diagnostic } from '../diagnostic/diagnostic.ts';
 import type { PlanBuilder } from '../plan/builder.ts';
 import type { Plan } from '../plan/model.ts';
 import type { NetworkPolicy } from '../policy/model.ts';
@@ -54,6 +55,8 @@ export interface OptionSpec {
   readonly values: string;
   readonly default: string;
   readonly describes: string;
+  /** Whether a given value is one; absent: every value is. */
+  readonly accepts?: (value: string) => boolean;
 }
 
 export interface PolicyRenderer {
@@ -61,6 +64,25 @@ export interface PolicyRenderer {
   readonly options: readonly OptionSpec[];
   /** Chains, rules and sets on a node that already has its network and kube-proxy's chains. */
   node(input: RenderInput, node: Node, network: NetworkRenderer, builder: PlanBuilder): void;
+  /**
+   * What the product would not do as written, for the whole cluster: policies that it rejects or
+   * misreads. Not mistakes of the user's files; reports show them as warnings.
+   */
+  warnings?(input: RenderInput): readonly Diagnostic[];
+}
+
+/**
+ * Whether a pod has a network namespace of its own with an address in it: not on the host's
+ * network, has addresses, and has not ended (a completed pod's interface is gone, and its address
+ * may already be another pod's).
+ */
+export function isAttached(pod: Pod): boolean {
+  return (
+    !pod.hostNetwork &&
+    pod.addresses.length > 0 &&
+    pod.phase !== 'Succeeded' &&
+    pod.phase !== 'Failed'
+  );
 }
 
 /** Host name of a pod in a network: `NAMESPACE/NAME`; nodes go by their own name. */

@@ -1,0 +1,177 @@
+/**
+ * Azure CNI in bridge mode: the NIC and every pod's veth are ports of one bridge.
+ *
+ *        fabric                       azure0: the node's addresses, every pod permanent neighbour
+ *          │                        ┌───┴────────────────────────┐
+ *        eth0 (port, hairpin) ──────┤ bridge                     │
+ *                                   ├ azvAAA (port, hairpin) ── eth0 of pod A
+ *                                   └ azvBBB (port, hairpin) ── eth0 of pod B
+ *
+ * Pods are on-link in the subnet: a neighbour on the same node is reached by its own MAC, every
+ * other address by the fabric's. IP rules see bridged packets by br_netfilter, with `azure0` as in-
+ * and out-interface.
+ *
+ * Source: azure-container-networking `network/bridge_networkclient_linux.go`,
+ * `network/bridge_endpointclient_linux.go`, `network/network_linux.go` `connectExternalInterface`,
+ * commit cbd7560cf (2026-08-20). The product's README lists what is left out.
+ * @module
+ */
+import type { Node, Pod } from '../../cluster/model.ts';
+import { assert } from '../../diagnostic/diagnostic.ts';
+import { PlanBuilder } from '../../plan/builder.ts';
+import type { FdbEntry, Neighbor, Plan } from '../../plan/model.ts';
+import type { Address } from '../../wire/address.ts';
+import { FABRIC_MAC, hostVethMac, hostVethName, nodeMac, podMac } from '../azure-cni/mac.ts';
+import { GATEWAY6, neighbor, podsOf, remoteNeighbors } from '../azure-cni/neighbors.ts';
+import {
+  addSubnetRoutes,
+  connected,
+  defaultRoute,
+  LOOPBACK,
+  MTU,
+  nodeAddresses,
+  onLinkRoute,
+  setNodeSysctls,
+} from '../azure-cni/node-base.ts';
+import { setPodSysctls } from '../azure-cni/pod-base.ts';
+import { type AddressRanges, addressRanges, ofFamily } from '../azure-cni/ranges.ts';
+import { type NetworkRenderer, podHost, type RenderInput } from '../dataplane.ts';
+import { bridgeNatTable } from './ebtables.ts';
+
+const BRIDGE = 'azure0';
+const UPLINK = 'eth0';
+
+export const azureBridge: NetworkRenderer = {
+  name: 'azure-bridge',
+  node: renderNode,
+  pod: renderPod,
+  hostDevice: hostVethName,
+};
+
+function renderNode(input: RenderInput, node: Node, builder: PlanBuilder): void {
+  const ranges = addressRanges(input.cluster);
+  const pods = podsOf(input.cluster, node.name);
+  const mac = nodeMac(node.name);
+  const [primary] = node.addresses;
+  assert(primary !== undefined, `node ${node.name} has an address`);
+  builder.interfaces.push(
+    LOOPBACK,
+    {
+      name: UPLINK,
+      kind: 'physical',
+      mac,
+      mtu: MTU,
+      up: true,
+      addresses: [],
+      master: BRIDGE,
+      hairpin: true,
+    },
+    {
+      name: BRIDGE,
+      kind: 'bridge',
+      mac,
+      mtu: MTU,
+      up: true,
+      addresses: nodeAddresses(node, ranges),
+    },
+    ...pods.map((pod) => ({
+      name: hostVethName(pod),
+      kind: 'veth' as const,
+      mac: hostVethMac(pod),
+      mtu: MTU,
+      up: true,
+      addresses: [],
+      master: BRIDGE,
+      hairpin: true,
+    })),
+  );
+  addSubnetRoutes(builder, node, ranges, BRIDGE);
+  const own = node.addresses.map((address) => ranges.rangeOf(address));
+  for (const range of ranges.all) {
+    if (!own.includes(range) && node.addresses.some((a) => a.family === range.address.family)) {
+      builder.routes.push(onLinkRoute(range, BRIDGE));
+    }
+  }
+  for (const pod of pods) {
+    for (const address of pod.addresses) {
+      // Azure CNI makes the IPv4 entry permanent; IPv6 neighbours are learned.
+      const state = address.family === 4 ? 'permanent' : 'reachable';
+      builder.neighbors.push(neighbor(address, BRIDGE, podMac(pod), state));
+    }
+  }
+  builder.neighbors.push(...remoteNeighbors(input.cluster, node, BRIDGE, ranges.all));
+  builder.fdb.push(...bridgeFdb(mac, pods));
+  builder.ebtables.push(
+    bridgeNatTable(
+      { name: UPLINK, mac, address: primary },
+      pods.map((pod) => ({ addresses: pod.addresses, mac: podMac(pod) })),
+    ),
+  );
+  setNodeSysctls(builder);
+}
+
+/** Every port's own MAC, and what each port has heard: the fabric, and one pod per veth. */
+function bridgeFdb(mac: string, pods: readonly Pod[]): FdbEntry[] {
+  const entry = (of: string, port: string, kind: FdbEntry['kind']): FdbEntry => ({
+    mac: of,
+    bridge: BRIDGE,
+    port,
+    kind,
+  });
+  return [
+    entry(mac, UPLINK, 'permanent'),
+    entry(FABRIC_MAC, UPLINK, 'learned'),
+    ...pods.flatMap((pod) => [
+      entry(hostVethMac(pod), hostVethName(pod), 'permanent'),
+      entry(podMac(pod), hostVethName(pod), 'learned'),
+    ]),
+  ];
+}
+
+function renderPod(input: RenderInput, pod: Pod): Plan {
+  const { cluster } = input;
+  const ranges = addressRanges(cluster);
+  const node = cluster.nodes.find((n) => n.name === pod.node);
+  assert(node !== undefined, `the node ${pod.node} of ${podHost(pod)} is in the cluster`);
+  const builder = new PlanBuilder(podHost(pod), 'pod');
+  builder.kernel = node.kernel === '' ? builder.kernel : node.kernel;
+  builder.interfaces.push(LOOPBACK, {
+    name: 'eth0',
+    kind: 'veth',
+    mac: podMac(pod),
+    mtu: MTU,
+    up: true,
+    addresses: pod.addresses.map((address) => ({
+      address,
+      length: ranges.rangeOf(address).length,
+      scope: 'global',
+    })),
+  });
+  for (const address of pod.addresses) addPodRoutes(builder, ranges, address);
+  builder.neighbors.push(...podNeighbors(input, node, pod, ranges));
+  setPodSysctls(builder);
+  return builder.build();
+}
+
+function addPodRoutes(builder: PlanBuilder, ranges: AddressRanges, address: Address): void {
+  const own = ranges.rangeOf(address);
+  builder.routes.push(connected(own, 'eth0', address));
+  for (const range of ofFamily(ranges.all, address.family)) {
+    if (range !== own) builder.routes.push(onLinkRoute(range, 'eth0'));
+  }
+  const gateway = address.family === 4 ? ranges.gatewayOf(own) : GATEWAY6;
+  builder.routes.push(defaultRoute(gateway, 'eth0'));
+  builder.neighbors.push(neighbor(gateway, 'eth0', FABRIC_MAC));
+}
+
+/** What ARP finds from inside a pod: this VM by the bridge's arpreply, all else by the fabric. */
+function podNeighbors(input: RenderInput, node: Node, pod: Pod, ranges: AddressRanges): Neighbor[] {
+  const families = new Set(pod.addresses.map((address) => address.family));
+  const found = node.addresses.map((a) => neighbor(a, 'eth0', nodeMac(node.name)));
+  for (const other of podsOf(input.cluster, node.name)) {
+    if (other === pod) continue;
+    found.push(...other.addresses.map((a) => neighbor(a, 'eth0', podMac(other))));
+  }
+  found.push(...remoteNeighbors(input.cluster, node, 'eth0', ranges.all));
+  return found.filter((n) => families.has(n.address.family));
+}

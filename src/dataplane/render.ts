@@ -1,0 +1,139 @@
+/**
+ * From a cluster, its policies and a stack to all hosts of one emulated network.
+ *
+ *   node plan  = network renderer, then kube-proxy's static chains, then the policy engine
+ *   pod plan   = network renderer, made when first asked for
+ *   fabric     = one device per node, one edge for everything outside
+ *
+ * The order on a node is that in which the products start: the CNI before kube-proxy, kube-proxy
+ * before the policy engine; inserts (`-I`) therefore end up as on a real node.
+ * @module
+ */
+import type { Cluster, Pod } from '../cluster/model.ts';
+import { assert, type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
+import { fabricDevice, fabricLinks, INTERNET } from '../fabric/devices.ts';
+import { type FabricNode, renderFabric } from '../fabric/render.ts';
+import { PlanBuilder } from '../plan/builder.ts';
+import type { Link, Network, Plan } from '../plan/model.ts';
+import { nodeMac } from './azure-cni/mac.ts';
+import { addressRanges } from './azure-cni/ranges.ts';
+import {
+  isAttached,
+  type NetworkRenderer,
+  type PolicyRenderer,
+  podHost,
+  type RenderInput,
+} from './dataplane.ts';
+import { renderKubeProxy } from './kube-proxy/static.ts';
+import { networkRenderer, policyRenderer } from './registry.ts';
+
+/** The host that stands for the Azure network. */
+export const FABRIC_HOST = 'fabric';
+
+/**
+ * Render every node and the fabric now, pods on demand.
+ *
+ * Throws a `UserError` for what can not be emulated in this cluster (Windows nodes, a pod on a node
+ * that does not exist).
+ */
+export function renderNetwork(input: RenderInput): Network {
+  const network = networkRenderer(input.stack.network);
+  const policy = policyRenderer(input.stack.policy);
+  assert(network !== undefined && policy !== undefined, 'the stack was checked by parseStack');
+  checkCluster(input.cluster);
+  const pods = new Map(input.cluster.pods.filter(isAttached).map((pod) => [podHost(pod), pod]));
+  const plans = new Map<string, Plan>();
+  const warnings = policy.warnings?.(input) ?? [];
+  return {
+    stack: input.stack.text,
+    nodes: renderNodes(input, network, policy),
+    fabric: renderFabric({
+      host: FABRIC_HOST,
+      wiring: input.cluster.wiring,
+      ranges: addressRanges(input.cluster).all,
+      nodes: fabricNodes(input.cluster, pods.values()),
+    }),
+    edges: [{ host: FABRIC_HOST, device: INTERNET }],
+    links: links(input.cluster, network, pods.values()),
+    pods: [...pods.keys()],
+    podPlan(host: string): Plan {
+      const made = plans.get(host);
+      if (made) return made;
+      const pod = pods.get(host);
+      assert(pod !== undefined, `pod ${host} is one of this network's`);
+      const plan = network.pod(input, pod);
+      plans.set(host, plan);
+      return plan;
+    },
+    ...(warnings.length === 0 ? {} : { warnings }),
+  };
+}
+
+function renderNodes(input: RenderInput, network: NetworkRenderer, policy: PolicyRenderer): Plan[] {
+  return input.cluster.nodes.map((node) => {
+    const builder = new PlanBuilder(node.name, 'node');
+    builder.kernel = node.kernel === '' ? builder.kernel : node.kernel;
+    network.node(input, node, builder);
+    renderKubeProxy(builder);
+    policy.node(input, node, network, builder);
+    return builder.build();
+  });
+}
+
+function fabricNodes(cluster: Cluster, pods: Iterable<Pod>): FabricNode[] {
+  const byNode = new Map<string, Pod[]>(cluster.nodes.map((node) => [node.name, []]));
+  for (const pod of pods) byNode.get(pod.node)?.push(pod);
+  return cluster.nodes.map((node) => ({
+    name: node.name,
+    mac: nodeMac(node.name),
+    addresses: node.addresses,
+    podAddresses: (byNode.get(node.name) ?? []).flatMap((pod) => pod.addresses),
+  }));
+}
+
+function links(cluster: Cluster, network: NetworkRenderer, pods: Iterable<Pod>): Link[] {
+  const result: Link[] = fabricLinks(
+    FABRIC_HOST,
+    cluster.nodes.map((node) => node.name),
+  );
+  for (const pod of pods) {
+    result.push([
+      { host: pod.node, device: network.hostDevice(pod) },
+      { host: podHost(pod), device: 'eth0' },
+    ]);
+  }
+  return result;
+}
+
+function checkCluster(cluster: Cluster): void {
+  const problems: Diagnostic[] = [];
+  const nodes = new Set(cluster.nodes.map((node) => node.name));
+  const devices = new Set<string>();
+  for (const node of cluster.nodes) {
+    const place = { file: node.source.file, line: node.source.line, object: `Node/${node.name}` };
+    if (node.os !== 'linux') {
+      const message = 'Windows nodes are not emulated: HNS enforces policies, not iptables';
+      problems.push({ code: 'NODE_WINDOWS', ...place, message });
+    }
+    const device = fabricDevice(node.name);
+    if (devices.has(device)) {
+      const message = 'two node names hash to the same fabric device; rename one of them';
+      problems.push({ code: 'NODE_DEVICE_TWICE', ...place, message, found: device });
+    }
+    devices.add(device);
+  }
+  for (const pod of cluster.pods) {
+    if (!isAttached(pod) || nodes.has(pod.node)) continue;
+    problems.push({
+      code: 'POD_NODE_UNKNOWN',
+      file: pod.source.file,
+      line: pod.source.line,
+      object: `${pod.namespace}/Pod/${pod.name}`,
+      field: 'spec.nodeName',
+      message: 'the pod is on a node that is not in the cluster',
+      found: pod.node,
+      accepted: [...nodes].join(', '),
+    });
+  }
+  if (problems.length > 0) throw new UserError(problems);
+}
