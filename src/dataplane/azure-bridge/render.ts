@@ -19,17 +19,17 @@
 import type { Node, Pod } from '../../cluster/model.ts';
 import { assert } from '../../diagnostic/diagnostic.ts';
 import { PlanBuilder } from '../../plan/builder.ts';
-import type { FdbEntry, Neighbor, Plan } from '../../plan/model.ts';
-import type { Address } from '../../wire/address.ts';
+import type { FdbEntry, Plan } from '../../plan/model.ts';
+import { type Address, hostPrefix } from '../../wire/address.ts';
 import { FABRIC_MAC, hostVethMac, hostVethName, nodeMac, podMac } from '../azure-cni/mac.ts';
-import { GATEWAY6, neighbor, podsOf, remoteNeighbors } from '../azure-cni/neighbors.ts';
+import { GATEWAY6, neighbor, podsOf } from '../azure-cni/neighbors.ts';
 import {
   addSubnetRoutes,
   connected,
   defaultRoute,
+  interfaceAddresses,
   LOOPBACK,
   MTU,
-  nodeAddresses,
   onLinkRoute,
   setNodeSysctls,
 } from '../azure-cni/node-base.ts';
@@ -72,7 +72,7 @@ function renderNode(input: RenderInput, node: Node, builder: PlanBuilder): void 
       mac,
       mtu: MTU,
       up: true,
-      addresses: nodeAddresses(node, ranges),
+      addresses: interfaceAddresses(node.addresses, ranges),
     },
     ...pods.map((pod) => ({
       name: hostVethName(pod),
@@ -87,19 +87,17 @@ function renderNode(input: RenderInput, node: Node, builder: PlanBuilder): void 
   );
   addSubnetRoutes(builder, node, ranges, BRIDGE);
   const own = node.addresses.map((address) => ranges.rangeOf(address));
-  for (const range of ranges.all) {
-    if (!own.includes(range) && node.addresses.some((a) => a.family === range.address.family)) {
-      builder.routes.push(onLinkRoute(range, BRIDGE));
-    }
+  for (const range of ofFamily(ranges.all, 4)) {
+    if (!own.includes(range)) builder.routes.push(onLinkRoute(range, BRIDGE));
   }
   for (const pod of pods) {
     for (const address of pod.addresses) {
-      // Azure CNI makes the IPv4 entry permanent; IPv6 neighbours are learned.
+      // Azure CNI makes the IPv4 entry permanent. IPv6 is not one subnet: the pod gets a route.
       const state = address.family === 4 ? 'permanent' : 'reachable';
       builder.neighbors.push(neighbor(address, BRIDGE, podMac(pod), state));
+      if (address.family === 6) builder.routes.push(onLinkRoute(hostPrefix(address), BRIDGE));
     }
   }
-  builder.neighbors.push(...remoteNeighbors(input.cluster, node, BRIDGE, ranges.all));
   builder.fdb.push(...bridgeFdb(mac, pods));
   builder.ebtables.push(
     bridgeNatTable(
@@ -141,37 +139,39 @@ function renderPod(input: RenderInput, pod: Pod): Plan {
     mac: podMac(pod),
     mtu: MTU,
     up: true,
-    addresses: pod.addresses.map((address) => ({
-      address,
-      length: ranges.rangeOf(address).length,
-      scope: 'global',
-    })),
+    addresses: interfaceAddresses(pod.addresses, ranges),
   });
-  for (const address of pod.addresses) addPodRoutes(builder, ranges, address);
-  builder.neighbors.push(...podNeighbors(input, node, pod, ranges));
+  const onVm = [
+    ...node.addresses.map((address) => ({ address, mac: nodeMac(node.name) })),
+    ...podsOf(cluster, node.name).flatMap((other) =>
+      other === pod ? [] : other.addresses.map((address) => ({ address, mac: podMac(other) })),
+    ),
+  ];
+  for (const address of pod.addresses) {
+    const near = onVm.filter((o) => o.address.family === address.family);
+    if (address.family === 4) addPodRoutes4(builder, ranges, address);
+    else addPodRoutes6(builder, near);
+    // What the bridge's arpreply rules (IPv6: the pods themselves) answer.
+    for (const other of near) builder.neighbors.push(neighbor(other.address, 'eth0', other.mac));
+  }
   setPodSysctls(builder);
   return builder.build();
 }
 
-function addPodRoutes(builder: PlanBuilder, ranges: AddressRanges, address: Address): void {
+function addPodRoutes4(builder: PlanBuilder, ranges: AddressRanges, address: Address): void {
   const own = ranges.rangeOf(address);
   builder.routes.push(connected(own, 'eth0', address));
-  for (const range of ofFamily(ranges.all, address.family)) {
+  for (const range of ofFamily(ranges.all, 4)) {
     if (range !== own) builder.routes.push(onLinkRoute(range, 'eth0'));
   }
-  const gateway = address.family === 4 ? ranges.gatewayOf(own) : GATEWAY6;
+  const gateway = ranges.gatewayOf(own);
   builder.routes.push(defaultRoute(gateway, 'eth0'));
   builder.neighbors.push(neighbor(gateway, 'eth0', FABRIC_MAC));
 }
 
-/** What ARP finds from inside a pod: this VM by the bridge's arpreply, all else by the fabric. */
-function podNeighbors(input: RenderInput, node: Node, pod: Pod, ranges: AddressRanges): Neighbor[] {
-  const families = new Set(pod.addresses.map((address) => address.family));
-  const found = node.addresses.map((a) => neighbor(a, 'eth0', nodeMac(node.name)));
-  for (const other of podsOf(input.cluster, node.name)) {
-    if (other === pod) continue;
-    found.push(...other.addresses.map((a) => neighbor(a, 'eth0', podMac(other))));
-  }
-  found.push(...remoteNeighbors(input.cluster, node, 'eth0', ranges.all));
-  return found.filter((n) => families.has(n.address.family));
+/** IPv6 addresses on Azure are single (/128): only this VM's are on-link. */
+function addPodRoutes6(builder: PlanBuilder, near: readonly { readonly address: Address }[]): void {
+  for (const { address } of near) builder.routes.push(onLinkRoute(hostPrefix(address), 'eth0'));
+  builder.routes.push(defaultRoute(GATEWAY6, 'eth0'));
+  builder.neighbors.push(neighbor(GATEWAY6, 'eth0', FABRIC_MAC));
 }

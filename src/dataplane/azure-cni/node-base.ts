@@ -49,11 +49,17 @@ export function setNodeSysctls(builder: PlanBuilder): void {
   Object.assign(builder.sysctls, NODE_SYSCTLS);
 }
 
-/** The node's own addresses with the length of the range each is in. */
-export function nodeAddresses(node: Node, ranges: AddressRanges): InterfaceAddress[] {
-  return node.addresses.map((address) => ({
+/**
+ * Addresses as an interface of the cluster holds them: IPv4 with the length of the range each is
+ * in, IPv6 single (Azure hands out /128).
+ */
+export function interfaceAddresses(
+  addresses: readonly Address[],
+  ranges: AddressRanges,
+): InterfaceAddress[] {
+  return addresses.map((address) => ({
     address,
-    length: ranges.rangeOf(address).length,
+    length: address.family === 4 ? ranges.rangeOf(address).length : 128,
     scope: 'global',
   }));
 }
@@ -69,6 +75,7 @@ export function addSubnetRoutes(
   device: string,
 ): void {
   for (const address of node.addresses) {
+    if (address.family === 6) continue;
     builder.routes.push(connected(ranges.rangeOf(address), device, address));
   }
   const primary = node.addresses.find((address) => address.family === 4);

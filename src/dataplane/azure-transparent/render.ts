@@ -17,13 +17,13 @@ import { PlanBuilder } from '../../plan/builder.ts';
 import type { Plan } from '../../plan/model.ts';
 import { hostPrefix } from '../../wire/address.ts';
 import { hostVethName, nodeMac, podMac, TRANSPARENT_VETH_MAC } from '../azure-cni/mac.ts';
-import { GATEWAY6, literal, neighbor, podsOf, remoteNeighbors } from '../azure-cni/neighbors.ts';
+import { GATEWAY6, literal, neighbor, podsOf } from '../azure-cni/neighbors.ts';
 import {
   addSubnetRoutes,
   defaultRoute,
+  interfaceAddresses,
   LOOPBACK,
   MTU,
-  nodeAddresses,
   onLinkRoute,
   setNodeSysctls,
 } from '../azure-cni/node-base.ts';
@@ -49,7 +49,7 @@ function renderNode(input: RenderInput, node: Node, builder: PlanBuilder): void 
     mac: nodeMac(node.name),
     mtu: MTU,
     up: true,
-    addresses: nodeAddresses(node, ranges),
+    addresses: interfaceAddresses(node.addresses, ranges),
   });
   addSubnetRoutes(builder, node, ranges, UPLINK);
   setNodeSysctls(builder);
@@ -69,8 +69,6 @@ function renderNode(input: RenderInput, node: Node, builder: PlanBuilder): void 
     }
     builder.sysctls[`net.ipv4.conf.${device}.proxy_arp`] = '1';
   }
-  const onLink = node.addresses.map((address) => ranges.rangeOf(address));
-  builder.neighbors.push(...remoteNeighbors(input.cluster, node, UPLINK, onLink));
 }
 
 function renderPod(input: RenderInput, pod: Pod): Plan {
@@ -85,11 +83,7 @@ function renderPod(input: RenderInput, pod: Pod): Plan {
     mac: podMac(pod),
     mtu: MTU,
     up: true,
-    addresses: pod.addresses.map((address) => ({
-      address,
-      length: ranges.rangeOf(address).length,
-      scope: 'global',
-    })),
+    addresses: interfaceAddresses(pod.addresses, ranges),
   });
   // The subnet route that the kernel makes for the address is deleted again; what is left is the
   // virtual gateway. (IPv6 pods keep no on-link route either.)
