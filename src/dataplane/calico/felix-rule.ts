@@ -60,6 +60,14 @@ function hashedText(chain: string, rule: FelixRule): string {
   return ['-A', chain, 'HASH', ...comments, ...matches, ...action].join(' ');
 }
 
+/**
+ * Under which name Felix hashes what it appends to a built-in chain: each of the two lists is
+ * hashed as a chain of its own (felix/iptables/table.go `expectedHashesForInsertAppendChain`).
+ */
+export function appendedName(chain: string): string {
+  return `${chain}*appends*`;
+}
+
 /** The label of each rule of a chain, without `cali:`. */
 export function ruleLabels(chain: FelixChain): string[] {
   let digest = createHash('sha224').update(chain.name).digest();

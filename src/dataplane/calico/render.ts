@@ -20,7 +20,7 @@ import {
 import { dispatchChains } from './dispatch.ts';
 import { endpointChain, groupChains } from './endpoint-chains.ts';
 import { type Endpoint, EndpointIndex, workloadEndpoints } from './endpoints.ts';
-import { type FelixChain, planRules, targetChain } from './felix-rule.ts';
+import { appendedName, type FelixChain, planRules, targetChain } from './felix-rule.ts';
 import { workloadInterface } from './names.ts';
 import { CALICO_OPTIONS, type FelixConfig, felixConfig } from './options.ts';
 import { policyChain, profileChain } from './policy-chains.ts';
@@ -99,11 +99,7 @@ function renderNode(
       policies: policies.filter((p) => matches(p.selector, labels)),
     };
   });
-  for (const family of FAMILIES) {
-    for (const table of FELIX_TABLES) {
-      writeTable(config, table, family, felixChains(config, table, family, local), builder);
-    }
-  }
+  writeFelix(config, local, builder);
   const rules = activePolicies(local).flatMap((policy) =>
     DIRECTIONS.flatMap((direction) => policy.rules[direction].map((rule) => ({ rule, direction }))),
   );
@@ -142,8 +138,21 @@ function activePolicies(local: readonly LocalEndpoint[]): CalicoPolicy[] {
   return [...new Set(local.flatMap((e) => e.policies))];
 }
 
+/** Felix's chains of all tables and both families, hooked into the built-in chains. */
+export function writeFelix(
+  config: FelixConfig,
+  local: readonly LocalEndpoint[],
+  builder: PlanBuilder,
+): void {
+  for (const family of FAMILIES) {
+    for (const table of FELIX_TABLES) {
+      writeTable(config, table, family, felixChains(config, table, family, local), builder);
+    }
+  }
+}
+
 /** Every chain that Felix could write into a table. */
-export function felixChains(
+function felixChains(
   config: FelixConfig,
   table: TableName,
   family: Family,
@@ -204,9 +213,13 @@ function writeTable(
     if (chain) builder.append(family, table, name, ...planRules(chain));
   }
   for (const { chain, insert, append } of hooks) {
-    // Felix hashes what it inserts and what it appends each as a chain of its own.
     const first = planRules({ name: chain, rules: insert });
     for (const rule of first.reverse()) builder.insert(family, table, chain, rule);
-    builder.append(family, table, chain, ...planRules({ name: chain, rules: append }));
+    builder.append(
+      family,
+      table,
+      chain,
+      ...planRules({ name: appendedName(chain), rules: append }),
+    );
   }
 }
