@@ -171,6 +171,8 @@ export function compileFib(input: {
 class CompiledFib implements Fib {
   readonly #families = new Map<Family, FamilyRoutes>();
   readonly #interfaces: ReadonlyMap<string, FibInterface>;
+  /** The first global address of any device, by family: the last resort for a source. */
+  readonly #global = new Map<Family, Address>();
 
   constructor(
     routes: readonly FibRoute[],
@@ -178,6 +180,10 @@ class CompiledFib implements Fib {
     interfaces: readonly FibInterface[],
   ) {
     this.#interfaces = new Map(interfaces.map((i) => [i.name, i]));
+    for (const { address, scope } of interfaces.flatMap((i) => i.addresses)) {
+      if (scope !== 'global' || this.#global.has(address.family)) continue;
+      this.#global.set(address.family, address);
+    }
     for (const family of [4, 6] as const) {
       const tables = new Map<number, RouteTable>();
       for (const route of routes) {
@@ -264,9 +270,8 @@ class CompiledFib implements Fib {
    */
   #select(route: FibRoute, destination: Address): Address | null {
     const own = this.#interfaces.get(route.device ?? '')?.addresses ?? [];
-    const all = [...this.#interfaces.values()].flatMap((i) => i.addresses);
-    const ofFamily = (a: { address: Address }) => a.address.family === destination.family;
-    const candidates = own.filter(ofFamily);
+    const candidates = own.filter((a) => a.address.family === destination.family);
+    const elsewhere = this.#global.get(destination.family) ?? null;
     if (route.type === 'local' && candidates.some((c) => sameAddress(c.address, destination))) {
       return destination;
     }
@@ -275,8 +280,7 @@ class CompiledFib implements Fib {
       const onLink = candidates.find((c) =>
         contains({ address: c.address, length: c.length }, towards),
       );
-      const fallback = all.find((a) => ofFamily(a) && a.scope === 'global');
-      return (onLink ?? candidates.find((c) => c.scope !== 'host') ?? fallback)?.address ?? null;
+      return (onLink ?? candidates.find((c) => c.scope !== 'host'))?.address ?? elsewhere;
     }
     const wantsLink = isLinkLocal(destination);
     const inScope = candidates.filter((c) => isLinkLocal(c.address) === wantsLink);
@@ -286,8 +290,7 @@ class CompiledFib implements Fib {
         !found || common(c.address, destination) > common(found.address, destination) ? c : found,
       null,
     );
-    const elsewhere = all.find((a) => ofFamily(a) && a.scope === 'global');
-    return (best ?? elsewhere)?.address ?? null;
+    return best?.address ?? elsewhere;
   }
 }
 

@@ -1,9 +1,215 @@
 /**
- * Plan → image. (Signature first; body follows.)
+ * Plan → image: every name resolved, every mistake found, at once.
+ *
+ *   plan ─► check-devices ─► check-sets ─► check-rules ─► (any mistake? one UserError)
+ *                                                │
+ *            image ◄─ interfaces, fib ◄─ sets ◄─ program
+ *
+ * What is refused is what the tools or the kernel refuse when the plan is loaded, so that a plan
+ * that lowers is one that a real host takes.
  * @module
  */
-import type { HostImage } from '../image/image.ts';
+import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
+import { compileFib, type Fib } from '../image/fib.ts';
+import { localRoutes } from '../image/fib-local.ts';
+import type {
+  HostImage,
+  ImageBridge,
+  ImageFdbEntry,
+  ImageInterface,
+  ImageNeighbor,
+  RulePart,
+  RuleTexts,
+} from '../image/image.ts';
+import { type CompiledSet, compileSet } from '../image/ip-set.ts';
+import type { RuleProgram } from '../image/program.ts';
+import { makeSysctlTable, type SysctlTable } from '../image/sysctl.ts';
+import type { IpSet } from '../netfilter/ip-set.ts';
+import type { Rule } from '../netfilter/rule.ts';
 import type { Plan } from '../plan/model.ts';
+import { formatHead, formatMatch, formatRule, formatTarget } from '../plan/rule-text.ts';
+import { addressKey, type Family } from '../wire/address.ts';
+import { checkDevices } from './check-devices.ts';
+import { checkRules } from './check-rules.ts';
+import { checkSets } from './check-sets.ts';
+import { linkProgram } from './link-program.ts';
 
-/** Verify a plan and make its image; throws one UserError with every mistake. */
-export declare function lower(plan: Plan): HostImage;
+/**
+ * Verify a plan and make its image.
+ * @throws UserError with every mistake of the plan.
+ */
+export function lower(plan: Plan): HostImage {
+  const faults: readonly Diagnostic[] = [
+    ...checkDevices(plan),
+    ...checkSets(plan),
+    ...checkRules(plan),
+  ];
+  if (faults.length > 0) throw new UserError(faults);
+  const sets = linkSets(plan.ipsets);
+  const program = linkProgram(plan.tables, sets);
+  const interfaces = plan.interfaces.map(imageInterface);
+  const sysctl = makeSysctlTable(numericSysctls(plan.sysctls));
+  const tracked = trackedFamilies(plan);
+  const neighbors = linkNeighbors(plan);
+  return {
+    host: plan.host,
+    role: plan.role,
+    kernel: plan.kernel,
+    program,
+    sets,
+    fib: linkFib(plan, interfaces, sysctl),
+    interfaces: new Map(interfaces.map((i) => [i.name, i])),
+    bridges: linkBridges(interfaces),
+    fdb: linkFdb(plan),
+    ebtables: plan.ebtables,
+    neighbor: (device, address) => neighbors.get(`${device} ${addressKey(address)}`) ?? null,
+    sysctl,
+    conntrackActive: (family) => tracked.has(family),
+    defragActive: (family) => tracked.has(family),
+    texts: ruleTexts(program),
+  };
+}
+
+function linkSets(sets: readonly IpSet[]): ReadonlyMap<string, CompiledSet> {
+  const linked = new Map<string, CompiledSet>();
+  const resolve = (name: string): CompiledSet => {
+    const found = linked.get(name);
+    if (found === undefined) throw new RangeError(`set ${name} is compiled before its list`);
+    return found;
+  };
+  const listsLast = [...sets].sort((a, b) => rank(a) - rank(b));
+  for (const set of listsLast) linked.set(set.name, compileSet(set, resolve));
+  return linked;
+}
+
+function rank(set: IpSet): number {
+  return set.type === 'list:set' ? 1 : 0;
+}
+
+function imageInterface(iface: Plan['interfaces'][number], at: number): ImageInterface {
+  const { name, kind, mac, mtu, up, addresses } = iface;
+  return {
+    name,
+    index: at + 1,
+    kind,
+    mac,
+    mtu,
+    up,
+    addresses,
+    master: iface.master ?? null,
+    hairpin: iface.hairpin ?? false,
+    promiscuous: iface.promiscuous ?? false,
+  };
+}
+
+function linkBridges(interfaces: readonly ImageInterface[]): ReadonlyMap<string, ImageBridge> {
+  const bridges = interfaces.filter((i) => i.kind === 'bridge');
+  return new Map(
+    bridges.map(({ name, mac }) => {
+      const ports = interfaces.filter((i) => i.master === name).map((i) => i.name);
+      return [name, { name, mac, ports }];
+    }),
+  );
+}
+
+function linkFdb(plan: Plan): ReadonlyMap<string, ReadonlyMap<string, ImageFdbEntry>> {
+  const byBridge = new Map<string, Map<string, ImageFdbEntry>>();
+  for (const { bridge, mac, port, kind } of plan.fdb) {
+    const entries = byBridge.get(bridge) ?? new Map<string, ImageFdbEntry>();
+    entries.set(mac, { mac, port, kind });
+    byBridge.set(bridge, entries);
+  }
+  return byBridge;
+}
+
+function linkNeighbors(plan: Plan): ReadonlyMap<string, ImageNeighbor> {
+  return new Map(
+    plan.neighbors.map(({ device, address, mac, state }) => [
+      `${device} ${addressKey(address)}`,
+      { mac, state },
+    ]),
+  );
+}
+
+/** Sysctls that hold text (`tcp_congestion_control`) say nothing to packets here. */
+function numericSysctls(sysctls: Plan['sysctls']): ReadonlyMap<string, number> {
+  return new Map(
+    Object.entries(sysctls).flatMap(([key, text]): [string, number][] =>
+      /^-?\d+$/.test(text.trim()) ? [[key, Number(text)]] : [],
+    ),
+  );
+}
+
+/** The plan lists the main and further tables; the local table is derived, and may be listed too. */
+function linkFib(plan: Plan, interfaces: readonly ImageInterface[], sysctl: SysctlTable): Fib {
+  const isRouter6 = sysctl.get('net.ipv6.conf.all.forwarding') !== 0;
+  const derived = localRoutes(interfaces, isRouter6);
+  return compileFib({
+    routes: [...derived, ...plan.routes],
+    rules: plan.routingRules,
+    interfaces,
+  });
+}
+
+/**
+ * The families whose connections are tracked: the ones with a rule whose module asks for it when it
+ * is loaded (`nf_ct_netns_get` in the checkentry of xt_conntrack, xt_state, xt_connmark, xt_nat and
+ * xt_MASQUERADE). A nat table alone does not, nor does NOTRACK; defragmentation comes with it.
+ * Seen on Linux 6.18 by test/differential/kernel/conntrack-active.test.ts.
+ */
+function trackedFamilies(plan: Plan): ReadonlySet<Family> {
+  const families = new Set<Family>();
+  for (const table of plan.tables) {
+    if (table.chains.some((chain) => chain.rules.some(needsConntrack))) families.add(table.family);
+  }
+  return families;
+}
+
+function needsConntrack(rule: Rule): boolean {
+  return (
+    CONNTRACK_TARGETS.has(rule.target.kind) ||
+    rule.matches.some((match) => CONNTRACK_MATCHES.has(match.kind))
+  );
+}
+
+const CONNTRACK_MATCHES: ReadonlySet<string> = new Set(['conntrack', 'state', 'connmark']);
+const CONNTRACK_TARGETS: ReadonlySet<string> = new Set(['connmark', 'masquerade', 'snat', 'dnat']);
+
+/** Rule texts are made when a report asks; most rules never appear in one. */
+function ruleTexts(program: RuleProgram): RuleTexts {
+  const at = (id: number) => {
+    const rule = program.rules[id];
+    if (rule === undefined) throw new RangeError(`no rule ${id}`);
+    return rule;
+  };
+  return {
+    rule: (id) => {
+      const { source, address } = at(id);
+      return formatRule(source, address.chain, address.family);
+    },
+    part: (id, part) => partText(at(id).source, part),
+    target: (id) => formatTarget(at(id).target, at(id).address.family).replace(/^-[jg] /, ''),
+  };
+}
+
+function partText(rule: Rule, part: RulePart): string {
+  if (typeof part === 'number') {
+    const match = rule.matches[part];
+    return match === undefined ? '' : formatMatch(match);
+  }
+  const { ip } = rule;
+  switch (part) {
+    case 'source':
+      return ip.source ? formatHead({ source: ip.source }) : '';
+    case 'destination':
+      return ip.destination ? formatHead({ destination: ip.destination }) : '';
+    case 'inInterface':
+      return ip.inInterface ? formatHead({ inInterface: ip.inInterface }) : '';
+    case 'outInterface':
+      return ip.outInterface ? formatHead({ outInterface: ip.outInterface }) : '';
+    case 'protocol':
+      return ip.protocol ? formatHead({ protocol: ip.protocol }) : '';
+    case 'fragment':
+      return ip.fragment ? formatHead({ fragment: ip.fragment }) : '';
+  }
+}

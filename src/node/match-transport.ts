@@ -8,6 +8,7 @@
  */
 import type { Match, Negatable, PortRange } from '../netfilter/match.ts';
 import type { Packet } from '../packet/packet.ts';
+import { transportOffset } from '../packet/parse.ts';
 import { u8, u16 } from '../wire/bytes.ts';
 import { type Answer, answer } from './match.ts';
 
@@ -20,10 +21,10 @@ export function transportHeader(
   length: number,
 ): number | 'fragment' | 'short' | 'cut' {
   if (packet.fragmentOffset > 0) return 'fragment';
-  const { l4, end, bytes } = packet;
-  if (l4 < 0) return end > bytes.length ? 'cut' : 'short';
-  if (l4 + length > end) return 'short';
-  return l4 + length > bytes.length ? 'cut' : l4;
+  const at = transportOffset(packet);
+  if (typeof at === 'string') return at === 'headerCut' ? 'cut' : 'short';
+  if (at + length > packet.end) return 'short';
+  return at + length > packet.bytes.length ? 'cut' : at;
 }
 
 /** What a module answers when it can not read its header. */

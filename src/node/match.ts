@@ -14,6 +14,7 @@ import { PORT_CUT, type SetView } from '../image/ip-set.ts';
 import type { LinkedMatch } from '../image/program.ts';
 import type { CtState, IpMatch, Match, Negatable } from '../netfilter/match.ts';
 import type { Packet } from '../packet/packet.ts';
+import { transportOffset } from '../packet/parse.ts';
 import { contains, type Family } from '../wire/address.ts';
 import { u8, u16 } from '../wire/bytes.ts';
 import { Protocol } from '../wire/protocol.ts';
@@ -41,7 +42,21 @@ export type HeadPart =
   | 'protocol'
   | 'fragment';
 
-/** The first part of a rule's head that does not hold, or null; in the kernel's order. */
+/**
+ * Can the packet's protocol not be told? Only IPv6 hides it behind extension headers: a broken one
+ * makes a rule with `-p` drop the packet (ip6_packet_match), a cut one leaves it open.
+ */
+export function protocolFault(ip: IpMatch, packet: Packet): 'hotdrop' | 'cut' | null {
+  if (packet.family !== 6 || !ip.protocol || ip.protocol.value === 0) return null;
+  const at = transportOffset(packet);
+  if (typeof at === 'number') return null;
+  return at === 'headerCut' ? 'cut' : 'hotdrop';
+}
+
+/**
+ * The first part of a rule's head that does not hold, or null; in the kernel's order. The protocol
+ * is asked only where it is known (`protocolFault`).
+ */
 export function missedHead(ip: IpMatch, packet: Packet): HeadPart | null {
   if (ip.source && contains(ip.source.value, packet.src) === ip.source.negate) return 'source';
   if (ip.destination && contains(ip.destination.value, packet.dst) === ip.destination.negate) {
@@ -50,7 +65,7 @@ export function missedHead(ip: IpMatch, packet: Packet): HeadPart | null {
   if (!interfaceHolds(ip.inInterface, packet.inDevice)) return 'inInterface';
   if (!interfaceHolds(ip.outInterface, packet.outDevice)) return 'outInterface';
   const { protocol, fragment } = ip;
-  if (protocol && protocol.value !== 0) {
+  if (protocol && protocol.value !== 0 && protocolFault(ip, packet) === null) {
     if ((packet.protocol === protocol.value) === protocol.negate) return 'protocol';
   }
   if (fragment && packet.fragmentOffset > 0 === fragment.negate) return 'fragment';

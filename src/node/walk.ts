@@ -22,7 +22,7 @@ import type { NatRange, RejectWith } from '../netfilter/target.ts';
 import type { Packet } from '../packet/packet.ts';
 import type { DropReason, UnknownReason } from '../wire/drop-reason.ts';
 import type { RuleCounters } from './counters.ts';
-import { ask, missedHead } from './match.ts';
+import { ask, missedHead, protocolFault } from './match.ts';
 import { applyConnmark, applyMark, applyTtl, originsOfMark } from './target.ts';
 import type { Recorder } from './walk-recorder.ts';
 
@@ -146,6 +146,12 @@ interface Via {
   readonly before: Via | null;
 }
 
+/** Why a rule can not be judged for a packet, and which part of it. */
+interface Open {
+  readonly reason: UnknownReason;
+  readonly part: RulePart;
+}
+
 class Walk {
   readonly #ctx: WalkContext;
   readonly #packet: Packet;
@@ -174,7 +180,9 @@ class Walk {
     this.#index += 1;
     const part = missedHead(rule.ip, this.#packet);
     if (part !== null) return this.#missed(rule, part);
-    let open: { readonly reason: UnknownReason; readonly part: number } | null = null;
+    const fault = protocolFault(rule.ip, this.#packet);
+    if (fault === 'hotdrop') return this.#hotdrop(rule, 'protocol');
+    let open: Open | null = fault === 'cut' ? { reason: 'headerCut', part: 'protocol' } : null;
     for (const [i, match] of rule.matches.entries()) {
       const answer = ask(this.#ctx, match, this.#packet);
       if (answer === 'hit') continue;
@@ -196,10 +204,7 @@ class Walk {
   }
 
   /** A rule that can not be judged matters only when it would have done something. */
-  #undecided(
-    rule: LinkedRule,
-    open: { readonly reason: UnknownReason; readonly part: number },
-  ): WalkVerdict | null {
+  #undecided(rule: LinkedRule, open: Open): WalkVerdict | null {
     if (rule.target.kind === 'none' || rule.target.kind === 'log') {
       return this.#missed(rule, open.part);
     }
@@ -348,6 +353,6 @@ function shortHeader(rule: LinkedRule, part: RulePart): DropReason {
     case 'udplite':
       return 'udpTruncated';
     default:
-      return 'ruleDenied';
+      return part === 'protocol' ? 'ipv6BadExtension' : 'ruleDenied';
   }
 }
