@@ -110,3 +110,15 @@ export function icmpTypeByName(name: string, family: Family): IcmpType | undefin
   }
   return undefined;
 }
+
+/**
+ * The name that ipset prints for a type and code; `undefined` when it prints numbers. A type
+ * without named codes has its name for code 0.
+ */
+export function icmpNameOf(type: number, code: number, family: Family): string | undefined {
+  const row = (family === 4 ? ICMP : ICMPV6).find(([number]) => number === type);
+  if (!row) return undefined;
+  const [, names, codes] = row;
+  if (codes === undefined) return code === 0 ? names.split(' ')[0] : undefined;
+  return Object.keys(codes).find((name) => codes[name] === code);
+}

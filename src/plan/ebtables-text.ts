@@ -1,0 +1,199 @@
+/**
+ * ebtables tables as ebtables-save prints and ebtables-restore reads them.
+ *
+ *   *nat
+ *   :PREROUTING ACCEPT
+ *   :POSTROUTING ACCEPT
+ *   -A PREROUTING -p ARP -i eth0 --arp-op Reply -j dnat --to-dst ff:ff:ff:ff:ff:ff --dnat-target ACCEPT
+ *
+ * There are no counters and no COMMIT; every chain, also a user's, has a policy. Rules are printed
+ * with the frame's own fields first (`-p -s -d -i --logical-in -o --logical-out`), then the ARP or IP
+ * matches, whatever their order in the plan.
+ *
+ * Source: iptables 1.8.9, iptables/nft-bridge.c `nft_bridge_save_rule`, extensions/libebt_arp.c,
+ * libebt_ip.c, libebt_ip6.c, libebt_snat.c, libebt_dnat.c, libebt_redirect.c, libebt_arpreply.c.
+ * @module
+ */
+import { unreachable } from '../diagnostic/diagnostic.ts';
+import { bits, formatAddress, maskAddress, type Prefix } from '../wire/address.ts';
+import { words } from './match-text.ts';
+import type { EbChain, EbMatch, EbRule, EbTable, EbTarget, Plan } from './model.ts';
+
+/** The built-in chains of each table, in the order in which ebtables-nft-save prints them. */
+export const EB_BUILTIN: Readonly<Record<EbTable['name'], readonly string[]>> = {
+  filter: ['INPUT', 'FORWARD', 'OUTPUT'],
+  nat: ['PREROUTING', 'OUTPUT', 'POSTROUTING'],
+  broute: ['BROUTING'],
+};
+
+/** Names of /etc/ethertypes (Debian netbase) that ebtables prints. */
+export const ETHER_NAMES: readonly (readonly [string, number])[] = [
+  ['IPv4', 0x0800],
+  ['X25', 0x0805],
+  ['ARP', 0x0806],
+  ['TEB', 0x6558],
+  ['RARP', 0x8035],
+  ['ATALK', 0x809b],
+  ['AARP', 0x80f3],
+  ['802_1Q', 0x8100],
+  ['IPX', 0x8137],
+  ['NetBEUI', 0x8191],
+  ['IPv6', 0x86dd],
+  ['PPP', 0x880b],
+  ['MPLS', 0x8847],
+  ['MPLS_MULTI', 0x8848],
+  ['PPP_DISC', 0x8863],
+  ['PPP_SES', 0x8864],
+  ['EAPOL', 0x888e],
+  ['S-TAG', 0x88a8],
+  ['LLDP', 0x88cc],
+  ['MACSEC', 0x88e5],
+  ['PBB', 0x88e7],
+  ['PTP', 0x88f7],
+];
+
+/** Names of ARP operations from 1 (libebt_arp.c `opcodes`). */
+export const ARP_OPERATIONS = [
+  'Request',
+  'Reply',
+  'Request_Reverse',
+  'Reply_Reverse',
+  'DRARP_Request',
+  'DRARP_Reply',
+  'DRARP_Error',
+  'InARP_Request',
+  'ARP_NAK',
+] as const;
+
+/** Addresses with masks that ebtables prints by name (libxtables `xtables_print_mac_and_mask`). */
+export const MAC_NAMES: readonly (readonly [name: string, mac: string, mask: string])[] = [
+  ['Unicast', '00:00:00:00:00:00', '01:00:00:00:00:00'],
+  ['Multicast', '01:00:00:00:00:00', '01:00:00:00:00:00'],
+  ['Broadcast', 'ff:ff:ff:ff:ff:ff', 'ff:ff:ff:ff:ff:ff'],
+  ['BGA', '01:80:c2:00:00:00', 'ff:ff:ff:ff:ff:ff'],
+];
+
+export const WHOLE_MAC = 'ff:ff:ff:ff:ff:ff';
+
+/** The order in which the parts of a rule are printed. */
+const MATCH_ORDER: readonly EbMatch['kind'][] = [
+  'protocol',
+  'source',
+  'destination',
+  'inInterface',
+  'logicalIn',
+  'outInterface',
+  'logicalOut',
+  'arpOperation',
+  'arpSource',
+  'arpDestination',
+  'ipSource',
+  'ipDestination',
+];
+
+/** Print all tables of a plan as one file; empty when it has none. */
+export function printEbtables(plan: Plan): string {
+  return plan.ebtables.map(printEbTable).join('');
+}
+
+function printEbTable({ name, chains }: EbTable): string {
+  const builtin = EB_BUILTIN[name];
+  const rank = (chain: EbChain) => (chain.builtin ? builtin.indexOf(chain.name) : builtin.length);
+  const ordered = chains.toSorted((a, b) => rank(a) - rank(b));
+  const heads = ordered.map((chain) => `:${chain.name} ${chain.policy}`);
+  const rules = ordered.flatMap((chain) =>
+    chain.rules.map((rule) => formatEbRule(rule, chain.name)),
+  );
+  return `${[`*${name}`, ...heads, ...rules].join('\n')}\n`;
+}
+
+/** Write one rule as an ebtables-save line, without line end. */
+export function formatEbRule(rule: EbRule, chain: string): string {
+  return words(
+    `-A ${chain}`,
+    ...orderedMatches(rule.matches).map(formatEbMatch),
+    formatEbTarget(rule.target),
+  );
+}
+
+/** Matches in the order in which they are printed, and read back. */
+export function orderedMatches(matches: readonly EbMatch[]): readonly EbMatch[] {
+  return matches.toSorted((a, b) => MATCH_ORDER.indexOf(a.kind) - MATCH_ORDER.indexOf(b.kind));
+}
+
+function formatEbMatch(match: EbMatch): string {
+  const not = match.negate ? '! ' : '';
+  switch (match.kind) {
+    case 'protocol':
+      return `-p ${not}${formatEtherType(match.etherType)}`;
+    case 'source':
+      return `-s ${not}${formatMac(match)}`;
+    case 'destination':
+      return `-d ${not}${formatMac(match)}`;
+    case 'inInterface':
+      return `-i ${not}${match.name}`;
+    case 'outInterface':
+      return `-o ${not}${match.name}`;
+    case 'logicalIn':
+      return `--logical-in ${not}${match.name}`;
+    case 'logicalOut':
+      return `--logical-out ${not}${match.name}`;
+    case 'arpOperation':
+      return `--arp-op ${not}${ARP_OPERATIONS[match.operation - 1] ?? match.operation}`;
+    case 'arpSource':
+      return `--arp-ip-src ${not}${formatEbNet(match.net)}`;
+    case 'arpDestination':
+      return `--arp-ip-dst ${not}${formatEbNet(match.net)}`;
+    case 'ipSource':
+      return `--${ipName(match.net)}-src ${not}${formatEbNet(match.net)}`;
+    case 'ipDestination':
+      return `--${ipName(match.net)}-dst ${not}${formatEbNet(match.net)}`;
+    default:
+      return unreachable(match);
+  }
+}
+
+function formatEtherType(type: number): string {
+  const name = ETHER_NAMES.find(([, number]) => number === type)?.[0];
+  return name ?? `0x${type.toString(16)}`;
+}
+
+function formatMac({ mac, mask }: { readonly mac: string; readonly mask: string }): string {
+  const name = MAC_NAMES.find((row) => row[1] === mac && row[2] === mask)?.[0];
+  return name ?? (mask === WHOLE_MAC ? mac : `${mac}/${mask}`);
+}
+
+function ipName(net: Prefix): string {
+  return net.address.family === 4 ? 'ip' : 'ip6';
+}
+
+function formatEbNet({ address, length }: Prefix): string {
+  const network = formatAddress(maskAddress(address, length));
+  return length === bits(address.family) ? network : `${network}/${length}`;
+}
+
+function formatEbTarget(target: EbTarget): string {
+  switch (target.kind) {
+    case 'accept':
+    case 'drop':
+    case 'continue':
+    case 'return':
+      return `-j ${target.kind.toUpperCase()}`;
+    case 'jump':
+      return `-j ${target.chain}`;
+    case 'snat': {
+      const arp = target.arp && '--snat-arp';
+      return words(`-j snat --to-src ${target.mac}`, arp, `--snat-target ${target.then}`);
+    }
+    case 'dnat':
+      return `-j dnat --to-dst ${target.mac} --dnat-target ${target.then}`;
+    case 'redirect':
+      return words('-j redirect', target.then !== 'ACCEPT' && `--redirect-target ${target.then}`);
+    case 'arpreply': {
+      const then = target.then !== 'DROP' && `--arpreply-target ${target.then}`;
+      return words(`-j arpreply --arpreply-mac ${target.mac}`, then);
+    }
+    default:
+      return unreachable(target);
+  }
+}

@@ -1,0 +1,269 @@
+/**
+ * IP sets as ipset(8) prints and reads them.
+ *
+ *   create pods hash:net family inet hashsize 1024 maxelem 65536
+ *   add pods 10.240.0.0/16
+ *   add pods 10.240.1.0/24 nomatch
+ *   create all list:set size 8
+ *   add all pods
+ *
+ * Printed without `bucketsize` and `initval`, which ipset before 7.11 refuses and which change no
+ * lookup. Read: `ipset save`, `ipset list`, and restore files with the short commands `-N`, `-A` and
+ * the old names of types that products still write (`nethash`, `setlist`).
+ *
+ * Source: ipset 7.17, lib/ipset_hash_*.c, lib/ipset_list_set.c, lib/print.c, src/ipset.c.
+ * @module
+ */
+import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
+import { type IpSet, SET_TYPES, type SetMember, type SetType } from '../netfilter/ip-set.ts';
+import type { Family } from '../wire/address.ts';
+import { formatMember, parseMember } from './ipset-member.ts';
+import type { Plan } from './model.ts';
+import { optional } from './option-reader.ts';
+import { splitWords } from './restore-line.ts';
+
+/** Kernel default of hash sets (ipset(8) `maxelem`) and of list:set (`size`). */
+const DEFAULT_MAXELEM = 65536;
+const DEFAULT_LIST_SIZE = 8;
+const HASHSIZE = 1024;
+
+/** Print all sets of a plan as `ipset save` does, list sets last because they name the others. */
+export function printIpsets(plan: Plan): string {
+  const isList = (set: IpSet) => Number(set.type === 'list:set');
+  return plan.ipsets
+    .toSorted((a, b) => isList(a) - isList(b))
+    .map(printIpset)
+    .join('');
+}
+
+function printIpset(set: IpSet): string {
+  const size =
+    set.type === 'list:set'
+      ? `size ${set.maxElements}`
+      : `family ${set.family === 6 ? 'inet6' : 'inet'} hashsize ${HASHSIZE} maxelem ${set.maxElements}`;
+  const members = set.members.map((m) => `add ${set.name} ${formatMember(m)}\n`);
+  return `create ${set.name} ${set.type} ${size}\n${members.join('')}`;
+}
+
+/** Old names of types (ipset(8), `ipset` 4 compatibility). */
+const OLD_TYPES: Readonly<Record<string, SetType>> = {
+  iphash: 'hash:ip',
+  nethash: 'hash:net',
+  ipporthash: 'hash:ip,port',
+  netporthash: 'hash:net,port',
+  setlist: 'list:set',
+};
+
+interface DraftSet {
+  readonly name: string;
+  readonly type: SetType;
+  readonly family?: Family;
+  readonly maxElements: number;
+  readonly members: Map<string, SetMember>;
+}
+
+/**
+ * Read `ipset save`, `ipset list` or an `ipset restore` file.
+ *
+ * @throws UserError with everything that is wrong or not emulated, in the file's order.
+ */
+export function parseIpsets(text: string, file: string): IpSet[] {
+  const reader = new SetReader(file);
+  text.split('\n').forEach((line, index) => {
+    reader.line(line.trim(), index + 1);
+  });
+  return reader.end();
+}
+
+/** The lines of `ipset list` that are about the set. */
+const LIST_FIELD =
+  /^(Name|Type|Header|Members|Revision|Size in memory|References|Number of entries): ?(.*)$/;
+
+class SetReader {
+  readonly #file: string;
+  readonly #faults: Diagnostic[] = [];
+  readonly #sets = new Map<string, DraftSet>();
+  readonly #refused = new Set<string>();
+  #line = 0;
+  /** `ipset list`: the set whose lines are being read. */
+  #listed: { name: string; type: string; inMembers: boolean } | undefined;
+
+  constructor(file: string) {
+    this.#file = file;
+  }
+
+  line(line: string, number: number): void {
+    this.#line = number;
+    const field = LIST_FIELD.exec(line);
+    if (line === '') this.#listed = undefined;
+    else if (line.startsWith('#')) return;
+    else if (field) this.#listLine(field[1] ?? '', field[2] ?? '');
+    else if (this.#listed?.inMembers) this.#memberLine(line);
+    else this.#command(line);
+  }
+
+  end(): IpSet[] {
+    for (const { name, type, members } of this.#sets.values()) {
+      for (const member of members.values()) {
+        if (member.kind !== 'set') continue;
+        const found = this.#sets.get(member.set);
+        if (found?.type === 'list:set') {
+          this.#fault('PLAN_SET', `${type} ${name} cannot hold another list`, member.set);
+        } else if (!found && !this.#refused.has(member.set)) {
+          this.#fault('PLAN_SET_MISSING', `${name} holds a set that is not made`, member.set);
+        }
+      }
+    }
+    if (this.#faults.length > 0) throw new UserError(this.#faults);
+    return [...this.#sets.values()].map((set) => ({ ...set, members: [...set.members.values()] }));
+  }
+
+  #listLine(field: string, value: string): void {
+    if (field === 'Name') this.#listed = { name: value, type: '', inMembers: false };
+    else if (!this.#listed) this.#fault('PLAN_SYNTAX', 'stands outside of a set', field);
+    else if (field === 'Type') this.#listed.type = value;
+    else if (field === 'Members') this.#listed.inMembers = true;
+    else if (field === 'Header') {
+      this.#create(this.#listed.name, this.#listed.type, value.split(/\s+/));
+    }
+  }
+
+  #memberLine(line: string): void {
+    const name = this.#listed?.name;
+    const words = splitWords(line)?.map((word) => word.text);
+    if (name === undefined || !words) this.#fault('PLAN_SYNTAX', 'not a member', line);
+    else this.#add(name, words);
+  }
+
+  #command(line: string): void {
+    const words = splitWords(line)?.map((word) => word.text) ?? [];
+    const exist = words.some((word) => word === '-exist' || word === '--exist' || word === '-!');
+    const rest = words.filter((word) => !['-exist', '--exist', '-!'].includes(word));
+    const [command = '', name = '', ...args] = rest;
+    switch (command) {
+      case 'create':
+      case '-N':
+      case '--create':
+        this.#create(name, args[0] ?? '', args.slice(1), exist);
+        return;
+      case 'add':
+      case '-A':
+      case '--add':
+        this.#add(name, args, exist);
+        return;
+      case 'flush':
+      case '-F':
+        this.#known(name)?.members.clear();
+        return;
+      case 'COMMIT':
+      case 'quit':
+        return;
+      default:
+        this.#fault('PLAN_UNSUPPORTED', 'this command is not read', line, 'create, add, flush');
+    }
+  }
+
+  #create(name: string, typeName: string, options: readonly string[], exist = false): void {
+    const type = OLD_TYPES[typeName] ?? SET_TYPES.find((one) => one === typeName);
+    if (name === '' || name.length > 31) {
+      this.#fault('PLAN_SET_NAME', 'not a name of a set', name, '1–31 characters');
+    }
+    if (!type) {
+      this.#refused.add(name);
+      const accepted = [...SET_TYPES, ...Object.keys(OLD_TYPES)].join(', ');
+      this.#fault('PLAN_UNSUPPORTED', 'this type of set is not emulated', typeName, accepted);
+      return;
+    }
+    if (this.#sets.has(name)) {
+      if (!exist) this.#fault('PLAN_SET_TWICE', 'the set is made twice', name);
+      return;
+    }
+    const { family, maxelem, size } = this.#createOptions(options);
+    const members = new Map<string, SetMember>();
+    const list = type === 'list:set';
+    const maxElements = list ? (size ?? DEFAULT_LIST_SIZE) : (maxelem ?? DEFAULT_MAXELEM);
+    const familyOf = list ? undefined : (family ?? 4);
+    this.#sets.set(name, { name, type, ...optional('family', familyOf), maxElements, members });
+  }
+
+  /** What changes a lookup is kept or refused; what only tunes the table is passed over. */
+  #createOptions(options: readonly string[]) {
+    let family: Family | undefined;
+    let maxelem: number | undefined;
+    let size: number | undefined;
+    for (let i = 0; i < options.length; i++) {
+      const option = options[i] ?? '';
+      if (['counters', 'comment'].includes(option)) continue;
+      const value = options[++i] ?? '';
+      if (option === 'family' && /^inet6?$|^ipv[46]$/.test(value)) {
+        family = value.endsWith('6') ? 6 : 4;
+      } else if (option === 'maxelem' && isU32(value)) maxelem = Number(value);
+      else if (option === 'size' && isU32(value)) size = Number(value);
+      else if (!['hashsize', 'bucketsize', 'initval'].includes(option)) {
+        const accepted = 'family, maxelem, size, hashsize, bucketsize, initval, counters, comment';
+        this.#fault('PLAN_UNSUPPORTED', 'this option of a set is not emulated', option, accepted);
+      }
+    }
+    return { family, maxelem, size };
+  }
+
+  #known(name: string): DraftSet | undefined {
+    const set = this.#sets.get(name);
+    if (!set && !this.#refused.has(name)) {
+      this.#fault('PLAN_SET_MISSING', 'there is no such set', name);
+    }
+    return set;
+  }
+
+  #add(name: string, words: readonly string[], exist = false): void {
+    const set = this.#known(name);
+    if (!set) return;
+    const [element = '', ...options] = words;
+    const nomatch = this.#memberOptions(options);
+    const member = parseMember(set, element, nomatch);
+    if (typeof member === 'string') {
+      this.#fault('PLAN_SET_MEMBER', `not a member of a ${set.type}`, element, member);
+      return;
+    }
+    if (nomatch && !('nomatch' in member)) {
+      this.#fault('PLAN_SET_MEMBER', `a ${set.type} has no nomatch`, words.join(' '));
+    }
+    const key = formatMember('nomatch' in member ? { ...member, nomatch: false } : member);
+    if (set.members.has(key) && !exist) {
+      this.#fault('PLAN_SET_MEMBER_TWICE', `the member is already in ${name}`, element);
+    } else if (!set.members.has(key) && set.members.size >= set.maxElements) {
+      this.#fault('PLAN_SET_FULL', `set ${name} is full`, element, `${set.maxElements} members`);
+    } else {
+      set.members.set(key, member);
+    }
+  }
+
+  /** Options of a member: `nomatch`; counters and comments decide nothing. */
+  #memberOptions(options: readonly string[]): boolean {
+    let nomatch = false;
+    for (let i = 0; i < options.length; i++) {
+      const option = options[i] ?? '';
+      if (option === 'nomatch') nomatch = true;
+      else if (['packets', 'bytes', 'comment'].includes(option)) i++;
+      else {
+        const accepted = 'nomatch, packets, bytes, comment';
+        this.#fault(
+          'PLAN_UNSUPPORTED',
+          'this option of a member is not emulated',
+          option,
+          accepted,
+        );
+      }
+    }
+    return nomatch;
+  }
+
+  #fault(code: string, message: string, found?: string, accepted?: string): void {
+    const detail = { ...optional('found', found), ...optional('accepted', accepted) };
+    this.#faults.push({ code, file: this.#file, line: this.#line, message, ...detail });
+  }
+}
+
+function isU32(text: string): boolean {
+  return /^\d{1,10}$/.test(text) && Number(text) <= 0xffffffff;
+}
