@@ -31,7 +31,7 @@ export interface FelixRule {
   readonly matches?: readonly Fragment[];
   /** Absent: the rule only carries a comment. */
   readonly action?: Action;
-  /** Absent: the rule is Felix's own. */
+  /** Absent: the rule is Felix's own. Empty: its effect goes back to who set the mark it tests. */
   readonly origin?: readonly Provenance[];
 }
 

@@ -36,6 +36,11 @@ import {
 import { setName } from './names.ts';
 import type { FelixConfig } from './options.ts';
 
+/** Who allowed a packet is who set its accept bit: the policy or profile that let it pass. */
+function acceptedBy(config: FelixConfig, action: Action, comments: string[] = []): FelixRule {
+  return { comments, matches: [markSet(config.release.marks.accept)], action, origin: [] };
+}
+
 const HOST_ACCEPTED = ['Host endpoint policy accepted packet.'];
 
 /** Neighbour discovery and multicast listeners, which a router must hear. */
@@ -75,11 +80,7 @@ export function builtinHooks(config: FelixConfig): BuiltinHook[] {
     {
       ...first('filter', 'FORWARD'),
       append: [
-        {
-          comments: ['Policy explicitly accepted packet.'],
-          matches: [markSet(accept)],
-          action: allowAction(config),
-        },
+        acceptedBy(config, allowAction(config), ['Policy explicitly accepted packet.']),
         // Tells mangle POSTROUTING that the packet was forwarded.
         { action: setMark(accept) },
       ],
@@ -118,8 +119,8 @@ function empty(name: string): FelixChain {
 }
 
 function rawChains(config: FelixConfig): FelixChain[] {
-  const { accept, scratch0: fromWorkload } = config.release.marks;
-  const accepted: FelixRule = { matches: [markSet(accept)], action: ACCEPT };
+  const { scratch0: fromWorkload } = config.release.marks;
+  const accepted = acceptedBy(config, ACCEPT);
   return [
     {
       name: 'cali-PREROUTING',
@@ -148,25 +149,24 @@ function rawChains(config: FelixConfig): FelixChain[] {
 }
 
 function mangleChains(config: FelixConfig, family: Family): FelixChain[] {
-  const { accept } = config.release.marks;
   return [
     {
       name: 'cali-PREROUTING',
       rules: [
         { matches: [conntrack('RELATED', 'ESTABLISHED')], action: ACCEPT },
-        { matches: [markSet(accept)], action: ACCEPT },
+        acceptedBy(config, ACCEPT),
         { action: jump('cali-from-host-endpoint') },
-        { comments: HOST_ACCEPTED, matches: [markSet(accept)], action: ACCEPT },
+        acceptedBy(config, ACCEPT, HOST_ACCEPTED),
       ],
     },
     {
       name: 'cali-POSTROUTING',
       rules: [
         ...dscpRules(config, family),
-        { matches: [markSet(accept)], action: RETURN },
+        acceptedBy(config, RETURN),
         { action: clearMark(allMarks(config)) },
         { matches: [conntrack('DNAT')], action: jump('cali-to-host-endpoint') },
-        { comments: HOST_ACCEPTED, matches: [markSet(accept)], action: RETURN },
+        acceptedBy(config, RETURN, HOST_ACCEPTED),
       ],
     },
     empty('cali-from-host-endpoint'),
@@ -208,8 +208,8 @@ function filterChains(config: FelixConfig, family: Family): FelixChain[] {
   const { accept } = config.release.marks;
   const pods = `${config.interfacePrefix}+`;
   const allow = allowAction(config);
-  const accepted: FelixRule = { matches: [markSet(accept)], action: allow };
-  const hostAccepted: FelixRule = { ...accepted, comments: HOST_ACCEPTED };
+  const accepted = acceptedBy(config, allow);
+  const hostAccepted = acceptedBy(config, allow, HOST_ACCEPTED);
   const clearAll: FelixRule = { action: clearMark(allMarks(config)) };
   return [
     {
