@@ -81,6 +81,7 @@ export const POD: Shape = kindShape({
   status: openObject({
     phase: STRING,
     podIP: STRING,
+    hostIP: STRING,
     podIPs: list(openObject({ ip: STRING })),
     conditions: list(openObject({ type: STRING, status: STRING })),
   }),

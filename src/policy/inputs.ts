@@ -2,18 +2,15 @@
  * Everything a run is given with `-f`, loaded, checked and filled: the cluster and its policies.
  * @module
  */
+import { assembleCluster } from '../cluster/assemble.ts';
+import type { Documents, LoadOptions } from '../cluster/load.ts';
+import { gather, loadObjects } from '../cluster/load.ts';
 import type { Cluster } from '../cluster/model.ts';
-import { InternalError } from '../diagnostic/diagnostic.ts';
+import { sourceText } from '../cluster/tree.ts';
+import type { Diagnostic } from '../diagnostic/diagnostic.ts';
+import { UserError } from '../diagnostic/diagnostic.ts';
+import { loadPolicies } from './load.ts';
 import type { NetworkPolicy } from './model.ts';
-
-export interface LoadOptions {
-  /** Read folders with all their sub-folders. */
-  readonly recursive?: boolean;
-  /** What `-` stands for; absent: `-` is refused. */
-  readonly readStdin?: () => string;
-  /** Skip, and count, policies of kinds that are not emulated, instead of refusing them. */
-  readonly ignoreUnsupported?: boolean;
-}
 
 export interface Inputs {
   readonly cluster: Cluster;
@@ -31,5 +28,36 @@ export interface Inputs {
  * `input` when a path can not be read, else `usage`.
  */
 export function loadInputs(paths: readonly string[], options: LoadOptions = {}): Inputs {
-  throw new InternalError(`loadInputs(${paths.length}, ${JSON.stringify(options)}) is being built`);
+  return settle(loadObjects(paths, options), options.ignoreUnsupported === true);
+}
+
+/** The same from text in memory, which messages call `file`. */
+export function parseInputs(file: string, text: string, ignoreUnsupported = false): Inputs {
+  return settle(gather([sourceText(file, text)], [], ignoreUnsupported), ignoreUnsupported);
+}
+
+function settle(documents: Documents, ignoreUnsupported: boolean): Inputs {
+  const problems: Diagnostic[] = [...documents.problems];
+  const policies = loadPolicies(documents.objects, problems);
+  const cluster = assembleCluster(documents, policies, problems, ignoreUnsupported);
+  if (documents.unreadable.length > 0) {
+    throw new UserError([...documents.unreadable, ...inOrder(problems)], 'input');
+  }
+  if (problems.length > 0) throw new UserError(inOrder(problems), 'usage');
+  const { ignored, unsupported, files } = documents;
+  return { cluster, policies, ignored, unsupported, files };
+}
+
+/** By place, so that a reader walks each file from top to bottom. */
+function inOrder(problems: readonly Diagnostic[]): readonly Diagnostic[] {
+  const order = new Map<string, number>();
+  for (const p of problems) {
+    const file = p.file ?? '';
+    if (!order.has(file)) order.set(file, order.size);
+  }
+  const rank = (p: Diagnostic) => order.get(p.file ?? '') ?? 0;
+  return [...problems].sort(
+    (a, b) =>
+      rank(a) - rank(b) || (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0),
+  );
 }

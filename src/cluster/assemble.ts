@@ -1,0 +1,315 @@
+/**
+ * From objects to a cluster: decoded, placed, addressed, and checked as a whole.
+ *
+ * Filled as the platform would: namespaces that are used and not given; nodes, when none are given
+ * (those that pods name; else the node pools of the wiring; else three, AKS's default); nodes for
+ * pods without one; addresses; EndpointSlices.
+ * @module
+ */
+import type { Diagnostic } from '../diagnostic/diagnostic.ts';
+import type { Address } from '../wire/address.ts';
+import { addressKey, equalAddress, formatAddress } from '../wire/address.ts';
+import { hasNetwork } from './address-plan.ts';
+import { azureProblems } from './azure-rules.ts';
+import {
+  DEFAULT_KERNEL,
+  decodeNamespace,
+  decodeNode,
+  namespaceLabels,
+  nodeLabels,
+} from './decode-node.ts';
+import type { PodDraft } from './decode-pod.ts';
+import { decodePod } from './decode-pod.ts';
+import { decodeEndpointSlice, decodeEndpoints, decodeService } from './decode-service.ts';
+import { makeEndpointSlices } from './endpoints.ts';
+import { FieldErrors, toDiagnostic } from './field-error.ts';
+import type { KnownAddresses, MasqueradeConfig } from './infer-wiring.ts';
+import { clusterFamilies, settleWiring } from './infer-wiring.ts';
+import type { Exhausted } from './ipam.ts';
+import {
+  AddressBook,
+  assignAddresses,
+  assignPodRanges,
+  assignServiceAddresses,
+  schedule,
+} from './ipam.ts';
+import type { Documents, LoadedObject } from './load.ts';
+import { decodeMasquerade, isMasqueradeConfig } from './masquerade.ts';
+import type { Cluster, EndpointSlice, Namespace, Node, Pod, Service, SourceRef } from './model.ts';
+import { formatSource } from './model.ts';
+import { nearest } from './nearest.ts';
+import { placeOf } from './tree.ts';
+import type { GivenWiring } from './wiring.ts';
+import { decodeWiring } from './wiring.ts';
+import type { Workload } from './workloads.ts';
+import { decodeWorkload, isWorkload } from './workloads.ts';
+
+/** A namespace that something else is in. */
+export interface NamespaceUse {
+  readonly namespace: string;
+  readonly source: SourceRef;
+}
+
+interface Decoded {
+  readonly namespaces: Namespace[];
+  readonly nodes: Node[];
+  readonly pods: PodDraft[];
+  readonly services: Service[];
+  readonly slices: EndpointSlice[];
+  readonly mirrored: EndpointSlice[];
+  readonly workloads: Workload[];
+  readonly masquerade: MasqueradeConfig[];
+}
+
+/**
+ * Build the cluster that the documents describe; mistakes are added to `problems`. `uses` are the
+ * namespaces of objects that other rooms decode.
+ */
+export function assembleCluster(
+  documents: Documents,
+  uses: readonly NamespaceUse[],
+  problems: Diagnostic[],
+  ignoreUnsupported = false,
+): Cluster {
+  const decoded = decodeAll(documents.objects, problems);
+  const given = decodeWiring(documents.wirings, problems, ignoreUnsupported);
+  const { nodes: named, maxPods } = settleNodes(decoded, given, problems);
+  const drafts = schedule([...decoded.pods, ...podsOfWorkloads(decoded, named)], named);
+  const masquerade = {
+    cidrs: decoded.masquerade.flatMap((m) => m.cidrs),
+    replaces: decoded.masquerade.some((m) => m.replaces),
+  };
+  const known = knownAddresses(named, drafts, decoded.services);
+  const wiring = settleWiring(given, known, masquerade);
+  const families = clusterFamilies(given, known);
+  const book = new AddressBook();
+  book.claim([...known.nodes, ...known.pods]);
+  const ranged = assignPodRanges(named, wiring, families, book);
+  const placed = assignAddresses(ranged, drafts, wiring, families, maxPods, book);
+  const services = assignServiceAddresses(decoded.services, wiring, book);
+  problems.push(...book.exhausted.map(exhaustedProblem));
+  const used = [...uses, ...placed.pods, ...services, ...decoded.workloads.map(useOf)];
+  const sliced = new Set(decoded.slices.map((s) => `${s.namespace}/${s.service}`));
+  const endpointSlices = [
+    ...decoded.slices,
+    ...decoded.mirrored.filter((s) => !sliced.has(`${s.namespace}/${s.service}`)),
+  ];
+  const ready = new Set(drafts.filter((d) => d.ready).map((d) => nameOf(d.pod)));
+  const made = makeEndpointSlices(
+    services,
+    placed.pods,
+    (pod) => ready.has(nameOf(pod)),
+    endpointSlices,
+  );
+  duplicateAddresses(placed.nodes, placed.pods, services, problems);
+  if (given) problems.push(...azureProblems(given, wiring, placed.nodes, placed.pods));
+  return {
+    nodes: placed.nodes,
+    namespaces: fillNamespaces(decoded.namespaces, used),
+    pods: placed.pods,
+    services,
+    endpointSlices: [...endpointSlices, ...made],
+    wiring,
+  };
+}
+
+function nameOf(pod: Pod): string {
+  return `${pod.namespace}/${pod.name}`;
+}
+
+function useOf(workload: Workload): NamespaceUse {
+  const { object } = workload;
+  return { namespace: object.namespace, source: placeOf(object.tree) };
+}
+
+function decodeAll(objects: readonly LoadedObject[], problems: Diagnostic[]): Decoded {
+  const d: Decoded = {
+    namespaces: [],
+    nodes: [],
+    pods: [],
+    services: [],
+    slices: [],
+    mirrored: [],
+    workloads: [],
+    masquerade: [],
+  };
+  for (const object of objects) {
+    const errors = new FieldErrors();
+    decodeOne(d, errors, object);
+    problems.push(...errors.all.map((e) => toDiagnostic(e, object.id)));
+  }
+  return d;
+}
+
+function decodeOne(d: Decoded, errors: FieldErrors, object: LoadedObject): void {
+  switch (object.kind) {
+    case 'Namespace':
+      d.namespaces.push(decodeNamespace(errors, object));
+      return;
+    case 'Node':
+      d.nodes.push(decodeNode(errors, object));
+      return;
+    case 'Pod':
+      d.pods.push(decodePod(errors, object));
+      return;
+    case 'Service':
+      d.services.push(decodeService(errors, object));
+      return;
+    case 'EndpointSlice': {
+      const slice = decodeEndpointSlice(errors, object);
+      if (slice) d.slices.push(slice);
+      return;
+    }
+    case 'Endpoints':
+      d.mirrored.push(...decodeEndpoints(errors, object));
+      return;
+    default:
+      if (isWorkload(object.kind)) d.workloads.push(decodeWorkload(errors, object));
+      else if (isMasqueradeConfig(object)) d.masquerade.push(decodeMasquerade(errors, object));
+  }
+}
+
+/** Pods of the workloads that have none among the given ones. */
+function podsOfWorkloads(d: Decoded, nodes: readonly Node[]): readonly PodDraft[] {
+  if (d.pods.some((p) => p.live)) return [];
+  return d.workloads.flatMap((w) => {
+    const wanted = Object.entries(w.templateLabels);
+    const has = d.pods.some(
+      ({ pod }) =>
+        pod.namespace === w.object.namespace &&
+        wanted.length > 0 &&
+        wanted.every(([key, value]) => pod.labels[key] === value),
+    );
+    return w.owned || has ? [] : w.pods(nodes);
+  });
+}
+
+interface SettledNodes {
+  readonly nodes: readonly Node[];
+  readonly maxPods: ReadonlyMap<string, number>;
+}
+
+function settleNodes(d: Decoded, given: GivenWiring | null, problems: Diagnostic[]): SettledNodes {
+  if (d.nodes.length > 0) {
+    for (const { pod } of d.pods) {
+      if (pod.node === '' || d.nodes.some((n) => n.name === pod.node)) continue;
+      const names = d.nodes.map((n) => n.name);
+      const guess = nearest(pod.node, names);
+      problems.push({
+        code: 'POD_NODE_UNKNOWN',
+        ...pod.source,
+        object: `${pod.namespace}/Pod/${pod.name}`,
+        field: 'spec.nodeName',
+        message: `no such node${guess === null ? '' : `, did you mean "${guess}"?`}`,
+        found: JSON.stringify(pod.node),
+        accepted: names.slice(0, 10).join(', ') + (names.length > 10 ? ', …' : ''),
+      });
+    }
+    return { nodes: d.nodes.map((n) => withHostAddresses(n, d.pods)), maxPods: new Map() };
+  }
+  const named = new Map(
+    d.pods.filter((p) => p.pod.node !== '').map((p) => [p.pod.node, p.pod.source]),
+  );
+  if (named.size > 0) {
+    const nodes = [...named].map(([name, source]) =>
+      withHostAddresses(makeNode(name, 'linux', source), d.pods),
+    );
+    return { nodes, maxPods: new Map() };
+  }
+  return nodesOfPools(given);
+}
+
+function nodesOfPools(given: GivenWiring | null): SettledNodes {
+  const source = given ? placeOf(given.tree) : { file: '(default nodes)', line: 1, column: 1 };
+  const pools =
+    given && given.nodePools.length > 0
+      ? given.nodePools
+      : [{ name: 'nodepool1', count: 3, maxPods: null, os: 'linux' as const }];
+  const nodes: Node[] = [];
+  const maxPods = new Map<string, number>();
+  for (const pool of pools) {
+    for (let i = 0; i < pool.count; i++) {
+      const name = `aks-${pool.name}-00000000-vmss${i.toString(36).padStart(6, '0')}`;
+      nodes.push(makeNode(name, pool.os, source));
+      if (pool.maxPods !== null) maxPods.set(name, pool.maxPods);
+    }
+  }
+  return { nodes, maxPods };
+}
+
+function makeNode(name: string, os: Node['os'], source: SourceRef): Node {
+  const labels = nodeLabels(name, os, {});
+  return { name, labels, source, addresses: [], podCidrs: [], os, kernel: DEFAULT_KERNEL };
+}
+
+/** A node without addresses has those that its pods' status tells. */
+function withHostAddresses(node: Node, pods: readonly PodDraft[]): Node {
+  if (node.addresses.length > 0) return node;
+  const found: Address[] = [];
+  for (const { pod, hostAddresses } of pods) {
+    if (pod.node !== node.name) continue;
+    for (const a of [...hostAddresses, ...(pod.hostNetwork ? pod.addresses : [])]) {
+      if (!found.some((f) => equalAddress(f, a))) found.push(a);
+    }
+  }
+  return { ...node, addresses: found };
+}
+
+function knownAddresses(
+  nodes: readonly Node[],
+  drafts: readonly PodDraft[],
+  services: readonly Service[],
+): KnownAddresses {
+  const dns = services.find((s) => s.namespace === 'kube-system' && s.name === 'kube-dns');
+  return {
+    nodes: nodes.flatMap((n) => n.addresses),
+    pods: drafts.flatMap((d) => (d.pod.hostNetwork || !hasNetwork(d.pod) ? [] : d.pod.addresses)),
+    clusterIps: services.flatMap((s) => s.clusterIps),
+    dns: dns?.clusterIps[0] ?? null,
+  };
+}
+
+function exhaustedProblem(e: Exhausted): Diagnostic {
+  const message = `no address left for it in the ${e.range}`;
+  return { code: 'ADDRESS_EXHAUSTED', object: e.what, message };
+}
+
+function fillNamespaces(
+  given: readonly Namespace[],
+  uses: readonly NamespaceUse[],
+): readonly Namespace[] {
+  const byName = new Map(given.map((n) => [n.name, n]));
+  for (const { namespace: name, source } of uses) {
+    if (byName.has(name)) continue;
+    byName.set(name, { name, labels: namespaceLabels(name, {}), source });
+  }
+  return [...byName.values()];
+}
+
+/** One address, one owner: nodes, running pods off the host network, ClusterIPs. */
+function duplicateAddresses(
+  nodes: readonly Node[],
+  pods: readonly Pod[],
+  services: readonly Service[],
+  problems: Diagnostic[],
+): void {
+  const owners = new Map<string, { readonly id: string; readonly source: SourceRef }>();
+  const own = (address: Address, id: string, source: SourceRef) => {
+    const key = addressKey(address);
+    const first = owners.get(key);
+    if (!first) {
+      owners.set(key, { id, source });
+      return;
+    }
+    const message = `has the address ${formatAddress(address)}, as has ${first.id} (${formatSource(first.source)})`;
+    problems.push({ code: 'ADDRESS_DUPLICATE', ...source, object: id, message });
+  };
+  for (const n of nodes) for (const a of n.addresses) own(a, `Node/${n.name}`, n.source);
+  for (const p of pods) {
+    if (p.hostNetwork || !hasNetwork(p)) continue;
+    for (const a of p.addresses) own(a, `${p.namespace}/Pod/${p.name}`, p.source);
+  }
+  for (const s of services) {
+    for (const a of s.clusterIps) own(a, `${s.namespace}/Service/${s.name}`, s.source);
+  }
+}

@@ -1,0 +1,272 @@
+/**
+ * Addresses for what has none, as the platform would give them, and always the same ones.
+ *
+ * - Azure keeps the first four and the last address of every subnet (facts: Azure virtual network
+ *   FAQ). A node takes the next free address; where pods live in the subnet, its pods take those
+ *   after it, `maxPods` (30 by default) being kept for them, as Azure CNI reserves them.
+ * - With pod ranges of their own, nodes get /24 blocks (IPv6: /80) in order, and pods addresses
+ *   from .2 on (.1 is the bridge's in kubenet).
+ * - ClusterIPs come from the upper band of the service range (KEP-3070), the tenth address goes to
+ *   kube-system/kube-dns and the first to default/kubernetes; node ports from the upper band too
+ *   (KEP-3668).
+ * An address that something already has is passed over.
+ * @module
+ */
+import type { Address, Family, Prefix } from '../wire/address.ts';
+import {
+  addressKey,
+  addToAddress,
+  contains,
+  containsPrefix,
+  equalAddress,
+  maskAddress,
+} from '../wire/address.ts';
+import type { PodDraft } from './decode-pod.ts';
+import { hasPodRanges } from './infer-wiring.ts';
+import type { Node, Pod, Service, Wiring } from './model.ts';
+
+const FIRST_IN_SUBNET = 4;
+const FIRST_IN_POD_RANGE = 2;
+const DEFAULT_MAX_PODS = 30;
+/** More than any cluster has; keeps a search in a large IPv6 range finite. */
+const SEARCH_LIMIT = 2 ** 20;
+
+/** What could not be given an address, and from which range. */
+export interface Exhausted {
+  readonly what: string;
+  readonly range: 'subnet' | 'podCidr' | 'serviceCidr';
+}
+
+/** Addresses in use, and the next free ones. */
+export class AddressBook {
+  readonly #used = new Set<string>();
+  readonly exhausted: Exhausted[] = [];
+
+  claim(addresses: readonly Address[]): void {
+    for (const a of addresses) this.#used.add(addressKey(a));
+  }
+
+  /** The first free address of `prefix` at or after `offset`, else from `first` on; claimed. */
+  take(prefix: Prefix, offset: number, first: number): Address | null {
+    const base = maskAddress(prefix.address, prefix.length);
+    const size = sizeOf(prefix);
+    const start = Math.max(first, offset);
+    for (let i = 0; i < Math.min(size, SEARCH_LIMIT); i++) {
+      const at = start + i < size - 1 ? start + i : first + (start + i - (size - 1));
+      if (at >= size - 1 || at < first) break;
+      const address = addToAddress(base, at);
+      if (this.#used.has(addressKey(address))) continue;
+      this.claim([address]);
+      return address;
+    }
+    return null;
+  }
+}
+
+/** Number of addresses in a range, at most 2^31. */
+function sizeOf(prefix: Prefix): number {
+  const width = prefix.address.family === 4 ? 32 : 128;
+  return 2 ** Math.min(31, width - prefix.length);
+}
+
+/** How far into a range an address lies; ranges of more than 2^32 addresses count modulo. */
+function offsetOf(prefix: Prefix, address: Address): number {
+  return (address.w3 - maskAddress(prefix.address, prefix.length).w3) >>> 0;
+}
+
+/** Per-node pod ranges for nodes without one. */
+export function assignPodRanges(
+  nodes: readonly Node[],
+  wiring: Wiring,
+  families: readonly Family[],
+  book: AddressBook,
+): readonly Node[] {
+  if (!hasPodRanges(wiring)) return nodes;
+  const taken: Prefix[] = nodes.flatMap((n) => n.podCidrs);
+  return nodes.map((node) => {
+    const added = families.flatMap((family) => {
+      if (node.podCidrs.some((p) => p.address.family === family)) return [];
+      const from = wiring.podCidrs.find((p) => p.address.family === family);
+      const block = from && nextBlock(from, taken);
+      if (!block) book.exhausted.push({ what: `Node/${node.name}`, range: 'podCidr' });
+      else taken.push(block);
+      return block ? [block] : [];
+    });
+    return { ...node, podCidrs: [...node.podCidrs, ...added] };
+  });
+}
+
+function nextBlock(from: Prefix, taken: readonly Prefix[]): Prefix | null {
+  const v4 = from.address.family === 4;
+  const length = Math.max(from.length, v4 ? 24 : 80);
+  const count = 2 ** Math.min(16, length - from.length);
+  const base = maskAddress(from.address, from.length);
+  for (let i = 0; i < count; i++) {
+    const address = v4 ? addToAddress(base, i * 256) : { ...base, w2: (base.w2 + i * 65536) >>> 0 };
+    const block = { address, length };
+    if (!taken.some((t) => containsPrefix(t, block) || containsPrefix(block, t))) return block;
+  }
+  return null;
+}
+
+/** Addresses for nodes, then for the pods on them; `maxPods` by node name. */
+export function assignAddresses(
+  nodes: readonly Node[],
+  drafts: readonly PodDraft[],
+  wiring: Wiring,
+  families: readonly Family[],
+  maxPods: ReadonlyMap<string, number>,
+  book: AddressBook,
+): { readonly nodes: readonly Node[]; readonly pods: readonly Pod[] } {
+  const waiting = new Map<string, PodDraft[]>();
+  for (const d of drafts) {
+    if (!needsAddress(d)) continue;
+    const list = waiting.get(d.pod.node);
+    if (list) list.push(d);
+    else waiting.set(d.pod.node, [d]);
+  }
+  const cursors = new Map<Family, number>();
+  const given = new Map<Pod, readonly Address[]>();
+  const placed = nodes.map((node) => {
+    const pods = waiting.get(node.name) ?? [];
+    const got = families.flatMap((family) => {
+      const kept = maxPods.get(node.name) ?? DEFAULT_MAX_PODS;
+      return placeNode({ node, pods, family, wiring, kept, cursors, given, book });
+    });
+    return { ...node, addresses: [...node.addresses, ...got] };
+  });
+  const byName = new Map(placed.map((n) => [n.name, n]));
+  const pods = drafts.map(({ pod }) => {
+    const own = byName.get(pod.node)?.addresses ?? [];
+    if (pod.hostNetwork) return { ...pod, addresses: own };
+    return { ...pod, addresses: [...pod.addresses, ...(given.get(pod) ?? [])] };
+  });
+  return { nodes: placed, pods };
+}
+
+function needsAddress(draft: PodDraft): boolean {
+  const { pod } = draft;
+  return draft.running && !pod.hostNetwork && pod.addresses.length === 0 && pod.node !== '';
+}
+
+interface Placing {
+  readonly node: Node;
+  readonly pods: readonly PodDraft[];
+  readonly family: Family;
+  readonly wiring: Wiring;
+  /** Addresses kept for the node's pods where they live in the subnet. */
+  readonly kept: number;
+  /** Where the next node of a family starts looking. */
+  readonly cursors: Map<Family, number>;
+  readonly given: Map<Pod, readonly Address[]>;
+  readonly book: AddressBook;
+}
+
+/** Give the node and its waiting pods their addresses of one family; the node's are returned. */
+function placeNode(p: Placing): readonly Address[] {
+  const { node, family, book, wiring } = p;
+  const subnets = wiring.subnets.filter((s) => s.address.family === family);
+  const has = node.addresses.find((a) => a.family === family);
+  const subnet = (has && subnets.find((s) => contains(s, has))) ?? subnets[0];
+  const cursor = p.cursors.get(family) ?? FIRST_IN_SUBNET;
+  const taken = !has && subnet ? book.take(subnet, cursor, FIRST_IN_SUBNET) : null;
+  if (!has && !taken) book.exhausted.push({ what: `Node/${node.name}`, range: 'subnet' });
+  const own = node.podCidrs.find((c) => c.address.family === family);
+  const from = own ?? subnet;
+  const at = has ?? taken;
+  const base = subnet && at && contains(subnet, at) ? offsetOf(subnet, at) : FIRST_IN_SUBNET;
+  let next = own ? FIRST_IN_POD_RANGE : base + 1;
+  for (const { pod } of p.pods) {
+    const first = own ? FIRST_IN_POD_RANGE : FIRST_IN_SUBNET;
+    const address = from ? book.take(from, next, first) : null;
+    if (!address || !from) {
+      const what = `${pod.namespace}/Pod/${pod.name}`;
+      book.exhausted.push({ what, range: own ? 'podCidr' : 'subnet' });
+      continue;
+    }
+    next = offsetOf(from, address) + 1;
+    p.given.set(pod, [...(p.given.get(pod) ?? []), address]);
+  }
+  if (taken) p.cursors.set(family, Math.max(base + 1 + (own ? 0 : p.kept), own ? 0 : next));
+  return taken ? [taken] : [];
+}
+
+/** Spread pods without node over the nodes that their selector admits, in turn. */
+export function schedule(drafts: readonly PodDraft[], nodes: readonly Node[]): readonly PodDraft[] {
+  let turn = 0;
+  return drafts.map((draft) => {
+    if (draft.pod.node !== '' || !draft.running) return draft;
+    const wanted = { 'kubernetes.io/os': 'linux', ...draft.nodeSelector };
+    const fit = nodes.filter((n) =>
+      Object.entries(wanted).every(([key, value]) => n.labels[key] === value),
+    );
+    const node = fit[turn++ % Math.max(1, fit.length)];
+    // No node fits: the pod waits, as the scheduler would let it.
+    if (!node) return { ...draft, running: false, ready: false, pod: pending(draft.pod) };
+    return { ...draft, pod: { ...draft.pod, node: node.name } };
+  });
+}
+
+function pending(pod: Pod): Pod {
+  return { ...pod, phase: 'Pending' };
+}
+
+const NODE_PORTS = { first: 30000, upper: 30086, last: 32767 } as const;
+
+/** ClusterIPs and node ports for Services without them. */
+export function assignServiceAddresses(
+  services: readonly Service[],
+  wiring: Wiring,
+  book: AddressBook,
+): readonly Service[] {
+  book.claim(services.flatMap((s) => s.clusterIps));
+  const cidr = wiring.serviceCidrs[0];
+  const reserved = cidr ? reservedIps(cidr, wiring) : [];
+  book.claim(reserved.map((r) => r.address));
+  const ports = new Set<string>();
+  for (const s of services) {
+    for (const p of s.ports) if (p.nodePort) ports.add(`${p.protocol} ${p.nodePort}`);
+  }
+  return services.map((service) => withNodePorts(withClusterIp(service), ports));
+
+  function withClusterIp(service: Service): Service {
+    const wants = service.type !== 'ExternalName' && !service.headless;
+    if (!wants || service.clusterIps.length > 0 || !cidr) return service;
+    const name = `${service.namespace}/${service.name}`;
+    const kept = reserved.find((r) => r.name === name)?.address;
+    const free = kept && !services.some((s) => s.clusterIps.some((a) => equalAddress(a, kept)));
+    const upper = Math.min(Math.max(16, Math.floor(sizeOf(cidr) / 16)), 256) + 1;
+    const address = free ? kept : book.take(cidr, Math.min(upper, sizeOf(cidr) >> 1), 1);
+    if (!address) {
+      const what = `${service.namespace}/Service/${service.name}`;
+      book.exhausted.push({ what, range: 'serviceCidr' });
+      return service;
+    }
+    return { ...service, clusterIps: [address] };
+  }
+}
+
+/** ClusterIPs that AKS keeps for two Services. */
+function reservedIps(
+  cidr: Prefix,
+  wiring: Wiring,
+): readonly { readonly name: string; readonly address: Address }[] {
+  const first = addToAddress(maskAddress(cidr.address, cidr.length), 1);
+  const dns = wiring.dnsServiceIp;
+  return [
+    { name: 'default/kubernetes', address: first },
+    ...(dns ? [{ name: 'kube-system/kube-dns', address: dns }] : []),
+  ];
+}
+
+function withNodePorts(service: Service, taken: Set<string>): Service {
+  if (service.type !== 'NodePort' && service.type !== 'LoadBalancer') return service;
+  const ports = service.ports.map((port) => {
+    if (port.nodePort !== undefined) return port;
+    let nodePort: number = NODE_PORTS.upper;
+    while (nodePort < NODE_PORTS.last && taken.has(`${port.protocol} ${nodePort}`)) nodePort++;
+    taken.add(`${port.protocol} ${nodePort}`);
+    return { ...port, nodePort };
+  });
+  return { ...service, ports };
+}
