@@ -26,7 +26,7 @@ import { formatSelector, peerSelector, type Selector, subjectSelector } from './
 
 export type Direction = 'ingress' | 'egress';
 
-/** One rule: everything given must hold. The peer is the source of ingress, else the destination. */
+/** One rule: all parts must hold. The peer is the source for ingress, else the destination. */
 export interface CalicoRule {
   readonly protocol: TransportProtocol | null;
   readonly selector: Selector | null;

@@ -4,6 +4,7 @@
  * @module
  */
 import t from 'tap';
+import { workloadInterface } from '../../../src/dataplane/calico/names.ts';
 import { RELEASES } from '../../../src/dataplane/calico/release.ts';
 import { calico } from '../../../src/dataplane/calico/render.ts';
 import { UserError } from '../../../src/diagnostic/diagnostic.ts';
@@ -360,4 +361,18 @@ t.test('what Calico would not see or not read is refused or said', async (t) => 
     warnings.map((w) => [w.code, w.field]),
     [['CALICO_RULE_DROPPED', 'spec.ingress[0]']],
   );
+});
+
+t.test('pods of two real AKS nodes have the interfaces that Calico expects', async (t) => {
+  const rows = [
+    ['cali', 'calico-system', 'calico-kube-controllers-97794b47f-7wwq9', 'cali55f439ddb0e'],
+    ['cali', 'kube-system', 'coredns-autoscaler-85f7d6b75d-cfg24', 'cali26cecacb712'],
+    ['cali', 'kube-system', 'metrics-server-555d76c778-5zsr9', 'calic5a1f1aa0ed'],
+    ['cali', 'kube-system', 'metrics-server-555d76c778-wcrhh', 'cali112d888c0c2'],
+    ['azv', 'demo', 'server', 'azve0cf0fbcf9f'],
+    ['azv', 'demo', 'client', 'azv0e8ee4fc632'],
+  ] as const;
+  for (const [prefix, namespace, name, device] of rows) {
+    t.equal(workloadInterface(prefix, namespace, name), device);
+  }
 });
