@@ -1,7 +1,8 @@
 /**
  * What a capture file holds, independent of its format.
  *
- * `PacketRecord.data` is only valid until the next record is asked for: readers reuse buffers.
+ * `PacketRecord.data` is a view into the reader's buffer: valid until the next batch is asked for.
+ * Copy what is kept longer (a kept view would also keep its whole chunk alive).
  * @module
  */
 
@@ -9,6 +10,9 @@
 export const LinkType = {
   null: 0,
   ethernet: 1,
+  /** LINKTYPE_RAW as BSDs and old Linux wrote it (DLT_RAW of the platform). */
+  rawBsd: 12,
+  rawOpenBsd: 14,
   raw: 101,
   linuxSll: 113,
   loop: 108,
@@ -20,7 +24,7 @@ export const LinkType = {
 
 /** One capture interface: of a pcap file the only one, of pcapng one interface description block. */
 export interface CaptureInterface {
-  /** Index over the whole input, in order of appearance. */
+  /** Index over the whole input, in order of appearance in the merged records. */
   readonly id: number;
   readonly file: string;
   readonly linkType: number;
@@ -39,6 +43,24 @@ export interface PacketRecord {
   /** Length on the wire; larger than `data.length` when cut by snaplen. */
   readonly wireLength: number;
   readonly comments?: readonly string[];
+  /** What pcapng options said of this packet; absent when nothing. */
+  readonly annotations?: PacketAnnotations;
+}
+
+/** A verdict as `epb_verdict` holds it; Wireshark 4.0 decodes types 1 and 2. */
+export interface PacketVerdict {
+  readonly type: 'hardware' | 'ebpfTc' | 'ebpfXdp';
+  /** TC_ACT_* or XDP_* for the eBPF types; the low 64 bits, big-endian, of a hardware verdict. */
+  readonly value: bigint;
+}
+
+/** Packet options of pcapng (draft-ietf-opsawg-pcapng section 4.3) that are read and written. */
+export interface PacketAnnotations {
+  readonly direction?: 'inbound' | 'outbound';
+  readonly packetId?: bigint;
+  /** Packets lost between this one and the one before on the same interface. */
+  readonly dropCount?: bigint;
+  readonly verdicts?: readonly PacketVerdict[];
 }
 
 /** A name for an address, from pcapng name resolution blocks. */
@@ -50,9 +72,14 @@ export interface ResolvedName {
 /** What is known of one input once it has been read to its end. */
 export interface InputSummary {
   readonly path: string;
+  /** Of the file's bytes as stored (compressed when it is), as far as they were read. */
   readonly sha256: string;
+  /** Whole packets read, before any filter. */
   readonly packets: number;
+  /** Bytes of the file as stored, as far as they were read. */
   readonly bytes: number;
+  /** False when reading stopped before the file's end (a count or a time limit was reached). */
+  readonly readToEnd?: boolean;
   /** Where and why the file ended too early, or null when it was whole. */
   readonly truncated: { readonly offset: number; readonly message: string } | null;
 }
