@@ -59,6 +59,8 @@ export interface Journey {
   readonly end: { readonly host: string; readonly device: string };
   /** The packet as it ended, from its network header on; null when dropped before one was known. */
   readonly packet: Uint8Array | null;
+  /** The frame as it left by an edge device; null for every other outcome. */
+  readonly frame?: Uint8Array | null;
   readonly steps: readonly Step[];
   /** Packets that hosts made because of this one (RST, ICMP errors, ARP replies). */
   readonly generated: readonly GeneratedPacket[];
@@ -71,7 +73,7 @@ export interface Journey {
 }
 
 export interface GeneratedPacket {
-  readonly kind: 'icmpError' | 'tcpReset' | 'arpReply';
+  readonly kind: 'icmpError' | 'tcpReset' | 'arpReply' | 'neighborAdvertisement';
   readonly from: string;
   readonly journey: Journey;
 }

@@ -1,32 +1,157 @@
 /**
- * The reference engine (being written): the signatures others compile against.
+ * The reference engine: one emulated Linux host per image, and the cables between them. Every
+ * injected packet is run to completion before the next; nothing is remembered but what the hosts'
+ * kernels would remember.
+ *
+ * It walks every rule for every packet, and is the statement of what is right for any engine that
+ * does not.
  * @module
  */
+import { unreachable } from '../diagnostic/diagnostic.ts';
+import type { ImageInterface } from '../image/image.ts';
+import { Host } from '../node/host.ts';
+import { Passage, type Stage } from '../node/passage.ts';
+import { connectionViews, openByHand } from '../node/tracking.ts';
+import { Trail } from '../node/trail.ts';
+import { newPacket } from '../packet/parse.ts';
+import * as ethernet from '../wire/ethernet.ts';
 import type { ConnectionView, Engine, Injection, Journey } from './engine.ts';
-import type { Topology } from './topology.ts';
+import { Execution, type ExecutionOptions, framed, type World } from './execution.ts';
+import { journeyOf, nowhere } from './journey.ts';
+import { Cables, type Topology } from './topology.ts';
 
-/** Holds one emulated host per image and runs every packet to completion through all of them. */
+export interface ReferenceOptions {
+  /** Of everything that a kernel would draw; the same seed gives the same results. */
+  readonly seed?: number;
+}
+
 export class ReferenceEngine implements Engine {
   readonly name = 'reference';
-  readonly #topology: Topology;
+  readonly #hosts = new Map<string, Host | null>();
+  readonly #world: World;
 
-  constructor(topology: Topology) {
-    this.#topology = topology;
+  constructor(topology: Topology, options: ReferenceOptions = {}) {
+    const host = (name: string): Host | null => {
+      const known = this.#hosts.get(name);
+      if (known !== undefined) return known;
+      const image = topology.hosts(name);
+      const made = image === undefined ? null : new Host(image);
+      this.#hosts.set(name, made);
+      return made;
+    };
+    this.#world = { cables: new Cables(topology), seed: options.seed ?? 0, host };
   }
 
   inject(injection: Injection): Journey {
-    throw new Error(`not yet written: ${injection.host} ${this.#topology.links.length}`);
+    const forgiving = injection.walkPastPolicyDrops ?? false;
+    return this.#execute(injection, { ...optionsOf(injection), dry: forgiving, forgiving }).journey;
   }
 
   assumeOpen(injection: Injection): Journey {
-    return this.inject(injection);
+    const options = { ...optionsOf(injection), forgiving: false };
+    const { journey } = this.#execute(injection, { ...options, dry: true });
+    if (journey.outcome !== 'delivered' && journey.outcome !== 'exited') return journey;
+    const { execution } = this.#execute(injection, { ...options, dry: false, uncounted: true });
+    for (const connection of execution.touched) openByHand(connection, injection.nowNs);
+    return journey;
   }
 
   connections(host: string): readonly ConnectionView[] {
-    throw new Error(`not yet written: ${host}`);
+    const found = this.#world.host(host);
+    return found === null ? [] : connectionViews(found);
   }
 
   counters(host: string): ReadonlyMap<string, { packets: number; bytes: number }> {
-    throw new Error(`not yet written: ${host}`);
+    const found = this.#world.host(host);
+    return found === null ? new Map() : found.counters.snapshot(found.image.program);
   }
+
+  #execute(
+    injection: Injection,
+    options: ExecutionOptions,
+  ): { journey: Journey; execution: Execution } {
+    const trail = new Trail();
+    const execution = new Execution(this.#world, options);
+    const host = this.#world.host(injection.host);
+    const start = host === null ? null : begin(injection, host, trail);
+    if (start === null) return { journey: nowhere(injection), execution };
+    trail.enter(injection.host);
+    execution.run(start.passage, start.stage);
+    return { journey: journeyOf(trail), execution };
+  }
+}
+
+function optionsOf(injection: Injection): ExecutionOptions {
+  const { nowNs, trace } = injection;
+  return { nowNs, tracing: trace ?? false, dry: false, forgiving: false };
+}
+
+interface Start {
+  readonly passage: Passage;
+  readonly stage: Stage;
+}
+
+/** The packet at the place where it is injected; null when there is no such device. */
+function begin(injection: Injection, host: Host, trail: Trail): Start | null {
+  switch (injection.as) {
+    case 'local':
+      return beginLocal(injection, host, trail);
+    case 'frame': {
+      const device = host.device(injection.device);
+      if (device === null) return null;
+      const bytes = injection.frameBytes.slice();
+      return {
+        passage: arrive(injection, { host, trail, device, bytes, extra: 0 }),
+        stage: 'linkInput',
+      };
+    }
+    case 'received': {
+      const device = host.device(injection.device);
+      if (device === null) return null;
+      const bytes = framed(injection.packet);
+      ethernet.setDestination(bytes, device.mac);
+      const extra = ethernet.HEADER_LENGTH;
+      return {
+        passage: arrive(injection, { host, trail, device, bytes, extra }),
+        stage: 'linkInput',
+      };
+    }
+    default:
+      return unreachable(injection);
+  }
+}
+
+interface Arrival {
+  readonly host: Host;
+  readonly trail: Trail;
+  readonly device: ImageInterface;
+  readonly bytes: Uint8Array;
+  /** Bytes of link header that the injection's wire length does not count. */
+  readonly extra: number;
+}
+
+function arrive(injection: Injection, at: Arrival): Passage {
+  const packet = newPacket({
+    frame: injection.frame,
+    bytes: at.bytes,
+    ...(injection.wireLength === undefined ? {} : { wireLength: injection.wireLength + at.extra }),
+    checksumOffloaded: injection.checksumOffloaded ?? false,
+  });
+  const passage = new Passage(at.host, packet, at.trail, at.device);
+  passage.payloadPerSegment = injection.segmentSize ?? 0;
+  return passage;
+}
+
+function beginLocal(
+  injection: Injection & { readonly as: 'local' },
+  host: Host,
+  trail: Trail,
+): Start | null {
+  const device = host.loopback ?? [...host.image.interfaces.values()][0];
+  if (device === undefined) return null;
+  const bytes = framed(injection.packet);
+  const extra = ethernet.HEADER_LENGTH;
+  const passage = arrive(injection, { host, trail, device, bytes, extra });
+  passage.local = true;
+  return { passage, stage: 'localSend' };
 }

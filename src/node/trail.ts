@@ -60,6 +60,10 @@ export class Trail {
   readonly hosts: string[] = [];
   readonly branches: Trail[] = [];
   readonly generated: GeneratedTrail[] = [];
+  /** Policy drops that a diagnosis walked past. */
+  readonly forgiven: Decision[] = [];
+  /** The packet is kept until the other fragments of its datagram come. */
+  heldForReassembly = false;
   /** The deciding rule so far: of the last host that judged. */
   decision: Decision | null;
   ending: Ending | null = null;

@@ -1,0 +1,165 @@
+/**
+ * One injected packet run to completion, with everything that comes of it: copies, fragments,
+ * packets that hosts make. A queue holds what is still to be moved; order is that of arrival.
+ * @module
+ */
+import type { ImageInterface } from '../image/image.ts';
+import type { Host } from '../node/host.ts';
+import { Passage, type Stage } from '../node/passage.ts';
+import { drop, finish, type MadePacket, type Run } from '../node/run.ts';
+import { runStages } from '../node/stages.ts';
+import { attachReverse } from '../node/tracking.ts';
+import { Trail } from '../node/trail.ts';
+import type { Packet } from '../packet/packet.ts';
+import { newPacket, parseFrame } from '../packet/parse.ts';
+import { HEADER_LENGTH } from '../wire/ethernet.ts';
+import { EtherType } from '../wire/protocol.ts';
+import type { Cables } from './topology.ts';
+
+/** What all executions of an engine share. */
+export interface World {
+  readonly cables: Cables;
+  readonly seed: number;
+  host(name: string): Host | null;
+}
+
+export interface ExecutionOptions {
+  readonly nowNs: number;
+  readonly tracing: boolean;
+  readonly dry: boolean;
+  readonly forgiving: boolean;
+  /** Connections stay, counters do not. */
+  readonly uncounted?: boolean;
+}
+
+/** Links that one packet may cross: far more than any real path has. */
+const MAX_HOPS = 32;
+/** Passages that one injection may cause: a storm of copies ends here. */
+const MAX_PASSAGES = 4096;
+
+interface Task {
+  readonly passage: Passage;
+  readonly stage: Stage;
+}
+
+export class Execution implements Run {
+  readonly nowNs: number;
+  readonly tracing: boolean;
+  readonly dry: boolean;
+  readonly forgiving: boolean;
+  readonly uncounted: boolean;
+  readonly seed: number;
+  /** Connections that packets of this execution belonged to. */
+  readonly touched = new Set<object>();
+  readonly #world: World;
+  readonly #queue: Task[] = [];
+  #count = 0;
+
+  constructor(world: World, options: ExecutionOptions) {
+    this.#world = world;
+    this.seed = world.seed;
+    this.nowNs = options.nowNs;
+    this.tracing = options.tracing;
+    this.dry = options.dry;
+    this.uncounted = options.dry || (options.uncounted ?? false);
+    this.forgiving = options.forgiving;
+  }
+
+  /** Move this packet, and all that comes of it, to the end. */
+  run(passage: Passage, stage: Stage): void {
+    this.later(passage, stage);
+    for (let task = this.#queue.shift(); task !== undefined; task = this.#queue.shift()) {
+      runStages(this, task.passage, task.stage);
+    }
+  }
+
+  later(passage: Passage, stage: Stage): void {
+    this.#count += 1;
+    if (this.#count > MAX_PASSAGES) {
+      drop(passage, stage, 'internalLoop');
+      return;
+    }
+    this.#queue.push({ passage, stage });
+  }
+
+  transmit(passage: Passage, device: ImageInterface): void {
+    const { host, trail } = passage;
+    const { cables } = this.#world;
+    trail.step(host.name, 'transmit', device.name);
+    if (cables.isEdge(host.name, device.name)) {
+      finish(passage, 'exited', null);
+      return;
+    }
+    const far = cables.farEnd(host.name, device.name);
+    const next = far === undefined ? null : this.#world.host(far.host);
+    const into = far === undefined ? null : (next?.device(far.device) ?? null);
+    if (next === null || into === null) {
+      drop(passage, 'transmit', 'noSuchDevice');
+      return;
+    }
+    if (passage.hops >= MAX_HOPS) {
+      drop(passage, 'transmit', 'internalLoop');
+      return;
+    }
+    leaveHost(passage.packet);
+    const arrival = new Passage(next, passage.packet, trail, into);
+    arrival.hops = passage.hops + 1;
+    arrival.segmentSize = passage.segmentSize;
+    trail.enter(next.name);
+    this.later(arrival, 'linkInput');
+  }
+
+  generate(cause: Passage, made: MadePacket): void {
+    const { host } = cause;
+    const trail = new Trail();
+    trail.enter(host.name);
+    cause.trail.generated.push({ kind: made.kind, from: host.name, trail });
+    const bytes = 'ip' in made ? framed(made.ip) : made.frame;
+    const packet = newPacket({ frame: 0, bytes });
+    parseFrame(packet);
+    if (made.attach) attachReverse(cause.packet, packet);
+    const device = 'ip' in made ? cause.device : made.device;
+    const passage = new Passage(host, packet, trail, device);
+    passage.local = true;
+    passage.hops = cause.hops;
+    this.later(passage, 'ip' in made ? 'ipOutput' : 'transmit');
+  }
+
+  resolveNeighbor(host: Host, request: Uint8Array, device: ImageInterface): void {
+    const { nowNs } = this;
+    const aside = new Execution(this.#world, {
+      nowNs,
+      tracing: false,
+      dry: true,
+      forgiving: false,
+    });
+    const packet = newPacket({ frame: 0, bytes: request });
+    parseFrame(packet);
+    const passage = new Passage(host, packet, new Trail(), device);
+    passage.local = true;
+    aside.run(passage, 'transmit');
+  }
+}
+
+/** Room for the link header that the host will write. */
+export function framed(ip: Uint8Array): Uint8Array {
+  const frame = new Uint8Array(HEADER_LENGTH + ip.length);
+  const type = (ip[0] ?? 0) >>> 4 === 6 ? EtherType.ipv6 : EtherType.ipv4;
+  frame[12] = type >>> 8;
+  frame[13] = type & 0xff;
+  frame.set(ip, HEADER_LENGTH);
+  return frame;
+}
+
+/** What a host attached to a packet stays there (`skb_scrub_packet`). */
+function leaveHost(packet: Packet): void {
+  packet.inDevice = '';
+  packet.outDevice = '';
+  packet.physIn = '';
+  packet.physOut = '';
+  packet.mark = 0;
+  packet.markOrigins = null;
+  packet.ctState = 'none';
+  packet.connection = null;
+  packet.ctDirection = 'original';
+}

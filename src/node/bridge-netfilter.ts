@@ -1,0 +1,122 @@
+/**
+ * br_netfilter: bridged IP packets visit iptables' hooks, with the bridge as in- and out-device and
+ * the ports as physdevs.
+ *
+ * Truth: net/bridge/br_netfilter_hooks.c `br_nf_pre_routing`, `br_nf_pre_routing_finish`,
+ * `br_nf_pre_routing_finish_bridge`, `br_nf_forward_ip`, `br_nf_post_routing`,
+ * `br_nf_dev_queue_xmit`; br_netfilter_ipv6.c (Linux 6.18). Tagged frames pass by, as with the
+ * default bridge-nf-filter-vlan-tagged=0.
+ * @module
+ */
+import { parseFrame } from '../packet/parse.ts';
+import { equalAddress } from '../wire/address.ts';
+import * as ethernet from '../wire/ethernet.ts';
+import { EtherType } from '../wire/protocol.ts';
+import { sendFragments } from './fragments.ts';
+import { hook } from './hook.ts';
+import type { Bridge } from './host.ts';
+import { faulty } from './link-input.ts';
+import { nextHopMac } from './neighbor.ts';
+import type { Passage } from './passage.ts';
+import { routeInput } from './route-input.ts';
+import { drop, type Run } from './run.ts';
+
+function calls(passage: Passage): boolean {
+  const { packet, host } = passage;
+  if (packet.vlanTags.length > 0) return false;
+  if (packet.etherType === EtherType.ipv4) return host.bridgeCalls[4];
+  return packet.etherType === EtherType.ipv6 && host.bridgeCalls[6];
+}
+
+/** Prerouting of a frame that came in by a port; false when it ended there. */
+export function bridgePrerouting(run: Run, passage: Passage, bridge: Bridge): boolean {
+  if (!calls(passage)) return true;
+  const { packet } = passage;
+  if (packet.family === 0) {
+    const fault = parseFrame(packet);
+    if (fault !== null) {
+      // br_netfilter judges frames of other hosts too: PACKET_HOST meanwhile (`setup_pre_routing`).
+      passage.frameType = 'host';
+      faulty(passage, fault);
+      return false;
+    }
+  }
+  const port = passage.device;
+  const before = packet.dst;
+  passage.bridgeNetfilter = { destination: before, preroutingSkipped: false };
+  packet.physIn = port.name;
+  packet.inDevice = bridge.device.name;
+  packet.outDevice = '';
+  passage.device = bridge.device;
+  const passed = hook(run, passage, 'prerouting');
+  passage.device = port;
+  if (!passed) return false;
+  if (equalAddress(before, packet.dst)) return true;
+  return redirectTranslated(run, passage, bridge);
+}
+
+/** The destination was translated: bridge it to the new neighbour, or hand it up to be routed. */
+function redirectTranslated(run: Run, passage: Passage, bridge: Bridge): boolean {
+  const { host, packet } = passage;
+  const found = routeInput(host, packet, bridge.device);
+  let route = found.kind === 'forward' ? found.route : null;
+  if (found.kind === 'drop') {
+    if (found.reason !== 'forwardingDisabled') {
+      drop(passage, 'prerouting', found.reason, 'prerouting');
+      return false;
+    }
+    const own = host.image.fib.lookup({ destination: packet.dst, mark: 0 });
+    if (own.type !== 'unicast' || own.device !== bridge.device.name) {
+      drop(passage, 'prerouting', found.reason, 'prerouting');
+      return false;
+    }
+    route = own;
+  }
+  if (route !== null && route.device === bridge.device.name) {
+    const mac = nextHopMac(run, passage, {
+      device: bridge.device,
+      address: route.via ?? packet.dst,
+    });
+    if (mac === null) {
+      drop(passage, 'bridge', 'noNeighbor');
+      return false;
+    }
+    ethernet.setDestination(packet.bytes, mac);
+    passage.step('bridge', `bridged DNAT: destination MAC ${mac}`);
+    return true;
+  }
+  ethernet.setDestination(packet.bytes, bridge.device.mac);
+  passage.frameType = 'host';
+  passage.step('bridge', 'translated: up to the bridge to be routed');
+  return true;
+}
+
+/** FORWARD of a frame between two ports. */
+export function bridgeForwardHook(run: Run, passage: Passage, bridge: Bridge): boolean {
+  if (passage.bridgeNetfilter === null || !calls(passage)) return true;
+  const { packet } = passage;
+  packet.inDevice = bridge.device.name;
+  packet.outDevice = bridge.device.name;
+  packet.physIn = passage.bridgePortIn?.name ?? '';
+  packet.physOut = passage.bridgePortOut?.name ?? '';
+  return hook(run, passage, 'forward');
+}
+
+/**
+ * POSTROUTING of a bridged frame. A packet that was routed meanwhile has had its own; it has no
+ * physout (`nf_bridge->physoutdev`). False when it ended or went on as fragments.
+ */
+export function bridgePostroutingHook(run: Run, passage: Passage, bridge: Bridge): boolean {
+  const { packet, bridgePortOut: port } = passage;
+  if (passage.bridgeNetfilter === null || packet.physOut === '' || !calls(passage)) return true;
+  if (port === null) return true;
+  packet.inDevice = '';
+  packet.outDevice = bridge.device.name;
+  if (!hook(run, passage, 'postrouting')) return false;
+  const max = passage.fragmentMaxSize;
+  const mtu = max > 0 && max < port.mtu ? max : port.mtu;
+  if (passage.segmentSize > 0 || passage.ipLength <= mtu) return true;
+  passage.device = port;
+  packet.outDevice = port.name;
+  return sendFragments(run, passage, mtu, 'transmit');
+}

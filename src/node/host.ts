@@ -1,0 +1,121 @@
+/**
+ * One emulated Linux host: its image, and what changes while packets pass: counters, bridge
+ * forwarding tables, neighbours learned, connections.
+ *
+ * Bridges and neighbours start warm (what the plan lists is known), and nothing ages: learning
+ * changes a result only when a MAC moves. Not done: STP, VLAN filtering, multicast snooping, FDB
+ * ageing.
+ * @module
+ */
+import { InternalError } from '../diagnostic/diagnostic.ts';
+import type { HostImage, ImageBridge, ImageInterface } from '../image/image.ts';
+import { type Address, addressKey } from '../wire/address.ts';
+import { RuleCounters } from './counters.ts';
+import { compileEbtables, type Ebtables } from './ebtables.ts';
+import type { MatchedLooks } from './hook-recorder.ts';
+import type { ConnectionFacts } from './walk.ts';
+
+/** Where the bridge sends frames for a MAC; `local` entries go up to the bridge device. */
+export interface FdbTarget {
+  readonly port: ImageInterface | null;
+  readonly local: boolean;
+}
+
+/** A bridge device with its ports and forwarding table. */
+export interface Bridge {
+  readonly device: ImageInterface;
+  readonly ports: readonly ImageInterface[];
+  readonly fdb: Map<string, FdbTarget>;
+}
+
+export class Host {
+  readonly image: HostImage;
+  readonly name: string;
+  readonly counters: RuleCounters;
+  /** For walks that must not count. */
+  readonly scratchCounters: RuleCounters;
+  readonly bridges: ReadonlyMap<string, Bridge>;
+  readonly ebtables: Ebtables;
+  readonly loopback: ImageInterface | null;
+  /** Looks of matched rules, by rule id (hook-recorder.ts). */
+  readonly matchedLooks: MatchedLooks = new Map();
+  /** `net.bridge.bridge-nf-call-iptables` and its IPv6 twin. */
+  readonly bridgeCalls: { readonly 4: boolean; readonly 6: boolean };
+  readonly connectionFacts: ConnectionFacts = {
+    mark: () => 0,
+    setMark: () => {},
+    isSourceTranslated: () => false,
+    isDestinationTranslated: () => false,
+  };
+  readonly #learned = new Map<string, string>();
+  readonly #awaited = new Set<string>();
+
+  constructor(image: HostImage) {
+    this.image = image;
+    this.name = image.host;
+    this.counters = new RuleCounters(image.program);
+    this.scratchCounters = new RuleCounters(image.program);
+    this.ebtables = compileEbtables(image.ebtables);
+    const devices = [...image.interfaces.values()];
+    this.loopback = devices.find((device) => device.kind === 'loopback') ?? null;
+    const bridges = [...image.bridges.values()].map((bridge) => makeBridge(image, bridge));
+    this.bridges = new Map(bridges.map((bridge) => [bridge.device.name, bridge]));
+    this.bridgeCalls = {
+      4: image.sysctl.get('net.bridge.bridge-nf-call-iptables') !== 0,
+      6: image.sysctl.get('net.bridge.bridge-nf-call-ip6tables') !== 0,
+    };
+  }
+
+  device(name: string): ImageInterface | null {
+    return this.image.interfaces.get(name) ?? null;
+  }
+
+  /** The bridge that a port belongs to; null for devices that are no port. */
+  bridgeOf(device: ImageInterface): Bridge | null {
+    return device.master === null ? null : (this.bridges.get(device.master) ?? null);
+  }
+
+  /** The MAC of a neighbour that is known; null when it must be asked for or is known to fail. */
+  neighborMac(device: ImageInterface, address: Address): string | 'failed' | null {
+    const entry = this.image.neighbor(device.name, address);
+    if (entry !== null) return entry.state === 'failed' ? 'failed' : entry.mac;
+    return this.#learned.get(`${device.name} ${addressKey(address)}`) ?? null;
+  }
+
+  /** A question is out: an answer will be learned (an incomplete neighbour entry). */
+  awaitNeighbor(device: ImageInterface, address: Address): void {
+    this.#awaited.add(`${device.name} ${addressKey(address)}`);
+  }
+
+  /** Take an answer; what nobody asked for makes no entry (arp_accept=0). */
+  learnNeighbor(device: ImageInterface, address: Address, mac: string): void {
+    const key = `${device.name} ${addressKey(address)}`;
+    if (this.#awaited.has(key)) this.#learned.set(key, mac);
+  }
+
+  /** A sysctl of one device that holds when set there or for `all` (`IN_DEV_ORCONF`). */
+  anyIpv4Setting(device: string, key: string): boolean {
+    const { sysctl } = this.image;
+    return sysctl.device('ipv4', device, key) !== 0 || sysctl.device('ipv4', 'all', key) !== 0;
+  }
+
+  /** A sysctl of which the larger of the device's and `all` counts (`IN_DEV_MAXCONF`). */
+  maxIpv4Setting(device: string, key: string): number {
+    const { sysctl } = this.image;
+    return Math.max(sysctl.device('ipv4', device, key), sysctl.device('ipv4', 'all', key));
+  }
+}
+
+function makeBridge(image: HostImage, bridge: ImageBridge): Bridge {
+  const device = image.interfaces.get(bridge.name);
+  if (device === undefined) throw new InternalError(`bridge ${bridge.name} has a device`);
+  const ports = bridge.ports.flatMap((name) => image.interfaces.get(name) ?? []);
+  const fdb = new Map<string, FdbTarget>();
+  for (const [mac, entry] of image.fdb.get(bridge.name) ?? []) {
+    const port = image.interfaces.get(entry.port) ?? null;
+    fdb.set(mac, { port, local: entry.kind === 'permanent' });
+  }
+  for (const port of ports) fdb.set(port.mac, { port, local: true });
+  fdb.set(device.mac, { port: null, local: true });
+  return { device, ports, fdb };
+}

@@ -1,0 +1,86 @@
+/**
+ * An IP packet received by a device: `ip_rcv` and `ip_rcv_finish` (net/ipv4/ip_input.c),
+ * `ipv6_rcv` (net/ipv6/ip6_input.c): prerouting, then the route decides between input, forward and
+ * an error. Header checks were made when the frame was parsed.
+ * @module
+ */
+import { formatAddress } from '../wire/address.ts';
+import { hook } from './hook.ts';
+import { type ErrorMessage, sendIcmpError } from './icmp-error.ts';
+import { solicitedNode } from './neighbor-discovery.ts';
+import type { Passage, Stage } from './passage.ts';
+import { type RouteRefusal, routeInput } from './route-input.ts';
+import { drop, type Run, unknown } from './run.ts';
+
+/** 224.0.0.1, the one group that every IPv4 host is in. */
+const ALL_HOSTS = 0xe0000001;
+
+export function ipInput(run: Run, passage: Passage): Stage | null {
+  const { packet } = passage;
+  if (passage.frameType === 'otherHost') return drop(passage, 'ip-input', 'otherHost');
+  packet.inDevice = passage.device.name;
+  packet.outDevice = '';
+  packet.physOut = '';
+  const bridged = passage.bridgeNetfilter;
+  if (bridged !== null && !bridged.preroutingSkipped) bridged.preroutingSkipped = true;
+  else if (!hook(run, passage, 'prerouting')) return null;
+  return route(run, passage);
+}
+
+function route(run: Run, passage: Passage): Stage | null {
+  const { host, packet, device } = passage;
+  const found = routeInput(host, packet, device);
+  switch (found.kind) {
+    case 'forward': {
+      passage.route = found.route;
+      const { device: out, via } = found.route;
+      passage.step('route', `dev ${out}${via === null ? '' : ` via ${formatAddress(via)}`}`);
+      return 'ipForward';
+    }
+    case 'local':
+      passage.step('route', 'local');
+      passage.route = found.route;
+      return 'ipLocal';
+    case 'broadcast':
+      passage.step('route', 'broadcast, local');
+      passage.route = found.route;
+      return 'ipLocal';
+    case 'multicast':
+      return joined(passage) ? 'ipLocal' : multicast(passage);
+    case 'drop': {
+      const message = refusalMessage(found.refusal);
+      if (message !== null) sendIcmpError(run, passage, message);
+      return drop(passage, 'route', found.reason);
+    }
+  }
+}
+
+/** Groups that the host itself is in without any process asking for it. */
+function joined(passage: Passage): boolean {
+  const { packet, device } = passage;
+  if (packet.family === 4) return packet.dst.w3 === ALL_HOSTS;
+  const { w0, w1, w2, w3 } = packet.dst;
+  if (w0 === 0xff020000 && w1 === 0 && w2 === 0) return w3 === 1 || w3 === 2 || w3 === 0x16;
+  return device.addresses.some((own) => {
+    const group = own.address.family === 6 ? solicitedNode(own.address) : null;
+    return group !== null && group.w0 === w0 && group.w2 === w2 && group.w3 === w3;
+  });
+}
+
+function multicast(passage: Passage): null {
+  return unknown(passage, { host: passage.host.name, stage: 'route' }, 'multicast');
+}
+
+/** What `ip_error` and `ip6_pkt_discard` answer. */
+function refusalMessage(refusal: RouteRefusal): ErrorMessage | null {
+  switch (refusal) {
+    case 'noRoute':
+      return { kind: 'noRoute' };
+    case 'unreachable':
+      return { kind: 'hostUnreachable' };
+    case 'prohibit':
+      return { kind: 'prohibited' };
+    case null:
+      return null;
+  }
+}

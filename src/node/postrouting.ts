@@ -1,0 +1,81 @@
+/**
+ * On the way out: POSTROUTING, fragmentation, the neighbour and the link header.
+ *
+ * Truth: net/ipv4/ip_output.c `ip_output`, `__ip_finish_output`, `ip_finish_output2`,
+ * `ip_fragment`; net/ipv6/ip6_output.c `ip6_finish_output` (Linux 6.18). A next hop that nobody
+ * answers for is reported as the kernel does when its questions time out (`ipv4_link_failure`).
+ * @module
+ */
+import { rewriteEthernet } from '../packet/parse.ts';
+import { completeChecksum } from '../packet/transport-checksum.ts';
+import { formatAddress } from '../wire/address.ts';
+import { BROADCAST_MAC } from '../wire/mac.ts';
+import { sendFragments } from './fragments.ts';
+import { hook } from './hook.ts';
+import { sendIcmpError } from './icmp-error.ts';
+import { groupMac, nextHopMac } from './neighbor.ts';
+import type { Passage, Stage } from './passage.ts';
+import { drop, type Run } from './run.ts';
+
+export function postrouting(run: Run, passage: Passage): Stage | null {
+  const { host, packet, route } = passage;
+  const out = route === null ? null : host.device(route.device);
+  if (out === null) return drop(passage, 'postrouting', 'noSuchDevice');
+  packet.outDevice = out.name;
+  packet.physOut = '';
+  if (!hook(run, passage, 'postrouting')) return null;
+  passage.device = out;
+  if (passage.segmentSize > 0) {
+    const whole = `offload aggregate of ${passage.ipLength} bytes`;
+    passage.step('ip-output', `${whole}, judged as segments of ${passage.segmentSize}`);
+    return 'neighborOutput';
+  }
+  const max = passage.fragmentMaxSize;
+  if (passage.ipLength <= out.mtu && max === 0) return 'neighborOutput';
+  const mtu = max > 0 && max < out.mtu ? max : out.mtu;
+  return sendFragments(run, passage, mtu, 'neighborOutput') ? 'neighborOutput' : null;
+}
+
+/** Find the next hop's MAC and build the link header (`ip_finish_output2`). */
+export function neighborOutput(run: Run, passage: Passage): Stage | null {
+  const { packet, route, device: out } = passage;
+  if (!out.up) return drop(passage, 'neighbor', 'noSuchDevice');
+  if (out.kind === 'loopback') return loopBack(passage);
+  const mac = destinationMac(run, passage);
+  if (mac === null) {
+    sendIcmpError(run, passage, { kind: 'hostUnreachable' });
+    passage.step('neighbor', `nobody answers for ${formatAddress(route?.via ?? packet.dst)}`);
+    return drop(passage, 'neighbor', 'noNeighbor');
+  }
+  rewriteEthernet(packet, { source: out.mac, destination: mac });
+  return 'transmit';
+}
+
+function destinationMac(run: Run, passage: Passage): string | null {
+  const { packet, route, device } = passage;
+  if (route?.type === 'broadcast') return BROADCAST_MAC;
+  const address = route?.via ?? packet.dst;
+  return groupMac(address) ?? nextHopMac(run, passage, { device, address });
+}
+
+/** `loopback_xmit`: the packet comes in again, with mark and connection as they are. */
+function loopBack(passage: Passage): Stage {
+  const { packet } = passage;
+  packet.inDevice = passage.device.name;
+  packet.outDevice = '';
+  passage.frameType = 'host';
+  passage.local = false;
+  passage.route = null;
+  passage.step('transmit', `${passage.device.name}: back to the host itself`);
+  return 'ipInput';
+}
+
+/** The frame is ready: down to the bridge, or out of the host. */
+export function transmit(run: Run, passage: Passage): Stage | null {
+  const { packet, device } = passage;
+  if (!device.up) return drop(passage, 'transmit', 'noSuchDevice');
+  if (device.kind === 'bridge') return 'bridgeOutput';
+  if (packet.checksumOffloaded && device.kind === 'physical') completeChecksum(packet);
+  run.transmit(passage, device);
+  return null;
+}
