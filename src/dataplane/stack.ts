@@ -33,11 +33,6 @@ const REFUSED: readonly {
       'when the policy is calico',
   },
   {
-    network: 'azure-overlay',
-    policy: 'npm',
-    reason: 'Azure network policy manager is not supported with Azure CNI Overlay dual stack',
-  },
-  {
     network: 'kubenet',
     policy: 'npm',
     reason: 'Azure network policy manager requires Azure CNI; kubenet supports calico only',
