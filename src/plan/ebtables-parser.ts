@@ -8,7 +8,6 @@
  */
 // biome-ignore-all lint/suspicious/noThenProperty: the plan's word for ebtables' --*-target
 import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
-import { bits, type Prefix, parseAddress, parsePrefix } from '../wire/address.ts';
 import {
   ARP_OPERATIONS,
   EB_BUILTIN,
@@ -19,6 +18,7 @@ import {
 } from './ebtables-text.ts';
 import { interfaceName } from './match-options.ts';
 import type { EbMatch, EbRule, EbTable, EbTarget, EbVerdict } from './model.ts';
+import { networkPrefix } from './network-prefix.ts';
 import { OptionFault, oneOf, optional, u16 } from './option-reader.ts';
 import { splitWords } from './restore-line.ts';
 
@@ -179,21 +179,21 @@ function parseEbMatch(option: string, value: string, negate: boolean): EbMatch {
     case '--arp-opcode':
       return { kind: 'arpOperation', operation: arpOperation(value), negate };
     case '--arp-ip-src':
-      return { kind: 'arpSource', net: ebNet(value, 4), negate };
+      return { kind: 'arpSource', net: networkPrefix(value, 4), negate };
     case '--arp-ip-dst':
-      return { kind: 'arpDestination', net: ebNet(value, 4), negate };
+      return { kind: 'arpDestination', net: networkPrefix(value, 4), negate };
     case '--ip-src':
     case '--ip-source':
-      return { kind: 'ipSource', net: ebNet(value, 4), negate };
+      return { kind: 'ipSource', net: networkPrefix(value, 4), negate };
     case '--ip-dst':
     case '--ip-destination':
-      return { kind: 'ipDestination', net: ebNet(value, 4), negate };
+      return { kind: 'ipDestination', net: networkPrefix(value, 4), negate };
     case '--ip6-src':
     case '--ip6-source':
-      return { kind: 'ipSource', net: ebNet(value, 6), negate };
+      return { kind: 'ipSource', net: networkPrefix(value, 6), negate };
     case '--ip6-dst':
     case '--ip6-destination':
-      return { kind: 'ipDestination', net: ebNet(value, 6), negate };
+      return { kind: 'ipDestination', net: networkPrefix(value, 6), negate };
     default:
       throw new OptionFault('this option is not known here, or not emulated', option);
   }
@@ -283,19 +283,4 @@ function macAndMask(text: string): { readonly mac: string; readonly mask: string
   if (named) return { mac: named[1], mask: named[2] };
   const [address = '', mask] = text.split('/');
   return { mac: mac(address), mask: mask === undefined ? WHOLE_MAC : mac(mask) };
-}
-
-function ebNet(text: string, family: 4 | 6): Prefix {
-  const prefix = parsePrefix(text) ?? dotted(text);
-  if (prefix?.address.family !== family) throw new OptionFault('an address was expected', text);
-  return prefix;
-}
-
-function dotted(text: string): Prefix | null {
-  const [address, mask] = text.split('/').map(parseAddress);
-  if (!address || mask?.family !== 4) return null;
-  const length = Math.clz32(~mask.w3);
-  const holes = length < bits(4) && (mask.w3 << length) >>> 0 !== 0;
-  if (holes) throw new OptionFault('a mask with holes is not emulated', text);
-  return { address, length };
 }

@@ -16,7 +16,7 @@
  */
 import { unreachable } from '../diagnostic/diagnostic.ts';
 import { bits, formatAddress, maskAddress, type Prefix } from '../wire/address.ts';
-import { words } from './match-text.ts';
+import { words } from './match-words.ts';
 import type { EbChain, EbMatch, EbRule, EbTable, EbTarget, Plan } from './model.ts';
 
 /** The built-in chains of each table, in the order in which ebtables-nft-save prints them. */

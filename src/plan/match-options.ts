@@ -8,13 +8,17 @@
 import {
   ADDRESS_TYPES,
   CT_STATES,
+  CT_STATUSES,
   type Match,
   type PortRange,
   type SetDirection,
 } from '../netfilter/match.ts';
 import { Protocol } from '../wire/protocol.ts';
+import { FIELD_EXTENSIONS } from './field-match.ts';
 import { type IcmpType, icmpTypeByName } from './icmp-names.ts';
-import { TCP_FLAGS } from './match-text.ts';
+import { TCP_FLAGS } from './match-words.ts';
+import { METER_EXTENSIONS } from './meter-match.ts';
+import { networkPrefix } from './network-prefix.ts';
 import {
   byte,
   type Extension,
@@ -26,8 +30,10 @@ import {
   portRange,
   someOf,
   textUpTo,
+  u32,
   whole,
 } from './option-reader.ts';
+import { parseProtocol } from './protocol-name.ts';
 
 const PORT_OPTIONS = [
   { name: '--sport', aliases: ['--source-port'], values: 1, negatable: true },
@@ -157,13 +163,69 @@ const state: Extension<Match> = {
   },
 };
 
+/** The conditions of xt_conntrack that make it more than a test of the state. */
+const DETAIL_OPTIONS = [
+  'ctproto',
+  'ctorigsrc',
+  'ctorigdst',
+  'ctreplsrc',
+  'ctrepldst',
+  'ctorigsrcport',
+  'ctorigdstport',
+  'ctreplsrcport',
+  'ctrepldstport',
+  'ctstatus',
+  'ctexpire',
+].map((name) => ({ name: `--${name}`, values: 1 as const, negatable: true as const }));
+
 const conntrack: Extension<Match> = {
-  options: [{ name: '--ctstate', values: 1, negatable: true }],
+  options: [
+    { name: '--ctstate', values: 1, negatable: true },
+    ...DETAIL_OPTIONS,
+    { name: '--ctdir', values: 1 },
+  ],
   read(given) {
+    const hasDetail = [...DETAIL_OPTIONS, { name: '--ctdir' }].some(({ name }) => given.has(name));
+    if (hasDetail) return conntrackDetail(given);
     const { value, negate } = given.needed('--ctstate', someOf(CT_STATES));
     return { kind: 'conntrack', states: value, negate };
   },
 };
+
+function conntrackDetail(given: Given): Match {
+  const net = (text: string) => networkPrefix(text, given.family);
+  const direction = given.one('--ctdir', oneOf(['ORIGINAL', 'REPLY']))?.value;
+  return {
+    kind: 'conntrackDetail',
+    ...optional('states', given.one('--ctstate', someOf(CT_STATES))),
+    ...optional('protocol', given.one('--ctproto', protocolOf)),
+    ...optional('originalSource', given.one('--ctorigsrc', net)),
+    ...optional('originalDestination', given.one('--ctorigdst', net)),
+    ...optional('replySource', given.one('--ctreplsrc', net)),
+    ...optional('replyDestination', given.one('--ctrepldst', net)),
+    ...optional('originalSourcePort', given.one('--ctorigsrcport', portRange)),
+    ...optional('originalDestinationPort', given.one('--ctorigdstport', portRange)),
+    ...optional('replySourcePort', given.one('--ctreplsrcport', portRange)),
+    ...optional('replyDestinationPort', given.one('--ctrepldstport', portRange)),
+    ...optional('status', given.one('--ctstatus', someOf(CT_STATUSES))),
+    ...optional('expires', given.one('--ctexpire', seconds)),
+    ...optional('direction', direction),
+  };
+}
+
+function protocolOf(text: string): number {
+  const value = parseProtocol(text);
+  if (value === null) throw new OptionFault('unknown protocol', text);
+  return value;
+}
+
+/** `SECONDS` or `LOW:HIGH`. */
+function seconds(text: string): { readonly low: number; readonly high: number } {
+  const [low = '', high = low, ...rest] = text.split(':');
+  const range = { low: u32(low), high: u32(high) };
+  if (rest.length > 0 || range.high < range.low) throw new OptionFault('not a range', text);
+  return range;
+}
 
 function markMatch(kind: 'mark' | 'connmark'): Extension<Match> {
   return {
@@ -293,6 +355,8 @@ export const MATCH_EXTENSIONS: Readonly<Record<string, Extension<Match>>> = {
   addrtype,
   rpfilter,
   comment,
+  ...METER_EXTENSIONS,
+  ...FIELD_EXTENSIONS,
 };
 
 /** The match that `-p PROTOCOL` brings when one of its options is used without `-m`. */

@@ -11,10 +11,24 @@ import { unreachable } from '../diagnostic/diagnostic.ts';
 import {
   ADDRESS_TYPES,
   CT_STATES,
+  CT_STATUSES,
   type Match,
   type Negatable,
   type PortRange,
 } from '../netfilter/match.ts';
+import { bits, formatAddress, formatPrefix, type Prefix } from '../wire/address.ts';
+import { formatField } from './field-match.ts';
+import {
+  formatMasked,
+  formatPortRange,
+  inOrder,
+  negated,
+  option,
+  quoteText,
+  TCP_FLAGS,
+  words,
+} from './match-words.ts';
+import { formatMeter } from './meter-match.ts';
 
 /** Write a match as in an iptables-save line, without a space at either end. */
 export function formatMatch(match: Match): string {
@@ -57,54 +71,30 @@ export function formatMatch(match: Match): string {
       );
     case 'comment':
       return `-m comment --comment ${quoteText(match.text)}`;
+    case 'conntrackDetail':
+      return formatConntrackDetail(match);
+    case 'limit':
+    case 'random':
+    case 'nth':
+    case 'recent':
+    case 'connlimit':
+    case 'hashlimit':
+    case 'nfacct':
+      return formatMeter(match);
+    case 'owner':
+    case 'length':
+    case 'ttl':
+    case 'hl':
+    case 'mac':
+    case 'pkttype':
+    case 'iprange':
+    case 'dscp':
+    case 'tos':
+    case 'helper':
+      return formatField(match);
     default:
       return unreachable(match);
   }
-}
-
-/** Join the parts that are there with single spaces. */
-export function words(...parts: readonly (string | false | undefined)[]): string {
-  return parts.filter((part) => part !== false && part !== undefined && part !== '').join(' ');
-}
-
-/** `! ` in front of an option that is inverted. */
-export function negated(part: { readonly negate: boolean }): string {
-  return part.negate ? '! ' : '';
-}
-
-/** One option with its value, with its `!`; nothing when the part is absent. */
-export function option<T>(
-  name: string,
-  part: Negatable<T> | undefined,
-  format: (value: T) => string,
-): string | undefined {
-  if (part === undefined) return undefined;
-  return words(`${negated(part)}${name}`, format(part.value));
-}
-
-/** `PORT` or `LOW:HIGH`. */
-export function formatPortRange(range: PortRange): string {
-  return range.low === range.high ? `${range.low}` : `${range.low}:${range.high}`;
-}
-
-/** `0xVALUE/0xMASK`; a full mask is not written (xtables_fmt_mark). */
-export function formatMasked(part: { readonly value: number; readonly mask: number }): string {
-  return part.mask === 0xffffffff ? hex(part.value) : `${hex(part.value)}/${hex(part.mask)}`;
-}
-
-export function hex(value: number): string {
-  return `0x${value.toString(16)}`;
-}
-
-/** Text as `xtables_save_string` writes it: bare when it is safe, else quoted and escaped. */
-export function quoteText(text: string): string {
-  if (/^[-_0-9A-Za-z]+$/.test(text)) return text;
-  return `"${text.replace(/["\\']/g, '\\$&')}"`;
-}
-
-/** The members that are present, in the order of the vocabulary, separated by commas. */
-export function inOrder<T extends string>(all: readonly T[], present: readonly T[]): string {
-  return all.filter((one) => present.includes(one)).join(',');
 }
 
 interface Ports {
@@ -118,16 +108,6 @@ function formatPorts(match: Ports): string {
     option('--dport', match.dport, formatPortRange),
   );
 }
-
-/** Bits of the TCP flags byte in the order in which libxt_tcp names them. */
-export const TCP_FLAGS: readonly (readonly [string, number])[] = [
-  ['FIN', 0x01],
-  ['SYN', 0x02],
-  ['RST', 0x04],
-  ['PSH', 0x08],
-  ['ACK', 0x10],
-  ['URG', 0x20],
-];
 
 function formatTcp(match: Extract<Match, { kind: 'tcp' }>): string {
   return words(
@@ -173,4 +153,29 @@ function formatAddrtype(match: Extract<Match, { kind: 'addrtype' }>): string {
     match.limitIfaceIn && '--limit-iface-in',
     match.limitIfaceOut && '--limit-iface-out',
   );
+}
+
+/** In the order of libxt_conntrack.c `conntrack_dump`. */
+function formatConntrackDetail(match: Extract<Match, { kind: 'conntrackDetail' }>): string {
+  return words(
+    '-m conntrack',
+    option('--ctstate', match.states, (states) => inOrder(CT_STATES, states)),
+    option('--ctproto', match.protocol, String),
+    option('--ctorigsrc', match.originalSource, formatNet),
+    option('--ctorigdst', match.originalDestination, formatNet),
+    option('--ctreplsrc', match.replySource, formatNet),
+    option('--ctrepldst', match.replyDestination, formatNet),
+    option('--ctorigsrcport', match.originalSourcePort, formatPortRange),
+    option('--ctorigdstport', match.originalDestinationPort, formatPortRange),
+    option('--ctreplsrcport', match.replySourcePort, formatPortRange),
+    option('--ctrepldstport', match.replyDestinationPort, formatPortRange),
+    option('--ctstatus', match.status, (status) => inOrder(CT_STATUSES, status)),
+    option('--ctexpire', match.expires, formatPortRange),
+    match.direction && `--ctdir ${match.direction}`,
+  );
+}
+
+function formatNet(net: Prefix): string {
+  const isHost = net.length === bits(net.address.family);
+  return isHost ? formatAddress(net.address) : formatPrefix(net);
 }

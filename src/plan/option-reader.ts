@@ -158,7 +158,7 @@ export function masked(text: string): Masked {
 }
 
 /** Make a reader of one word of a closed list, in any case. */
-export function oneOf<T extends string>(all: readonly T[]): (text: string) => T {
+export function oneOf<const T extends string>(all: readonly T[]): (text: string) => T {
   return (text) => {
     const found = all.find((one) => one.toLowerCase() === text.toLowerCase());
     if (found === undefined) throw new OptionFault('unknown word', text, all.join(', '));
@@ -167,7 +167,7 @@ export function oneOf<T extends string>(all: readonly T[]): (text: string) => T 
 }
 
 /** Make a reader of a comma separated list of such words; kept in the list's own order. */
-export function someOf<T extends string>(all: readonly T[]): (text: string) => readonly T[] {
+export function someOf<const T extends string>(all: readonly T[]): (text: string) => readonly T[] {
   const one = oneOf(all);
   return (text) => {
     const present = text.split(',').map(one);

@@ -6,7 +6,7 @@
 import type { Rule, Table } from '../netfilter/rule.ts';
 import { formatAddress, formatPrefix } from '../wire/address.ts';
 import { formatEbRule } from './ebtables-text.ts';
-import { formatMember } from './ipset-text.ts';
+import { formatMember } from './ipset-member.ts';
 import type { EbTable, Interface, Plan, Route, RoutingRule } from './model.ts';
 import { formatRule } from './rule-text.ts';
 

@@ -11,16 +11,9 @@
  */
 import type { Match, Negatable } from '../netfilter/match.ts';
 import type { Target } from '../netfilter/target.ts';
-import {
-  bits,
-  type Family,
-  hostPrefix,
-  maskAddress,
-  type Prefix,
-  parseAddress,
-  parsePrefix,
-} from '../wire/address.ts';
+import type { Family, Prefix } from '../wire/address.ts';
 import { interfaceName, MATCH_EXTENSIONS, MATCH_OF_PROTOCOL } from './match-options.ts';
+import { networkPrefix } from './network-prefix.ts';
 import { type Extension, Given, OptionFault, type OptionSpec, optional } from './option-reader.ts';
 import { formatProtocol, parseProtocol } from './protocol-name.ts';
 import type { Word } from './restore-line.ts';
@@ -363,26 +356,6 @@ function splitJoined(text: string): readonly [string, string | undefined] {
   if (long) return [long[1] ?? '', long[2]];
   const short = /^(-[sdiopmjgc])([^-].*)$/s.exec(text);
   return short ? [short[1] ?? '', short[2]] : [text, undefined];
-}
-
-/** `ADDRESS[/LENGTH]`, or `/a.b.c.d` with the ones in front; host bits are cleared. */
-function networkPrefix(text: string, family: Family): Prefix {
-  const prefix = parsePrefix(text) ?? dottedMask(text);
-  if (prefix?.address.family !== family) {
-    const accepted = `IPv${family} ADDRESS[/LENGTH]; names are not resolved`;
-    throw new OptionFault('an address was expected', text, accepted);
-  }
-  return { address: maskAddress(prefix.address, prefix.length), length: prefix.length };
-}
-
-function dottedMask(text: string): Prefix | null {
-  const [address, mask] = text.split('/').map(parseAddress);
-  if (address?.family !== 4 || mask?.family !== 4) return null;
-  const length = Math.clz32(~mask.w3);
-  if (length !== 32 && (mask.w3 << length) >>> 0 !== 0) {
-    throw new OptionFault('a mask with holes is not emulated', text);
-  }
-  return length === bits(4) ? hostPrefix(address) : { address, length };
 }
 
 interface RawValue {

@@ -10,7 +10,8 @@
 import type { IpMatch } from '../netfilter/match.ts';
 import type { Rule } from '../netfilter/rule.ts';
 import { type Family, formatPrefix, maskAddress, type Prefix } from '../wire/address.ts';
-import { formatMatch, option, words } from './match-text.ts';
+import { formatMatch } from './match-text.ts';
+import { option, words } from './match-words.ts';
 import { formatProtocol } from './protocol-name.ts';
 import { formatTarget } from './target-text.ts';
 

@@ -2,11 +2,17 @@
  * The targets that rules may have, as iptables reads them: name → options → vocabulary.
  *
  * Source: iptables-extensions(8) 1.8.9 and extensions/libxt_MARK.c, libxt_CONNMARK.c, libxt_NAT.c,
- * libxt_LOG.c, libipt_REJECT.c, libip6t_REJECT.c, libipt_TTL.c, libip6t_HL.c, libxt_CT.c.
+ * libxt_LOG.c, libipt_REJECT.c, libip6t_REJECT.c, libipt_TTL.c, libip6t_HL.c. Those of side-target.ts belong to them.
  * @module
  */
 import type { PortRange } from '../netfilter/match.ts';
-import { type NatRange, REJECT_WITH, type RejectWith, type Target } from '../netfilter/target.ts';
+import {
+  LOG_FLAGS,
+  type NatRange,
+  REJECT_WITH,
+  type RejectWith,
+  type Target,
+} from '../netfilter/target.ts';
 import { type Address, compareAddress, type Family, parseAddress } from '../wire/address.ts';
 import {
   byte,
@@ -20,6 +26,7 @@ import {
   textUpTo,
   u32,
 } from './option-reader.ts';
+import { SIDE_EXTENSIONS } from './side-target.ts';
 
 const FULL = 0xffffffff;
 
@@ -144,12 +151,17 @@ const log: Extension<Target> = {
   options: [
     { name: '--log-prefix', values: 1 },
     { name: '--log-level', values: 1 },
+    ...LOG_FLAGS.map((flag) => ({ name: `--log-${flag}`, values: 0 as const })),
   ],
-  read: (given) => ({
-    kind: 'log',
-    prefix: given.one('--log-prefix', textUpTo(29))?.value ?? '',
-    level: given.one('--log-level', logLevel)?.value ?? 4,
-  }),
+  read(given) {
+    const flags = LOG_FLAGS.filter((flag) => given.has(`--log-${flag}`));
+    return {
+      kind: 'log',
+      prefix: given.one('--log-prefix', textUpTo(29))?.value ?? '',
+      level: given.one('--log-level', logLevel)?.value ?? 4,
+      ...optional('flags', flags.length > 0 ? flags : undefined),
+    };
+  },
 };
 
 function logLevel(text: string): number {
@@ -247,11 +259,11 @@ function hopLimit(family: Family): Extension<Target> {
   };
 }
 
-const ct: Extension<Target> = {
-  options: [{ name: '--notrack', values: 0 }],
+const redirect: Extension<Target> = {
+  options: [{ name: '--to-ports', values: 1 }, ...NAT_FLAGS.slice(0, 1)],
   read(given) {
-    if (!given.has('--notrack')) throw new OptionFault('CT needs an option');
-    return { kind: 'notrack' };
+    const ports = given.one('--to-ports', natPorts)?.value;
+    return { kind: 'redirect', range: { ...optional('ports', ports), ...natFlags(given) } };
   },
 };
 
@@ -273,15 +285,14 @@ export const TARGET_EXTENSIONS: Readonly<Record<string, Extension<Target>>> = {
   DNAT: nat('dnat'),
   TTL: hopLimit(4),
   HL: hopLimit(6),
-  CT: ct,
-  NOTRACK: { options: [], read: () => ({ kind: 'notrack' }) },
+  REDIRECT: redirect,
+  ...SIDE_EXTENSIONS,
 };
 
 /** Targets of the tools that are not emulated; a chain cannot have such a name. */
 export const FOREIGN_TARGETS: ReadonlySet<string> = new Set(
   (
-    'AUDIT CHECKSUM CLASSIFY CLUSTERIP CONNSECMARK DNPT DSCP ECN HMARK IDLETIMER LED NETMAP NFLOG ' +
-    'NFQUEUE QUEUE RATEEST REDIRECT SECMARK SET SNPT SYNPROXY TCPMSS TCPOPTSTRIP TEE TOS TPROXY ' +
-    'TRACE ULOG'
+    'CLUSTERIP CONNSECMARK DNPT ECN HMARK IDLETIMER LED NFQUEUE QUEUE RATEEST SECMARK SNPT ' +
+    'SYNPROXY TCPOPTSTRIP TEE TPROXY ULOG'
   ).split(' '),
 );

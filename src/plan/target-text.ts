@@ -8,7 +8,8 @@
 import { unreachable } from '../diagnostic/diagnostic.ts';
 import type { NatRange, Target } from '../netfilter/target.ts';
 import { equalAddress, type Family, formatAddress } from '../wire/address.ts';
-import { hex, quoteText, words } from './match-text.ts';
+import { hex, quoteText, words } from './match-words.ts';
+import { formatSideTarget } from './side-target.ts';
 
 /** syslog's `warning`, which libxt_LOG does not write. */
 const DEFAULT_LOG_LEVEL = 4;
@@ -44,9 +45,10 @@ export function formatTarget(target: Target, family: Family = 4): string {
         '-j LOG',
         target.prefix !== '' && `--log-prefix ${quoteText(target.prefix)}`,
         target.level !== DEFAULT_LOG_LEVEL && `--log-level ${target.level}`,
+        ...(target.flags ?? []).map((flag) => `--log-${flag}`),
       );
     case 'notrack':
-      return '-j CT --notrack';
+      return target.alias ? '-j NOTRACK' : '-j CT --notrack';
     case 'masquerade':
       return words('-j MASQUERADE', formatToPorts(target.range), formatNatFlags(target.range));
     case 'snat':
@@ -57,6 +59,20 @@ export function formatTarget(target: Target, family: Family = 4): string {
       return family === 4
         ? `-j TTL --ttl-${target.operation} ${target.value}`
         : `-j HL --hl-${target.operation} ${target.value}`;
+    case 'redirect':
+      return words('-j REDIRECT', formatToPorts(target.range), formatNatFlags(target.range));
+    case 'ct':
+    case 'netmap':
+    case 'tcpmss':
+    case 'tos':
+    case 'dscp':
+    case 'checksum':
+    case 'classify':
+    case 'set':
+    case 'nflog':
+    case 'trace':
+    case 'audit':
+      return formatSideTarget(target);
     default:
       return unreachable(target);
   }

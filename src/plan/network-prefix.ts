@@ -1,0 +1,32 @@
+/**
+ * Networks as iptables and ebtables read them: with a length or, for IPv4, with a dotted mask.
+ * @module
+ */
+import {
+  type Family,
+  maskAddress,
+  type Prefix,
+  parseAddress,
+  parsePrefix,
+} from '../wire/address.ts';
+import { OptionFault } from './option-reader.ts';
+
+/** `ADDRESS[/LENGTH]`, or `/a.b.c.d` with the ones in front; host bits are cleared. */
+export function networkPrefix(text: string, family: Family): Prefix {
+  const prefix = parsePrefix(text) ?? dottedMask(text);
+  if (prefix?.address.family !== family) {
+    const accepted = `IPv${family} ADDRESS[/LENGTH]; names are not resolved`;
+    throw new OptionFault('an address was expected', text, accepted);
+  }
+  return { address: maskAddress(prefix.address, prefix.length), length: prefix.length };
+}
+
+export function dottedMask(text: string): Prefix | null {
+  const [address, mask] = text.split('/').map(parseAddress);
+  if (address?.family !== 4 || mask?.family !== 4) return null;
+  const length = Math.clz32(~mask.w3);
+  if (length !== 32 && (mask.w3 << length) >>> 0 !== 0) {
+    throw new OptionFault('a mask with holes is not emulated', text);
+  }
+  return { address, length };
+}
