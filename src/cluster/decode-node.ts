@@ -3,8 +3,8 @@
  * @module
  */
 
-import { parseCidr, parseIp } from './cidr.ts';
-import { CIDR_DETAIL, IP_DETAIL, metaOf } from './decode.ts';
+import { parseCidr } from './cidr.ts';
+import { addressAt, CIDR_DETAIL, metaOf } from './decode.ts';
 import type { FieldErrors } from './field-error.ts';
 import type { LoadedObject } from './load.ts';
 import type { Labels, Namespace, Node } from './model.ts';
@@ -38,12 +38,8 @@ export function decodeNode(errors: FieldErrors, object: LoadedObject): Node {
   const meta = metaOf(object);
   const addresses = items(get(tree, 'status', 'addresses')).flatMap((item, i) => {
     const at = get(item, 'address');
-    if (!at || text(get(item, 'type')) !== 'InternalIP') return [];
-    const address = parseIp(text(at) ?? '');
-    if (!address) {
-      errors.invalid('ADDRESS_INVALID', at, `status.addresses[${i}].address`, IP_DETAIL);
-    }
-    return address ? [address] : [];
+    const internal = text(get(item, 'type')) === 'InternalIP';
+    return internal ? addressAt(errors, at, `status.addresses[${i}].address`) : [];
   });
   const list = get(tree, 'spec', 'podCIDRs');
   const single = get(tree, 'spec', 'podCIDR');

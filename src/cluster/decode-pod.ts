@@ -59,7 +59,7 @@ function podAddresses(errors: FieldErrors, status: Tree | undefined): readonly A
   const several = list.flatMap((item, i) =>
     addressAt(errors, get(item, 'ip'), `status.podIPs[${i}].ip`),
   );
-  return list.length > 0 ? several : addressAt(errors, get(status, 'podIP'), 'status.podIP');
+  return several.length > 0 ? several : addressAt(errors, get(status, 'podIP'), 'status.podIP');
 }
 
 /** Check and decode a pod's `spec` at `path` (`spec`, `spec.template.spec`). */

@@ -2,8 +2,8 @@
  * What the decoders of all kinds share: metadata into model values.
  * @module
  */
-import type { Address, Prefix } from '../wire/address.ts';
-import { parseCidr, parseIp } from './cidr.ts';
+import type { Address } from '../wire/address.ts';
+import { parseIp } from './cidr.ts';
 import type { FieldErrors } from './field-error.ts';
 import type { LoadedObject } from './load.ts';
 import type { ObjectMeta, TransportProtocol } from './model.ts';
@@ -31,18 +31,6 @@ export function addressAt(
   const address = parseIp(text(at) ?? '');
   if (!address) errors.invalid('ADDRESS_INVALID', at, field, IP_DETAIL);
   return address ? [address] : [];
-}
-
-/** The range, or none and a complaint. */
-export function prefixAt(
-  errors: FieldErrors,
-  at: Tree | undefined,
-  field: string,
-): readonly Prefix[] {
-  if (!at || text(at) === '') return [];
-  const prefix = parseCidr(text(at) ?? '');
-  if (!prefix) errors.invalid('CIDR_INVALID', at, field, CIDR_DETAIL);
-  return prefix ? [prefix] : [];
 }
 
 /** A protocol that validation has passed; TCP where it is left out. */

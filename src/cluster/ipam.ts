@@ -136,8 +136,10 @@ export function assignAddresses(
     return { ...node, addresses: [...node.addresses, ...got] };
   });
   const byName = new Map(placed.map((n) => [n.name, n]));
-  const pods = drafts.map(({ pod }) => {
+  const pods = drafts.map(({ pod, running }) => {
     const own = byName.get(pod.node)?.addresses ?? [];
+    const gone = pod.phase === 'Succeeded' || pod.phase === 'Failed';
+    if (gone || (pod.hostNetwork && !running)) return { ...pod, addresses: [] };
     if (pod.hostNetwork) return { ...pod, addresses: own };
     return { ...pod, addresses: [...pod.addresses, ...(given.get(pod) ?? [])] };
   });

@@ -15,6 +15,7 @@ import { parseJson } from './parse-json.ts';
 import { parseYaml } from './parse-yaml.ts';
 import type { ReadOptions } from './read-files.ts';
 import { readTexts } from './read-files.ts';
+import { withoutRedacted } from './redacted.ts';
 import { checkShape } from './schema.ts';
 import type { MapTree, SourceText, Tree } from './tree.ts';
 import { get, items, placeAt, placeOf, text, withDefault, withValue } from './tree.ts';
@@ -38,7 +39,7 @@ export interface LoadedObject {
 export interface Documents {
   readonly objects: readonly LoadedObject[];
   readonly wirings: readonly MapTree[];
-  /** Objects that do not bear on packets, by kind. */
+  /** Objects that do not bear on packets, by kind; and `(redacted address)`. */
   readonly ignored: ReadonlyMap<string, number>;
   /** Objects skipped by `ignoreUnsupported`, by `apiVersion kind`. */
   readonly unsupported: ReadonlyMap<string, number>;
@@ -145,7 +146,7 @@ function take(g: Gathering, tree: Tree, listVersion: string, listKind: string): 
       g.wirings.push(tree);
       return;
     case 'ignore':
-      g.ignored.set(kind, (g.ignored.get(kind) ?? 0) + 1);
+      count(g.ignored, kind, 1);
       return;
     case 'unsupported':
       refuse(g, tree, `${apiVersion} ${kind}`, verdict.because);
@@ -164,13 +165,17 @@ function take(g: Gathering, tree: Tree, listVersion: string, listKind: string): 
   }
 }
 
+function count(counts: Map<string, number>, what: string, by: number): void {
+  counts.set(what, (counts.get(what) ?? 0) + by);
+}
+
 function problem(g: Gathering, at: Tree, code: string, message: string, accepted: string): void {
   g.problems.push({ code, ...placeOf(at), message, accepted });
 }
 
 function refuse(g: Gathering, tree: MapTree, what: string, because: string): void {
   if (g.ignoreUnsupported) {
-    g.unsupported.set(what, (g.unsupported.get(what) ?? 0) + 1);
+    count(g.unsupported, what, 1);
     return;
   }
   const name = text(get(tree, 'metadata', 'name'));
@@ -190,7 +195,9 @@ function accept(
   namespaced: boolean,
   shape: Parameters<typeof checkShape>[1] | null,
 ): void {
-  const tree = settleNames(g, given, namespaced);
+  const clear = withoutRedacted(given);
+  if (clear.count > 0) count(g.ignored, '(redacted address)', clear.count);
+  const tree = settleNames(g, clear.tree, namespaced);
   const name = text(get(tree, 'metadata', 'name')) ?? '';
   const namespace = namespaced ? (text(get(tree, 'metadata', 'namespace')) ?? '') : '';
   const id = namespaced ? `${namespace}/${kind}/${name}` : `${kind}/${name}`;
