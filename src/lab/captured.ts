@@ -13,7 +13,7 @@ import type { Endpoints } from './result.ts';
 /** What a frame turned out to be. */
 export type CapturedKind =
   /** An IP packet to inject where its sender is. */
-  | { readonly kind: 'datagram' }
+  | { readonly kind: 'datagram'; readonly datagram: Datagram }
   /** The same packet seen further on its way: compared, not sent again. */
   | { readonly kind: 'observed'; readonly beyondSender: boolean }
   /** An ARP frame: forwarded at its sender's device, never awaited. */

@@ -195,7 +195,7 @@ function directionIn(
 function startsAnew(c: Conversation, d: Datagram, nowNs: number): boolean {
   if (nowNs - c.lastNs > lifetimeNs(c)) return true;
   const { tcp } = d;
-  return tcp !== null && tcp.syn && !tcp.hasAck && isOver(c);
+  return tcp?.syn === true && !tcp.hasAck && isOver(c);
 }
 
 function isOver(c: Conversation): boolean {

@@ -26,6 +26,8 @@ export interface ReplayInput {
   readonly onFrame?: (captured: Captured, record: PacketRecord) => void;
   /** Told when a conversation has been closed in every stack. */
   readonly onClosed?: (conversation: Conversation) => void;
+  /** Awaited after each batch: output that must not pile up. */
+  readonly betweenBatches?: () => Promise<void>;
   /** Ends the run early when it says so; what was read so far is finished. */
   readonly shouldStop?: () => boolean;
 }
@@ -58,6 +60,7 @@ export async function replay(input: ReplayInput): Promise<ReplayOutput> {
       frames++;
     }
     close(traffic.expired());
+    await input.betweenBatches?.();
     if (input.shouldStop?.()) {
       interrupted = true;
       break;

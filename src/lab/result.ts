@@ -2,7 +2,7 @@
  * What a run says: the shapes behind `wiretrial/v1`. Only grows once released.
  * @module
  */
-import type { Decision, Step } from '../engine/engine.ts';
+import type { Journey } from '../engine/engine.ts';
 import type { Evidence } from '../plan/model.ts';
 import type { DropReason, UnknownReason } from '../wire/drop-reason.ts';
 
@@ -78,8 +78,8 @@ export interface FrameResult extends Endpoints {
   readonly retransmission: boolean;
   /** Notes a reader should see: offloaded checksum, aggregate above the MTU, cut by snaplen. */
   readonly notes: readonly string[];
-  readonly decision: Decision | null;
-  readonly steps: readonly Step[];
+  /** Null for frames that were not injected. */
+  readonly journey: Journey | null;
 }
 
 /** One row of `connections[]`. */

@@ -6,7 +6,7 @@ import type { Journey } from '../engine/engine.ts';
 import { weakestEvidence } from '../plan/model.ts';
 import type { Captured } from './captured.ts';
 import { Causes, type Direction, opposite } from './causes.ts';
-import type { Conversation } from './conversation.ts';
+import type { Conversation, Membership } from './conversation.ts';
 import { type Datagram, withTtl } from './datagram.ts';
 import { FrameQueue, type Pending } from './frame-queue.ts';
 import { headersOf, isHardError } from './headers.ts';
@@ -93,7 +93,7 @@ export class StackRun {
     this.#expireFragments(captured.nowNs);
     switch (captured.kind) {
       case 'datagram':
-        this.#datagram(captured);
+        this.#datagram(captured, captured.datagram);
         return;
       case 'arp': {
         const journey = this.#injectArp(captured);
@@ -103,10 +103,10 @@ export class StackRun {
       }
       case 'observed':
         this.#observe(captured);
-        this.#finish(captured, 'observed', 'observation', null);
+        this.#finish(captured, 'observed', 'observation');
         return;
       case 'malformed':
-        this.#finish(captured, 'dropped', captured.reason, null);
+        this.#finish(captured, 'dropped', captured.reason);
         return;
       case 'unknown':
         this.#unknown(captured, captured.reason);
@@ -173,16 +173,21 @@ export class StackRun {
       state[side] = mergeDirection(state[side], unknown);
       if (state.forward.result === 'notCaptured') state.forward = unknown;
     }
-    this.#finish(captured, 'unknown', reason, null);
+    this.#finish(captured, 'unknown', reason);
   }
 
-  #datagram(captured: Captured): void {
-    const { membership, datagram } = captured;
-    if (membership === null || datagram === null) return this.#unknown(captured, 'noSender');
+  #datagram(captured: Captured, datagram: Datagram): void {
+    const { membership } = captured;
+    // An error that quotes, or a fragment that belongs to, nothing seen before has no causes.
+    if (membership === null) this.#settle(captured, this.#inject(captured, datagram));
+    else if (datagram.quoted !== null) this.#error(captured, datagram, membership);
+    else if (membership.conversation.opening === 'unknown') this.#unknown(captured, 'midstream');
+    else this.#send(captured, datagram, membership);
+  }
+
+  #send(captured: Captured, datagram: Datagram, membership: Membership): void {
     const { conversation, direction } = membership;
     const state = this.#state(conversation);
-    if (datagram.quoted !== null) return this.#error(captured, datagram, state, direction);
-    if (conversation.opening === 'unknown') return this.#unknown(captured, 'midstream');
     if (conversation.opening === 'assumed' && !this.#assume(captured, conversation, state)) return;
     const { tcp } = datagram;
     const verdict = this.#options.openLoop
@@ -193,7 +198,7 @@ export class StackRun {
     if (verdict !== 'send') {
       if (tcp) state.causes.settleTcp(direction, tcp, false);
       else state.causes.settleOther(direction, false);
-      this.#finish(captured, 'suppressed', verdict, null);
+      this.#finish(captured, 'suppressed', verdict);
       return;
     }
     const retransmission = tcp !== null && state.causes.isRetransmission(direction, tcp);
@@ -220,15 +225,16 @@ export class StackRun {
     if (arrived(state.assumed) || this.#options.openLoop) return true;
     const by = state.assumed.decision;
     if (state.assumed.outcome === 'unknown') this.#unknown(captured, state.assumed.reason);
-    else this.#finish(captured, 'suppressed', 'causeNotDelivered', null, decidedBy(by));
+    else this.#finish(captured, 'suppressed', 'causeNotDelivered', decidedBy(by));
     return false;
   }
 
   /** An ICMP error that the capture holds: sent when the packet it quotes had arrived. */
-  #error(captured: Captured, datagram: Datagram, state: State, direction: Direction): void {
-    const quoted = opposite(direction);
+  #error(captured: Captured, datagram: Datagram, membership: Membership): void {
+    const state = this.#state(membership.conversation);
+    const quoted = opposite(membership.direction);
     if (!this.#options.openLoop && state.causes.judgeError(quoted) !== 'send') {
-      this.#finish(captured, 'suppressed', 'causeNotDelivered', null);
+      this.#finish(captured, 'suppressed', 'causeNotDelivered');
       return;
     }
     this.#settle(captured, this.#inject(captured, datagram));
@@ -326,8 +332,7 @@ export class StackRun {
       decidedBy: decidedBy(journey.decision),
       out: arrived(journey) && !masqueraded ? headersOf(journey.packet) : null,
       retransmission,
-      decision: journey.decision,
-      steps: journey.steps,
+      journey,
     });
   }
 
@@ -335,7 +340,6 @@ export class StackRun {
     captured: Captured,
     outcome: FrameOutcome,
     reason: FrameResult['reason'],
-    journey: Journey | null,
     by: DecidedBy | null = null,
   ): void {
     if (outcome === 'dropped') this.#tally.dropWithoutJourney(reason ?? 'unknown');
@@ -347,8 +351,7 @@ export class StackRun {
         decidedBy: by,
         out: null,
         retransmission: false,
-        decision: journey?.decision ?? null,
-        steps: journey?.steps ?? [],
+        journey: null,
       }),
     );
   }
@@ -382,8 +385,7 @@ export class StackRun {
         out: arrived(made.journey) ? headersOf(made.journey.packet) : null,
         retransmission: false,
         notes: [made.kind],
-        decision: made.journey.decision,
-        steps: made.journey.steps,
+        journey: made.journey,
       });
       this.#pushGenerated(captured, made.journey);
     }
@@ -409,8 +411,7 @@ export class StackRun {
           decidedBy: null,
           out: null,
           retransmission: false,
-          decision: null,
-          steps: [],
+          journey: null,
         }),
       );
     }

@@ -139,12 +139,12 @@ export class Traffic {
       : this.#kindOf(datagram, from, to);
     if (membership && !repeat) this.#conversations.note(membership, datagram, nowNs);
     return {
+      datagram,
       ...kind,
       ...head(record, nowNs),
       endpoints: ends,
       from,
       to,
-      datagram,
       membership,
       ttl: this.#options.vantages.ttlAtSender(record, datagram, from),
       offloaded,
@@ -163,7 +163,7 @@ export class Traffic {
     const isNodePort =
       (to.kind === 'node' && identities.isNodePort(d.protocolName, d.dport ?? 0)) ||
       (from.kind === 'node' && identities.isNodePort(d.protocolName, d.sport ?? 0));
-    return isNodePort ? unknown('servicesNotEmulated') : { kind: 'datagram' };
+    return isNodePort ? unknown('servicesNotEmulated') : { kind: 'datagram', datagram: d };
   }
 
   #join(d: Datagram, from: Place, to: Place, nowNs: number): Membership | null {
@@ -217,12 +217,12 @@ export class Traffic {
 
   #bare(record: PacketRecord, nowNs: number, kind: CapturedKind): Captured {
     return {
+      datagram: null,
       ...kind,
       ...head(record, nowNs),
       endpoints: NO_ENDS,
       from: NOWHERE,
       to: NOWHERE,
-      datagram: null,
       membership: null,
       ttl: 0,
       offloaded: false,

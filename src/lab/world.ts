@@ -39,7 +39,8 @@ export interface WorldInput {
 /** A place where packets enter: a host's own sockets, or a device that receives them. */
 export type EntryPoint =
   | { readonly as: 'local'; readonly host: string }
-  | { readonly as: 'received'; readonly host: string; readonly device: string };
+  | { readonly as: 'received'; readonly host: string; readonly device: string }
+  | { readonly as: 'edge' };
 
 /** The parts of an injection that are not its place. */
 export type InjectionOptions = Omit<Extract<Injection, { as: 'local' }>, 'as' | 'host' | 'packet'>;
@@ -79,16 +80,15 @@ export class World {
   /** The injection of an IP packet where its sender is. */
   injectAt(from: Place, packet: Uint8Array, options: InjectionOptions): Injection {
     const entry = this.#at ?? this.entryOf(from);
-    return entry.as === 'local'
-      ? { ...options, as: 'local', host: entry.host, packet }
-      : { ...options, as: 'received', host: entry.host, device: entry.device, packet };
+    if (entry.as === 'edge') return { ...options, as: 'received', ...this.edge(), packet };
+    return { ...options, ...entry, packet };
   }
 
   /** Where the packets of a placed address enter. */
   entryOf(place: Place): EntryPoint {
     if (place.kind === 'pod') return { as: 'local', host: podHost(place.pod) };
     if (place.kind === 'node') return { as: 'local', host: place.node.name };
-    return { as: 'received', ...this.edge() };
+    return { as: 'edge' };
   }
 
   /** The device of the fabric behind which everything outside the cluster is. */

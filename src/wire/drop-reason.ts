@@ -85,6 +85,11 @@ export type UnknownReason = keyof typeof UNKNOWN_REASONS;
  */
 export type HeaderFault = DropReason | 'headerCut';
 
+/** Whether a text is one of our reasons. */
+export function isReason(text: string): text is DropReason | UnknownReason {
+  return text in DROP_REASONS || text in UNKNOWN_REASONS;
+}
+
 /** Every reason as the sentence that reports print. */
 export function describeReason(reason: DropReason | UnknownReason): string {
   return reason in DROP_REASONS

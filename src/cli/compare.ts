@@ -1,0 +1,155 @@
+/**
+ * `wiretrial compare`: the same packets on two or more stacks, where they differ, and at which step
+ * they first part.
+ * @module
+ */
+import { Command } from 'commander';
+import { UserError } from '../diagnostic/diagnostic.ts';
+import { Comparison } from '../lab/compare.ts';
+import { replay as run } from '../lab/replay.ts';
+import { compareReport } from '../report/compare-report.ts';
+import { openOutput, parseOutputs } from '../report/formats.ts';
+import { ExitCode, worst } from './exit-code.ts';
+import {
+  CaptureSource,
+  checkEngine,
+  chooseStack,
+  loadCluster,
+  makeWorld,
+  prepareTraffic,
+} from './inputs.ts';
+import { Interruption } from './interruption.ts';
+import { rowFilter } from './narrow.ts';
+import {
+  type CaptureOptions,
+  type ClusterOptions,
+  type NarrowFlags,
+  type ReplayFlags,
+  type RunFlags,
+  withCaptures,
+  withCluster,
+  withNarrowing,
+  withReplay,
+  withRun,
+} from './options.ts';
+import { withProgress } from './progress.ts';
+import { say, warn } from './say.ts';
+
+interface Flags extends ClusterOptions, CaptureOptions, ReplayFlags, RunFlags, NarrowFlags {
+  readonly stack: readonly string[];
+  readonly exitCode: boolean;
+}
+
+export function compareCommand(finish: (code: number) => void): Command {
+  const command = new Command('compare')
+    .summary('the same packets on two or more stacks: where they differ, and where first')
+    .description(
+      'Replay the same traffic through several stacks and report every connection whose verdict ' +
+        'differs, with both deciding rules and the first step at which the stacks part.',
+    )
+    .argument('[filter...]', 'pcap-filter(7) expression: only these packets')
+    .option(
+      '--stack <stack>',
+      'NETWORK+POLICY[,option=value]; give it two or more times',
+      (value: string, all: readonly string[]) => [...all, value],
+      [],
+    );
+  withCluster(command);
+  withCaptures(command);
+  withReplay(command);
+  withRun(command);
+  withNarrowing(command);
+  return command
+    .option('--exit-code', 'exit 1 when the stacks differ', false)
+    .addHelpText('after', EXAMPLES)
+    .action(async (words: string[], flags: Flags) => finish(await compareVerb(words, flags)));
+}
+
+const EXAMPLES = `
+Examples:
+  wiretrial compare -f cluster.yaml -r shop.pcapng --stack azure-bridge+npm --stack azure-transparent+calico
+  wiretrial compare -f cluster.yaml -r shop.pcapng --stack azure-transparent+npm,version=1.6.30 \\
+    --stack azure-transparent+npm --exit-code -o json
+`;
+
+async function compareVerb(words: readonly string[], flags: Flags): Promise<number> {
+  checkEngine(flags);
+  checkStacks(flags.stack);
+  const outputs = parseOutputs(flags.output);
+  const inputs = loadCluster(flags);
+  const worlds = flags.stack.map((text) => makeWorld(inputs, chooseStack(text, inputs), flags.at));
+  const [first] = worlds;
+  if (first === undefined) return ExitCode.internal;
+  const source = await CaptureSource.open(flags, words);
+  const interruption = new Interruption();
+  try {
+    const traffic = await prepareTraffic(first, source, flags);
+    const isShown = rowFilter(flags, first.addresses);
+    const reports = outputs.map((o) => compareReport(o, openOutput(o)));
+    const comparison = new Comparison(worlds, (difference) => {
+      if (isShown(difference.connection)) for (const r of reports) r.difference(difference);
+    });
+    const stream = source.stream();
+    const done = await run({
+      records: withProgress(stream, source.paths, flags.quiet),
+      traffic,
+      stacks: worlds.map((world, i) => ({ world, sink: comparison.sink(i, () => {}) })),
+      options: { openLoop: flags.openLoop },
+      onClosed: (conversation) => comparison.closed(conversation),
+      shouldStop: () => interruption.code !== 0,
+    });
+    const stacks = worlds.flatMap((world, i) => {
+      const summary = done.summaries[i];
+      const warnings = world.network.warnings ?? [];
+      return summary ? [{ name: world.stack.text, summary, warnings }] : [];
+    });
+    for (const report of reports) {
+      report.end({
+        stacks,
+        engine: first.engine.name,
+        seed: flags.seed,
+        counts: comparison.counts(),
+        classes: comparison.classes(),
+        inputs: stream.summaries,
+        interrupted: done.interrupted,
+      });
+    }
+    const differs = flags.exitCode && comparison.counts().disagree > 0;
+    if (differs) say(`gate failed: --exit-code: ${comparison.counts().disagree} differences`);
+    const cut = stream.summaries.filter((s) => s.truncated !== null);
+    for (const s of cut) warn(`${s.path}: ${s.truncated?.message} (offset ${s.truncated?.offset})`);
+    return worst(
+      interruption.code,
+      differs ? ExitCode.gateFailed : ExitCode.ok,
+      cut.length > 0 ? ExitCode.input : ExitCode.ok,
+    );
+  } finally {
+    interruption.stop();
+    source.close();
+  }
+}
+
+function checkStacks(stacks: readonly string[]): void {
+  const accepted = '--stack NETWORK+POLICY, two or more different ones';
+  if (stacks.length < 2) {
+    throw new UserError([
+      {
+        code: 'COMPARE_STACKS',
+        field: '--stack',
+        message: 'a comparison needs two stacks',
+        found: stacks.length === 0 ? 'none' : stacks.join(' '),
+        accepted,
+      },
+    ]);
+  }
+  if (new Set(stacks).size === stacks.length) return;
+  throw new UserError([
+    {
+      code: 'COMPARE_STACK_TWICE',
+      field: '--stack',
+      message: 'a stack was given twice',
+      found: stacks.join(' '),
+      accepted,
+    },
+  ]);
+}

@@ -1,0 +1,126 @@
+/**
+ * `wiretrial doctor`: what works on this machine and what would add to it; with `-f`, what the
+ * cluster looks like as it was understood.
+ * @module
+ */
+import { spawnSync } from 'node:child_process';
+import { Command } from 'commander';
+import { formatDiagnostic } from '../diagnostic/diagnostic.ts';
+import { formatTable, type Table } from '../report/table.ts';
+import { standardOutput } from '../report/text-output.ts';
+import { VERSION } from '../report/version.ts';
+import { formatPrefix } from '../wire/address.ts';
+import { ExitCode } from './exit-code.ts';
+import { chooseStack, loadCluster, makeWorld } from './inputs.ts';
+import { type ClusterOptions, withCluster } from './options.ts';
+
+interface Flags extends ClusterOptions {
+  readonly stack?: string;
+  readonly collect: boolean;
+}
+
+export function doctorCommand(finish: (code: number) => void): Command {
+  const command = new Command('doctor')
+    .summary('what works on this machine; with -f, how a cluster was understood')
+    .description(
+      'Check the machine: nothing it lists is needed to replay, compare or probe; the tools are ' +
+        'for the tests against a real kernel and for looking at results.',
+    )
+    .option('--stack <stack>', 'with -f: NETWORK+POLICY[,option=value]')
+    .option(
+      '--collect',
+      'print the commands that dump a node, for whoever may run them there',
+      false,
+    );
+  return withCluster(command).action((flags: Flags) => finish(doctorVerb(flags)));
+}
+
+/** Tools, the Debian package that brings them, and what they are good for. */
+const TOOLS: readonly (readonly [tool: string, pkg: string, use: string])[] = [
+  ['iptables-restore', 'iptables', 'tests against the real kernel'],
+  ['ipset', 'ipset', 'tests against the real kernel'],
+  ['ebtables-restore', 'ebtables', 'tests against the real kernel'],
+  ['ip', 'iproute2', 'tests against the real kernel'],
+  ['bridge', 'iproute2', 'tests against the real kernel'],
+  ['conntrack', 'conntrack', 'tests against the real kernel'],
+  ['tcpdump', 'tcpdump', 'tests of capture filters'],
+  ['tshark', 'tshark', 'looking at annotated captures'],
+];
+
+function doctorVerb(flags: Flags): number {
+  const out = standardOutput();
+  if (flags.collect) out.write(COLLECT);
+  else if (flags.file.length > 0) out.write(clusterText(flags));
+  else out.write(machineText());
+  out.close();
+  return ExitCode.ok;
+}
+
+function machineText(): string {
+  const rows = TOOLS.map(([tool, pkg, use]) => {
+    const isThere = spawnSync('sh', ['-c', `command -v ${tool}`]).status === 0;
+    return [tool, isThere ? 'yes' : 'no', use, isThere ? '' : `apt install ${pkg}`];
+  });
+  const missing = rows.flatMap(([, there], i) => (there === 'no' ? [TOOLS[i]?.[1] ?? ''] : []));
+  const root = process.getuid?.() === 0 ? 'yes' : 'no';
+  return (
+    `wiretrial ${VERSION}  node ${process.version}  ${process.platform}-${process.arch}\n` +
+    'engine     reference (the compiled engine is not part of this version)\n' +
+    `root       ${root}  (only the tests against the real kernel need it)\n\n` +
+    formatTable({ columns: ['TOOL', 'FOUND', 'FOR', 'TO ADD IT'], rows }) +
+    (missing.length === 0 ? '' : `\nall of them: apt install ${[...new Set(missing)].join(' ')}\n`)
+  );
+}
+
+function clusterText(flags: Flags): string {
+  const inputs = loadCluster(flags);
+  const { cluster, policies } = inputs;
+  const { wiring } = cluster;
+  const world = makeWorld(inputs, chooseStack(flags.stack, inputs), 'auto');
+  const prefixes = (list: readonly Parameters<typeof formatPrefix>[0][]) =>
+    list.map(formatPrefix).join(', ') || '-';
+  const ignored = [...inputs.ignored].map(([kind, n]) => `${kind} ${n}`).join(', ');
+  const rows: Table['rows'] = [
+    ['files', inputs.files.length],
+    ['nodes', cluster.nodes.length],
+    ['namespaces', cluster.namespaces.length],
+    ['pods', cluster.pods.length],
+    ['services', cluster.services.length],
+    ['network policies', policies.length],
+    ['ignored objects', ignored],
+    ['wiring', wiring.inferred ? 'inferred from the objects' : 'given'],
+    ['stack', world.stack.text],
+    ['virtual network', prefixes(wiring.vnet)],
+    ['subnets', prefixes(wiring.subnets)],
+    ['pod ranges', prefixes(wiring.podCidrs)],
+    ['service ranges', prefixes(wiring.serviceCidrs)],
+    ['not masqueraded', prefixes(wiring.nonMasqueradeCidrs)],
+  ];
+  const warnings = (world.network.warnings ?? []).map((w) => `${formatDiagnostic(w)}\n`).join('');
+  return `${formatTable({ columns: ['WHAT', 'FOUND'], rows })}${warnings === '' ? '' : `\nWARNINGS\n${warnings}`}`;
+}
+
+/** What an engineer runs on a node, as root, to take its dataplane home. */
+const COLLECT = `# Run on the node as root; the folder is what a later version reads with --dump.
+mkdir -p node-dump && cd node-dump
+iptables-save -c > iptables-save.txt
+ip6tables-save -c > ip6tables-save.txt
+iptables-legacy-save -c > iptables-legacy-save.txt 2>/dev/null
+ip6tables-legacy-save -c > ip6tables-legacy-save.txt 2>/dev/null
+ipset save > ipset-save.txt
+ebtables-save > ebtables-save.txt
+nft -j list ruleset > nft.json
+ip -j addr > ip-addr.json
+ip -j -d link > ip-link.json
+ip -j route show table all > ip-route.json
+ip -j -6 route show table all > ip-6-route.json
+ip -j rule > ip-rule.json
+ip -j -6 rule > ip-6-rule.json
+ip -j neigh > ip-neigh.json
+ip -j -6 neigh > ip-6-neigh.json
+bridge -j -d link > bridge-link.json
+bridge -j fdb > bridge-fdb.json
+sysctl -a > sysctl.txt 2>/dev/null
+uname -r > uname.txt
+conntrack -L -o extended > conntrack.txt 2>/dev/null
+`;

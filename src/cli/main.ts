@@ -1,0 +1,59 @@
+#!/usr/bin/env node
+/**
+ * The command line: one verb a file, exit codes that scripts can rely on.
+ * @module
+ */
+import { Command, CommanderError } from 'commander';
+import { VERSION } from '../report/version.ts';
+import { compareCommand } from './compare.ts';
+import { doctorCommand } from './doctor.ts';
+import { describeFailure, ExitCode } from './exit-code.ts';
+import { explainCommand } from './explain.ts';
+import { planCommand } from './plan.ts';
+import { probeCommand } from './probe.ts';
+import { replayCommand } from './replay.ts';
+import { fail } from './say.ts';
+
+/** Run the command line; the exit code is returned, nothing exits by itself. */
+export async function main(argv: readonly string[]): Promise<number> {
+  let code: number = ExitCode.ok;
+  const finish = (result: number) => {
+    code = result;
+  };
+  const program = new Command('wiretrial')
+    .description(
+      'Packet-level dataplane emulator for Kubernetes on Azure: replay captures against policy ' +
+        'sets, compare enforcement points, and name the rule that decided.',
+    )
+    .version(VERSION, '-V, --version')
+    .showSuggestionAfterError()
+    .helpCommand('help [verb]', 'help for a verb')
+    .addHelpText('after', EXIT_CODES);
+  const verbs = [
+    replayCommand(finish),
+    compareCommand(finish),
+    probeCommand(finish),
+    explainCommand(finish),
+    planCommand(finish),
+    doctorCommand(finish),
+  ];
+  for (const verb of verbs) program.addCommand(verb);
+  for (const command of [program, ...verbs]) command.exitOverride().showSuggestionAfterError();
+  try {
+    await program.parseAsync([...argv]);
+    return code;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
+    const failure = describeFailure(error);
+    fail(failure.text);
+    return failure.code;
+  }
+}
+
+const EXIT_CODES = `
+Exit codes:
+  0 ran, every gate passed   1 a gate failed    2 usage, manifest or configuration error
+  3 input unreadable or cut  4 environment      70 internal error    130/143 interrupted
+`;
+
+process.exitCode = await main(process.argv);

@@ -1,0 +1,143 @@
+/**
+ * Options that several verbs share, with the words kubectl, tcpdump and tcpreplay use for them.
+ * @module
+ */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { CHECKSUM_MODES, type ChecksumMode } from '../lab/checksums.ts';
+import { MIDSTREAM, type Midstream } from '../lab/conversation.ts';
+import { FORMATS, type Format } from '../report/formats.ts';
+
+/** What `-f` and its companions were given. */
+export interface ClusterOptions {
+  readonly file: readonly string[];
+  readonly recursive: boolean;
+  readonly ignoreUnsupported: boolean;
+}
+
+export interface CaptureOptions {
+  readonly read: readonly string[];
+  readonly since?: string;
+  readonly until?: string;
+  readonly count?: number;
+  readonly clockOffset: readonly string[];
+}
+
+export interface ReplayFlags {
+  readonly checksums: ChecksumMode;
+  readonly midstream: Midstream;
+  readonly vantage: readonly string[];
+  readonly map: readonly string[];
+  readonly at: string;
+  readonly openLoop: boolean;
+  readonly workers: number;
+}
+
+export interface RunFlags {
+  readonly output: readonly string[];
+  readonly engine: 'auto' | 'reference' | 'compiled';
+  readonly seed: number;
+  readonly quiet: boolean;
+}
+
+/** Which rows of the output are asked for. */
+export interface NarrowFlags {
+  readonly namespace?: string;
+  readonly allNamespaces: boolean;
+  readonly selector?: string;
+}
+
+function collect(value: string, all: readonly string[]): readonly string[] {
+  return [...all, value];
+}
+
+/** A whole number of at least `least`. */
+export function wholeNumber(least: number): (text: string) => number {
+  return (text) => {
+    if (!/^\d{1,15}$/.test(text) || Number(text) < least) {
+      throw new InvalidArgumentError(`a whole number of at least ${least} is accepted.`);
+    }
+    return Number(text);
+  };
+}
+
+export function withCluster(command: Command): Command {
+  return command
+    .option(
+      '-f, --file <path>',
+      'cluster objects, wiring and policies: file, folder, glob, or - (repeatable)',
+      collect,
+      [],
+    )
+    .option('-R, --recursive', 'read folders with all their sub-folders', false)
+    .option(
+      '--ignore-unsupported',
+      'skip policies of kinds that are not emulated instead of refusing them',
+      false,
+    );
+}
+
+export function withCaptures(command: Command): Command {
+  return command
+    .option(
+      '-r, --read <path>',
+      'capture: pcap or pcapng, .gz too, folder, or - (repeatable, merged by time)',
+      collect,
+      [],
+    )
+    .option('--since <time>', 'only packets from here on: RFC 3339, or a span before the end (5m)')
+    .option('--until <time>', 'only packets up to here')
+    .option('-c, --count <n>', 'stop after so many packets', wholeNumber(1))
+    .option('--clock-offset <file=span>', "add to a file's timestamps (repeatable)", collect, []);
+}
+
+export function withReplay(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--checksums <mode>', 'what a captured transport checksum is worth')
+        .choices(CHECKSUM_MODES)
+        .default('auto'),
+    )
+    .addOption(
+      new Option('--midstream <mode>', 'connections whose opening is not in the capture')
+        .choices(MIDSTREAM)
+        .default('assume'),
+    )
+    .option('--vantage <file[:iface]=where>', 'where a capture was taken (repeatable)', collect, [])
+    .option(
+      '--map <from=to>',
+      'address in the capture = pod, node or address; auto assigns the rest (repeatable)',
+      collect,
+      [],
+    )
+    .option(
+      '--at <where>',
+      'where packets enter: auto, pod/NS/NAME, node/NAME[/IFACE], edge',
+      'auto',
+    )
+    .option('--open-loop', 'send also packets whose cause was not delivered', false)
+    .option('--workers <n>', 'worker threads (the reference engine uses one)', wholeNumber(1), 1);
+}
+
+export function withRun(command: Command, formats: readonly Format[] = FORMATS): Command {
+  return command
+    .option(
+      '-o, --output <format[=path]>',
+      `${formats.join('|')}, to standard output or a file (repeatable)`,
+      collect,
+      [],
+    )
+    .addOption(
+      new Option('--engine <name>', 'which engine judges')
+        .choices(['auto', 'reference', 'compiled'])
+        .default('auto'),
+    )
+    .option('--seed <n>', 'seed of every choice that a kernel would draw', wholeNumber(0), 1)
+    .option('-q, --quiet', 'no progress and no notes on standard error', false);
+}
+
+export function withNarrowing(command: Command): Command {
+  return command
+    .option('-n, --namespace <name>', 'only rows with an end in this namespace')
+    .option('-A, --all-namespaces', 'rows of all namespaces (the default)', false)
+    .option('-l, --selector <labels>', 'only rows with an end that has these labels (a=b,c=d)');
+}

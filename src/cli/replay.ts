@@ -1,0 +1,142 @@
+/**
+ * `wiretrial replay`: what happens to each packet of a capture on one stack.
+ * @module
+ */
+import { Command, Option } from 'commander';
+import { replay as run } from '../lab/replay.ts';
+import type { RunSink } from '../lab/stack-run.ts';
+import { AnnotatedCapture } from '../report/annotated-capture.ts';
+import { openOutput, parseOutputs } from '../report/formats.ts';
+import { type RowKind, replayReport } from '../report/replay-report.ts';
+import { ExitCode, worst } from './exit-code.ts';
+import { failedGates, parseFailOn } from './gates.ts';
+import {
+  CaptureSource,
+  checkEngine,
+  chooseStack,
+  loadCluster,
+  makeWorld,
+  prepareTraffic,
+} from './inputs.ts';
+import { Interruption } from './interruption.ts';
+import { rowFilter } from './narrow.ts';
+import {
+  type CaptureOptions,
+  type ClusterOptions,
+  type NarrowFlags,
+  type ReplayFlags,
+  type RunFlags,
+  wholeNumber,
+  withCaptures,
+  withCluster,
+  withNarrowing,
+  withReplay,
+  withRun,
+} from './options.ts';
+import { withProgress } from './progress.ts';
+import { say, warn } from './say.ts';
+
+interface Flags extends ClusterOptions, CaptureOptions, ReplayFlags, RunFlags, NarrowFlags {
+  readonly stack?: string;
+  readonly write?: string;
+  readonly rows: RowKind;
+  readonly failOn?: string;
+  readonly maxDrops?: number;
+}
+
+export function replayCommand(finish: (code: number) => void): Command {
+  const command = new Command('replay')
+    .summary('what happens to each packet of a capture in this cluster')
+    .description(
+      'Replay captured traffic through the emulated nodes of a cluster, and say for every packet ' +
+        'and connection what happens to it and which rule of which policy decided.',
+    )
+    .argument('[filter...]', 'pcap-filter(7) expression: only these packets')
+    .option('--stack <stack>', 'NETWORK+POLICY[,option=value], e.g. azure-bridge+npm');
+  withCluster(command);
+  withCaptures(command);
+  withReplay(command);
+  withRun(command);
+  withNarrowing(command);
+  return command
+    .option('-w, --write <path>', 'annotated pcapng: every packet with its verdict')
+    .addOption(
+      new Option('--rows <kind>', 'what jsonl and csv carry')
+        .choices(['frames', 'connections'])
+        .default('frames'),
+    )
+    .option('--fail-on <gates>', 'exit 1 when any: denied,broken,unknown,contradicted,dropped')
+    .option('--max-drops <n>', 'exit 1 when more packets are dropped', wholeNumber(0))
+    .addHelpText('after', EXAMPLES)
+    .action(async (words: string[], flags: Flags) => finish(await replayVerb(words, flags)));
+}
+
+const EXAMPLES = `
+Examples:
+  wiretrial replay -f cluster.yaml -f policies/ -r shop.pcapng --stack azure-bridge+npm
+  wiretrial replay -f cluster.yaml -r day1.pcap.gz -r day2.pcap.gz -o json -o jsonl=rows.jsonl
+  wiretrial replay -f cluster.yaml -r shop.pcapng -w verdicts.pcapng tcp port 5432
+  wiretrial replay -f shop.yaml -r elsewhere.pcap --map 192.168.1.5=pod/shop/web --map auto
+`;
+
+async function replayVerb(words: readonly string[], flags: Flags): Promise<number> {
+  checkEngine(flags);
+  const outputs = parseOutputs(flags.output);
+  const failOn = parseFailOn(flags.failOn);
+  const inputs = loadCluster(flags);
+  const world = makeWorld(inputs, chooseStack(flags.stack, inputs), flags.at);
+  const source = await CaptureSource.open(flags, words);
+  const interruption = new Interruption();
+  try {
+    const traffic = await prepareTraffic(world, source, flags);
+    const isShown = rowFilter(flags, world.addresses);
+    const reports = outputs.map((o) => replayReport(o, openOutput(o), flags.rows));
+    const annotated = flags.write === undefined ? null : new AnnotatedCapture(flags.write, world);
+    const sink: RunSink = {
+      frame(row) {
+        annotated?.result(row);
+        if (isShown(row)) for (const report of reports) report.frame(row);
+      },
+      connection(row) {
+        if (isShown(row)) for (const report of reports) report.connection(row);
+      },
+    };
+    const stream = source.stream();
+    const done = await run({
+      records: withProgress(stream, source.paths, flags.quiet),
+      traffic,
+      stacks: [{ world, sink }],
+      options: { openLoop: flags.openLoop },
+      ...(annotated ? { onFrame: (captured, record) => annotated.frame(captured, record) } : {}),
+      betweenBatches: async () => annotated?.flush(),
+      shouldStop: () => interruption.code !== 0,
+    });
+    const [summary] = done.summaries;
+    if (summary === undefined) return ExitCode.internal;
+    await annotated?.end();
+    for (const report of reports) {
+      report.end({
+        stack: world.stack.text,
+        engine: world.engine.name,
+        seed: flags.seed,
+        summary,
+        inputs: stream.summaries,
+        warnings: world.network.warnings ?? [],
+        clock: done.clock,
+        interrupted: done.interrupted,
+      });
+    }
+    const failed = failedGates(summary, failOn, flags.maxDrops);
+    for (const gate of failed) say(`gate failed: ${gate}`);
+    const cut = stream.summaries.filter((s) => s.truncated !== null);
+    for (const s of cut) warn(`${s.path}: ${s.truncated?.message} (offset ${s.truncated?.offset})`);
+    return worst(
+      interruption.code,
+      failed.length > 0 ? ExitCode.gateFailed : ExitCode.ok,
+      cut.length > 0 ? ExitCode.input : ExitCode.ok,
+    );
+  } finally {
+    interruption.stop();
+    source.close();
+  }
+}

@@ -1,0 +1,183 @@
+/**
+ * `-w`: the capture again, every packet with its verdict, as stock Wireshark shows it.
+ *
+ *   interface    the emulated device where the packet's fate was settled (`node-a:azv1234`), its
+ *                description the pod behind it; packets that were never sent stand at `not sent`
+ *   comment      the outcome in words: reason, rule, policy and its file and line (frame.comment)
+ *   verdict      epb_verdict, eBPF TC: TC_ACT_OK 0 or TC_ACT_SHOT 2 (frame.verdict.ebpf_tc)
+ *   packet id    the frame number in the input (frame.packet_id)
+ *   names        pods and nodes in a name resolution block
+ *
+ * Every packet once, as it was replayed (mapped addresses included), in capture order. All are
+ * Ethernet frames, whatever they were captured as: tools of libpcap refuse mixed link types.
+ * Fields and what Wireshark makes of them were tried with tshark 4.0.17.
+ * @module
+ */
+import { openSink } from '../capture/byte-sink.ts';
+import { PcapngWriter } from '../capture/pcapng-writer.ts';
+import { LinkType, type PacketRecord } from '../capture/record.ts';
+import type { Captured } from '../lab/captured.ts';
+import type { FrameResult } from '../lab/result.ts';
+import type { World } from '../lab/world.ts';
+import { formatAddress } from '../wire/address.ts';
+import { describeReason, isReason } from '../wire/drop-reason.ts';
+import * as ethernet from '../wire/ethernet.ts';
+import { EtherType } from '../wire/protocol.ts';
+import { formatPlace, formatPolicy } from './replay-table.ts';
+import { VERSION } from './version.ts';
+
+const TC_ACT_OK = 0n;
+const TC_ACT_SHOT = 2n;
+const NOT_SENT = 'not sent';
+/** Locally administered addresses for packets that were captured without any. */
+const NO_MACS = { destination: '02:00:00:00:00:02', source: '02:00:00:00:00:01', tags: [] };
+
+interface Kept {
+  readonly bytes: Uint8Array;
+  readonly wireLength: number;
+}
+
+interface Ready {
+  readonly row: FrameResult;
+  readonly kept: Kept;
+}
+
+export class AnnotatedCapture {
+  readonly #path: string;
+  readonly #world: World;
+  readonly #waiting = new Map<number, Kept>();
+  readonly #interfaces = new Map<string, number>();
+  readonly #counts = new Map<number, { received: bigint; dropped: bigint; lastNs: bigint }>();
+  #ready: Ready[] = [];
+  #writer: PcapngWriter | null = null;
+
+  constructor(path: string, world: World) {
+    this.#path = path;
+    this.#world = world;
+  }
+
+  /** Keep a frame's bytes until its result is known. */
+  frame(captured: Captured, record: PacketRecord): void {
+    this.#waiting.set(captured.frame, ethernetFrame(captured, record));
+  }
+
+  /** A result, in capture order; generated packets are not in the input and are left out. */
+  result(row: FrameResult): void {
+    if (row.frame === null) return;
+    const kept = this.#waiting.get(row.frame);
+    this.#waiting.delete(row.frame);
+    if (kept) this.#ready.push({ row, kept });
+  }
+
+  /** Write what is settled; call between batches. */
+  async flush(): Promise<void> {
+    const ready = this.#ready;
+    this.#ready = [];
+    for (const { row, kept } of ready) await this.#write(row, kept);
+  }
+
+  async end(): Promise<void> {
+    await this.flush();
+    const writer = await this.#open();
+    for (const [iface, { received, dropped, lastNs }] of this.#counts) {
+      await writer.writeStatistics(iface, { timeNs: lastNs, received, dropped });
+    }
+    await writer.close();
+  }
+
+  async #open(): Promise<PcapngWriter> {
+    if (this.#writer) return this.#writer;
+    const { stack, engine } = this.#world;
+    const writer = await PcapngWriter.create(openSink(this.#path), {
+      application: `wiretrial ${VERSION}`,
+      comments: [`replayed on ${stack.text} by the ${engine.name} engine`],
+    });
+    await writer.writeNames(this.#names());
+    this.#writer = writer;
+    return writer;
+  }
+
+  #names() {
+    const { pods, nodes } = this.#world.cluster;
+    return [
+      ...nodes.flatMap((node) => node.addresses.map((a) => named(a, `${node.name}.node`))),
+      ...pods
+        .filter((pod) => !pod.hostNetwork)
+        .flatMap((pod) => pod.addresses.map((a) => named(a, `${pod.name}.${pod.namespace}.pod`))),
+    ];
+  }
+
+  async #write(row: FrameResult, kept: Kept): Promise<void> {
+    const writer = await this.#open();
+    const iface = await this.#interfaceOf(writer, row);
+    const isDropped = row.outcome === 'dropped';
+    const count = this.#counts.get(iface) ?? { received: 0n, dropped: 0n, lastNs: 0n };
+    count.received++;
+    if (isDropped) count.dropped++;
+    count.lastNs = row.timeNs;
+    this.#counts.set(iface, count);
+    const isJudged = isDropped || row.outcome === 'delivered' || row.outcome === 'exited';
+    const verdicts = isJudged
+      ? [{ type: 'ebpfTc' as const, value: isDropped ? TC_ACT_SHOT : TC_ACT_OK }]
+      : [];
+    await writer.write({
+      interface: iface,
+      timeNs: row.timeNs,
+      data: kept.bytes,
+      wireLength: kept.wireLength,
+      comments: [commentOf(row)],
+      annotations: { packetId: BigInt(row.frame ?? 0), verdicts },
+    });
+  }
+
+  async #interfaceOf(writer: PcapngWriter, row: FrameResult): Promise<number> {
+    const { journey } = row;
+    const name = journey ? `${journey.end.host}:${journey.end.device}` : NOT_SENT;
+    const known = this.#interfaces.get(name);
+    if (known !== undefined) return known;
+    const description = journey
+      ? `device ${journey.end.device} of ${journey.end.host}`
+      : 'packets that were not sent, see their comments';
+    const made = await writer.addInterface({ linkType: LinkType.ethernet, name, description });
+    this.#interfaces.set(name, made);
+    return made;
+  }
+}
+
+function named(address: Parameters<typeof formatAddress>[0], name: string) {
+  return { address: formatAddress(address), name };
+}
+
+/** `DROPPED policyDenied: … | node-a forward filter/… rule 3 | shop/NetworkPolicy/deny (p.yaml:4)`. */
+function commentOf(row: FrameResult): string {
+  const reason = row.reason === null ? '' : ` ${row.reason}`;
+  const why = row.reason !== null && isReason(row.reason) ? `: ${describeReason(row.reason)}` : '';
+  const parts = [`${row.outcome.toUpperCase()}${reason}${why}`];
+  if (row.decidedBy) {
+    parts.push(formatPlace(row.decidedBy));
+    if (row.decidedBy.text) parts.push(row.decidedBy.text);
+    const policy = formatPolicy(row.decidedBy);
+    if (policy !== '-') parts.push(policy);
+  }
+  return parts.join(' | ');
+}
+
+/** The frame as Ethernet: as captured when it was that, else with a header of our own. */
+function ethernetFrame(captured: Captured, record: PacketRecord): Kept {
+  const { datagram } = captured;
+  const isEthernet = record.iface.linkType === LinkType.ethernet;
+  if (datagram === null) {
+    if (isEthernet) return { bytes: record.data.slice(), wireLength: record.wireLength };
+    const bytes = ethernet.emit({ ...NO_MACS, etherType: 0xffff }, record.data);
+    return { bytes, wireLength: record.wireLength + ethernet.HEADER_LENGTH };
+  }
+  if (isEthernet) {
+    const off = ethernet.payloadOffset(record.data);
+    const bytes = record.data.slice();
+    bytes.set(datagram.bytes, off);
+    return { bytes, wireLength: record.wireLength };
+  }
+  const etherType = datagram.family === 4 ? EtherType.ipv4 : EtherType.ipv6;
+  const bytes = ethernet.emit({ ...NO_MACS, etherType }, datagram.bytes);
+  return { bytes, wireLength: datagram.wireLength + ethernet.HEADER_LENGTH };
+}

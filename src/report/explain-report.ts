@@ -1,0 +1,109 @@
+/**
+ * One journey told step by step, as text or JSON.
+ * @module
+ */
+import type { RuleLook, Step } from '../engine/engine.ts';
+import type { Explanation, TriedRule } from '../lab/explain.ts';
+import { formatRuleAddress } from '../netfilter/rule.ts';
+import { describeReason, isReason } from '../wire/drop-reason.ts';
+import { decidedByJson, resultHead } from './json-shape.ts';
+import { formatPlace } from './replay-table.ts';
+
+export interface ExplainEnd {
+  readonly stack: string;
+  readonly engine: string;
+  readonly seed: number;
+  /** What is explained: `frame 12: 10.1.0.4:40000 > 10.1.0.5:80 tcp S`. */
+  readonly subject: string;
+  readonly explanation: Explanation;
+  /** Why the frame was not sent at all, when it was not. */
+  readonly notSent: string | null;
+}
+
+export function explainText(end: ExplainEnd): string {
+  const { explanation: e } = end;
+  const head = `${end.subject}\n  on ${end.stack} (${end.engine} engine)\n\n`;
+  if (end.notSent !== null) return `${head}NOT SENT  ${end.notSent}\n`;
+  const reason = e.reason === null ? '' : `  ${e.reason}: ${sentence(e.reason)}`;
+  const by = e.decidedBy;
+  return [
+    head,
+    `${e.outcome.toUpperCase()}  at ${by ? formatPlace(by) : `${e.journey.end.host} ${e.journey.end.device}`}\n`,
+    reason === '' ? '' : `${reason}\n`,
+    by?.text ? `  rule     ${by.text}\n` : '',
+    by && by.policies.length > 0
+      ? `  because  ${by.policies.join(', ')}${by.source ? ` (${by.source})` : ''}\n`
+      : '',
+    isolation(e),
+    tried(e.tried),
+    `\nJOURNEY\n${e.journey.steps.map(formatStep).join('')}`,
+  ].join('');
+}
+
+function sentence(reason: string): string {
+  return isReason(reason) ? describeReason(reason) : reason;
+}
+
+function isolation(e: Explanation): string {
+  if (e.isolatedBy.length === 0) return '';
+  const lines = e.isolatedBy.map(
+    (p) => `  ${p.policy} isolates ${p.direction ?? 'it'}${p.source ? ` (${p.source})` : ''}\n`,
+  );
+  return `\nIMPLICIT DENY  no allow rule of a policy that selects it matched\n${lines.join('')}`;
+}
+
+function tried(rules: readonly TriedRule[]): string {
+  if (rules.length === 0) return '';
+  const lines = rules.map((t) => {
+    const place = `${t.policy}${t.field ? ` ${t.field}` : ''}${t.source ? ` (${t.source})` : ''}`;
+    const found = t.found === null ? '' : `; the packet has ${t.found}`;
+    const why = t.matched ? 'matched' : `missed: ${t.missed ?? '?'}${found}`;
+    return `  ${place}\n    at ${t.node} ${t.rule}: ${why}\n`;
+  });
+  return `\nTRIED\n${lines.join('')}`;
+}
+
+function formatStep(step: Step): string {
+  const head = `  ${step.host.padEnd(16)} ${step.stage.padEnd(14)} ${step.fact}\n`;
+  return head + step.rules.map(formatLook).join('');
+}
+
+function formatLook(look: RuleLook): string {
+  const mark = look.matched ? '+' : '-';
+  const why = look.matched
+    ? look.target === ''
+      ? 'counted'
+      : look.target
+    : `missed ${look.missed ?? '?'}${look.found ? `, has ${look.found}` : ''}`;
+  return `      ${mark} ${formatRuleAddress(look.rule)}: ${why}\n`;
+}
+
+export function explainJson(end: ExplainEnd) {
+  const { explanation: e } = end;
+  return {
+    ...resultHead('ExplainResult', end.engine, end.seed),
+    stack: end.stack,
+    subject: end.subject,
+    notSent: end.notSent,
+    outcome: e.outcome,
+    reason: e.reason,
+    decidedBy: decidedByJson(e.decidedBy),
+    isolatedBy: e.isolatedBy,
+    tried: e.tried,
+    hosts: e.journey.hosts,
+    steps: e.journey.steps.map((s) => ({
+      host: s.host,
+      stage: s.stage,
+      hook: s.hook ?? null,
+      fact: s.fact,
+      rules: s.rules.map((look) => ({
+        rule: formatRuleAddress(look.rule),
+        matched: look.matched,
+        target: look.target,
+        missed: look.missed ?? null,
+        found: look.found ?? null,
+        policies: (look.origin ?? []).map((o) => o.object),
+      })),
+    })),
+  };
+}

@@ -1,0 +1,90 @@
+/**
+ * The result of probes in every format.
+ * @module
+ */
+import { stringify } from 'yaml';
+import type { ProbeResult } from '../lab/probe.ts';
+import type { OutputRequest } from './formats.ts';
+import { probeJson, resultHead } from './json-shape.ts';
+import { formatPlace, formatPolicy } from './replay-table.ts';
+import { csvLine, formatMarkdown, formatTable, type Table } from './table.ts';
+import type { TextOutput } from './text-output.ts';
+
+export interface ProbeEnd {
+  readonly stack: string;
+  readonly engine: string;
+  readonly seed: number;
+  readonly probes: readonly ProbeResult[];
+}
+
+/** A probe whose verdict is not the expected one. */
+export function isMismatch(p: ProbeResult): boolean {
+  return p.expect !== undefined && p.expect !== p.verdict;
+}
+
+export function writeProbes(request: OutputRequest, out: TextOutput, end: ProbeEnd): void {
+  out.write(format(request, end));
+  out.close();
+}
+
+function format(request: OutputRequest, end: ProbeEnd): string {
+  switch (request.format) {
+    case 'json':
+      return `${JSON.stringify(resultJson(end), null, 1)}\n`;
+    case 'yaml':
+      return stringify(resultJson(end), { aliasDuplicateObjects: false });
+    case 'jsonl':
+      return end.probes.map((p) => `${JSON.stringify(probeJson(p))}\n`).join('');
+    case 'csv': {
+      const { columns, rows } = probeTable(end.probes, true);
+      return csvLine(columns.map((name) => name.toLowerCase())) + rows.map(csvLine).join('');
+    }
+    case 'markdown':
+      return formatMarkdown(probeTable(end.probes, false)) + footer(end);
+    case 'wide':
+      return formatTable(probeTable(end.probes, true)) + footer(end);
+    case 'table':
+      return formatTable(probeTable(end.probes, false)) + footer(end);
+  }
+}
+
+function resultJson(end: ProbeEnd) {
+  const counts = new Map<string, number>();
+  for (const p of end.probes) counts.set(p.verdict, (counts.get(p.verdict) ?? 0) + 1);
+  return {
+    ...resultHead('ProbeResult', end.engine, end.seed),
+    stack: end.stack,
+    counts: { probes: end.probes.length, ...Object.fromEntries(counts) },
+    probes: end.probes.map(probeJson),
+    mismatches: end.probes.filter(isMismatch).map(probeJson),
+  };
+}
+
+function probeTable(probes: readonly ProbeResult[], wide: boolean): Table {
+  const columns = ['FROM', 'TO', 'PORT', 'PROTOCOL', 'VERDICT', 'WHY', 'WHERE'];
+  const more = ['INGRESS', 'EGRESS', 'FORWARD', 'REPLY', 'RULE', 'EXPECTED'];
+  return {
+    columns: wide ? [...columns, ...more] : columns,
+    rows: probes.map((p) => {
+      const why = formatPolicy(p.decidedBy) === '-' ? p.reason : formatPolicy(p.decidedBy);
+      const verdict = isMismatch(p) ? `${p.verdict} (expected ${p.expect})` : p.verdict;
+      const row = [p.from, p.to, p.port, p.protocol, verdict, why, formatPlace(p.decidedBy)];
+      const extra = [
+        p.ingress,
+        p.egress,
+        p.forward.result,
+        p.reply.result,
+        p.decidedBy?.text,
+        p.expect,
+      ];
+      return wide ? [...row, ...extra] : row;
+    }),
+  };
+}
+
+function footer(end: ProbeEnd): string {
+  const expected = end.probes.filter((p) => p.expect !== undefined).length;
+  const wrong = end.probes.filter(isMismatch).length;
+  const judged = expected === 0 ? '' : `; ${expected - wrong} of ${expected} as expected`;
+  return `\n${end.probes.length} probes on ${end.stack}${judged}. Whether a process listens is not judged.\n`;
+}
