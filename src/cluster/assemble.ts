@@ -34,7 +34,7 @@ import {
   schedule,
 } from './ipam.ts';
 import type { Documents, LoadedObject } from './load.ts';
-import { decodeMasquerade, isMasqueradeConfig } from './masquerade.ts';
+import { decodeMasquerade } from './masquerade.ts';
 import type { Cluster, EndpointSlice, Namespace, Node, Pod, Service, SourceRef } from './model.ts';
 import { formatSource } from './model.ts';
 import { nearest } from './nearest.ts';
@@ -69,10 +69,9 @@ export function assembleCluster(
   documents: Documents,
   uses: readonly NamespaceUse[],
   problems: Diagnostic[],
-  ignoreUnsupported = false,
 ): Cluster {
   const decoded = decodeAll(documents.objects, problems);
-  const given = decodeWiring(documents.wirings, problems, ignoreUnsupported);
+  const given = decodeWiring(documents.wirings, problems);
   const { nodes: named, maxPods } = settleNodes(decoded, given, problems);
   const drafts = schedule([...decoded.pods, ...podsOfWorkloads(decoded, named)], named);
   const masquerade = {
@@ -165,7 +164,7 @@ function decodeOne(d: Decoded, errors: FieldErrors, object: LoadedObject): void 
       return;
     default:
       if (isWorkload(object.kind)) d.workloads.push(decodeWorkload(errors, object));
-      else if (isMasqueradeConfig(object)) d.masquerade.push(decodeMasquerade(errors, object));
+      else if (object.kind === 'ConfigMap') d.masquerade.push(decodeMasquerade(errors, object));
   }
 }
 
@@ -191,13 +190,14 @@ interface SettledNodes {
 
 function settleNodes(d: Decoded, given: GivenWiring | null, problems: Diagnostic[]): SettledNodes {
   if (d.nodes.length > 0) {
-    for (const { pod } of d.pods) {
-      if (pod.node === '' || d.nodes.some((n) => n.name === pod.node)) continue;
-      const names = d.nodes.map((n) => n.name);
+    const known = new Set(d.nodes.map((n) => n.name));
+    for (const { pod, nodeSource } of d.pods) {
+      if (pod.node === '' || known.has(pod.node)) continue;
+      const names = [...known];
       const guess = nearest(pod.node, names);
       problems.push({
         code: 'POD_NODE_UNKNOWN',
-        ...pod.source,
+        ...nodeSource,
         object: `${pod.namespace}/Pod/${pod.name}`,
         field: 'spec.nodeName',
         message: `no such node${guess === null ? '' : `, did you mean "${guess}"?`}`,
@@ -205,14 +205,16 @@ function settleNodes(d: Decoded, given: GivenWiring | null, problems: Diagnostic
         accepted: names.slice(0, 10).join(', ') + (names.length > 10 ? ', …' : ''),
       });
     }
-    return { nodes: d.nodes.map((n) => withHostAddresses(n, d.pods)), maxPods: new Map() };
+    const told = hostAddresses(d.pods);
+    return { nodes: d.nodes.map((n) => withHostAddresses(n, told)), maxPods: new Map() };
   }
   const named = new Map(
     d.pods.filter((p) => p.pod.node !== '').map((p) => [p.pod.node, p.pod.source]),
   );
   if (named.size > 0) {
+    const told = hostAddresses(d.pods);
     const nodes = [...named].map(([name, source]) =>
-      withHostAddresses(makeNode(name, 'linux', source), d.pods),
+      withHostAddresses(makeNode(name, 'linux', source), told),
     );
     return { nodes, maxPods: new Map() };
   }
@@ -242,17 +244,22 @@ function makeNode(name: string, os: Node['os'], source: SourceRef): Node {
   return { name, labels, source, addresses: [], podCidrs: [], os, kernel: DEFAULT_KERNEL };
 }
 
-/** A node without addresses has those that its pods' status tells. */
-function withHostAddresses(node: Node, pods: readonly PodDraft[]): Node {
-  if (node.addresses.length > 0) return node;
-  const found: Address[] = [];
-  for (const { pod, hostAddresses } of pods) {
-    if (pod.node !== node.name) continue;
-    for (const a of [...hostAddresses, ...(pod.hostNetwork ? pod.addresses : [])]) {
+/** Node addresses as the pods' status tells them, by node name. */
+function hostAddresses(pods: readonly PodDraft[]): ReadonlyMap<string, readonly Address[]> {
+  const told = new Map<string, Address[]>();
+  for (const { pod, hostAddresses: hosts } of pods) {
+    const found = told.get(pod.node) ?? [];
+    told.set(pod.node, found);
+    for (const a of [...hosts, ...(pod.hostNetwork ? pod.addresses : [])]) {
       if (!found.some((f) => equalAddress(f, a))) found.push(a);
     }
   }
-  return { ...node, addresses: found };
+  return told;
+}
+
+/** A node without addresses has those that its pods' status tells. */
+function withHostAddresses(node: Node, told: ReadonlyMap<string, readonly Address[]>): Node {
+  return node.addresses.length > 0 ? node : { ...node, addresses: told.get(node.name) ?? [] };
 }
 
 function knownAddresses(

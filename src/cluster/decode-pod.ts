@@ -8,10 +8,10 @@ import type { Address } from '../wire/address.ts';
 import { addressAt, metaOf, protocolOf } from './decode.ts';
 import type { FieldErrors } from './field-error.ts';
 import type { LoadedObject } from './load.ts';
-import type { ContainerPort, Labels, Pod } from './model.ts';
+import type { ContainerPort, Labels, Pod, SourceRef } from './model.ts';
 import { dnsLabelErrors, dnsSubdomainErrors, portNameErrors, portNumberErrors } from './names.ts';
 import type { Tree } from './tree.ts';
-import { boolean, get, items, number, text, textMap } from './tree.ts';
+import { boolean, get, items, number, placeOf, text, textMap } from './tree.ts';
 import { validateMeta } from './validate-meta.ts';
 
 /** A pod before it is placed: node and addresses may still be missing. */
@@ -23,6 +23,8 @@ export interface PodDraft {
   readonly running: boolean;
   readonly ready: boolean;
   readonly nodeSelector: Labels;
+  /** Where the pod names its node, or where the pod stands. */
+  readonly nodeSource: SourceRef;
   /** Dumped from a live cluster, not written by hand. */
   readonly live: boolean;
 }
@@ -50,6 +52,7 @@ export function decodePod(errors: FieldErrors, object: LoadedObject): PodDraft {
     running: phase === 'Running' || (phase === 'Pending' && given.length > 0),
     ready: phase === 'Running' && (!condition || text(get(condition, 'status')) === 'True'),
     nodeSelector,
+    nodeSource: placeOf(get(tree, 'spec', 'nodeName') ?? tree),
     live: get(tree, 'metadata', 'uid') !== undefined,
   };
 }

@@ -17,9 +17,15 @@ export function makeEndpointSlices(
   given: readonly EndpointSlice[],
 ): readonly EndpointSlice[] {
   const have = new Set(given.map((s) => `${s.namespace}/${s.service}`));
+  const byNamespace = new Map<string, Pod[]>();
+  for (const pod of pods) {
+    const list = byNamespace.get(pod.namespace);
+    if (list) list.push(pod);
+    else byNamespace.set(pod.namespace, [pod]);
+  }
   return services.flatMap((service) => {
     if (service.selector === null || have.has(`${service.namespace}/${service.name}`)) return [];
-    return slicesOf(service, service.selector, pods, isReady);
+    return slicesOf(service, service.selector, byNamespace.get(service.namespace) ?? [], isReady);
   });
 }
 
@@ -32,7 +38,6 @@ function slicesOf(
   const wanted = Object.entries(selector);
   const chosen = pods.filter(
     (p) =>
-      p.namespace === service.namespace &&
       p.addresses.length > 0 &&
       p.phase !== 'Succeeded' &&
       p.phase !== 'Failed' &&

@@ -196,12 +196,18 @@ function placeNode(p: Placing): readonly Address[] {
 /** Spread pods without node over the nodes that their selector admits, in turn. */
 export function schedule(drafts: readonly PodDraft[], nodes: readonly Node[]): readonly PodDraft[] {
   let turn = 0;
+  const fitting = new Map<string, readonly Node[]>();
+  const fittingNodes = (selector: PodDraft['nodeSelector']) => {
+    const wanted = Object.entries({ 'kubernetes.io/os': 'linux', ...selector });
+    const key = JSON.stringify(wanted);
+    const fit =
+      fitting.get(key) ?? nodes.filter((n) => wanted.every(([k, value]) => n.labels[k] === value));
+    fitting.set(key, fit);
+    return fit;
+  };
   return drafts.map((draft) => {
     if (draft.pod.node !== '' || !draft.running) return draft;
-    const wanted = { 'kubernetes.io/os': 'linux', ...draft.nodeSelector };
-    const fit = nodes.filter((n) =>
-      Object.entries(wanted).every(([key, value]) => n.labels[key] === value),
-    );
+    const fit = fittingNodes(draft.nodeSelector);
     const node = fit[turn++ % Math.max(1, fit.length)];
     // No node fits: the pod waits, as the scheduler would let it.
     if (!node) return { ...draft, running: false, ready: false, pod: pending(draft.pod) };

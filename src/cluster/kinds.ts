@@ -52,6 +52,9 @@ export const KNOWN_KINDS: ReadonlyMap<string, KnownKind> = new Map<string, Known
   workload('CronJob', 'batch/v1', 'batch/v1beta1'),
 ]);
 
+/** ConfigMaps of the masquerade agents; all others are ignored. */
+export const MASQUERADE_NAMES = /^(azure-ip-masq-agent-config.*|ip-masq-agent)$/;
+
 export const WIRING_VERSION = 'wiretrial/v1';
 
 /** What to do with an object. */

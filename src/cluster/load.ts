@@ -8,7 +8,7 @@
  */
 import type { Diagnostic } from '../diagnostic/diagnostic.ts';
 import { FieldErrors, toDiagnostic } from './field-error.ts';
-import { judgeKind } from './kinds.ts';
+import { judgeKind, MASQUERADE_NAMES } from './kinds.ts';
 import { formatSource } from './model.ts';
 import type { ParsedText } from './parse-json.ts';
 import { parseJson } from './parse-json.ts';
@@ -19,6 +19,7 @@ import { withoutRedacted } from './redacted.ts';
 import { checkShape } from './schema.ts';
 import type { MapTree, SourceText, Tree } from './tree.ts';
 import { get, items, placeAt, placeOf, text, withDefault, withValue } from './tree.ts';
+import { notEmulated } from './wiring-schema.ts';
 
 export interface LoadOptions extends ReadOptions {
   /** Skip, and count, kinds that would change verdicts and are not emulated. */
@@ -140,10 +141,22 @@ function take(g: Gathering, tree: Tree, listVersion: string, listKind: string): 
   const verdict = judgeKind(apiVersion, kind);
   switch (verdict.action) {
     case 'load':
+      if (
+        kind === 'ConfigMap' &&
+        !MASQUERADE_NAMES.test(text(get(tree, 'metadata', 'name')) ?? '')
+      ) {
+        count(g.ignored, kind, 1);
+        return;
+      }
       accept(g, tree, kind, verdict.known.namespaced, verdict.known.shape);
       return;
     case 'wiring':
       g.wirings.push(tree);
+      for (const field of notEmulated(tree)) {
+        const at = get(tree, field) ?? tree;
+        const because = field === 'virtualNetworks' ? 'a second one is' : 'this is';
+        refuse(g, at, `Wiring ${field}`, `${because} not emulated yet`);
+      }
       return;
     case 'ignore':
       count(g.ignored, kind, 1);
@@ -173,7 +186,7 @@ function problem(g: Gathering, at: Tree, code: string, message: string, accepted
   g.problems.push({ code, ...placeOf(at), message, accepted });
 }
 
-function refuse(g: Gathering, tree: MapTree, what: string, because: string): void {
+function refuse(g: Gathering, tree: Tree, what: string, because: string): void {
   if (g.ignoreUnsupported) {
     count(g.unsupported, what, 1);
     return;

@@ -12,12 +12,6 @@ import type { LoadedObject } from './load.ts';
 import { parseYaml } from './parse-yaml.ts';
 import { entries, get, items, sourceText, text } from './tree.ts';
 
-const NAMES = /^(azure-ip-masq-agent-config.*|ip-masq-agent)$/;
-
-export function isMasqueradeConfig(object: LoadedObject): boolean {
-  return object.kind === 'ConfigMap' && NAMES.test(object.name);
-}
-
 /**
  * Read one ConfigMap. The user's `azure-ip-masq-agent-config` adds to what AKS reconciles; any
  * other stands for the whole.

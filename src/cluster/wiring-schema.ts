@@ -5,6 +5,8 @@
  * networkProfile; Microsoft.Network virtualNetworks).
  * @module
  */
+import type { MapTree } from './tree.ts';
+import { get, items, text } from './tree.ts';
 
 const CIDR = { type: 'string', minLength: 1, description: 'ADDRESS/LENGTH' };
 const CIDRS = { type: 'array', items: CIDR, minItems: 1 };
@@ -91,7 +93,7 @@ export const WIRING_SCHEMA = {
 } as const;
 
 /** Parts of the schema that the emulator does not act on yet: refused when not empty. */
-export const NOT_EMULATED = [
+const NOT_EMULATED = [
   'virtualNetworkPeerings',
   'routeTables',
   'networkSecurityGroups',
@@ -99,3 +101,12 @@ export const NOT_EMULATED = [
   'azureFirewalls',
   'onPremisesRanges',
 ] as const;
+
+/** Fields of a wiring document whose meaning is not emulated yet, though it may change verdicts. */
+export function notEmulated(wiring: MapTree): readonly string[] {
+  return [
+    ...NOT_EMULATED.filter((field) => items(get(wiring, field)).length > 0),
+    ...(items(get(wiring, 'virtualNetworks')).length > 1 ? ['virtualNetworks'] : []),
+    ...(text(get(wiring, 'networkDataplane')) === 'cilium' ? ['networkDataplane'] : []),
+  ];
+}

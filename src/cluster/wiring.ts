@@ -14,7 +14,7 @@ import type { Node, Wiring } from './model.ts';
 import { nearest } from './nearest.ts';
 import type { MapTree, Tree } from './tree.ts';
 import { get, items, number, placeAt, placeOf, text, toPlain } from './tree.ts';
-import { NOT_EMULATED, WIRING_SCHEMA } from './wiring-schema.ts';
+import { WIRING_SCHEMA } from './wiring-schema.ts';
 
 export interface NodePool {
   readonly name: string;
@@ -44,7 +44,6 @@ const NAME = 'Wiring';
 export function decodeWiring(
   documents: readonly MapTree[],
   problems: Diagnostic[],
-  ignoreUnsupported: boolean,
 ): GivenWiring | null {
   const [tree, ...more] = documents;
   if (!tree) return null;
@@ -54,7 +53,6 @@ export function decodeWiring(
     problems.push({ code: 'DUPLICATE_OBJECT', ...placeOf(other), object: NAME, message });
   }
   if (!matchesSchema(tree, problems)) return null;
-  refuseNotEmulated(tree, problems, ignoreUnsupported);
   const prefixes = (at: Tree | undefined, field: string) =>
     (at?.kind === 'list' ? at.items : at ? [at] : []).flatMap((item, i) =>
       prefixAt(problems, item, at?.kind === 'list' ? `${field}[${i}]` : field),
@@ -119,28 +117,6 @@ function dnsAddress(problems: Diagnostic[], at: Tree | undefined): Address | nul
     });
   }
   return address;
-}
-
-function refuseNotEmulated(
-  tree: MapTree,
-  problems: Diagnostic[],
-  ignoreUnsupported: boolean,
-): void {
-  const refused = NOT_EMULATED.filter((field) => items(get(tree, field)).length > 0);
-  const several = items(get(tree, 'virtualNetworks')).length > 1;
-  for (const field of several ? [...refused, 'virtualNetworks'] : refused) {
-    if (ignoreUnsupported) continue;
-    problems.push({
-      code: 'WIRING_UNSUPPORTED',
-      ...placeOf(get(tree, field) ?? tree),
-      object: NAME,
-      field,
-      message:
-        field === 'virtualNetworks'
-          ? 'more than one virtual network is not emulated yet'
-          : 'not emulated yet, and it may change verdicts; leave it out, or ignore unsupported kinds',
-    });
-  }
 }
 
 function matchesSchema(tree: MapTree, problems: Diagnostic[]): boolean {

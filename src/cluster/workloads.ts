@@ -167,7 +167,15 @@ function makePod(make: Make, index: number, node: string): PodDraft {
     addresses: [],
     phase: 'Running',
   };
-  return { pod, hostAddresses: [], running: true, ready: true, nodeSelector, live: false };
+  return {
+    pod,
+    hostAddresses: [],
+    running: true,
+    ready: true,
+    nodeSelector,
+    nodeSource: make.source,
+    live: false,
+  };
 }
 
 /** The pod's name, and the labels its controller adds. */

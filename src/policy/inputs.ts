@@ -28,24 +28,31 @@ export interface Inputs {
  * `input` when a path can not be read, else `usage`.
  */
 export function loadInputs(paths: readonly string[], options: LoadOptions = {}): Inputs {
-  return settle(loadObjects(paths, options), options.ignoreUnsupported === true);
+  return settle(loadObjects(paths, options));
 }
 
 /** The same from text in memory, which messages call `file`. */
 export function parseInputs(file: string, text: string, ignoreUnsupported = false): Inputs {
-  return settle(gather([sourceText(file, text)], [], ignoreUnsupported), ignoreUnsupported);
+  return settle(gather([sourceText(file, text)], [], ignoreUnsupported));
 }
 
-function settle(documents: Documents, ignoreUnsupported: boolean): Inputs {
+function settle(documents: Documents): Inputs {
   const problems: Diagnostic[] = [...documents.problems];
   const policies = loadPolicies(documents.objects, problems);
-  const cluster = assembleCluster(documents, policies, problems, ignoreUnsupported);
+  const cluster = assembleCluster(documents, policies, problems);
   if (documents.unreadable.length > 0) {
-    throw new UserError([...documents.unreadable, ...inOrder(problems)], 'input');
+    throw new UserError([...documents.unreadable, ...inOrder(first(problems))], 'input');
   }
-  if (problems.length > 0) throw new UserError(inOrder(problems), 'usage');
+  if (problems.length > 0) throw new UserError(inOrder(first(problems)), 'usage');
   const { ignored, unsupported, files } = documents;
   return { cluster, policies, ignored, unsupported, files };
+}
+
+/** A value of the wrong type is one mistake: what else its field breaks follows from that. */
+function first(problems: readonly Diagnostic[]): readonly Diagnostic[] {
+  const key = (p: Diagnostic) => `${p.file}:${p.object}:${p.field}`;
+  const mistyped = new Set(problems.filter((p) => p.code === 'FIELD_TYPE').map(key));
+  return problems.filter((p) => p.code === 'FIELD_TYPE' || !mistyped.has(key(p)));
 }
 
 /** By place, so that a reader walks each file from top to bottom. */
