@@ -70,9 +70,29 @@ function ownFaults(match: Match, site: RuleSite): FaultText[] {
       return rpfilterFaults(site);
     case 'multiport':
       return multiportFaults(match);
+    case 'mac':
+      return beyond(match.kind, site, ['prerouting', 'input', 'forward']);
+    case 'owner':
+      return beyond(match.kind, site, ['output', 'postrouting']);
+    case 'ttl':
+    case 'hl':
+      return ttlFaults(match, site);
     default:
       return [];
   }
+}
+
+/** A match that is reached from a hook where its module can not work (`xt_match.hooks`). */
+function beyond(kind: MatchKind, { hooks }: RuleSite, legal: readonly Hook[]): FaultText[] {
+  const strange = [...hooks].filter((hook) => !legal.includes(hook));
+  if (strange.length === 0) return [];
+  const message = `match ${kind} is reached from ${strange.join(', ').toUpperCase()}`;
+  return [{ code: 'PLAN_MATCH_HOOK', message, accepted: legal.join(', ').toUpperCase() }];
+}
+
+function ttlFaults({ kind }: MatchOf<'ttl' | 'hl'>, { table }: RuleSite): FaultText[] {
+  if ((kind === 'ttl') === (table.family === 4)) return [];
+  return [{ code: 'PLAN_MATCH_FAMILY', message: `match ${kind} is of the other family` }];
 }
 
 type MatchOf<K extends MatchKind> = Extract<Match, { kind: K }>;

@@ -50,6 +50,13 @@ const LEGAL: Partial<Record<TargetKind, Legal>> = {
   dnat: { tables: ['nat'], hooks: ['prerouting', 'output'] },
   notrack: { tables: ['raw'] },
   ttl: { tables: ['mangle'] },
+  ct: { tables: ['raw'] },
+  redirect: { tables: ['nat'], hooks: ['prerouting', 'output'] },
+  netmap: { tables: ['nat'], hooks: ['prerouting', 'input', 'output', 'postrouting'] },
+  tos: { tables: ['mangle'] },
+  dscp: { tables: ['mangle'] },
+  checksum: { tables: ['mangle'] },
+  classify: { tables: TABLES, hooks: ['output', 'forward', 'postrouting'] },
 };
 
 /** What is wrong with the target of a rule. */
@@ -68,7 +75,37 @@ export function targetFaults(rule: Rule, site: RuleSite): readonly FaultText[] {
     const accepted = legal.hooks.join(', ').toUpperCase();
     faults.push({ code: 'PLAN_TARGET_HOOK', message, accepted });
   }
-  return [...faults, ...rejectFaults(rule, site), ...rangeFaults(rule, site)];
+  return [
+    ...faults,
+    ...rejectFaults(rule, site),
+    ...rangeFaults(rule, site),
+    ...mssFaults(rule, site),
+    ...setFaults(rule, site),
+  ];
+}
+
+/** xt_TCPMSS.c `tcpmss_tg4_check`: SYNs only, and the path's MTU is known on the way out only. */
+function mssFaults({ target, ip, matches }: Rule, { hooks }: RuleSite): FaultText[] {
+  if (target.kind !== 'tcpmss') return [];
+  const faults: FaultText[] = [];
+  const isTcp = ip.protocol?.value === Protocol.tcp && !ip.protocol.negate;
+  const asksSyn = matches.some(
+    (m) => m.kind === 'tcp' && m.flags && !m.flags.negate && (m.flags.value.set & 0x02) !== 0,
+  );
+  if (!isTcp || !asksSyn) {
+    const message = 'target TCPMSS works on SYN packets only';
+    faults.push({ code: 'PLAN_TARGET_PROTOCOL', message, accepted: '-p tcp --tcp-flags … SYN' });
+  }
+  if (target.mss === 'pmtu' && (hooks.has('prerouting') || hooks.has('input'))) {
+    const message = 'TCPMSS --clamp-mss-to-pmtu knows no path in PREROUTING and INPUT';
+    faults.push({ code: 'PLAN_TARGET_HOOK', message, accepted: 'FORWARD, OUTPUT, POSTROUTING' });
+  }
+  return faults;
+}
+
+function setFaults({ target }: Rule, { sets }: RuleSite): FaultText[] {
+  if (target.kind !== 'set' || sets.has(target.set)) return [];
+  return [{ code: 'PLAN_SET_MISSING', message: 'no such set', found: target.set }];
 }
 
 /** The kinds of refusal belong to a family; a reset answers only TCP (`reject_tg_check`). */
@@ -86,7 +123,7 @@ function rejectFaults({ target, ip }: Rule, { table }: RuleSite): FaultText[] {
 }
 
 function rangeFaults({ target, ip }: Rule, { table }: RuleSite): FaultText[] {
-  if (target.kind !== 'snat' && target.kind !== 'dnat' && target.kind !== 'masquerade') return [];
+  if (!('range' in target)) return [];
   const { low, high, ports } = target.range;
   const faults: FaultText[] = [];
   if ([low, high].some((a) => a !== undefined && a.family !== table.family)) {

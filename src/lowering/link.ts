@@ -153,8 +153,8 @@ function linkFib(plan: Plan, interfaces: readonly ImageInterface[], sysctl: Sysc
 
 /**
  * The families whose connections are tracked: the ones with a rule whose module asks for it when it
- * is loaded (`nf_ct_netns_get` in the checkentry of xt_conntrack, xt_state, xt_connmark, xt_nat and
- * xt_MASQUERADE). A nat table alone does not, nor does NOTRACK; defragmentation comes with it.
+ * is loaded (`nf_ct_netns_get` in the checkentry of xt_conntrack, xt_state, xt_connmark, xt_connlimit,
+ * xt_helper, xt_nat, xt_MASQUERADE, xt_REDIRECT, xt_NETMAP and xt_CT). A nat table alone does not, nor does NOTRACK; defragmentation comes with it.
  * Seen on Linux 6.18 by test/differential/kernel/conntrack-active.test.ts.
  */
 function trackedFamilies(plan: Plan): ReadonlySet<Family> {
@@ -172,8 +172,23 @@ function needsConntrack(rule: Rule): boolean {
   );
 }
 
-const CONNTRACK_MATCHES: ReadonlySet<string> = new Set(['conntrack', 'state', 'connmark']);
-const CONNTRACK_TARGETS: ReadonlySet<string> = new Set(['connmark', 'masquerade', 'snat', 'dnat']);
+const CONNTRACK_MATCHES: ReadonlySet<string> = new Set([
+  'conntrack',
+  'conntrackDetail',
+  'state',
+  'connmark',
+  'connlimit',
+  'helper',
+]);
+const CONNTRACK_TARGETS: ReadonlySet<string> = new Set([
+  'connmark',
+  'masquerade',
+  'snat',
+  'dnat',
+  'redirect',
+  'netmap',
+  'ct',
+]);
 
 /** Rule texts are made when a report asks; most rules never appear in one. */
 function ruleTexts(program: RuleProgram): RuleTexts {

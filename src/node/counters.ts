@@ -1,12 +1,23 @@
 /**
- * Rule counters of one host: packets and bytes per rule and per built-in policy, as
- * `iptables-save -c` prints them (struct xt_counters).
+ * What the rules of one host count and remember: packets and bytes per rule and per built-in policy,
+ * as `iptables-save -c` prints them (struct xt_counters), and the memory of stateful matches.
  * @module
  */
 import type { LinkedChain, LinkedRule, RuleProgram } from '../image/program.ts';
 import { formatRuleAddress } from '../netfilter/rule.ts';
 
+/** Addresses of one xt_recent list, the one unseen longest first. */
+export type RecentList = Map<string, { readonly ttl: number; readonly stamps: readonly number[] }>;
+
+/** What the stateful matches of a host remember (node/match-stateful.ts). */
+export interface RuleMemory {
+  readonly limits: Map<string, { readonly credit: number; readonly atNs: number }>;
+  readonly nths: Map<string, number>;
+  readonly recents: Map<string, RecentList>;
+}
+
 export class RuleCounters {
+  readonly memory: RuleMemory = { limits: new Map(), nths: new Map(), recents: new Map() };
   readonly #packets: Float64Array;
   readonly #bytes: Float64Array;
   readonly #policies = new Map<LinkedChain, { packets: number; bytes: number }>();

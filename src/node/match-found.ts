@@ -8,8 +8,10 @@ import type { Match } from '../netfilter/match.ts';
 import type { Packet } from '../packet/packet.ts';
 import { formatAddress } from '../wire/address.ts';
 import { u8, u16 } from '../wire/bytes.ts';
+import { source } from '../wire/ethernet.ts';
 import { protocolName } from '../wire/protocol.ts';
-import { packetStates } from './match.ts';
+import { connectionOf, packetStates } from './match-conntrack.ts';
+import { packetClass, packetTtl, packetType } from './match-header.ts';
 import { transportHeader } from './match-transport.ts';
 import type { WalkContext } from './walk.ts';
 
@@ -56,14 +58,17 @@ function foundForMatch(ctx: WalkContext, match: Match, packet: Packet): string {
     case 'icmp6':
       return icmpType(packet);
     case 'conntrack':
+    case 'conntrackDetail':
     case 'state':
       return `ctstate ${[...packetStates(ctx, packet)].join(',')}`;
     case 'mark':
       return `mark ${hex(packet.mark)}`;
-    case 'connmark':
-      return packet.connection === null
+    case 'connmark': {
+      const connection = connectionOf(packet);
+      return connection === null
         ? 'no connection'
-        : `connmark ${hex(ctx.connections.mark(packet.connection))}`;
+        : `connmark ${hex(ctx.connections.mark(connection))}`;
+    }
     case 'set':
       return setFields(match.directions, packet);
     case 'physdev':
@@ -74,8 +79,20 @@ function foundForMatch(ctx: WalkContext, match: Match, packet: Packet): string {
         .join(', ');
     case 'rpfilter':
       return `src ${formatAddress(packet.src)} in ${packet.inDevice}`;
-    case 'comment':
-      return '';
+    case 'iprange':
+      return `src ${formatAddress(packet.src)} dst ${formatAddress(packet.dst)}`;
+    case 'length':
+      return `length ${packet.end - packet.l3}`;
+    case 'ttl':
+    case 'hl':
+      return `ttl ${packetTtl(packet)}`;
+    case 'dscp':
+    case 'tos':
+      return `tos ${hex(packetClass(packet))}`;
+    case 'pkttype':
+      return `pkttype ${packetType(ctx, packet)}`;
+    case 'mac':
+      return packet.l3 >= 14 ? `mac ${source(packet.bytes)}` : 'no link header';
     default:
       return '';
   }

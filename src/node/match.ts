@@ -11,14 +11,30 @@
  */
 import { unreachable } from '../diagnostic/diagnostic.ts';
 import { PORT_CUT, type SetView } from '../image/ip-set.ts';
-import type { LinkedMatch } from '../image/program.ts';
-import type { CtState, IpMatch, Match, Negatable } from '../netfilter/match.ts';
+import type { IpMatch, Match, Negatable } from '../netfilter/match.ts';
 import type { Packet } from '../packet/packet.ts';
 import { transportOffset } from '../packet/parse.ts';
 import { contains, type Family } from '../wire/address.ts';
 import { u8, u16 } from '../wire/bytes.ts';
 import { Protocol } from '../wire/protocol.ts';
+import { connmarkHolds, conntrackDetailHolds, statesHold } from './match-conntrack.ts';
+import {
+  classHolds,
+  ipRangeHolds,
+  lengthHolds,
+  macHolds,
+  matchOwner,
+  packetType,
+  ttlHolds,
+} from './match-header.ts';
 import { matchAddressType, matchReversePath } from './match-route.ts';
+import {
+  limitHolds,
+  type MatchPlace,
+  nthHolds,
+  randomHolds,
+  recentHolds,
+} from './match-stateful.ts';
 import {
   matchIcmp,
   matchMultiport,
@@ -81,8 +97,11 @@ function interfaceHolds(want: Negatable<string> | undefined, name: string): bool
   return want === undefined || nameMatches(want.value, name) !== want.negate;
 }
 
-/** Ask one match. */
-export function ask(ctx: WalkContext, { match, set }: LinkedMatch, packet: Packet): Answer {
+/** Ask one match; `place` is where its memory is kept. */
+export function ask(ctx: WalkContext, place: MatchPlace, packet: Packet): Answer {
+  const linked = place.rule.matches[place.index];
+  if (linked === undefined) return 'hit';
+  const { match, set } = linked;
   switch (match.kind) {
     case 'tcp':
       return matchTcp(match, packet);
@@ -97,82 +116,88 @@ export function ask(ctx: WalkContext, { match, set }: LinkedMatch, packet: Packe
       return matchIcmp(match, packet);
     case 'multiport':
       return matchMultiport(match, packet);
-    case 'conntrack':
-    case 'state':
-      return answer(stateHolds(ctx, match, packet));
-    case 'mark':
-      return answer((masked(packet.mark, match.mask) === match.value >>> 0) !== match.negate);
-    case 'connmark':
-      return answer(connmarkHolds(ctx, match, packet));
     case 'set': {
       const found = set === null ? false : set.test(new PacketSetView(packet), match.directions);
       return found === 'cut' ? 'cut' : answer(found !== match.negate);
     }
+    case 'owner':
+      return matchOwner(match, packet);
+    case 'hashlimit':
+    case 'connlimit':
+      return 'unanswerable';
+    default:
+      return answer(holds(ctx, match, place, packet));
+  }
+}
+
+type PlainMatch = Exclude<
+  Match,
+  {
+    kind:
+      | 'tcp'
+      | 'udp'
+      | 'udplite'
+      | 'sctp'
+      | 'dccp'
+      | 'icmp'
+      | 'icmp6'
+      | 'multiport'
+      | 'set'
+      | 'owner'
+      | 'hashlimit'
+      | 'connlimit';
+  }
+>;
+
+/** The matches that every packet answers with yes or no. */
+function holds(ctx: WalkContext, match: PlainMatch, place: MatchPlace, packet: Packet): boolean {
+  switch (match.kind) {
+    case 'conntrack':
+    case 'state':
+      return statesHold(ctx, match.states, packet) !== match.negate;
+    case 'conntrackDetail':
+      return conntrackDetailHolds(ctx, match, packet);
+    case 'connmark':
+      return connmarkHolds(ctx, match, packet);
+    case 'mark':
+      return ((packet.mark & match.mask) >>> 0 === match.value >>> 0) !== match.negate;
     case 'physdev':
-      return answer(physdevHolds(match, packet));
+      return physdevHolds(match, packet);
     case 'addrtype':
-      return answer(matchAddressType(ctx, match, packet));
+      return matchAddressType(ctx, match, packet);
     case 'rpfilter':
-      return answer(matchReversePath(ctx, match, packet));
+      return matchReversePath(ctx, match, packet);
+    case 'limit':
+      return limitHolds(ctx, match, place);
+    case 'random':
+      return randomHolds(ctx, match, place, packet);
+    case 'nth':
+      return nthHolds(ctx, match, place);
+    case 'recent':
+      return recentHolds(ctx, match, packet);
+    case 'length':
+      return lengthHolds(match, packet);
+    case 'ttl':
+    case 'hl':
+      return ttlHolds(match, packet);
+    case 'mac':
+      return macHolds(ctx, match, packet);
+    case 'pkttype':
+      return (packetType(ctx, packet) === match.type) !== match.negate;
+    case 'iprange':
+      return ipRangeHolds(match, packet);
+    case 'dscp':
+    case 'tos':
+      return classHolds(match, packet);
+    case 'helper':
+      // No connection here was ever expected by a helper (xt_helper.c `helper_mt`: no master).
+      return match.negate;
+    case 'nfacct':
     case 'comment':
-      return 'hit';
+      return true;
     default:
       return unreachable(match);
   }
-}
-
-function masked(value: number, mask: number): number {
-  return (value & mask) >>> 0;
-}
-
-/**
- * The states a packet is in, as rules can ask for them. A packet without a connection is INVALID
- * unless it is untracked (xt_conntrack.c `conntrack_mt`; xt_state.c knows no SNAT and DNAT).
- */
-export function packetStates(ctx: WalkContext, packet: Packet): ReadonlySet<CtState> {
-  const states = new Set<CtState>([baseState(packet)]);
-  const { connection } = packet;
-  if (connection !== null && packet.ctState !== 'untracked') {
-    if (ctx.connections.isSourceTranslated(connection)) states.add('SNAT');
-    if (ctx.connections.isDestinationTranslated(connection)) states.add('DNAT');
-  }
-  return states;
-}
-
-function baseState(packet: Packet): CtState {
-  switch (packet.ctState) {
-    case 'new':
-      return 'NEW';
-    case 'established':
-      return 'ESTABLISHED';
-    case 'related':
-      return 'RELATED';
-    case 'untracked':
-      return 'UNTRACKED';
-    case 'none':
-    case 'invalid':
-      return 'INVALID';
-    default:
-      return unreachable(packet.ctState);
-  }
-}
-
-type StateMatch = Extract<Match, { kind: 'conntrack' | 'state' }>;
-
-function stateHolds(ctx: WalkContext, match: StateMatch, packet: Packet): boolean {
-  const has = packetStates(ctx, packet);
-  return match.states.some((state) => has.has(state)) !== match.negate;
-}
-
-/** xt_connmark.c: a packet without a connection never matches, negated or not. */
-function connmarkHolds(
-  ctx: WalkContext,
-  match: Extract<Match, { kind: 'connmark' }>,
-  packet: Packet,
-): boolean {
-  if (packet.connection === null || packet.ctState === 'untracked') return false;
-  const mark = ctx.connections.mark(packet.connection);
-  return (masked(mark, match.mask) === match.value >>> 0) !== match.negate;
 }
 
 /**

@@ -1,13 +1,13 @@
 /**
  * Targets that change what the kernel has attached to a packet, and then let the walk go on.
  *
- * Source: net/netfilter/xt_mark.c `mark_tg`, xt_connmark.c `connmark_tg_shift`, xt_HL.c.
+ * Source: net/netfilter/xt_mark.c `mark_tg`, xt_connmark.c `connmark_tg_shift`.
  * @module
  */
 import type { Provenance } from '../netfilter/rule.ts';
 import type { Target } from '../netfilter/target.ts';
 import type { Packet } from '../packet/packet.ts';
-import { setU8, setU16, u8, u16 } from '../wire/bytes.ts';
+import { connectionOf } from './match-conntrack.ts';
 import type { WalkContext } from './walk.ts';
 
 /**
@@ -62,55 +62,49 @@ function sameProvenance(a: Provenance, b: Provenance): boolean {
   );
 }
 
-/** CONNMARK; a packet without a connection passes untouched. */
+/**
+ * CONNMARK; a packet without a connection passes untouched. The origins of mark bits travel with
+ * the bits (conntrack/connection.ts `markOrigins`).
+ */
 export function applyConnmark(
   ctx: WalkContext,
   target: Extract<Target, { kind: 'connmark' }>,
   packet: Packet,
 ): void {
-  const { connection } = packet;
-  if (connection === null || packet.ctState === 'untracked') return;
+  const connection = connectionOf(packet);
+  if (connection === null) return;
   const { value, mask, nfmask } = target;
   const mark = ctx.connections.mark(connection);
+  const owner = connection as MarkOwner;
   switch (target.operation) {
     case 'set':
       ctx.connections.setMark(connection, ((mark & ~mask) ^ value) >>> 0);
       return;
     case 'save':
       ctx.connections.setMark(connection, ((mark & ~mask) ^ (packet.mark & nfmask)) >>> 0);
+      owner.markOrigins = moved(packet.markOrigins, packet.mark & nfmask, owner.markOrigins);
       return;
     case 'restore':
-      // Whoever set the connection's mark did so for another packet: the bits have no origin here.
-      applyMark({ value: (mark & mask) >>> 0, mask: nfmask }, packet, []);
+      packet.mark = ((packet.mark & ~nfmask) ^ (mark & mask)) >>> 0;
+      packet.markOrigins = moved(owner.markOrigins ?? null, mark & mask, packet.markOrigins);
       return;
   }
 }
 
-/**
- * TTL and HL: the new value, kept within 0–255; the IPv4 header checksum follows (RFC 1624). The
- * bytes are replaced, never written in place, because copies of a packet may share them.
- */
-export function applyTtl(target: Extract<Target, { kind: 'ttl' }>, packet: Packet): void {
-  const at = packet.l3 + (packet.family === 4 ? 8 : 7);
-  const old = u8(packet.bytes, at);
-  const next = nextTtl(target, old);
-  if (next === old) return;
-  packet.bytes = packet.bytes.slice();
-  setU8(packet.bytes, at, next);
-  if (packet.family !== 4) return;
-  const sum = packet.l3 + 10;
-  const difference = (~u16(packet.bytes, sum) & 0xffff) + (~(old << 8) & 0xffff) + (next << 8);
-  const folded = (difference & 0xffff) + (difference >>> 16);
-  setU16(packet.bytes, sum, ~(folded + (folded >>> 16)) & 0xffff);
+type BitOrigins = Map<number, readonly Provenance[]>;
+
+interface MarkOwner {
+  markOrigins?: BitOrigins | null;
 }
 
-function nextTtl(target: Extract<Target, { kind: 'ttl' }>, old: number): number {
-  switch (target.operation) {
-    case 'set':
-      return target.value;
-    case 'inc':
-      return Math.min(255, old + target.value);
-    case 'dec':
-      return Math.max(0, old - target.value);
-  }
+/** `to` with the origins that `from` knows of `bits`. */
+function moved(
+  from: BitOrigins | null,
+  bits: number,
+  to: BitOrigins | null | undefined,
+): BitOrigins | null {
+  if (from === null) return to ?? null;
+  const all = new Map(to ?? []);
+  for (const [bit, origins] of from) if (((bits >>> bit) & 1) === 1) all.set(bit, origins);
+  return all;
 }

@@ -23,7 +23,9 @@ import type { Packet } from '../packet/packet.ts';
 import type { DropReason, UnknownReason } from '../wire/drop-reason.ts';
 import type { RuleCounters } from './counters.ts';
 import { ask, missedHead, protocolFault } from './match.ts';
-import { applyConnmark, applyMark, applyTtl, originsOfMark } from './target.ts';
+import { applyConnmark, applyMark, originsOfMark } from './target.ts';
+import { applyClass, applyMss, applyTtl } from './target-header.ts';
+import { type RewriteTarget, rewriteOf } from './target-rewrite.ts';
 import type { Recorder } from './walk-recorder.ts';
 
 export type { Recorder, RuleLook } from './walk-recorder.ts';
@@ -80,7 +82,7 @@ export interface RejectVerdict {
  * `rule` is the rule that decided; null when the built-in chain's policy did. `origin` is whom the
  * verdict goes back to: the rule's own origin; for a rule that only tests marks, the origins of
  * the rules that set them; else those of the jump that led there. `part` is the match that could
- * not be answered.
+ * not be answered; one past the last match when it is the target.
  */
 export type WalkVerdict =
   | { readonly kind: 'accept'; readonly rule: LinkedRule | null; readonly origin: Origins }
@@ -111,7 +113,7 @@ export function runTable(
 ): WalkVerdict {
   if (packet.family === 0) return ACCEPT;
   const entry = ctx.image.program.table(packet.family, table)?.entry.get(hook);
-  return entry === undefined ? ACCEPT : new Walk(ctx, entry, packet).run();
+  return entry === undefined ? ACCEPT : new Walk(ctx, { entry, hook }, packet).run();
 }
 
 /**
@@ -154,15 +156,17 @@ interface Open {
 
 class Walk {
   readonly #ctx: WalkContext;
+  readonly #hook: Hook;
   readonly #packet: Packet;
   readonly #stack: Place[] = [];
   #chain: LinkedChain;
   #index = 0;
   #via: Via | null = null;
 
-  constructor(ctx: WalkContext, entry: LinkedChain, packet: Packet) {
+  constructor(ctx: WalkContext, at: { entry: LinkedChain; hook: Hook }, packet: Packet) {
     this.#ctx = ctx;
-    this.#chain = entry;
+    this.#chain = at.entry;
+    this.#hook = at.hook;
     this.#packet = packet;
   }
 
@@ -183,8 +187,8 @@ class Walk {
     const fault = protocolFault(rule.ip, this.#packet);
     if (fault === 'hotdrop') return this.#hotdrop(rule, 'protocol');
     let open: Open | null = fault === 'cut' ? { reason: 'headerCut', part: 'protocol' } : null;
-    for (const [i, match] of rule.matches.entries()) {
-      const answer = ask(this.#ctx, match, this.#packet);
+    for (let i = 0; i < rule.matches.length; i++) {
+      const answer = ask(this.#ctx, { rule, index: i }, this.#packet);
       if (answer === 'hit') continue;
       if (answer === 'miss') return this.#missed(rule, i);
       if (open === null && answer === 'hotdrop') return this.#hotdrop(rule, i);
@@ -205,9 +209,7 @@ class Walk {
 
   /** A rule that can not be judged matters only when it would have done something. */
   #undecided(rule: LinkedRule, open: Open): WalkVerdict | null {
-    if (rule.target.kind === 'none' || rule.target.kind === 'log') {
-      return this.#missed(rule, open.part);
-    }
+    if (WITHOUT_EFFECT.has(rule.target.kind)) return this.#missed(rule, open.part);
     return { kind: 'unknown', ...open, rule, origin: this.#originOf(rule) };
   }
 
@@ -222,6 +224,11 @@ class Walk {
     switch (target.kind) {
       case 'none':
       case 'log':
+      case 'nflog':
+      case 'trace':
+      case 'audit':
+      case 'classify':
+      case 'checksum':
         return null;
       case 'accept':
         return { kind: 'accept', rule, origin: this.#originOf(rule) };
@@ -246,6 +253,20 @@ class Walk {
       case 'ttl':
         applyTtl(target, this.#packet);
         return null;
+      case 'tos':
+      case 'dscp':
+        applyClass(target, this.#packet);
+        return null;
+      case 'tcpmss':
+        return applyMss(this.#ctx, target, this.#packet) ? null : this.#unable(rule);
+      case 'ct':
+        // A helper only names who may expect further connections; zones are not emulated.
+        return target.zone === undefined ? null : this.#unable(rule);
+      case 'set':
+        return this.#unable(rule);
+      case 'redirect':
+      case 'netmap':
+        return this.#rewrite(rule, target);
       case 'masquerade':
       case 'snat':
       case 'dnat':
@@ -253,6 +274,21 @@ class Walk {
       default:
         return unreachable(target);
     }
+  }
+
+  /** A target whose effect is not emulated was reached: nothing after it can be trusted. */
+  #unable(rule: LinkedRule): WalkVerdict {
+    const part = rule.matches.length;
+    const origin = this.#originOf(rule);
+    return { kind: 'unknown', reason: 'unsupportedRule', rule, part, origin };
+  }
+
+  /** REDIRECT and NETMAP are translations to an address that the packet and the host give. */
+  #rewrite(rule: LinkedRule, target: RewriteTarget): WalkVerdict {
+    const found = rewriteOf(this.#ctx, target, this.#hook, this.#packet);
+    const origin = this.#originOf(rule);
+    if (found !== null) return { ...found, rule, origin };
+    return { kind: 'drop', reason: 'natExhausted', rule, origin };
   }
 
   #enter(rule: LinkedRule): null {
@@ -321,6 +357,17 @@ class Walk {
     return [];
   }
 }
+
+/** Targets that leave packets as they are: a rule with one decides nothing. */
+const WITHOUT_EFFECT: ReadonlySet<string> = new Set([
+  'none',
+  'log',
+  'nflog',
+  'trace',
+  'audit',
+  'classify',
+  'checksum',
+]);
 
 /** Does a rule act for an object that somebody wrote, not for the platform alone? */
 function isPolicy(origin: Origins): boolean {

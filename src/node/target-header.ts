@@ -1,0 +1,130 @@
+/**
+ * Targets that rewrite a header field in place: TTL and HL, TOS and DSCP, TCPMSS.
+ *
+ * Bytes are replaced, never written in place, because copies of a packet may share them. Checksums
+ * follow by difference (RFC 1624), so that a wrong one stays wrong.
+ * Source: net/netfilter/xt_HL.c, xt_DSCP.c, xt_TCPMSS.c `tcpmss_mangle_packet`.
+ * @module
+ */
+import type { Target } from '../netfilter/target.ts';
+import type { Packet } from '../packet/packet.ts';
+import { setU8, setU16, u8, u16 } from '../wire/bytes.ts';
+import { update16 } from '../wire/checksum.ts';
+import { Protocol } from '../wire/protocol.ts';
+import { packetClass, packetTtl } from './match-header.ts';
+import { transportHeader } from './match-transport.ts';
+import type { WalkContext } from './walk.ts';
+
+type TargetOf<K extends Target['kind']> = Extract<Target, { kind: K }>;
+
+const IPV4_TTL = 8;
+const IPV4_CHECKSUM = 10;
+const IPV6_HOP_LIMIT = 7;
+
+/** TTL and HL: the new value, kept within 0–255. */
+export function applyTtl(target: TargetOf<'ttl'>, packet: Packet): void {
+  const old = packetTtl(packet);
+  const next = nextTtl(target, old);
+  if (next === old) return;
+  if (packet.family === 4) setIpv4Word(packet, IPV4_TTL, (word) => (next << 8) | (word & 0xff));
+  else {
+    packet.bytes = packet.bytes.slice();
+    setU8(packet.bytes, packet.l3 + IPV6_HOP_LIMIT, next);
+  }
+}
+
+function nextTtl(target: TargetOf<'ttl'>, old: number): number {
+  switch (target.operation) {
+    case 'set':
+      return target.value;
+    case 'inc':
+      return Math.min(255, old + target.value);
+    case 'dec':
+      return Math.max(0, old - target.value);
+  }
+}
+
+/** TOS: `(class & ~mask) ^ value`; DSCP: the upper six bits. */
+export function applyClass(target: TargetOf<'tos' | 'dscp'>, packet: Packet): void {
+  const old = packetClass(packet);
+  const next =
+    target.kind === 'dscp'
+      ? (old & 0x03) | (target.value << 2)
+      : ((old & ~target.mask) ^ target.value) & 0xff;
+  if (next === old) return;
+  if (packet.family === 4) setIpv4Word(packet, 0, (word) => (word & 0xff00) | next);
+  else {
+    packet.bytes = packet.bytes.slice();
+    const word = u16(packet.bytes, packet.l3);
+    setU16(packet.bytes, packet.l3, (word & 0xf00f) | (next << 4));
+  }
+}
+
+/** Change one word of the IPv4 header and its checksum with it. */
+function setIpv4Word(packet: Packet, off: number, change: (word: number) => number): void {
+  packet.bytes = packet.bytes.slice();
+  const { bytes, l3 } = packet;
+  const old = u16(bytes, l3 + off);
+  const next = change(old);
+  setU16(bytes, l3 + off, next);
+  setU16(bytes, l3 + IPV4_CHECKSUM, update16(u16(bytes, l3 + IPV4_CHECKSUM), old, next));
+}
+
+const TCP_HEADER = 20;
+const TCP_CHECKSUM = 16;
+const SYN = 0x02;
+const MSS_OPTION = 2;
+const MSS_OPTION_LENGTH = 4;
+
+/**
+ * TCPMSS: lower the MSS of a SYN, never raise it. With `pmtu` it is the lower of the MTUs towards
+ * both ends, less the headers.
+ *
+ * @returns false when the packet cannot be changed faithfully: its SYN has no MSS option, and the
+ * kernel would make room for one, or its header is cut.
+ */
+export function applyMss(ctx: WalkContext, target: TargetOf<'tcpmss'>, packet: Packet): boolean {
+  if (packet.protocol !== Protocol.tcp) return true;
+  const at = transportHeader(packet, TCP_HEADER);
+  if (at === 'cut') return false;
+  if (typeof at !== 'number' || (u8(packet.bytes, at + 13) & SYN) === 0) return true;
+  const header = (u8(packet.bytes, at + 12) >>> 4) * 4;
+  if (typeof transportHeader(packet, header) !== 'number') return false;
+  const option = findMss(packet.bytes, at, header);
+  if (option < 0) return false;
+  const old = u16(packet.bytes, option + 2);
+  const wanted = target.mss === 'pmtu' ? pathMss(ctx, packet) : target.mss;
+  if (old <= wanted) return true;
+  packet.bytes = packet.bytes.slice();
+  setU16(packet.bytes, option + 2, wanted);
+  const sum = at + TCP_CHECKSUM;
+  // A word that starts at an odd place enters the sum with its bytes exchanged.
+  const odd = ((option + 2 - at) & 1) === 1;
+  const [from, to] = odd ? [swap(old), swap(wanted)] : [old, wanted];
+  if (!packet.checksumOffloaded) {
+    setU16(packet.bytes, sum, update16(u16(packet.bytes, sum), from, to));
+  }
+  return true;
+}
+
+function swap(word: number): number {
+  return ((word & 0xff) << 8) | (word >>> 8);
+}
+
+/** Where the MSS option starts, or -1. */
+function findMss(bytes: Uint8Array, at: number, header: number): number {
+  const end = at + header;
+  for (let i = at + TCP_HEADER; i <= end - MSS_OPTION_LENGTH; ) {
+    const kind = u8(bytes, i);
+    if (kind === MSS_OPTION && u8(bytes, i + 1) === MSS_OPTION_LENGTH) return i;
+    i += kind < 2 ? 1 : u8(bytes, i + 1) || 1;
+  }
+  return -1;
+}
+
+function pathMss(ctx: WalkContext, packet: Packet): number {
+  const { fib, interfaces } = ctx.image;
+  const back = fib.lookup({ destination: packet.src, mark: 0 }).device;
+  const mtus = [packet.outDevice, back].map((name) => interfaces.get(name)?.mtu ?? 0xffff);
+  return Math.min(...mtus) - (packet.family === 4 ? 20 : 40) - TCP_HEADER;
+}
