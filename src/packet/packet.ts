@@ -41,6 +41,11 @@ export interface Packet {
   /** In bytes; 0 for first fragments and whole packets. */
   fragmentOffset: number;
   moreFragments: boolean;
+  /**
+   * Of a packet that reassembly made: IP payload bytes of each original fragment, in order of offset.
+   * On output it is cut up the same way (conntrack/refragment.ts). Null for all others.
+   */
+  fragmentPieces: readonly number[] | null;
 
   /** Interface names of the current host, '' when there is none. */
   inDevice: string;

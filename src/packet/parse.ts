@@ -46,6 +46,7 @@ export function newPacket(options: {
     dst: ANY4,
     fragmentOffset: 0,
     moreFragments: false,
+    fragmentPieces: null,
     inDevice: '',
     outDevice: '',
     physIn: '',

@@ -33,6 +33,7 @@ export const DROP_REASONS = {
   unknownEtherType: 'no protocol handler for its Ethernet type',
   fragmentTimeout: 'its other fragments never came',
   fragmentOverlap: 'its fragments overlap',
+  fragmentMalformed: 'a fragment has an impossible length or place',
   sourceNatOnly: 'hosts do not accept it as sent',
   ethernetTruncated: 'the frame ends inside its link header',
   vlanTruncated: 'the frame ends inside a VLAN tag',

@@ -1,0 +1,329 @@
+/**
+ * The connection table of one host: which connection a packet belongs to, and which are alive.
+ *
+ *   first packet ── track: new, unconfirmed ── … the host's hooks … ── confirm: both tuples inserted
+ *   later packets ─ track: found by tuple, judged by the protocol's tracker, timeout renewed
+ *   dropped packet ─ its unconfirmed connection is simply never inserted
+ *
+ * Kernel: net/netfilter/nf_conntrack_core.c `nf_conntrack_in`, `resolve_normal_ct`, `init_conntrack`,
+ * `__nf_conntrack_confirm`, `nf_conntrack_tuple_taken`, `early_drop`, Linux 6.18. One zone (0).
+ *
+ * Packets run one at a time to their end, so two packets never race to confirm the same original tuple;
+ * what is left of the kernel's clash resolution is a reply tuple that NAT could not make unique, and
+ * that packet is dropped (`nf_ct_resolve_clash`).
+ *
+ * Deviation, by design: whom `early_drop` evicts depends on a random hash in the kernel; here it is the
+ * oldest connection that may be evicted.
+ * @module
+ */
+import type { Packet } from '../packet/packet.ts';
+import { transportOffset } from '../packet/parse.ts';
+import { equalAddress } from '../wire/address.ts';
+import type { DropReason } from '../wire/drop-reason.ts';
+import * as ipv6 from '../wire/ipv6.ts';
+import { Protocol } from '../wire/protocol.ts';
+import { type Connection, type Direction, newConnection, refresh } from './connection.ts';
+import { trackGeneric, trackGre } from './generic.ts';
+import { classifyIcmp, trackIcmpQuery } from './icmp.ts';
+import { trackSctp, UNKNOWN_TAG } from './sctp.ts';
+import type { TrackedSegment, TrackVerdict } from './segment.ts';
+import { canEarlyDropTcp, establishedTracking, trackTcp } from './tcp.ts';
+import { type ConntrackSettings, DEFAULT_SETTINGS } from './timeouts.ts';
+import { equalTuple, invertTuple, type Tuple, tupleAt, tupleKey } from './tuple.ts';
+import { trackUdp } from './udp.ts';
+
+/** A place in the table: a connection by one of its two tuples. */
+export interface Found {
+  readonly connection: Connection;
+  readonly direction: Direction;
+}
+
+/** Which hook the packet is at: only what comes from a wire has its checksum judged. */
+export type TrackHook = 'prerouting' | 'output';
+
+export class ConntrackTable {
+  readonly settings: ConntrackSettings;
+  readonly #byTuple = new Map<string, Found>();
+  readonly #alive = new Set<Connection>();
+  readonly #bySource = new Map<string, Connection[]>();
+  #nextId = 1;
+
+  constructor(settings: ConntrackSettings = DEFAULT_SETTINGS) {
+    this.settings = settings;
+  }
+
+  /** Confirmed connections held, dead ones that nobody asked for yet included. */
+  get size(): number {
+    return this.#alive.size;
+  }
+
+  /**
+   * Find or make the packet's connection and judge the packet: sets `ctState`, `connection` and
+   * `ctDirection`. A packet that is tracked or marked untracked already is left alone.
+   *
+   * @returns null, `ctFull` when a new connection finds no room, or `headerCut`
+   * Precondition: `parseFrame` accepted it, `family` is not 0, fragments were put together before.
+   */
+  track(packet: Packet, nowNs: number, hook: TrackHook): DropReason | 'headerCut' | null {
+    if (packet.connection !== null || packet.ctState === 'untracked') return null;
+    packet.ctState = 'invalid';
+    packet.ctDirection = 'original';
+    const s = this.#segmentOf(packet, nowNs, hook);
+    if (s === 'headerCut') return 'headerCut';
+    if (s === null) return null;
+    if (isIcmp(s)) {
+      const hopLimit = s.src.family === 6 ? ipv6.hopLimit(packet.bytes, packet.l3) : 0;
+      const message = classifyIcmp(s, hopLimit);
+      if (message.kind === 'headerCut') return 'headerCut';
+      if (message.kind === 'untracked') packet.ctState = 'untracked';
+      if (message.kind === 'error') this.#relate(packet, message.inner, nowNs);
+      if (message.kind !== 'query') return null;
+    }
+    return this.#trackSegment(packet, s);
+  }
+
+  /** Null when the packet has no transport header that could be tracked. */
+  #segmentOf(packet: Packet, nowNs: number, hook: TrackHook): TrackedSegment | 'headerCut' | null {
+    if (packet.family === 0 || packet.fragmentOffset !== 0) return null;
+    const off = transportOffset(packet);
+    if (off === 'headerCut') return 'headerCut';
+    if (typeof off === 'string') return null;
+    // `ipv6_skip_exthdr` finds nothing behind "no next header" (RFC 8200 section 4.7).
+    if (packet.family === 6 && packet.protocol === Protocol.none) return null;
+    const { bytes, end, protocol, src, dst } = packet;
+    const whole = end <= bytes.length && !packet.moreFragments;
+    const judged = this.settings.checksum && hook === 'prerouting' && !packet.checksumOffloaded;
+    const verifyChecksum = judged && whole;
+    return { bytes, off, end, protocol, src, dst, direction: 'original', nowNs, verifyChecksum };
+  }
+
+  /** An ICMP error belongs to the connection it quotes if it goes to that packet's sender. */
+  #relate(packet: Packet, inner: Tuple, nowNs: number): void {
+    const found = this.lookup(inner, nowNs);
+    if (found === null) return;
+    const { connection, direction } = found;
+    const way = direction === 'original' ? connection.original : connection.reply;
+    if (!equalAddress(way.dst, packet.dst)) return;
+    packet.ctState = 'related';
+    packet.connection = connection;
+    packet.ctDirection = direction;
+  }
+
+  #trackSegment(packet: Packet, s: TrackedSegment): DropReason | 'headerCut' | null {
+    const tuple = tupleAt(s.bytes, s.off, s.end, s);
+    if (tuple === 'headerCut') return 'headerCut';
+    if (tuple === null) return null;
+    for (;;) {
+      const found = this.lookup(tuple, s.nowNs) ?? this.#open(tuple, s.nowNs);
+      if (found === null) return null;
+      if (found === 'ctFull') return 'ctFull';
+      const { connection, direction } = found;
+      const isReply = direction === 'reply';
+      const established = isReply || connection.seenReply;
+      const verdict = this.#judge(connection, { ...s, direction });
+      if (verdict === 'repeat') {
+        this.remove(connection);
+        continue;
+      }
+      if (verdict === 'headerCut') return 'headerCut';
+      if (verdict === 'invalid') return null;
+      if (isReply) connection.seenReply = true;
+      if (connection.dying) this.remove(connection);
+      packet.ctState = established ? 'established' : 'new';
+      packet.connection = connection;
+      packet.ctDirection = direction;
+      return null;
+    }
+  }
+
+  #judge(connection: Connection, s: TrackedSegment): TrackVerdict {
+    switch (s.protocol) {
+      case Protocol.tcp:
+        return trackTcp(connection, s, this.settings);
+      case Protocol.udp:
+      case Protocol.udplite:
+        return trackUdp(connection, s, this.settings);
+      case Protocol.sctp:
+        return trackSctp(connection, s, this.settings);
+      case Protocol.gre:
+        return trackGre(connection, s, this.settings);
+      case Protocol.icmp:
+      case Protocol.icmpv6:
+        return isIcmp(s) ? trackIcmpQuery(connection, s, this.settings) : 'invalid';
+      default:
+        return trackGeneric(connection, s, this.settings);
+    }
+  }
+
+  /** Make an unconfirmed connection; null when the packet can not begin one. */
+  #open(tuple: Tuple, nowNs: number): Found | 'ctFull' | null {
+    const reply = invertTuple(tuple);
+    if (reply === null) return null;
+    if (!this.#makeRoom(nowNs)) return 'ctFull';
+    const connection = newConnection({ id: this.#nextId, original: tuple, reply, nowNs });
+    this.#nextId += 1;
+    return { connection, direction: 'original' };
+  }
+
+  #makeRoom(nowNs: number): boolean {
+    const { max } = this.settings;
+    if (max === 0 || this.#alive.size < max) return true;
+    this.expire(nowNs);
+    if (this.#alive.size < max) return true;
+    for (const connection of this.#alive) {
+      if (!connection.assured || isClosing(connection)) {
+        this.remove(connection);
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** The living connection that owns the tuple, and the direction it names. */
+  lookup(tuple: Tuple, nowNs: number): Found | null {
+    const found = this.#byTuple.get(tupleKey(tuple));
+    if (found === undefined) return null;
+    if (found.connection.expiresNs > nowNs) return found;
+    this.remove(found.connection);
+    return null;
+  }
+
+  /**
+   * Whether another connection than `own` answers to the tuple (`nf_conntrack_tuple_taken`). One of the
+   * same original tuple does not count: it is the same flow.
+   */
+  isTaken(tuple: Tuple, own: Connection, nowNs: number): boolean {
+    const found = this.lookup(tuple, nowNs);
+    if (found === null || found.connection === own) return false;
+    return !equalTuple(found.connection.original, own.original);
+  }
+
+  /**
+   * Put the packet's new connection into the table, now that the packet has survived; its timeout
+   * starts here. Nothing to do for packets of confirmed connections and those without one.
+   *
+   * @returns false when one of its tuples belongs to another connection: the caller drops (`ctClash`)
+   */
+  confirm(packet: Packet, nowNs: number): boolean {
+    const connection = connectionOf(packet);
+    if (connection === null || connection.confirmed) return true;
+    // What a host sends in answer to a packet carries its connection, but is not its first packet.
+    if (packet.ctDirection !== 'original') return true;
+    if (connection.dying) return false;
+    if (this.lookup(connection.original, nowNs) !== null) return false;
+    if (this.lookup(connection.reply, nowNs) !== null) return false;
+    connection.confirmed = true;
+    connection.expiresNs = nowNs + connection.lifetimeNs;
+    this.#alive.add(connection);
+    this.#byTuple.set(tupleKey(connection.reply), { connection, direction: 'reply' });
+    this.#byTuple.set(tupleKey(connection.original), { connection, direction: 'original' });
+    const key = sourceKey(connection.original);
+    const sameSource = this.#bySource.get(key);
+    if (sameSource === undefined) this.#bySource.set(key, [connection]);
+    else sameSource.push(connection);
+    return true;
+  }
+
+  /** Take a connection out; packets that carry it keep it. */
+  remove(connection: Connection): void {
+    connection.dying = true;
+    if (!this.#alive.delete(connection)) return;
+    for (const tuple of [connection.original, connection.reply]) {
+      const key = tupleKey(tuple);
+      if (this.#byTuple.get(key)?.connection === connection) this.#byTuple.delete(key);
+    }
+    const key = sourceKey(connection.original);
+    const others = (this.#bySource.get(key) ?? []).filter((other) => other !== connection);
+    if (others.length === 0) this.#bySource.delete(key);
+    else this.#bySource.set(key, others);
+  }
+
+  /** Remove every connection whose time is up; returns how many. Lookups never see them anyway. */
+  expire(nowNs: number): number {
+    const before = this.#alive.size;
+    for (const connection of this.#alive)
+      if (connection.expiresNs <= nowNs) this.remove(connection);
+    return before - this.#alive.size;
+  }
+
+  /** Remove every connection that `matches` chooses (`conntrack -D`); returns how many. */
+  flush(matches: (connection: Connection) => boolean = () => true): number {
+    const chosen = [...this.#alive].filter(matches);
+    for (const connection of chosen) this.remove(connection);
+    return chosen.length;
+  }
+
+  /** Living connections, oldest first. */
+  connections(nowNs: number): readonly Connection[] {
+    this.expire(nowNs);
+    return [...this.#alive];
+  }
+
+  /** Living connections from the source of `tuple`, newest first: the mappings NAT may use again. */
+  fromSameSource(tuple: Tuple, nowNs: number): readonly Connection[] {
+    const found = this.#bySource.get(sourceKey(tuple)) ?? [];
+    return found.filter((connection) => connection.expiresNs > nowNs).reverse();
+  }
+
+  /**
+   * Make a connection look as if it had been open before the capture: answered, assured, established,
+   * with no window to judge by. Timeouts start at `nowNs`. Confirmed or not yet.
+   */
+  openEstablished(connection: Connection, nowNs: number): void {
+    const { protocol } = connection.original;
+    connection.seenReply = true;
+    if (protocol === Protocol.tcp) {
+      connection.tracking = establishedTracking();
+      connection.assured = true;
+      refresh(connection, this.settings.tcp.established, nowNs);
+    } else if (protocol === Protocol.udp || protocol === Protocol.udplite) {
+      connection.tracking = { kind: 'udp', streamNs: nowNs - 1 };
+      connection.assured = true;
+      refresh(connection, this.settings.udp.stream, nowNs);
+    } else if (connection.tracking.kind === 'sctp') {
+      connection.tracking.state = 'established';
+      connection.tracking.tag.original = UNKNOWN_TAG;
+      connection.tracking.tag.reply = UNKNOWN_TAG;
+      connection.assured = true;
+      refresh(connection, this.settings.sctp.established, nowNs);
+    } else if (protocol === Protocol.gre) {
+      connection.assured = true;
+      refresh(connection, this.settings.gre.stream, nowNs);
+    }
+  }
+
+  /**
+   * Give a packet that a host made in answer to `cause` the cause's connection (`nf_conntrack_attach`,
+   * as nf_send_reset asks for): RELATED, the other way.
+   */
+  attach(made: Packet, cause: Packet): void {
+    if (cause.connection === null) return;
+    made.connection = cause.connection;
+    made.ctState = 'related';
+    made.ctDirection = cause.ctDirection === 'original' ? 'reply' : 'original';
+  }
+}
+
+/** The packet's connection with its type. */
+export function connectionOf(packet: Packet): Connection | null {
+  return packet.connection as Connection | null;
+}
+
+/** A refused connection may be opened again at once (`nf_ct_set_closing`, by REJECT's reset). */
+export function setClosing(connection: Connection): void {
+  if (connection.tracking.kind === 'tcp') connection.tracking.seen.original.closeInit = true;
+}
+
+function isIcmp(s: TrackedSegment): boolean {
+  return s.protocol === (s.src.family === 4 ? Protocol.icmp : Protocol.icmpv6);
+}
+
+/** Assured, but on its way out (`can_early_drop`). */
+function isClosing({ tracking }: Connection): boolean {
+  if (tracking.kind === 'tcp') return canEarlyDropTcp(tracking);
+  return tracking.kind === 'sctp' && tracking.state.startsWith('shutdown');
+}
+
+function sourceKey(tuple: Tuple): string {
+  return tupleKey({ ...tuple, dst: tuple.src, dport: 0 });
+}
