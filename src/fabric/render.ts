@@ -2,8 +2,8 @@
  * The Azure network between VMs as a plan: a router that is seen by nobody.
  *
  *   nic-node-a ──┐                       /32 of every node and pod ──► its VM's device
- *   nic-node-b ──┤ fabric                ranges of the virtual network ──► blackhole
- *     internet ──┘                       anything else ──► internet
+ *   nic-node-b ──┤ fabric                anything else ──► internet; of the virtual network's
+ *     internet ──┘                       own ranges: dropped
  *
  * Azure's own switches are not Linux; each of their properties that decides a packet's fate is
  * written here as something that a Linux kernel loads and does:
@@ -12,7 +12,8 @@
  * - a NIC sends only from its own addresses (IP forwarding is off on AKS nodes): a `raw` reverse-
  *   path rule, strict, since the route of every address is its NIC's device;
  * - GRE and IP-in-IP between VMs are dropped: two `filter` rules;
- * - addresses of the virtual network that nobody has are swallowed: blackhole routes.
+ * - ARP is answered for every address but the VM's own: proxy_arp, and a route for everything;
+ * - addresses of the virtual network that nobody has are swallowed all the same: `filter` rules.
  *
  * Sources: the room's README, with dates.
  * @module
@@ -28,6 +29,7 @@ import {
   type Family,
   formatPrefix,
   hostPrefix,
+  maskAddress,
   type Prefix,
   parseAddress,
 } from '../wire/address.ts';
@@ -66,11 +68,11 @@ export function renderFabric(input: FabricInput): Plan {
   builder.evidence = 'documentation';
   builder.interfaces.push(loopback(), device(INTERNET));
   for (const node of input.nodes) addNode(builder, node);
-  addNobodysRanges(builder, input);
   for (const family of [4, 6] as const) {
     addDefault(builder, family);
     addRules(builder, family);
   }
+  dropNobodys(builder, input);
   setSysctls(builder);
   return builder.build();
 }
@@ -93,8 +95,11 @@ function addNode(builder: PlanBuilder, node: FabricNode): void {
   }
 }
 
-/** Ranges of the virtual network (and of Services) in which only owned addresses live. */
-function addNobodysRanges(builder: PlanBuilder, input: FabricInput): void {
+/**
+ * Drop what would leave for a range of the virtual network (or of Services): nobody has the
+ * address. A rule, not a blackhole route: with the route the fabric would not answer ARP for it.
+ */
+function dropNobodys(builder: PlanBuilder, input: FabricInput): void {
   const { wiring, ranges } = input;
   const all = [
     ...wiring.vnet,
@@ -104,18 +109,18 @@ function addNobodysRanges(builder: PlanBuilder, input: FabricInput): void {
     ...ranges,
   ];
   const seen = new Set<string>();
-  for (const destination of all) {
-    const key = formatPrefix(destination);
-    if (seen.has(key) || destination.length === 0) continue;
+  for (const { address, length } of all) {
+    const range = { address: maskAddress(address, length), length };
+    const key = formatPrefix(range);
+    if (seen.has(key) || length === 0) continue;
     seen.add(key);
-    const { family } = destination.address;
-    builder.routes.push({
-      family,
-      type: 'blackhole',
-      destination,
-      table: MAIN_TABLE,
-      metric: metric(family),
-      scope: 'global',
+    builder.append(address.family, 'filter', 'FORWARD', {
+      ip: {
+        destination: { value: range, negate: false },
+        outInterface: { value: INTERNET, negate: false },
+      },
+      matches: [{ kind: 'comment', text: 'nobody in the virtual network has this address' }],
+      target: { kind: 'drop' },
     });
   }
 }

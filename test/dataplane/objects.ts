@@ -13,7 +13,13 @@ import type {
   PolicyPort,
   PolicyRule,
 } from '../../src/policy/model.ts';
-import { type Address, type Prefix, parseAddress, parsePrefix } from '../../src/wire/address.ts';
+import {
+  type Address,
+  formatAddress,
+  type Prefix,
+  parseAddress,
+  parsePrefix,
+} from '../../src/wire/address.ts';
 
 export const SOURCE = { file: 'test.yaml', line: 7, column: 1 };
 
@@ -22,6 +28,11 @@ export function ip(text: string): Address {
   const address = parseAddress(text);
   if (address === null) throw new Error(`not an address: ${text}`);
   return address;
+}
+
+/** An address as text; the empty string for none. */
+export function text(address: Address | undefined): string {
+  return address === undefined ? '' : formatAddress(address);
 }
 
 /** A prefix that a test wrote itself. */

@@ -33,7 +33,7 @@ function fabric(): Plan {
 }
 
 t.test(
-  'every owned address leads to its VM, nobody’s addresses nowhere, the rest outside',
+  'every owned address leads to its VM, the rest outside, nobody’s addresses nowhere',
   async (t) => {
     const lines = printIp(fabric()).split('\n');
     t.strictSame(
@@ -45,8 +45,6 @@ t.test(
         'ip neigh replace fe80::1 lladdr 12:34:56:78:9a:bc dev internet nud permanent',
         'ip route replace 10.240.0.4/32 dev nic-node-a scope link',
         'ip route replace fd00::a/128 dev nic-node-a metric 1024',
-        'ip route replace blackhole 10.240.0.0/16',
-        'ip route replace blackhole 10.0.0.0/16',
         'ip route replace 10.240.0.10/32 via 10.240.0.4 dev nic-node-a scope global onlink',
         'ip route replace 0.0.0.0/0 via 169.254.0.1 dev internet scope global onlink',
         'ip route replace ::/0 via fe80::1 dev internet metric 1024 onlink',

@@ -14,14 +14,9 @@ import { printIpsets } from '../../../src/plan/ipset-text.ts';
 import { printIptables } from '../../../src/plan/iptables-text.ts';
 import type { Interface, Network, Plan } from '../../../src/plan/model.ts';
 import { printSysctls } from '../../../src/plan/sysctl-text.ts';
+import { type Answer, OUTSIDE, OUTSIDE_ADDRESS } from '../../dataplane/shop.ts';
 
 const run = promisify(execFile);
-
-export const OUTSIDE = 'outside';
-export const OUTSIDE_ADDRESS = '203.0.113.9';
-
-/** What became of a connection attempt: an answer (there are no listeners: RST), or silence. */
-export type Answer = 'answered' | 'silent';
 
 export class RealNetwork {
   readonly #spaces = new Map<string, string>();
@@ -103,8 +98,7 @@ export class RealNetwork {
     patiently(() => batch(space, 'bridge', printBridge(ready)));
     const sysctls = printSysctls(plan).replaceAll(' = ', '=').split('\n').filter(Boolean);
     if (sysctls.length > 0) inSpace(space, 'sysctl', ['-qw', ...sysctls]);
-    if (plan.ebtables.length > 0)
-      inSpace(space, 'ebtables-restore', [], printEbtables(plan));
+    if (plan.ebtables.length > 0) inSpace(space, 'ebtables-restore', [], printEbtables(plan));
     if (plan.ipsets.length > 0) inSpace(space, 'ipset', ['restore'], printIpsets(plan));
     for (const [family, tool] of [
       [4, 'iptables-restore'],
