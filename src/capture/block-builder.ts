@@ -47,7 +47,7 @@ export class BlockBuilder {
     this.#used = end;
   }
 
-  /** A value longer than the format's 65535 bytes is cut: only comments can be, and they are text. */
+  /** A value longer than the format's 65535 bytes is cut: only comments can be so long. */
   option(code: number, value: Uint8Array): void {
     const fits = value.length > OPTION_BYTES_MAX ? value.subarray(0, OPTION_BYTES_MAX) : value;
     this.u16(code);

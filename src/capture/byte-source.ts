@@ -10,14 +10,9 @@
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
+import type { Chunks } from './chunks.ts';
 import { gunzipChunks } from './gunzip.ts';
 import { captureError } from './input-error.ts';
-
-/** Chunks in order; null at the end. Rejects when reading fails. */
-export interface Chunks {
-  next(): Promise<Uint8Array | null>;
-  close(): Promise<void>;
-}
 
 /** What has been read of the stored file so far. */
 export interface StoredBytes {

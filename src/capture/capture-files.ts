@@ -82,7 +82,7 @@ async function head(path: string): Promise<Uint8Array> {
   }
 }
 
-/** Digit runs by value, everything else by code unit; no locale, so the order is the same anywhere. */
+/** Digit runs by value, the rest by code unit; no locale, so the order is the same anywhere. */
 export function compareNames(a: string, b: string): number {
   const left = a.match(/\d+|\D+/g) ?? [];
   const right = b.match(/\d+|\D+/g) ?? [];

@@ -169,7 +169,7 @@ function ports4(node: Ports, state: LinkState): Test {
   return and(linkProtocol(state, EtherType.ipv4, node.at), anyPortProtocol(node, inProtocol));
 }
 
-/** Extension headers are not chased: only a transport header right behind the IPv6 header counts. */
+/** Extension headers are not chased: the transport header must follow the IPv6 header. */
 function ports6(node: Ports, state: LinkState): Test {
   const { payloadOffset } = state;
   const port = (off: number) => () =>

@@ -1,5 +1,5 @@
 /**
- * What an id means under its qualifiers: `80` after `port`, `10.0` after `net`, a MAC after `ether`.
+ * What an id means under its qualifiers: `80` after `port`, `10.0` after `net`, a MAC address.
  *
  * Source: libpcap 1.10.3 `gencode.c`: gen_ncode, gen_mcode, gen_mcode6, gen_ecode, gen_scode.
  * Host and network names are refused: no name is looked up.

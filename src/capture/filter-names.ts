@@ -213,12 +213,24 @@ export interface NamedPort {
   readonly protocol: 'tcp' | 'udp' | null;
 }
 
-const BOTH =
-  'discard:9 echo:7 daytime:13 chargen:19 time:37 tacacs:49 domain:53 kerberos:88 sunrpc:111 portmapper:111 snmp:161 snmp-trap:162 snmptrap:162 ldap:389 https:443 ldaps:636 domain-s:853 openvpn:1194 radius:1812 radius-acct:1813 nfs:2049 sip:5060 sip-tls:5061';
-const TCP =
-  'ftp-data:20 ftp:21 ssh:22 telnet:23 smtp:25 whois:43 gopher:70 finger:79 http:80 www:80 pop3:110 auth:113 nntp:119 epmap:135 netbios-ssn:139 imap2:143 imap:143 bgp:179 microsoft-ds:445 submissions:465 login:513 shell:514 printer:515 submission:587 rsync:873 ftps:990 imaps:993 pop3s:995 socks:1080 ms-sql-s:1433 mysql:3306 ms-wbt-server:3389 xmpp-client:5222 postgresql:5432 amqps:5671 x11:6000 redis:6379 http-alt:8080 git:9418';
-const UDP =
-  'bootps:67 bootpc:68 tftp:69 ntp:123 netbios-ns:137 netbios-dgm:138 isakmp:500 syslog:514 route:520 mdns:5353 ipsec-nat-t:4500';
+const BOTH = [
+  'discard:9 echo:7 daytime:13 chargen:19 time:37 tacacs:49 domain:53 kerberos:88',
+  'sunrpc:111 portmapper:111 snmp:161 snmp-trap:162 snmptrap:162 ldap:389 https:443',
+  'ldaps:636 domain-s:853 openvpn:1194 radius:1812 radius-acct:1813 nfs:2049 sip:5060',
+  'sip-tls:5061',
+];
+const TCP = [
+  'ftp-data:20 ftp:21 ssh:22 telnet:23 smtp:25 whois:43 gopher:70 finger:79 http:80 www:80',
+  'pop3:110 auth:113 nntp:119 epmap:135 netbios-ssn:139 imap2:143 imap:143 bgp:179',
+  'microsoft-ds:445 submissions:465 login:513 shell:514 printer:515 submission:587',
+  'rsync:873 ftps:990 imaps:993 pop3s:995 socks:1080 ms-sql-s:1433 mysql:3306',
+  'ms-wbt-server:3389 xmpp-client:5222 postgresql:5432 amqps:5671 x11:6000 redis:6379',
+  'http-alt:8080 git:9418',
+];
+const UDP = [
+  'bootps:67 bootpc:68 tftp:69 ntp:123 netbios-ns:137 netbios-dgm:138 isakmp:500 syslog:514',
+  'route:520 mdns:5353 ipsec-nat-t:4500',
+];
 
 export const PORTS: ReadonlyMap<string, NamedPort> = new Map([
   ...ports(BOTH, null),
@@ -226,9 +238,12 @@ export const PORTS: ReadonlyMap<string, NamedPort> = new Map([
   ...ports(UDP, 'udp'),
 ]);
 
-function ports(list: string, protocol: NamedPort['protocol']): [string, NamedPort][] {
-  return list.split(' ').map((entry) => {
-    const [name = '', port = ''] = entry.split(':');
-    return [name, { port: Number(port), protocol }];
-  });
+function ports(lines: readonly string[], protocol: NamedPort['protocol']): [string, NamedPort][] {
+  return lines
+    .join(' ')
+    .split(' ')
+    .map((entry) => {
+      const [name = '', port = ''] = entry.split(':');
+      return [name, { port: Number(port), protocol }];
+    });
 }

@@ -4,9 +4,9 @@
  *   expr  := operand { (and | or) operand }         equal precedence, from left to right
  *   operand := not operand | ( expr ) | primitive | relation | id with the last qualifiers
  *
- * Source: libpcap 1.10.3 `grammar.y.in`. `tcp port 80 or 443` repeats the qualifiers before 443, also
- * across a parenthesis. `%` and `^` have no precedence there, so yacc always shifts: they bind to
- * what is left of them tightest and take everything right of them; so do we.
+ * Source: libpcap 1.10.3 `grammar.y.in`. `tcp port 80 or 443` repeats the qualifiers before 443,
+ * also across a parenthesis. `%` and `^` have no precedence there, so yacc always shifts: they bind
+ * tightest to what is left of them and take everything right of them; so do we.
  * @module
  */
 import type { UserError } from '../diagnostic/diagnostic.ts';

@@ -7,7 +7,7 @@
  * @module
  */
 import { createGunzip } from 'node:zlib';
-import type { Chunks } from './byte-source.ts';
+import type { Chunks } from './chunks.ts';
 
 /** Compressed bytes per write: bounds what one write can blow up to (deflate: 1032 times). */
 const SLICE_BYTES = 16 * 1024;

@@ -8,7 +8,7 @@
  *   NFLOG      capture/nflog.ts
  *
  * Sources: IEEE 802.3 and 802.1Q; tcpdump.org/linktypes, read 2026-08. Nothing is copied.
- * Not done here: 802.2 LLC/SNAP (`notIp`), PPPoE, MPLS and tunnels (they are ether types like others).
+ * Not done here: 802.2 LLC/SNAP (`notIp`), PPPoE, MPLS and tunnels (ether types like others).
  * @module
  */
 import { u8, u16, u32 } from '../wire/bytes.ts';

@@ -1,5 +1,5 @@
 /**
- * The classic capture file (draft-ietf-opsawg-pcap), microseconds or nanoseconds, either byte order.
+ * The classic capture file (draft-ietf-opsawg-pcap): micro- or nanoseconds, either byte order.
  *
  *   header   magic(4) major(2) minor(2) zone(4) sigfigs(4) snaplen(4) linktype(4)
  *   record   seconds(4) fraction(4) captured(4) original(4) data(captured)
@@ -123,7 +123,8 @@ export class PcapFormat implements PacketFormat {
         [captured, original] = [original, captured];
       }
       if (captured > PACKET_BYTES_MAX) {
-        const message = `a record claims ${captured} captured bytes (accepted: up to ${PACKET_BYTES_MAX})`;
+        const limit = `(accepted: up to ${PACKET_BYTES_MAX})`;
+        const message = `a record claims ${captured} captured bytes ${limit}`;
         this.cut = { offset: source.offset, message };
         return 'cut';
       }
@@ -138,7 +139,7 @@ export class PcapFormat implements PacketFormat {
         timeNs: this.#time(view, at),
         data: b.subarray(at + RECORD_HEADER_BYTES, at + size),
         // A record that was cut to nothing by a broken tool may claim less than it holds.
-        wireLength: original < captured ? captured : original,
+        wireLength: Math.max(original, captured),
       });
       source.position = at + size;
     }

@@ -22,7 +22,7 @@ const UTF8 = new TextDecoder();
 /**
  * Call `visit` for each option between `from` and `to`.
  *
- * A list that runs past its block ends where the block does: the packet is whole, the option is not.
+ * A list that runs past its block ends there: the packet is whole, the option is not.
  */
 export function eachOption(
   block: BlockRange,

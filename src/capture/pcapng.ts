@@ -200,7 +200,7 @@ export class PcapngFormat implements PacketFormat {
       iface: on.iface,
       timeNs: on.clock.toNs(view.getUint32(from + 4, little), view.getUint32(from + 8, little)),
       data: bytes.subarray(data, data + captured),
-      wireLength: original < captured ? captured : original,
+      wireLength: Math.max(original, captured),
     };
     const options = data + padded(captured);
     if (options < to) Object.assign(record, packetOptions(block, options, to));

@@ -54,7 +54,7 @@ export interface CaptureStream extends AsyncIterable<readonly PacketRecord[]> {
  * Open captures for reading.
  *
  * Nothing is touched before the first batch is asked for. Iterating throws one UserError (exit 3)
- * that names every input that can not be read or is no capture. A capture that ends too early is not
+ * that names every input that can not be read or is no capture. One that ends too early is not
  * thrown: its whole packets come, and its summary's `truncated` says where it was cut.
  *
  * @param paths files, folders, `-` for standard input

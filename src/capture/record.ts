@@ -6,7 +6,7 @@
  * @module
  */
 
-/** Link types that are decoded (tcpdump.org/linktypes); others are read, and their packets unknown. */
+/** Link types that are decoded (tcpdump.org/linktypes); packets of others are unknown. */
 export const LinkType = {
   null: 0,
   ethernet: 1,
@@ -22,7 +22,7 @@ export const LinkType = {
   linuxSll2: 276,
 } as const;
 
-/** One capture interface: of a pcap file the only one, of pcapng one interface description block. */
+/** One capture interface: a pcap file's only one, or a pcapng interface description block. */
 export interface CaptureInterface {
   /** Index over the whole input, in order of appearance in the merged records. */
   readonly id: number;
