@@ -113,12 +113,8 @@ function take(g: Gathering, tree: Tree, listVersion: string, listKind: string): 
     return;
   }
   if (get(tree, 'networkProfile') && kind === '') {
-    refuse(
-      g,
-      tree,
-      'az aks show',
-      'the JSON of `az aks show` is not read yet: describe the wiring',
-    );
+    const because = 'this is not read yet (write its network profile as kind Wiring)';
+    refuse(g, tree, 'JSON of az aks show', because);
     return;
   }
   const list = get(tree, 'items');
