@@ -3,8 +3,8 @@
  *
  * Source: libpcap 1.10.3 `gencode.c`: init_linktype, gen_linktype, gen_ether_linktype,
  * gen_linux_sll_linktype, gen_loopback_linktype. One difference: DLT_NULL's address family is tried
- * in both byte orders (as libpcap's main branch of 2026), for a file does not keep its host's order once
- * merged or converted.
+ * in both byte orders (as libpcap's main branch of 2026 does), for a file does not keep its host's
+ * order once merged or converted.
  * @module
  */
 
