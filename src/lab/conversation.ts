@@ -207,12 +207,16 @@ function lifetimeNs(c: Conversation): number {
   return isOver(c) || !c.answered ? LINGER_NS : TCP_IDLE_NS;
 }
 
-/** An answer proves that the opening arrived; a TCP reset may be a firewall's and proves nothing. */
+/**
+ * An answer proves that the opening arrived; a TCP reset may be a firewall's and proves nothing.
+ */
 function isAnswer(d: Datagram): boolean {
   return d.tcp === null || !d.tcp.rst;
 }
 
-/** Whether the packet opens its conversation, and whether it goes against the opener's direction. */
+/**
+ * Whether the packet opens its conversation, and whether it goes against the opener's direction.
+ */
 function openingOf(d: Datagram, from: Place, to: Place): Opening {
   if (d.icmpReply !== undefined) {
     return { opening: d.icmpReply ? 'assumed' : 'seen', reversed: d.icmpReply };

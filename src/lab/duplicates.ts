@@ -69,11 +69,11 @@ function contentKey(d: Datagram): string {
   ].join(' ');
 }
 
-/** FNV-1a over what stands behind the transport header's checksum, as far as it was captured. */
+/** FNV-1a over what stands behind the fixed transport header, as far as it was captured. */
 function payloadHash(d: Datagram): number {
   const start = d.l4 < 0 ? 20 : d.l4 + (d.tcp ? 20 : 8);
   let hash = 0x811c9dc5;
-  const end = Math.min(d.bytes.length, start + 128);
-  for (let i = start; i < end; i++) hash = Math.imul(hash ^ (d.bytes[i] ?? 0), 0x01000193);
+  for (let i = start; i < d.bytes.length; i++)
+    hash = Math.imul(hash ^ (d.bytes[i] ?? 0), 0x01000193);
   return hash >>> 0;
 }

@@ -13,6 +13,7 @@ import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
 import {
   type Address,
   addressKey,
+  compareAddress,
   formatAddress,
   parseAddress,
   writeAddress,
@@ -133,32 +134,62 @@ export function assignAutomatically(
   pods: readonly Address[],
   taken: (address: Address) => boolean,
 ): readonly (readonly [Address, Address])[] {
-  const free = pods.slice();
+  const ends = uncoveredEnds(pairs, taken);
   const result: (readonly [Address, Address])[] = [];
-  const mapped = new Set<string>();
-  const isCovered = (a: Address) => taken(a) || mapped.has(addressKey(a));
-  for (;;) {
-    const weights = new Map<string, { address: Address; packets: number }>();
-    for (const { a, b, packets } of pairs) {
-      if (isCovered(a) || isCovered(b)) continue;
-      for (const address of [a, b]) {
-        const w = weights.get(addressKey(address)) ?? { address, packets: 0 };
-        w.packets += packets;
-        weights.set(addressKey(address), w);
+  for (const family of [4, 6] as const) {
+    const candidates = [...ends.values()].filter((end) => end.address.family === family);
+    for (const pod of pods.filter((address) => address.family === family)) {
+      const best = heaviest(candidates);
+      if (best === null) break;
+      result.push([best.address, pod]);
+      for (const [peer, packets] of best.peers) {
+        const other = ends.get(peer);
+        if (other) other.packets -= packets;
       }
+      for (const peer of best.peers.keys()) ends.get(peer)?.peers.delete(addressKey(best.address));
+      best.packets = 0;
     }
-    const best = [...weights.values()]
-      .filter((w) => free.some((pod) => pod.family === w.address.family))
-      .sort(
-        (x, y) => y.packets - x.packets || (addressKey(x.address) < addressKey(y.address) ? -1 : 1),
-      )[0];
-    if (best === undefined) return result;
-    const index = free.findIndex((pod) => pod.family === best.address.family);
-    const [pod] = free.splice(index, 1);
-    if (pod === undefined) return result;
-    mapped.add(addressKey(best.address));
-    result.push([best.address, pod]);
   }
+  return result;
+}
+
+/** A captured address with the packets that no mapped end covers, by peer. */
+interface UncoveredEnd {
+  readonly address: Address;
+  packets: number;
+  readonly peers: Map<string, number>;
+}
+
+function uncoveredEnds(
+  pairs: readonly PairCount[],
+  taken: (address: Address) => boolean,
+): ReadonlyMap<string, UncoveredEnd> {
+  const ends = new Map<string, UncoveredEnd>();
+  for (const { a, b, packets } of pairs) {
+    if (taken(a) || taken(b)) continue;
+    for (const [address, peer] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      const key = addressKey(address);
+      const end = ends.get(key) ?? { address, packets: 0, peers: new Map() };
+      end.packets += packets;
+      end.peers.set(addressKey(peer), packets);
+      ends.set(key, end);
+    }
+  }
+  return ends;
+}
+
+function heaviest(ends: readonly UncoveredEnd[]): UncoveredEnd | null {
+  let best: UncoveredEnd | null = null;
+  for (const end of ends) {
+    if (end.packets <= 0) continue;
+    const isBetter = best === null || end.packets > best.packets;
+    const isTie = best !== null && end.packets === best.packets;
+    if (isBetter || (isTie && best && compareAddress(end.address, best.address) < 0)) best = end;
+  }
+  return best;
 }
 
 /** Read `--map FROM=TO` options (`auto` apart); every mistake is reported. */

@@ -2,8 +2,8 @@
  * Reachability: asked flows, each a request and its answer sent as real packets (SEMANTICS A8).
  *
  * `allowed` means that both arrived; whether a process listens at the far end is not judged.
- * `ingress` and `egress` are a second, diagnostic walk that goes on past drops that policies caused:
- * what each direction's rules would say on this stack. They never decide the verdict.
+ * `ingress` and `egress` are a second, diagnostic walk that goes on past drops that policies
+ * caused: what each direction's rules would say on this stack. They never decide the verdict.
  * @module
  */
 import type { Pod } from '../cluster/model.ts';

@@ -55,11 +55,11 @@ export async function replay(input: ReplayInput): Promise<ReplayOutput> {
     for (const record of batch) {
       const captured = traffic.take(record);
       close(traffic.replaced());
+      close(traffic.expired());
       input.onFrame?.(captured, record);
       for (const run of runs) run.handle(captured);
       frames++;
     }
-    close(traffic.expired());
     await input.betweenBatches?.();
     if (input.shouldStop?.()) {
       interrupted = true;

@@ -7,6 +7,7 @@
 import { toIp } from '../capture/linktype.ts';
 import type { PacketRecord } from '../capture/record.ts';
 import { type Address, addressKey, compareAddress } from '../wire/address.ts';
+import * as arp from '../wire/arp.ts';
 import { EtherType } from '../wire/protocol.ts';
 import { ChecksumSurvey } from './checksums.ts';
 import { readDatagram } from './datagram.ts';
@@ -22,11 +23,21 @@ export class Survey {
   add(record: PacketRecord): void {
     const view = toIp(record);
     if (typeof view === 'string') return;
+    if (view.etherType === EtherType.arp) {
+      if (arp.check(view.bytes, view.offset, view.wireEnd) !== null) return;
+      const { senderIp, targetIp } = arp.parse(view.bytes, view.offset);
+      this.#pair(senderIp, targetIp);
+      return;
+    }
     if (view.etherType !== EtherType.ipv4 && view.etherType !== EtherType.ipv6) return;
     const d = readDatagram(record.frame, view.bytes, view.offset, view.wireEnd);
     if (typeof d === 'string') return;
     this.checksums.add(record.iface.id, d.src, d.checksum);
-    const [a, b] = compareAddress(d.src, d.dst) <= 0 ? [d.src, d.dst] : [d.dst, d.src];
+    this.#pair(d.src, d.dst);
+  }
+
+  #pair(x: Address, y: Address): void {
+    const [a, b] = compareAddress(x, y) <= 0 ? [x, y] : [y, x];
     const key = addressKey(a) + addressKey(b);
     const pair = this.#pairs.get(key);
     if (pair) pair.packets++;

@@ -92,10 +92,14 @@ export class Traffic {
     return this.#datagram(record, nowNs, view, this.#fragments.complete(read, nowNs));
   }
 
-  /** Conversations that are over by now, a few times a second of virtual time. */
+  /**
+   * Conversations that are over by now. Looked for once in a while of virtual time (rarer the more
+   * there are), so that when a connection is reported depends on the traffic alone.
+   */
   expired(): readonly Conversation[] {
     const { nowNs } = this.#clock;
-    if (nowNs - this.#sweepNs < 1e9) return [];
+    const everyNs = 1e9 * (1 + this.#conversations.open / 10_000);
+    if (nowNs - this.#sweepNs < everyNs) return [];
     this.#sweepNs = nowNs;
     return this.#conversations.expire(nowNs);
   }

@@ -34,6 +34,8 @@ export interface WorldInput {
   readonly stack: Stack;
   /** `--at`: every packet enters here, whoever sent it. */
   readonly at?: EntryPoint;
+  /** Hosts to use instead of rendering them: a rendered network that somebody changed. */
+  readonly network?: Network;
 }
 
 /** A place where packets enter: a host's own sockets, or a device that receives them. */
@@ -62,7 +64,7 @@ export class World {
     this.stack = input.stack;
     this.policies = input.policies;
     this.#at = input.at;
-    this.network = renderNetwork(input);
+    this.network = input.network ?? renderNetwork(input);
     this.addresses = addressPlan(input.cluster);
     this.identities = new Identities(input.cluster, this.addresses);
     for (const [a, b] of this.network.links) {
