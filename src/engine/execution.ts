@@ -5,10 +5,10 @@
  */
 import type { ImageInterface } from '../image/image.ts';
 import type { Host } from '../node/host.ts';
+import type { HostState } from '../node/host-state.ts';
 import { Passage, type Stage } from '../node/passage.ts';
 import { drop, finish, type MadePacket, type Run } from '../node/run.ts';
 import { runStages } from '../node/stages.ts';
-import { attachReverse } from '../node/tracking.ts';
 import { Trail } from '../node/trail.ts';
 import type { Packet } from '../packet/packet.ts';
 import { newPacket, parseFrame } from '../packet/parse.ts';
@@ -50,7 +50,8 @@ export class Execution implements Run {
   readonly uncounted: boolean;
   readonly seed: number;
   /** Connections that packets of this execution belonged to. */
-  readonly touched = new Set<object>();
+  readonly touched = new Map<object, Host>();
+  readonly #copies = new Map<Host, HostState>();
   readonly #world: World;
   readonly #queue: Task[] = [];
   #count = 0;
@@ -80,6 +81,15 @@ export class Execution implements Run {
       return;
     }
     this.#queue.push({ passage, stage });
+  }
+
+  stateOf(host: Host): HostState {
+    if (!this.dry) return host.state;
+    const known = this.#copies.get(host);
+    if (known !== undefined) return known;
+    const copy = host.state.copyOf(this.nowNs);
+    this.#copies.set(host, copy);
+    return copy;
   }
 
   transmit(passage: Passage, device: ImageInterface): void {
@@ -117,7 +127,7 @@ export class Execution implements Run {
     const bytes = 'ip' in made ? framed(made.ip) : made.frame;
     const packet = newPacket({ frame: 0, bytes });
     parseFrame(packet);
-    if (made.attach) attachReverse(cause.packet, packet);
+    if (made.attach) this.stateOf(host).connections.attach(packet, cause.packet);
     const device = 'ip' in made ? cause.device : made.device;
     const passage = new Passage(host, packet, trail, device);
     passage.local = true;

@@ -7,14 +7,15 @@
  * does not.
  * @module
  */
+import type { Connection } from '../conntrack/connection.ts';
 import { unreachable } from '../diagnostic/diagnostic.ts';
 import type { ImageInterface } from '../image/image.ts';
 import { Host } from '../node/host.ts';
 import { Passage, type Stage } from '../node/passage.ts';
-import { connectionViews, openByHand } from '../node/tracking.ts';
 import { Trail } from '../node/trail.ts';
 import { newPacket } from '../packet/parse.ts';
 import * as ethernet from '../wire/ethernet.ts';
+import { connectionViews } from './connection-views.ts';
 import type { ConnectionView, Engine, Injection, Journey } from './engine.ts';
 import { Execution, type ExecutionOptions, framed, type World } from './execution.ts';
 import { journeyOf, nowhere } from './journey.ts';
@@ -29,6 +30,8 @@ export class ReferenceEngine implements Engine {
   readonly name = 'reference';
   readonly #hosts = new Map<string, Host | null>();
   readonly #world: World;
+  /** The latest time that any injection came with. */
+  #nowNs = 0;
 
   constructor(topology: Topology, options: ReferenceOptions = {}) {
     const host = (name: string): Host | null => {
@@ -52,13 +55,15 @@ export class ReferenceEngine implements Engine {
     const { journey } = this.#execute(injection, { ...options, dry: true });
     if (journey.outcome !== 'delivered' && journey.outcome !== 'exited') return journey;
     const { execution } = this.#execute(injection, { ...options, dry: false, uncounted: true });
-    for (const connection of execution.touched) openByHand(connection, injection.nowNs);
+    for (const [connection, host] of execution.touched) {
+      host.state.connections.openEstablished(connection as Connection, injection.nowNs);
+    }
     return journey;
   }
 
   connections(host: string): readonly ConnectionView[] {
     const found = this.#world.host(host);
-    return found === null ? [] : connectionViews(found);
+    return found === null ? [] : connectionViews(found, this.#nowNs);
   }
 
   counters(host: string): ReadonlyMap<string, { packets: number; bytes: number }> {
@@ -70,6 +75,7 @@ export class ReferenceEngine implements Engine {
     injection: Injection,
     options: ExecutionOptions,
   ): { journey: Journey; execution: Execution } {
+    this.#nowNs = Math.max(this.#nowNs, injection.nowNs);
     const trail = new Trail();
     const execution = new Execution(this.#world, options);
     const host = this.#world.host(injection.host);

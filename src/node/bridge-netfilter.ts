@@ -118,5 +118,5 @@ export function bridgePostroutingHook(run: Run, passage: Passage, bridge: Bridge
   if (passage.segmentSize > 0 || passage.ipLength <= mtu) return true;
   passage.device = port;
   packet.outDevice = port.name;
-  return sendFragments(run, passage, mtu, 'transmit');
+  return sendFragments(run, passage, port.mtu, 'transmit');
 }

@@ -54,8 +54,10 @@ export function bridgeInput(run: Run, passage: Passage): Stage | null {
   return prerouted ? learnAndLookUp(run, passage, bridge) : null;
 }
 
-function linkControl(passage: Passage, destination: string): null {
+/** The port's own protocols take it (`NF_BR_LOCAL_IN`, then RX_HANDLER_PASS); IP is one of them. */
+function linkControl(passage: Passage, destination: string): Stage | null {
   if (destination === PAUSE_GROUP) return drop(passage, 'bridge', 'otherHost');
+  if (passage.packet.family !== 0) return 'protocolInput';
   passage.step('bridge', `link control for ${destination}: kept by the port`);
   return finish(passage, 'consumed', null);
 }

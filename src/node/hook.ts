@@ -22,7 +22,7 @@ import type { Passage } from './passage.ts';
 import { sendReject } from './reject.ts';
 import { routeOutput } from './route-output.ts';
 import { drop, dropBy, type Run, unknown } from './run.ts';
-import { confirm, trackIn, translate } from './tracking.ts';
+import { CONNECTION_FACTS, confirm, trackIn, translate } from './tracking.ts';
 import type { Decision } from './trail.ts';
 import { type Origins, runTable, type WalkContext, type WalkVerdict } from './walk.ts';
 
@@ -60,7 +60,7 @@ function beginVisit(run: Run, passage: Passage, at: Hook): Visit {
   const ctx: WalkContext = {
     image: host.image,
     counters: run.uncounted ? host.scratchCounters : host.counters,
-    connections: host.connectionFacts,
+    connections: CONNECTION_FACTS,
     recorder: looks,
     nowNs: run.nowNs,
     seed: run.seed,

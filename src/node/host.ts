@@ -13,7 +13,7 @@ import { type Address, addressKey } from '../wire/address.ts';
 import { RuleCounters } from './counters.ts';
 import { compileEbtables, type Ebtables } from './ebtables.ts';
 import type { MatchedLooks } from './hook-recorder.ts';
-import type { ConnectionFacts } from './walk.ts';
+import { HostState, trackingSettings } from './host-state.ts';
 
 /** Where the bridge sends frames for a MAC; `local` entries go up to the bridge device. */
 export interface FdbTarget {
@@ -36,17 +36,12 @@ export class Host {
   readonly scratchCounters: RuleCounters;
   readonly bridges: ReadonlyMap<string, Bridge>;
   readonly ebtables: Ebtables;
+  readonly state: HostState;
   readonly loopback: ImageInterface | null;
   /** Looks of matched rules, by rule id (hook-recorder.ts). */
   readonly matchedLooks: MatchedLooks = new Map();
   /** `net.bridge.bridge-nf-call-iptables` and its IPv6 twin. */
   readonly bridgeCalls: { readonly 4: boolean; readonly 6: boolean };
-  readonly connectionFacts: ConnectionFacts = {
-    mark: () => 0,
-    setMark: () => {},
-    isSourceTranslated: () => false,
-    isDestinationTranslated: () => false,
-  };
   readonly #learned = new Map<string, string>();
   readonly #awaited = new Set<string>();
 
@@ -56,6 +51,7 @@ export class Host {
     this.counters = new RuleCounters(image.program);
     this.scratchCounters = new RuleCounters(image.program);
     this.ebtables = compileEbtables(image.ebtables);
+    this.state = new HostState(trackingSettings(image.sysctl));
     const devices = [...image.interfaces.values()];
     this.loopback = devices.find((device) => device.kind === 'loopback') ?? null;
     const bridges = [...image.bridges.values()].map((bridge) => makeBridge(image, bridge));

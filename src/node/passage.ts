@@ -46,7 +46,8 @@ export type Stage =
 
 export class Passage {
   readonly host: Host;
-  readonly packet: Packet;
+  /** Replaced when fragments become one packet. */
+  packet: Packet;
   readonly trail: Trail;
   /** `skb->dev`: the device that the packet is at. */
   device: ImageInterface;

@@ -30,10 +30,8 @@ export function postrouting(run: Run, passage: Passage): Stage | null {
     passage.step('ip-output', `${whole}, judged as segments of ${passage.segmentSize}`);
     return 'neighborOutput';
   }
-  const max = passage.fragmentMaxSize;
-  if (passage.ipLength <= out.mtu && max === 0) return 'neighborOutput';
-  const mtu = max > 0 && max < out.mtu ? max : out.mtu;
-  return sendFragments(run, passage, mtu, 'neighborOutput') ? 'neighborOutput' : null;
+  if (passage.ipLength <= out.mtu && passage.fragmentMaxSize === 0) return 'neighborOutput';
+  return sendFragments(run, passage, out.mtu, 'neighborOutput') ? 'neighborOutput' : null;
 }
 
 /** Find the next hop's MAC and build the link header (`ip_finish_output2`). */

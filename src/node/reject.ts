@@ -8,15 +8,29 @@
  */
 import type { RejectWith } from '../netfilter/target.ts';
 import type { Packet } from '../packet/packet.ts';
+import { transportOffset } from '../packet/parse.ts';
 import { fillSegment, verifyChecksum } from '../packet/transport-checksum.ts';
+import { fold, sumBytes, sumPseudoHeader } from '../wire/checksum.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import * as ipv4 from '../wire/ipv4.ts';
 import * as ipv6 from '../wire/ipv6.ts';
 import { EtherType, Protocol } from '../wire/protocol.ts';
 import * as tcp from '../wire/tcp.ts';
+import * as udp from '../wire/udp.ts';
 import { sendIcmpError, TTL } from './icmp-error.ts';
 import type { Passage } from './passage.ts';
 import type { Run } from './run.ts';
+
+/** Protocols whose sum `verifyChecksum` knows. */
+const SUMMED = new Set<number>([Protocol.tcp, Protocol.udp, Protocol.icmp, Protocol.icmpv6]);
+/** Protocols that REJECT does not sum. */
+const UNSUMMED = new Set<number>([
+  Protocol.ah,
+  Protocol.esp,
+  Protocol.sctp,
+  Protocol.udplite,
+  Protocol.dccp,
+]);
 
 /** Answer a packet that a REJECT rule refused; nothing is sent where the kernel sends nothing. */
 export function sendReject(run: Run, passage: Passage, how: RejectWith): void {
@@ -43,8 +57,26 @@ export function sendReject(run: Run, passage: Passage, how: RejectWith): void {
   run.generate(passage, { kind: 'tcpReset', attach: true, frame, device: port });
 }
 
+/**
+ * `nf_reject_verify_csum` with `nf_ip_checksum`, `nf_ip6_checksum`: the sum over what is there, a
+ * first fragment's too, which is never right; protocols without a sum of their own are held to the
+ * plain one. What the capture cut can not be summed and counts as right.
+ */
 function hasBadChecksum(packet: Packet): boolean {
-  return !packet.checksumOffloaded && verifyChecksum(packet) === 'wrong';
+  const { bytes, end, protocol, src, dst } = packet;
+  if (packet.checksumOffloaded || end > bytes.length) return false;
+  if (!packet.moreFragments && packet.l4 >= 0 && SUMMED.has(protocol)) {
+    return verifyChecksum(packet) === 'wrong';
+  }
+  if (UNSUMMED.has(protocol)) return false;
+  const at = transportOffset(packet);
+  if (typeof at === 'string') return true;
+  if (protocol === Protocol.udp && end - at >= udp.HEADER_LENGTH && udp.checksum(bytes, at) === 0) {
+    return false;
+  }
+  const usesPseudo = packet.family === 6 || protocol === Protocol.tcp || protocol === Protocol.udp;
+  const pseudo = usesPseudo ? sumPseudoHeader(src, dst, protocol, end - at) : 0;
+  return fold(sumBytes(bytes, at, end) + pseudo) !== 0xffff;
 }
 
 /** The RST for a segment, or null: none for a RST, a fragment, or a header that can not be read. */

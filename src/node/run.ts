@@ -8,6 +8,7 @@ import type { Hook } from '../netfilter/hook.ts';
 import { ipBytes } from '../packet/parse.ts';
 import type { DropReason, UnknownReason } from '../wire/drop-reason.ts';
 import type { Host } from './host.ts';
+import type { HostState } from './host-state.ts';
 import type { Passage, Stage } from './passage.ts';
 import type { Decision, GeneratedKind, Outcome } from './trail.ts';
 
@@ -32,7 +33,9 @@ export interface Run {
    */
   generate(cause: Passage, made: MadePacket): void;
   /** Connections that packets belonged to, for who opens connections by hand. */
-  readonly touched: Set<object>;
+  readonly touched: Map<object, Host>;
+  /** Connections and fragments of a host: its own, or in a dry run a copy. */
+  stateOf(host: Host): HostState;
   /** Ask this question at once; an answer is learned by the host that asked. */
   resolveNeighbor(host: Host, request: Uint8Array, device: ImageInterface): void;
 }

@@ -1,0 +1,57 @@
+/**
+ * What a host remembers of packets beyond their passage: connections and fragments that wait. A dry
+ * run works on a copy of what it needs, so that nothing stays.
+ * @module
+ */
+
+import type { Connection } from '../conntrack/connection.ts';
+import { Defragmenter } from '../conntrack/defrag.ts';
+import { ConntrackTable } from '../conntrack/table.ts';
+import { type ConntrackSettings, conntrackSettings } from '../conntrack/timeouts.ts';
+import type { SysctlTable } from '../image/sysctl.ts';
+import { SYSCTL_DEFAULTS } from '../image/sysctl.ts';
+import { newPacket } from '../packet/parse.ts';
+
+export class HostState {
+  readonly connections: ConntrackTable;
+  /** Gathered before prerouting and output, and before local delivery: the kernel's users differ. */
+  readonly trackedFragments: Defragmenter;
+  readonly localFragments: Defragmenter;
+
+  constructor(settings: ConntrackSettings) {
+    this.connections = new ConntrackTable(settings);
+    this.trackedFragments = new Defragmenter(settings);
+    this.localFragments = new Defragmenter(settings);
+  }
+
+  /** A state with copies of these connections; what happens to them does not show in this one. */
+  copyOf(nowNs: number): HostState {
+    const copy = new HostState(this.connections.settings);
+    for (const connection of this.connections.connections(nowNs)) {
+      copy.connections.confirm(carrying(connection, nowNs), nowNs);
+    }
+    return copy;
+  }
+}
+
+/** A packet whose confirmation puts a copy of the connection into another table. */
+function carrying(connection: Connection, nowNs: number): ReturnType<typeof newPacket> {
+  const copy: Connection = structuredClone(connection);
+  copy.lifetimeNs = connection.expiresNs - nowNs;
+  copy.confirmed = false;
+  const packet = newPacket({ frame: 0, bytes: new Uint8Array(0) });
+  packet.connection = copy;
+  return packet;
+}
+
+/** The tracker's settings as the host's sysctls have them. */
+export function trackingSettings(sysctl: SysctlTable): ConntrackSettings {
+  const keys = Object.keys(SYSCTL_DEFAULTS).filter((key) => key.startsWith('net.netfilter.'));
+  const all = [
+    ...keys,
+    'net.ipv4.ipfrag_time',
+    'net.netfilter.nf_conntrack_tcp_be_liberal',
+    'net.netfilter.nf_conntrack_tcp_ignore_invalid_rst',
+  ];
+  return conntrackSettings(Object.fromEntries(all.map((key) => [key, String(sysctl.get(key))])));
+}
