@@ -3,7 +3,8 @@
  *
  * Kernel: net/ipv4/ip_output.c `ip_fragment`, `ip_do_fragment`; net/ipv6/ip6_output.c `ip6_fragment`,
  * Linux 6.18. A reassembled IPv6 packet gets a new identification, which the kernel draws; here it is
- * made of what the packet is, so that a run repeats itself.
+ * made of what the packet is, so that a run repeats itself. Not done: IPv4 options that are not to be
+ * copied stay in all fragments.
  * @module
  */
 import type { Packet } from '../packet/packet.ts';
@@ -36,7 +37,10 @@ export function needsFragmenting(packet: Packet, mtu: number): boolean {
  * Precondition: whole in the capture.
  */
 export function refragment(packet: Packet, mtu: number): readonly Packet[] | 'tooBig' {
-  const off = transportOffset(packet);
+  const off =
+    packet.family === 6
+      ? splitPoint(packet.bytes, packet.l3, packet.end).at
+      : transportOffset(packet);
   if (typeof off === 'string' || packet.family === 0) return [packet];
   const head = off - packet.l3 + (packet.family === 6 ? ipv6.FRAGMENT_HEADER_LENGTH : 0);
   const pieces = packet.fragmentPieces;
@@ -46,7 +50,7 @@ export function refragment(packet: Packet, mtu: number): readonly Packet[] | 'to
     if (pieces === null || largest > mtu) return 'tooBig';
   }
   const fits = pieces !== null && largest <= mtu;
-  const sizes = fits ? pieces : evenSizes(packet.end - off, (mtu - head) & ~7);
+  const sizes = fits ? pieces : evenSizes(packet.end - off, Math.max(8, (mtu - head) & ~7));
   return packet.family === 4 ? cutIpv4(packet, off, sizes) : cutIpv6(packet, off, sizes);
 }
 
