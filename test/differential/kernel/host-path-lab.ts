@@ -73,7 +73,6 @@ export class KernelHost {
       this.#in(this.#world, ['sysctl', '-qw', `net.ipv6.conf.${key}.disable_ipv6=1`]);
       this.#in(this.#host, ['sysctl', '-qw', `net.ipv6.conf.${key}.accept_dad=0`]);
     }
-    this.#in(this.#host, ['sysctl', '-qw', 'net.ipv4.neigh.default.proxy_delay=0']);
     this.#in(this.#host, ['sysctl', '-qw', 'net.ipv4.icmp_ratelimit=0']);
     this.#in(this.#host, ['sysctl', '-qw', 'net.ipv4.icmp_msgs_per_sec=100000']);
     this.#in(this.#host, ['sysctl', '-qw', 'net.ipv6.icmp.ratelimit=0']);
@@ -86,6 +85,7 @@ export class KernelHost {
     this.#in(this.#host, ['sh', '-e'], links);
     for (const name of this.#devices) {
       this.#in(this.#host, ['ethtool', '-K', name, 'tx', 'off', 'rx', 'off', 'gro', 'off']);
+      this.#in(this.#host, ['sysctl', '-qw', `net.ipv4.neigh.${name}.proxy_delay=0`]);
       const world = `ip link set w-${name} arp off mtu 9000 up; ethtool -K w-${name} tx off rx off`;
       this.#in(this.#world, ['sh', '-ec', world]);
     }
