@@ -15,7 +15,7 @@ import { parseJson } from './parse-json.ts';
 import { parseYaml } from './parse-yaml.ts';
 import type { ReadOptions } from './read-files.ts';
 import { readTexts } from './read-files.ts';
-import { withoutRedacted } from './redacted.ts';
+import { isRedacted, withoutRedacted } from './redacted.ts';
 import { checkShape } from './schema.ts';
 import type { MapTree, SourceText, Tree } from './tree.ts';
 import { get, items, placeAt, placeOf, text, withDefault, withValue } from './tree.ts';
@@ -58,6 +58,8 @@ interface Gathering {
   readonly unsupported: Map<string, number>;
   readonly problems: Diagnostic[];
   readonly byId: Map<string, LoadedObject>;
+  /** Files with blacked-out addresses. */
+  readonly redacted: ReadonlySet<SourceText>;
   readonly ignoreUnsupported: boolean;
   generated: number;
 }
@@ -81,6 +83,7 @@ export function gather(
     unsupported: new Map(),
     problems: [],
     byId: new Map(),
+    redacted: new Set(texts.filter(isRedacted)),
     ignoreUnsupported,
     generated: 0,
   };
@@ -204,7 +207,7 @@ function accept(
   namespaced: boolean,
   shape: Parameters<typeof checkShape>[1] | null,
 ): void {
-  const clear = withoutRedacted(given);
+  const clear = g.redacted.has(given.source) ? withoutRedacted(given) : { tree: given, count: 0 };
   if (clear.count > 0) count(g.ignored, '(redacted address)', clear.count);
   const tree = settleNames(g, clear.tree, namespaced);
   const name = text(get(tree, 'metadata', 'name')) ?? '';

@@ -3,7 +3,7 @@
  * that the platform's rules fill it, and it is counted, so that the user is told.
  * @module
  */
-import type { MapEntry, Tree } from './tree.ts';
+import type { MapEntry, SourceText, Tree } from './tree.ts';
 
 const BLACK = '***HIDDEN***';
 
@@ -30,9 +30,13 @@ export interface Unredacted<T extends Tree> {
   readonly count: number;
 }
 
-/** The tree without blacked-out addresses; the same tree when it has none. */
+/** Whether a file has blacked-out values at all. */
+export function isRedacted(source: SourceText): boolean {
+  return source.text.includes(BLACK);
+}
+
+/** The tree without blacked-out addresses. */
 export function withoutRedacted<T extends Tree>(tree: T): Unredacted<T> {
-  if (!tree.source.text.includes(BLACK)) return { tree, count: 0 };
   const counter = { count: 0 };
   return { tree: strip(tree, false, counter) as T, count: counter.count };
 }
