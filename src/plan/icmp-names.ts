@@ -26,8 +26,8 @@ const ICMP: readonly TypeRow[] = [
       'host-unknown': 7,
       'network-prohibited': 9,
       'host-prohibited': 10,
-      'tos-network-unreachable': 11,
-      'tos-host-unreachable': 12,
+      'TOS-network-unreachable': 11,
+      'TOS-host-unreachable': 12,
       'communication-prohibited': 13,
       'host-precedence-violation': 14,
       'precedence-cutoff': 15,
@@ -40,8 +40,8 @@ const ICMP: readonly TypeRow[] = [
     {
       'network-redirect': 0,
       'host-redirect': 1,
-      'tos-network-redirect': 2,
-      'tos-host-redirect': 3,
+      'TOS-network-redirect': 2,
+      'TOS-host-redirect': 3,
     },
   ],
   [8, 'echo-request ping'],
@@ -105,11 +105,14 @@ export function icmpTypeByName(name: string, family: Family): IcmpType | undefin
   if (family === 4 && wanted === 'any') return { type: 255, codes: ANY_CODE };
   for (const [type, names, codes = {}] of family === 4 ? ICMP : ICMPV6) {
     if (names.split(' ').includes(wanted)) return { type, codes: ANY_CODE };
-    const code = codes[wanted];
+    const code = Object.entries(codes).find(([one]) => one.toLowerCase() === wanted)?.[1];
     if (code !== undefined) return { type, codes: { low: code, high: code } };
   }
   return undefined;
 }
+
+/** Names that ipset's own table does not have (ipset 7.17, lib/icmpv6.c). */
+const NOT_OF_IPSET = ['beyond-scope', 'failed-policy', 'reject-route'];
 
 /**
  * The name that ipset prints for a type and code; `undefined` when it prints numbers. A type
@@ -119,6 +122,9 @@ export function icmpNameOf(type: number, code: number, family: Family): string |
   const row = (family === 4 ? ICMP : ICMPV6).find(([number]) => number === type);
   if (!row) return undefined;
   const [, names, codes] = row;
-  if (codes === undefined) return code === 0 ? names.split(' ')[0] : undefined;
-  return Object.keys(codes).find((name) => codes[name] === code);
+  if (codes !== undefined) {
+    const found = Object.keys(codes).find((name) => codes[name] === code);
+    return found !== undefined && NOT_OF_IPSET.includes(found) ? undefined : found;
+  }
+  return code !== 0 || names.startsWith('mld-') ? undefined : names.split(' ')[0];
 }

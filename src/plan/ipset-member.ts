@@ -56,7 +56,7 @@ interface Service {
 
 /** `PROTOCOL:PORT`; ICMP has type and code in the port's place (lib/print.c `ipset_print_proto_port`). */
 function formatService({ protocol, port }: Service, family: Family): string {
-  const name = protocol === Protocol.icmpv6 ? 'icmpv6' : formatProtocol(protocol);
+  const name = formatProtocol(protocol);
   const isIcmp = protocol === (family === 4 ? Protocol.icmp : Protocol.icmpv6);
   if (!isIcmp) return `${name}:${port}`;
   const [type, code] = [port >> 8, port & 0xff];

@@ -289,6 +289,11 @@ const physdev: Extension<Match> = {
   },
 };
 
+/** What xt_addrtype.c `addrtype_mt_checkentry_v1` takes for IPv6. */
+const ADDRESS_TYPES_6 = ADDRESS_TYPES.filter((type) => {
+  return type !== 'BROADCAST' && type !== 'BLACKHOLE' && type !== 'PROHIBIT';
+});
+
 const addrtype: Extension<Match> = {
   options: [
     { name: '--src-type', values: 1, negatable: true },
@@ -297,7 +302,7 @@ const addrtype: Extension<Match> = {
     { name: '--limit-iface-out', values: 0 },
   ],
   read(given) {
-    const types = someOf(ADDRESS_TYPES);
+    const types = someOf(given.family === 4 ? ADDRESS_TYPES : ADDRESS_TYPES_6);
     const match = {
       kind: 'addrtype' as const,
       ...optional('source', given.one('--src-type', types)),

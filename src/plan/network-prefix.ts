@@ -13,7 +13,7 @@ import { OptionFault } from './option-reader.ts';
 
 /** `ADDRESS[/LENGTH]`, or `/a.b.c.d` with the ones in front; host bits are cleared. */
 export function networkPrefix(text: string, family: Family): Prefix {
-  const prefix = parsePrefix(text) ?? dottedMask(text);
+  const prefix = parsePrefix(padded(text)) ?? dottedMask(text);
   if (prefix?.address.family !== family) {
     const accepted = `IPv${family} ADDRESS[/LENGTH]; names are not resolved`;
     throw new OptionFault('an address was expected', text, accepted);
@@ -21,7 +21,7 @@ export function networkPrefix(text: string, family: Family): Prefix {
   return { address: maskAddress(prefix.address, prefix.length), length: prefix.length };
 }
 
-export function dottedMask(text: string): Prefix | null {
+function dottedMask(text: string): Prefix | null {
   const [address, mask] = text.split('/').map(parseAddress);
   if (address?.family !== 4 || mask?.family !== 4) return null;
   const length = Math.clz32(~mask.w3);
@@ -29,4 +29,12 @@ export function dottedMask(text: string): Prefix | null {
     throw new OptionFault('a mask with holes is not emulated', text);
   }
   return { address, length };
+}
+
+/** `10/8` is `10.0.0.0/8` (libxtables/xtables.c `pad_cidr`). */
+function padded(text: string): string {
+  const m = /^(\d{1,3}(?:\.\d{1,3}){0,2})(\/\d+)$/.exec(text);
+  if (!m) return text;
+  const parts = (m[1] ?? '').split('.');
+  return `${[...parts, '0', '0', '0'].slice(0, 4).join('.')}${m[2]}`;
 }

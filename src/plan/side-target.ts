@@ -9,7 +9,7 @@
  */
 import { unreachable } from '../diagnostic/diagnostic.ts';
 import type { Target } from '../netfilter/target.ts';
-import { bits, formatAddress, formatPrefix, maskAddress, parsePrefix } from '../wire/address.ts';
+import { formatPrefix, maskAddress, parsePrefix } from '../wire/address.ts';
 import { maskedByte, twoDigits } from './field-match.ts';
 import { setDirections, setName } from './match-options.ts';
 import { quoteText, words } from './match-words.ts';
@@ -49,11 +49,8 @@ export function formatSideTarget(target: SideTarget): string {
       const zoned = zone !== undefined && `${option} ${zone}`;
       return words('-j CT', helper !== undefined && `--helper ${helper}`, zoned);
     }
-    case 'netmap': {
-      const { address, length } = target.to;
-      const isHost = length === bits(address.family);
-      return `-j NETMAP --to ${isHost ? formatAddress(address) : formatPrefix(target.to)}`;
-    }
+    case 'netmap':
+      return `-j NETMAP --to ${formatPrefix(target.to)}`;
     case 'tcpmss':
       return target.mss === 'pmtu'
         ? '-j TCPMSS --clamp-mss-to-pmtu'
