@@ -19,7 +19,7 @@ import {
   writeAddress,
 } from '../wire/address.ts';
 import { setU16, u8, u16 } from '../wire/bytes.ts';
-import { sumAddress, updatePartial, updateSum } from '../wire/checksum.ts';
+import { sumAddress, sumBytes, updatePartial, updateSum } from '../wire/checksum.ts';
 import * as icmp from '../wire/icmp.ts';
 import * as ipv4 from '../wire/ipv4.ts';
 import * as ipv6 from '../wire/ipv6.ts';
@@ -69,27 +69,31 @@ export class AddressMap {
     setU16(b, field, update(old, from, sumAddress(src) + sumAddress(dst)));
   }
 
-  /** The quoted header's addresses change too, and with them the ICMP checksum over it. */
+  /** The quoted packet is mapped as well, and the ICMP checksum follows what changed under it. */
   #mapQuoted(b: Uint8Array, d: Datagram): void {
+    const off = d.l4 + icmp.HEADER_LENGTH;
     const { quoted } = d;
     if (quoted === null) return;
-    const off = d.l4 + icmp.HEADER_LENGTH;
     const src = this.address(quoted.src);
     const dst = this.address(quoted.dst);
-    if (src === quoted.src && dst === quoted.dst) return;
-    const field = d.l4 + icmp.CHECKSUM;
-    const from = sumAddress(quoted.src) + sumAddress(quoted.dst);
-    let to = sumAddress(src) + sumAddress(dst);
-    let before = from;
-    if (d.family === 4) {
-      before += u16(b, off + IPV4_CHECKSUM);
-      setAddresses(b, off, 4, src, dst);
-      to += u16(b, off + IPV4_CHECKSUM);
-    } else {
-      setAddresses(b, off, 6, src, dst);
+    const before = sumBytes(b, off, b.length);
+    const field = quotedChecksum(b, off, quoted);
+    if (field + 2 <= b.length && u16(b, field) !== 0) {
+      const from = sumAddress(quoted.src) + sumAddress(quoted.dst);
+      setU16(b, field, updateSum(u16(b, field), from, sumAddress(src) + sumAddress(dst)));
     }
-    setU16(b, field, updateSum(u16(b, field), before, to));
+    setAddresses(b, off, d.family, src, dst);
+    const own = d.l4 + icmp.CHECKSUM;
+    setU16(b, own, updateSum(u16(b, own), before, sumBytes(b, off, b.length)));
   }
+}
+
+/** Offset of the quoted TCP or UDP checksum, past the end when there is none to keep right. */
+function quotedChecksum(b: Uint8Array, off: number, quoted: Tuple): number {
+  const isV4 = quoted.src.family === 4;
+  const l4 = off + (isV4 ? ipv4.headerLength(b, off) : ipv6.HEADER_LENGTH);
+  if (quoted.protocol === Protocol.udp) return l4 + udp.CHECKSUM;
+  return quoted.protocol === Protocol.tcp ? l4 + tcp.CHECKSUM : b.length;
 }
 
 const IPV4_CHECKSUM = 10;

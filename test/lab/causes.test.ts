@@ -1,0 +1,138 @@
+import t from 'tap';
+import { before, Causes, type Direction, type Segment } from '../../src/lab/causes.ts';
+
+const NONE = { syn: false, fin: false, rst: false, hasAck: false, payloadLength: 0 };
+
+function segment(parts: Partial<Segment> & { seq: number }): Segment {
+  return { ...NONE, ack: 0, ...parts, hasAck: parts.ack !== undefined };
+}
+
+const SYN = segment({ seq: 99, syn: true });
+const SYN_ACK = segment({ seq: 499, ack: 100, syn: true });
+const ACK = segment({ seq: 100, ack: 500 });
+const DATA = segment({ seq: 100, ack: 500, payloadLength: 10 });
+const ANSWER = segment({ seq: 500, ack: 110, payloadLength: 20 });
+const RESET = segment({ seq: 500, ack: 100, rst: true });
+
+/** Each step: who sends what, whether it may be sent, and whether it then arrives. */
+type StepRow = readonly [Direction, Segment, 'send' | 'causeNotDelivered' | 'flowEnded', boolean];
+
+function play(causes: Causes, steps: readonly StepRow[]): readonly string[] {
+  return steps.map(([direction, s, , arrives]) => {
+    const verdict = causes.judgeTcp(direction, s);
+    causes.settleTcp(direction, s, verdict === 'send' && arrives);
+    return verdict;
+  });
+}
+
+t.test('a connection whose SYN is dropped sends nothing that answers it', async (t) => {
+  for (const [name, steps] of Object.entries({
+    'delivered throughout': [
+      ['original', SYN, 'send', true],
+      ['reply', SYN_ACK, 'send', true],
+      ['original', ACK, 'send', true],
+      ['original', DATA, 'send', true],
+      ['reply', ANSWER, 'send', true],
+    ],
+    'SYN dropped': [
+      ['original', SYN, 'send', false],
+      ['original', SYN, 'send', false],
+      ['reply', SYN_ACK, 'causeNotDelivered', true],
+      ['original', ACK, 'causeNotDelivered', true],
+      ['original', DATA, 'causeNotDelivered', true],
+      ['reply', ANSWER, 'causeNotDelivered', true],
+    ],
+    'a retransmitted SYN gets through': [
+      ['original', SYN, 'send', false],
+      ['original', SYN, 'send', true],
+      ['reply', SYN_ACK, 'send', true],
+      ['original', ACK, 'send', true],
+    ],
+    'SYN-ACK dropped': [
+      ['original', SYN, 'send', true],
+      ['reply', SYN_ACK, 'send', false],
+      ['original', ACK, 'causeNotDelivered', true],
+    ],
+    'data dropped is not acknowledged, its retransmission is': [
+      ['original', SYN, 'send', true],
+      ['reply', SYN_ACK, 'send', true],
+      ['original', DATA, 'send', false],
+      ['reply', ANSWER, 'causeNotDelivered', true],
+      ['original', DATA, 'send', true],
+      ['reply', ANSWER, 'send', true],
+    ],
+    'a reset answers a SYN that arrived': [
+      ['original', SYN, 'send', true],
+      ['reply', RESET, 'send', true],
+    ],
+    'a reset does not answer a SYN that was dropped': [
+      ['original', SYN, 'send', false],
+      ['reply', RESET, 'causeNotDelivered', true],
+    ],
+    'bytes that the capture does not hold are not held against anybody': [
+      ['reply', ANSWER, 'send', true],
+      ['original', segment({ seq: 110, ack: 520 }), 'send', true],
+    ],
+  } satisfies Record<string, readonly StepRow[]>)) {
+    t.strictSame(
+      play(new Causes(), steps),
+      steps.map((row) => row[2]),
+      name,
+    );
+  }
+});
+
+t.test('a reset that the network made ends its sender, not the other side', async (t) => {
+  const causes = new Causes();
+  play(causes, [['original', SYN, 'send', false]]);
+  causes.resetBy('original');
+  t.equal(causes.judgeTcp('original', SYN), 'flowEnded');
+  t.equal(causes.judgeOther('reply'), 'causeNotDelivered');
+});
+
+t.test('an unreachable ends a connection that is opening, not one that is open', async (t) => {
+  const opening = new Causes();
+  play(opening, [['original', SYN, 'send', false]]);
+  opening.unreachable('original');
+  t.equal(opening.judgeTcp('original', SYN), 'flowEnded');
+  const open = new Causes();
+  play(open, [
+    ['original', SYN, 'send', true],
+    ['reply', SYN_ACK, 'send', true],
+    ['original', ACK, 'send', true],
+  ]);
+  open.unreachable('original');
+  t.equal(open.judgeTcp('original', DATA), 'send');
+});
+
+t.test('a datagram is answered only when one of its requests arrived', async (t) => {
+  const causes = new Causes();
+  t.equal(causes.judgeOther('original'), 'send');
+  causes.settleOther('original', false);
+  t.equal(causes.judgeOther('reply'), 'causeNotDelivered');
+  t.equal(causes.judgeError('original'), 'causeNotDelivered');
+  causes.settleOther('original', true);
+  t.equal(causes.judgeOther('reply'), 'send');
+  t.equal(causes.judgeError('original'), 'send');
+});
+
+t.test('sequence numbers wrap', async (t) => {
+  t.ok(before(0xffff_fff0, 0x10));
+  t.notOk(before(0x10, 0xffff_fff0));
+  const causes = new Causes();
+  const nearEnd = segment({ seq: 0xffff_fffb, ack: 1, payloadLength: 10 });
+  causes.settleTcp('original', nearEnd, false);
+  t.equal(causes.judgeTcp('reply', segment({ seq: 1, ack: 5 })), 'causeNotDelivered');
+  causes.settleTcp('original', nearEnd, true);
+  t.equal(causes.judgeTcp('reply', segment({ seq: 1, ack: 5 })), 'send');
+});
+
+t.test('however many gaps there are, what was lost stays unacknowledged', async (t) => {
+  const causes = new Causes();
+  for (let i = 0; i < 100; i++) {
+    causes.settleTcp('original', segment({ seq: i * 20, ack: 1, payloadLength: 10 }), false);
+  }
+  for (const ack of [5, 995, 1985]) {
+    t.equal(causes.judgeTcp('reply', segment({ seq: 1, ack })), 'causeNotDelivered', `ack ${ack}`);
+  }
+});
