@@ -11,6 +11,14 @@ import { get, items, text } from './tree.ts';
 const CIDR = { type: 'string', minLength: 1, description: 'ADDRESS/LENGTH' };
 const CIDRS = { type: 'array', items: CIDR, minItems: 1 };
 
+const OUTBOUND_TYPES = [
+  'loadBalancer',
+  'managedNATGateway',
+  'userAssignedNATGateway',
+  'userDefinedRouting',
+  'none',
+];
+
 export const WIRING_SCHEMA = {
   $schema: 'https://json-schema.org/draft/2020-12/schema',
   $id: 'wiretrial/v1/wiring',
@@ -31,15 +39,7 @@ export const WIRING_SCHEMA = {
     serviceCidr: CIDR,
     serviceCidrs: CIDRS,
     dnsServiceIP: { type: 'string', minLength: 1 },
-    outboundType: {
-      enum: [
-        'loadBalancer',
-        'managedNATGateway',
-        'userAssignedNATGateway',
-        'userDefinedRouting',
-        'none',
-      ],
-    },
+    outboundType: { enum: OUTBOUND_TYPES },
     loadBalancerSku: { enum: ['standard', 'basic'] },
     ipFamilies: {
       type: 'array',

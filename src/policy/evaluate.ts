@@ -121,7 +121,7 @@ function namespaceLabels(cluster: Pick<Cluster, 'namespaces'>, name: string): La
   return cluster.namespaces.find((n) => n.name === name)?.labels;
 }
 
-/** The end's address in this connection: the one named, else its first that the other end shares. */
+/** The end's address in this connection: the one named, else the first of a family both have. */
 function addressesOf(end: End, flow: Flow): readonly Address[] {
   if (end.kind === 'address') return [end.address];
   if (end.address !== undefined) return [end.address];
