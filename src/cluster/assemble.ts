@@ -101,6 +101,7 @@ export function assembleCluster(
     endpointSlices,
   );
   duplicateAddresses(placed.nodes, placed.pods, services, problems);
+  hostAddressProblems(drafts, placed.nodes, problems);
   if (given) problems.push(...azureProblems(given, wiring, placed.nodes, placed.pods));
   return {
     nodes: placed.nodes,
@@ -291,6 +292,30 @@ function fillNamespaces(
     byName.set(name, { name, labels: namespaceLabels(name, {}), source });
   }
   return [...byName.values()];
+}
+
+/** A hostNetwork pod whose status shows an address that its node does not have. */
+function hostAddressProblems(
+  drafts: readonly PodDraft[],
+  nodes: readonly Node[],
+  problems: Diagnostic[],
+): void {
+  const byName = new Map(nodes.map((n) => [n.name, n.addresses]));
+  for (const { pod, running } of drafts) {
+    const own = byName.get(pod.node);
+    if (!pod.hostNetwork || !running || !own) continue;
+    const odd = pod.addresses.find((a) => !own.some((o) => equalAddress(o, a)));
+    if (!odd) continue;
+    problems.push({
+      code: 'POD_HOST_ADDRESS',
+      ...pod.source,
+      object: `${pod.namespace}/Pod/${pod.name}`,
+      field: 'status.podIPs',
+      message: `a pod on the host network has the addresses of its node ${pod.node}`,
+      found: formatAddress(odd),
+      accepted: own.map(formatAddress).join(', '),
+    });
+  }
 }
 
 /** One address, one owner: nodes, running pods off the host network, ClusterIPs. */

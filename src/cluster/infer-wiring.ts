@@ -3,9 +3,9 @@
  * and, without a document, ranges guessed from the addresses that the objects have.
  *
  * How ranges are guessed: a private address (RFC 1918, RFC 6598, RFC 4193) stands for its /16
- * (IPv6: /64), any other for itself; a range is halved until none of the other side's addresses is in it,
- * where the sides are nodes and pods against ClusterIPs. One range covering all ClusterIPs is
- * preferred while AKS would accept it. Without any address, AKS's defaults stand; only a guessed
+ * (IPv6: /64), any other for itself; a range is halved until none of the other side's addresses is
+ * in it, where the sides are nodes and pods against ClusterIPs. One range covering all ClusterIPs
+ * is preferred while AKS would accept it. Without any address, AKS's defaults stand; only a guessed
  * service range steps aside for the nodes (AKS would refuse its default there, and so do we when
  * there is a wiring document).
  * @module

@@ -2,7 +2,8 @@
  * What is allowed: networking.k8s.io/v1 NetworkPolicy after API-server validation and defaulting.
  *
  * An absent and an empty list differ nowhere in the API (omitempty), so lists are plain arrays
- * here: no peers means any peer, no ports means every port and protocol, no rules means nothing allowed.
+ * here: no peers means any peer, no ports means every port and protocol, no rules means nothing
+ * allowed.
  * @module
  */
 import type { Labels, ObjectMeta, SourceRef, TransportProtocol } from '../cluster/model.ts';

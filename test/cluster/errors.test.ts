@@ -112,6 +112,11 @@ t.test('one mistake is one line that says where, what was found, what is accepte
       'f.yaml:4:18: default/Pod/a spec.nodeName: no such node, did you mean "node-a"? (found "nod-a"; accepted: node-a) [POD_NODE_UNKNOWN]',
     ],
     [
+      'a pod on the host network with an address of its own',
+      `${pod('a', 'spec: {nodeName: n, hostNetwork: true}\nstatus: {podIP: 10.0.0.9}')}\n---\napiVersion: v1\nkind: Node\nmetadata: {name: n}\nstatus: {addresses: [{type: InternalIP, address: 10.0.0.4}]}`,
+      'f.yaml:1:1: default/Pod/a status.podIPs: a pod on the host network has the addresses of its node n (found 10.0.0.9; accepted: 10.0.0.4) [POD_HOST_ADDRESS]',
+    ],
+    [
       'a workload whose selector misses its own pods',
       'apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: c}}}}',
       'f.yaml:4:71: default/Deployment/d spec.template.metadata.labels: `selector` does not match template `labels` (found a map) [WORKLOAD_SELECTOR]',
