@@ -8,6 +8,8 @@
  */
 import t from 'tap';
 import { renderNetwork } from '../../../src/dataplane/render.ts';
+import { World } from '../../../src/lab/world.ts';
+import { arrived, firstPacket } from '../../dataplane/first-packet.ts';
 import * as make from '../../dataplane/objects.ts';
 import { type Answer, CONNECTIONS, policies, shop } from '../../dataplane/shop.ts';
 import { RealNetwork } from './real-network.ts';
@@ -43,3 +45,21 @@ for (const mode of ['azure-bridge', 'azure-transparent']) {
     }
   });
 }
+
+t.test('azure-transparent with Calico: the kernel and the walk agree', needs, async (t) => {
+  const request = make.input(shop, 'azure-transparent+calico', policies);
+  const world = new World(request);
+  const real = new RealNetwork(renderNetwork(request), 'ac');
+  t.teardown(() => real.remove());
+  const answers = await Promise.all(
+    CONNECTIONS.map(([from, to, port]) => real.connect(from, to, port)),
+  );
+  let different = 0;
+  for (const [i, [from, to, port, npm]] of CONNECTIONS.entries()) {
+    const journey = firstPacket(world, from, { to, port, frame: i + 1 });
+    const walked = arrived(journey) ? 'answered' : 'silent';
+    t.equal(answers[i], walked, `${from} to ${to}:${port}`);
+    if (walked !== npm) different++;
+  }
+  t.ok(different > 0, 'the table has a row on which Calico differs from NPM');
+});
