@@ -12,28 +12,19 @@
  * @module
  */
 
-import type { LinkedRule } from '../image/program.ts';
 import type { Hook, TableName } from '../netfilter/hook.ts';
 import { equalAddress } from '../wire/address.ts';
 import * as ipv4 from '../wire/ipv4.ts';
 import { gatherFragments } from './fragments.ts';
 import { HookLooks } from './hook-recorder.ts';
 import type { Passage } from './passage.ts';
-import { sendReject } from './reject.ts';
 import { routeOutput } from './route-output.ts';
-import { drop, dropBy, type Run, unknown } from './run.ts';
-import { CONNECTION_FACTS, confirm, trackIn, translate } from './tracking.ts';
-import type { Decision } from './trail.ts';
-import { type Origins, runTable, type WalkContext, type WalkVerdict } from './walk.ts';
-
-/** Everything that one visit needs. */
-export interface Visit {
-  readonly run: Run;
-  readonly passage: Passage;
-  readonly hook: Hook;
-  readonly ctx: WalkContext;
-  readonly looks: HookLooks;
-}
+import { drop, type Run } from './run.ts';
+import { decision, fact, settle } from './settle.ts';
+import { CONNECTION_FACTS, confirm, trackIn } from './tracking.ts';
+import { translate } from './translation.ts';
+import type { Visit } from './visit.ts';
+import { runTable, type WalkContext, type WalkVerdict } from './walk.ts';
 
 /**
  * Take the packet through a hook.
@@ -130,40 +121,9 @@ function noteJudgement(visit: Visit, verdict: WalkVerdict & { kind: 'accept' }):
   trail.decision = decision(visit.passage, visit.hook, verdict.rule, verdict.origin);
 }
 
-function decision(passage: Passage, at: Hook, rule: LinkedRule | null, origin: Origins): Decision {
-  const { image } = passage.host;
-  const place = { host: image.host, stage: at, hook: at };
-  if (rule === null) return place;
-  const by = { ...place, rule: rule.address, text: image.texts.rule(rule.id) };
-  return origin.length === 0 ? by : { ...by, origin };
-}
-
-/** What a verdict does to the packet; true when it goes on. */
-export function settle(visit: Visit, verdict: WalkVerdict): boolean {
-  const { passage, hook: at, run, looks } = visit;
-  if (verdict.kind === 'accept') return true;
-  const by = decision(passage, at, verdict.rule, verdict.origin);
-  passage.trail.hookStep({ host: passage.host.name, hook: at }, fact(passage), looks.take());
-  switch (verdict.kind) {
-    case 'drop':
-      dropBy(passage, verdict.reason, by);
-      return false;
-    case 'reject':
-      dropBy(passage, verdict.reason, by);
-      sendReject(run, passage, verdict.with);
-      return false;
-    case 'unknown':
-      unknown(passage, by, verdict.reason);
-      return false;
-    case 'snat':
-    case 'dnat':
-    case 'masquerade':
-      return true;
-  }
-}
-
 function nat(visit: Visit): boolean {
-  return !has(visit, 'nat') || translate(visit);
+  if (visit.hook === 'forward') return true;
+  return !has(visit, 'nat') || translate(visit, visit.hook);
 }
 
 function confirmed(visit: Visit): boolean {
@@ -214,9 +174,4 @@ function reroute(visit: Visit): boolean {
   passage.device = out;
   passage.step('route', `again: dev ${out.name}`);
   return true;
-}
-
-function fact(passage: Passage): string {
-  const { ctState } = passage.packet;
-  return ctState === 'none' ? 'passed' : `conntrack: ${ctState}`;
 }

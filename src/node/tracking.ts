@@ -1,15 +1,14 @@
 /**
- * Connection tracking at the hooks of a host: packets in, translation, confirmation.
+ * Connection tracking at the hooks of a host: packets in, and confirmation.
  *
- * Truth: net/netfilter/nf_conntrack_core.c `nf_conntrack_in`, `__nf_conntrack_confirm`,
- * `nf_conntrack_attach`; net/netfilter/nf_nat_core.c `nf_nat_inet_fn` (Linux 6.18); the work itself
- * is done by src/conntrack.
+ * Truth: net/netfilter/nf_conntrack_core.c `nf_conntrack_in`, `__nf_conntrack_confirm` (Linux
+ * 6.18); the work itself is done by src/conntrack.
  * @module
  */
 import type { Connection } from '../conntrack/connection.ts';
 import { connectionOf } from '../conntrack/table.ts';
-import type { Visit } from './hook.ts';
 import { drop, unknown } from './run.ts';
+import type { Visit } from './visit.ts';
 import type { ConnectionFacts } from './walk.ts';
 
 /** Rules' view of a packet's connection. */
@@ -35,10 +34,6 @@ export function trackIn(visit: Visit): boolean {
   if (fault === 'headerCut') unknown(passage, { host: host.name, stage: hook, hook }, fault);
   else drop(passage, hook, fault, hook);
   return false;
-}
-
-export function translate(_visit: Visit): boolean {
-  return true;
 }
 
 /** The packet has survived: its connection is real from now on. False when a tuple is taken. */
