@@ -14,6 +14,7 @@ export const DROP_REASONS = {
   ctInvalid: 'a rule dropped it because connection tracking calls it INVALID',
   ctClash: 'another connection already owns its tuple',
   ctFull: 'the connection table is full',
+  masqueradeMoved: 'it leaves by another device than the one its masquerade was made for',
   natExhausted: 'no free port or address to translate to',
   noRoute: 'no route to its destination',
   noNeighbor: 'no neighbour answers for its next hop',
