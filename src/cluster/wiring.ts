@@ -3,7 +3,7 @@
  * @module
  */
 
-import type { ErrorObject } from 'ajv/dist/2020.js';
+import type { ErrorObject, ValidateFunction } from 'ajv/dist/2020.js';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import type { Diagnostic } from '../diagnostic/diagnostic.ts';
 import type { Address, Family, Prefix } from '../wire/address.ts';
@@ -119,9 +119,12 @@ function dnsAddress(problems: Diagnostic[], at: Tree | undefined): Address | nul
   return address;
 }
 
+/** The schema's check, made when first needed: compiling it takes longer than all its uses. */
+let compiled: ValidateFunction | undefined;
+
 function matchesSchema(tree: MapTree, problems: Diagnostic[]): boolean {
-  const ajv = new Ajv2020({ allErrors: true, verbose: true });
-  const validate = ajv.compile(WIRING_SCHEMA);
+  compiled ??= new Ajv2020({ allErrors: true, verbose: true }).compile(WIRING_SCHEMA);
+  const validate = compiled;
   if (validate(toPlain(tree))) return true;
   for (const error of validate.errors ?? []) problems.push(schemaProblem(tree, error));
   return false;

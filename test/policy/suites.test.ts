@@ -10,12 +10,12 @@ import { addressPlan } from '../../src/cluster/address-plan.ts';
 import { parseCidr } from '../../src/cluster/cidr.ts';
 import type { End } from '../../src/policy/evaluate.ts';
 import { evaluate, inBlock, portAllowed } from '../../src/policy/evaluate.ts';
-import { parseInputs } from '../../src/policy/inputs.ts';
+import { loadInputs, parseInputs } from '../../src/policy/inputs.ts';
 import type { PolicyPort } from '../../src/policy/model.ts';
 import { parseAddress } from '../../src/wire/address.ts';
 import { sharedPath } from '../support/shared.ts';
 import type { SuiteCase } from '../support/suites.ts';
-import { cyclonusCases, haveSuites, knpCases, recipeCases } from '../support/suites.ts';
+import { cyclonusCases, haveSuites, knpCases, recipeCases, writeCase } from '../support/suites.ts';
 
 const needs = { skip: haveSuites() ? false : 'needs ../shared' };
 
@@ -127,6 +127,19 @@ t.test('kube-network-policies: its ipBlocks hold the same addresses', needs, asy
     };
     t.equal(inBlock(block, parseAddress(row.ip)!), row.want, row.name);
   }
+});
+
+t.test('a case written as files loads as itself', needs, async (t) => {
+  const dir = t.testdir({});
+  const c = knpCases()[1]!;
+  const { manifest, probes } = writeCase(dir, c);
+  const places = (_: string, value: unknown) =>
+    typeof value === 'object' && value !== null && 'column' in value ? 0 : value;
+  const plain = (value: unknown) => JSON.stringify(value, places);
+  const { cluster, policies } = loadInputs([manifest]);
+  t.equal(plain(cluster), plain(c.cluster));
+  t.equal(plain(policies), plain(c.policies));
+  t.same(JSON.parse(readFileSync(probes, 'utf8')), c.probes);
 });
 
 t.test('recipes: the documented outcomes', needs, async (t) => {
