@@ -84,6 +84,8 @@ class SetReader {
   readonly #faults: Diagnostic[] = [];
   readonly #sets = new Map<string, DraftSet>();
   readonly #refused = new Set<string>();
+  /** Members of lists, to be looked up when all sets are known. */
+  readonly #references: { list: string; set: string; line: number }[] = [];
   #line = 0;
   /** `ipset list`: the set whose lines are being read. */
   #listed: { name: string; type: string; inMembers: boolean } | undefined;
@@ -103,18 +105,18 @@ class SetReader {
   }
 
   end(): IpSet[] {
-    for (const { name, type, members } of this.#sets.values()) {
-      for (const member of members.values()) {
-        if (member.kind !== 'set') continue;
-        const found = this.#sets.get(member.set);
-        if (found?.type === 'list:set') {
-          this.#fault('PLAN_SET', `${type} ${name} cannot hold another list`, member.set);
-        } else if (!found && !this.#refused.has(member.set)) {
-          this.#fault('PLAN_SET_MISSING', `${name} holds a set that is not made`, member.set);
-        }
+    for (const { list, set, line } of this.#references) {
+      this.#line = line;
+      const found = this.#sets.get(set);
+      if (found?.type === 'list:set') {
+        this.#fault('PLAN_SET', `list ${list} cannot hold another list`, set);
+      } else if (!found && !this.#refused.has(set)) {
+        this.#fault('PLAN_SET_MISSING', `${list} holds a set that is not made`, set);
       }
     }
-    if (this.#faults.length > 0) throw new UserError(this.#faults);
+    if (this.#faults.length > 0) {
+      throw new UserError(this.#faults.toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0)));
+    }
     return [...this.#sets.values()].map((set) => ({ ...set, members: [...set.members.values()] }));
   }
 
@@ -235,6 +237,9 @@ class SetReader {
       this.#fault('PLAN_SET_FULL', `set ${name} is full`, element, `${set.maxElements} members`);
     } else {
       set.members.set(key, member);
+      if (member.kind === 'set') {
+        this.#references.push({ list: name, set: member.set, line: this.#line });
+      }
     }
   }
 

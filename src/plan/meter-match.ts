@@ -219,7 +219,7 @@ const recent: Extension<Match> = {
       negate: given.flag(`--${operation}`)?.negate ?? false,
       seconds: given.one('--seconds', whole(1, 0xffffffff))?.value ?? 0,
       reap: given.has('--reap'),
-      hitcount: given.one('--hitcount', whole(1, 255))?.value ?? 0,
+      hitcount: given.one('--hitcount', whole(1, 65535))?.value ?? 0,
       ttl: given.has('--rttl'),
       list: given.one('--name', textUpTo(199))?.value ?? 'DEFAULT',
       mask: recentMask(given),

@@ -86,6 +86,8 @@ interface Loaded {
   readonly given: Given;
   readonly options: readonly OptionSpec[];
   readonly protocols?: readonly number[];
+  /** Something was wrong with its options already; its part would only be complained about again. */
+  faulty: boolean;
   /** Make the part of the rule, once all words are read. */
   finish(): void;
 }
@@ -117,7 +119,7 @@ export class RuleParser {
     while (this.#at < this.#words.length) this.#catching(() => this.#option());
     if (this.#negate) this.#fault('`!` stands before nothing');
     for (const extension of this.#loaded) {
-      this.#catching(() => extension.finish(), extension.name);
+      if (!extension.faulty) this.#catching(() => extension.finish(), extension.name);
       this.#checkProtocol(extension);
     }
     return {
@@ -150,6 +152,8 @@ export class RuleParser {
     if (!found) {
       if (this.#foreign) return;
       this.#foreign = true;
+      const owner = this.#loaded.at(-1);
+      if (owner) owner.faulty = true;
       const message = 'this option is not known here, or not emulated';
       this.faults.push({ code: 'PLAN_UNSUPPORTED', message, found: word.text });
       return;
@@ -159,11 +163,14 @@ export class RuleParser {
       return;
     }
     const { extension, spec } = found;
+    const before = extension.faulty;
+    extension.faulty = true;
     const inverted = negate || (spec.values > 0 && this.#innerNegation());
-    if (inverted && !spec.negatable) throw new OptionFault(`${spec.name} cannot be inverted`);
     const values = joined === undefined ? [] : [joined];
     while (values.length < spec.values) values.push(this.#value(spec.name));
+    if (inverted && !spec.negatable) throw new OptionFault(`${spec.name} cannot be inverted`);
     extension.given.add(spec.name, { negate: inverted, values });
+    extension.faulty = before;
   }
 
   /** The extension loaded last that knows the option; a unique beginning counts when no name does. */
@@ -296,11 +303,19 @@ export class RuleParser {
     this.#foreign = false;
     const { family, protocols, options } = extension;
     if (family !== undefined && family !== this.#family) {
+      this.#foreign = true;
       throw new OptionFault(`${name} is for IPv${family} only`);
     }
     const given = new Given(this.#family);
     const finish = () => keep(extension.read(given));
-    this.#loaded.push({ name, given, options, ...optional('protocols', protocols), finish });
+    this.#loaded.push({
+      name,
+      given,
+      options,
+      ...optional('protocols', protocols),
+      faulty: false,
+      finish,
+    });
   }
 
   #unsupported(what: string, found: string, known: readonly string[]): void {
