@@ -28,9 +28,9 @@ const REFUSED: readonly {
     network: 'azure-bridge',
     policy: 'calico',
     reason:
-      'Felix matches workloads by interface (-i azv+), and a bridge port is never the in-interface ' +
-      'of an IP packet, so nothing would be enforced; AKS rewrites the CNI mode to transparent ' +
-      'when the policy is calico',
+      'Felix matches workloads by interface (-i azv+), and a bridge port is never the ' +
+      'in-interface of an IP packet, so nothing would be enforced; AKS rewrites the CNI mode to ' +
+      'transparent when the policy is calico',
   },
   {
     network: 'kubenet',

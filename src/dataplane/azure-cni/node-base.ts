@@ -65,8 +65,8 @@ export function interfaceAddresses(
 }
 
 /**
- * Routes of a node: its connected ranges and a default by the subnet's gateway, which is the fabric.
- * Also the gateway's neighbour entries.
+ * Routes of a node: its connected ranges, and a default by the subnet's gateway, which is the
+ * fabric. Also the gateway's neighbour entries.
  */
 export function addSubnetRoutes(
   builder: PlanBuilder,

@@ -2,8 +2,8 @@
  * An ipBlock as NPM's set of networks.
  *
  * Source: azure-container-networking `npm/pkg/controlplane/translation/translatePolicy.go`
- * `ipBlockIPSet`, `ipBlockRule`; `npm/util/util.go` `IsIPV4`. ipset(8) takes no /0 in a hash:net, so
- * `0.0.0.0/0` is written as its halves; an exception equal to a half turns that half to `nomatch`.
+ * `ipBlockIPSet`, `ipBlockRule`; `npm/util/util.go` `IsIPV4`. ipset(8) takes no /0 in a hash:net,
+ * so `0.0.0.0/0` is written as its halves; an exception equal to a half turns it to `nomatch`.
  * @module
  */
 import type { Peer } from '../../policy/model.ts';

@@ -2,8 +2,8 @@
  * Label selectors as NPM reads them: lists of sets that an address must be in, or not be in.
  *
  * Source: azure-container-networking `npm/pkg/controlplane/translation/parseSelector.go`
- * (`parsePodSelector`, `parseNSSelector`, `flattenNameSpaceSelector`). Go ranges over matchLabels in
- * random order; here it is the object's. Sets named twice appear once, as `addSelector` does.
+ * (`parsePodSelector`, `parseNSSelector`, `flattenNameSpaceSelector`). Go ranges over matchLabels
+ * in random order; here it is the object's. Sets named twice appear once, as `addSelector` does.
  * @module
  */
 import { unreachable } from '../../diagnostic/diagnostic.ts';
@@ -99,7 +99,7 @@ export function namespaceSelectorAlternatives(
   }));
   const fansOut = (e: LabelExpression) =>
     e.values.length > 1 &&
-    (e.operator === 'In' || (e.operator === 'NotIn' && behavior.namespaceNotIn === 'any'));
+    (e.operator === 'In' || (e.operator === 'NotIn' && behavior.namespaceNotIn === 'alternatives'));
   const fixed = matchExpressions.filter((e) => !fansOut(e)).flatMap(namespaceExpression);
   let alternatives: SetUse[][] = [[...labels, ...fixed]];
   for (const expression of matchExpressions.filter(fansOut)) {

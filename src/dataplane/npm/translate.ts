@@ -218,7 +218,7 @@ function warnOfNamespaceNegation(
   if (selector === null) return;
   const { matchLabels, matchExpressions } = selector;
   const several = matchExpressions.some((e) => e.operator === 'NotIn' && e.values.length > 1);
-  if (several && t.behavior.namespaceNotIn === 'any') {
+  if (several && t.behavior.namespaceNotIn === 'alternatives') {
     t.warnings.push({
       ...about(t, peer.source),
       code: 'NPM_NOT_IN_ALLOWS_ALL',

@@ -32,8 +32,8 @@ export interface NpmBehavior {
   readonly ipv6Block: 'memberSkipped' | 'policyRejected';
   /** An empty rule among others: is ignored, or (PR 2409, 1.5.17) allows everything. */
   readonly emptyRule: 'ignoredAmongOthers' | 'allowsAll';
-  /** namespaceSelector `NotIn [a, b]`: any of the negations, or (PR 4866, main) all of them. */
-  readonly namespaceNotIn: 'any' | 'all';
+  /** namespaceSelector `NotIn [a, b]`: one of the negations, or (PR 4866, main) all of them. */
+  readonly namespaceNotIn: 'alternatives' | 'conjunction';
   /** A namespaceSelector of negations only: bare, or (PR 4868, main) within all namespaces. */
   readonly negationOnly: 'bare' | 'withinAllNamespaces';
 }
@@ -77,7 +77,7 @@ export function npmBehavior(stack: Stack): NpmBehavior {
     cidr: wide ? 'policy:in-ns:' : 'policy-in-ns-',
     ipv6Block: since(1, 4, 42) ? 'policyRejected' : 'memberSkipped',
     emptyRule: since(1, 5, 17) ? 'allowsAll' : 'ignoredAmongOthers',
-    namespaceNotIn: text === MAIN ? 'all' : 'any',
+    namespaceNotIn: text === MAIN ? 'conjunction' : 'alternatives',
     negationOnly: text === MAIN ? 'withinAllNamespaces' : 'bare',
   };
 }
