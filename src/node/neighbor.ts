@@ -32,11 +32,7 @@ export function nextHopMac(run: Run, passage: Passage, hop: NextHop): string | n
   host.awaitNeighbor(hop.device, hop.address);
   run.resolveNeighbor(host, question(host, hop), hop.device);
   const learned = host.neighborMac(hop.device, hop.address);
-  if (learned !== null && learned !== 'failed') {
-    passage.step('neighbor', `resolved: ${learned}`);
-    return learned;
-  }
-  return null;
+  return learned === 'failed' ? null : learned;
 }
 
 /** Where a group or broadcast address goes without asking; null for addresses that need a neighbour. */
