@@ -18,7 +18,9 @@ export type Hook = (typeof HOOKS)[number];
 export const TABLES = ['raw', 'mangle', 'nat', 'filter', 'security'] as const;
 export type TableName = (typeof TABLES)[number];
 
-/** The tables that hang on each hook, in priority order (conntrack stands between raw and mangle). */
+/**
+ * The tables that hang on each hook, in priority order (conntrack stands between raw and mangle).
+ */
 export const TABLE_ORDER: Readonly<Record<Hook, readonly TableName[]>> = {
   prerouting: ['raw', 'mangle', 'nat'],
   input: ['mangle', 'filter', 'security', 'nat'],

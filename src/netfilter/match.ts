@@ -3,8 +3,8 @@
  * the walk evaluates. Names and meanings are those of the kernel's xt_* modules and of
  * iptables-extensions(8); a module that is not here is refused where rules are read or written.
  *
- * A rule's first part (addresses, interfaces, protocol) is the kernel's `struct ipt_ip`, kept apart
- * because iptables-save always prints it first, whatever the order it was typed in.
+ * A rule's first part (addresses, interfaces, protocol) is the kernel's `struct ipt_ip`, kept
+ * apart because iptables-save always prints it first, whatever the order it was typed in.
  * @module
  */
 import type { Address, Prefix } from '../wire/address.ts';
@@ -151,8 +151,8 @@ export type Match =
     }
   | { readonly kind: 'comment'; readonly text: string }
   /**
-   * xt_conntrack with any condition besides `--ctstate`. Original addresses and ports are those of
-   * the first packet before translation, reply ones those that answers really carry.
+   * xt_conntrack with any condition besides `--ctstate`. Original addresses and ports are those
+   * of the first packet before translation, reply ones those that answers really carry.
    */
   | {
       readonly kind: 'conntrackDetail';
@@ -175,7 +175,9 @@ export type Match =
   | { readonly kind: 'limit'; readonly interval: number; readonly burst: number }
   /** xt_statistic by chance: holds when 31 random bits are below `threshold`. */
   | { readonly kind: 'random'; readonly threshold: number; readonly negate: boolean }
-  /** xt_statistic by count: holds for one packet of `every`, first for the one numbered `packet`. */
+  /**
+   * xt_statistic by count: holds for one packet of `every`, first for the one numbered `packet`.
+   */
   | {
       readonly kind: 'nth';
       readonly every: number;

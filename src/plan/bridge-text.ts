@@ -1,6 +1,6 @@
 /**
- * Bridge ports and forwarding entries as commands of bridge(8), after `printIp` has made the links.
- * Without its first word each line is a line of `bridge -batch`.
+ * Bridge ports and forwarding entries as commands of bridge(8), after `printIp` has made the
+ * links. Without its first word each line is a line of `bridge -batch`.
  *
  * Source: iproute2 6.1, bridge/link.c, bridge/fdb.c; net/bridge/br_fdb.c `fdb_add_entry`.
  * @module

@@ -1,9 +1,9 @@
 /**
  * What is wrong with a table as a whole: jumps to chains that are not there, and loops.
  *
- * The kernel refuses a loop when the table is loaded (ip_tables.c `mark_source_chains`, ELOOP), but
- * only one that a built-in chain reaches; any loop is refused here, because the next jump written
- * into the plan would reach it.
+ * The kernel refuses a loop when the table is loaded (ip_tables.c `mark_source_chains`, ELOOP),
+ * but only one that a built-in chain reaches; any loop is refused here, because the next jump
+ * written into the plan would reach it.
  * @module
  */
 import type { Diagnostic } from '../diagnostic/diagnostic.ts';

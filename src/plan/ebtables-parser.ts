@@ -1,9 +1,9 @@
 /**
- * Read ebtables-save files and what ebtables-restore takes from files written by hand, as far as the
- * vocabulary of plan/model.ts goes; the rest is refused, every place at once.
+ * Read ebtables-save files and what ebtables-restore takes from files written by hand, as far as
+ * the vocabulary of plan/model.ts goes; the rest is refused, every place at once.
  *
- * Source: ebtables(8), iptables 1.8.9 iptables/xtables-eb.c `do_commandeb`: the `!` of ebtables stands
- * before the option or before its value; options of a target follow its `-j`.
+ * Source: ebtables(8), iptables 1.8.9 iptables/xtables-eb.c `do_commandeb`: the `!` of ebtables
+ * stands before the option or before its value; options of a target follow its `-j`.
  * @module
  */
 // biome-ignore-all lint/suspicious/noThenProperty: the plan's word for ebtables' --*-target
@@ -15,7 +15,7 @@ import {
   MAC_NAMES,
   orderedMatches,
   WHOLE_MAC,
-} from './ebtables-text.ts';
+} from './ebtables-words.ts';
 import { interfaceName } from './match-options.ts';
 import type { EbMatch, EbRule, EbTable, EbTarget, EbVerdict } from './model.ts';
 import { networkPrefix } from './network-prefix.ts';

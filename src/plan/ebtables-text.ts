@@ -4,11 +4,11 @@
  *   *nat
  *   :PREROUTING ACCEPT
  *   :POSTROUTING ACCEPT
- *   -A PREROUTING -p ARP -i eth0 --arp-op Reply -j dnat --to-dst ff:ff:ff:ff:ff:ff --dnat-target ACCEPT
+ *   -A PREROUTING -p ARP --arp-op Request -j arpreply --arpreply-mac 00:0d:3a:00:00:01
  *
- * There are no counters and no COMMIT; every chain, also a user's, has a policy. Rules are printed
- * with the frame's own fields first (`-p -s -d -i --logical-in -o --logical-out`), then the ARP or IP
- * matches, whatever their order in the plan.
+ * There are no counters and no COMMIT; every chain, also a user's, has a policy. Rules are
+ * printed with the frame's own fields first (`-p -s -d -i --logical-in -o --logical-out`), then
+ * the ARP or IP matches, whatever their order in the plan.
  *
  * Source: iptables 1.8.9, iptables/nft-bridge.c `nft_bridge_save_rule`, extensions/libebt_arp.c,
  * libebt_ip.c, libebt_ip6.c, libebt_snat.c, libebt_dnat.c, libebt_redirect.c, libebt_arpreply.c.
@@ -16,80 +16,18 @@
  */
 import { unreachable } from '../diagnostic/diagnostic.ts';
 import { bits, formatAddress, maskAddress, type Prefix } from '../wire/address.ts';
+import {
+  ARP_OPERATIONS,
+  EB_BUILTIN,
+  ETHER_NAMES,
+  MAC_NAMES,
+  orderedMatches,
+  WHOLE_MAC,
+} from './ebtables-words.ts';
 import { words } from './match-words.ts';
 import type { EbChain, EbMatch, EbRule, EbTable, EbTarget, Plan } from './model.ts';
 
-/** The built-in chains of each table, in the order in which ebtables-nft-save prints them. */
-export const EB_BUILTIN: Readonly<Record<EbTable['name'], readonly string[]>> = {
-  filter: ['INPUT', 'FORWARD', 'OUTPUT'],
-  nat: ['PREROUTING', 'OUTPUT', 'POSTROUTING'],
-  broute: ['BROUTING'],
-};
-
-/** Names of /etc/ethertypes (Debian netbase) that ebtables prints. */
-export const ETHER_NAMES: readonly (readonly [string, number])[] = [
-  ['IPv4', 0x0800],
-  ['X25', 0x0805],
-  ['ARP', 0x0806],
-  ['TEB', 0x6558],
-  ['RARP', 0x8035],
-  ['ATALK', 0x809b],
-  ['AARP', 0x80f3],
-  ['802_1Q', 0x8100],
-  ['IPX', 0x8137],
-  ['NetBEUI', 0x8191],
-  ['IPv6', 0x86dd],
-  ['PPP', 0x880b],
-  ['MPLS', 0x8847],
-  ['MPLS_MULTI', 0x8848],
-  ['PPP_DISC', 0x8863],
-  ['PPP_SES', 0x8864],
-  ['EAPOL', 0x888e],
-  ['S-TAG', 0x88a8],
-  ['LLDP', 0x88cc],
-  ['MACSEC', 0x88e5],
-  ['PBB', 0x88e7],
-  ['PTP', 0x88f7],
-];
-
-/** Names of ARP operations from 1 (libebt_arp.c `opcodes`). */
-export const ARP_OPERATIONS = [
-  'Request',
-  'Reply',
-  'Request_Reverse',
-  'Reply_Reverse',
-  'DRARP_Request',
-  'DRARP_Reply',
-  'DRARP_Error',
-  'InARP_Request',
-  'ARP_NAK',
-] as const;
-
-/** Addresses with masks that ebtables prints by name (libxtables `xtables_print_mac_and_mask`). */
-export const MAC_NAMES: readonly (readonly [name: string, mac: string, mask: string])[] = [
-  ['Unicast', '00:00:00:00:00:00', '01:00:00:00:00:00'],
-  ['Multicast', '01:00:00:00:00:00', '01:00:00:00:00:00'],
-  ['Broadcast', 'ff:ff:ff:ff:ff:ff', 'ff:ff:ff:ff:ff:ff'],
-  ['BGA', '01:80:c2:00:00:00', 'ff:ff:ff:ff:ff:ff'],
-];
-
-export const WHOLE_MAC = 'ff:ff:ff:ff:ff:ff';
-
-/** The order in which the parts of a rule are printed. */
-const MATCH_ORDER: readonly EbMatch['kind'][] = [
-  'protocol',
-  'source',
-  'destination',
-  'inInterface',
-  'logicalIn',
-  'outInterface',
-  'logicalOut',
-  'arpOperation',
-  'arpSource',
-  'arpDestination',
-  'ipSource',
-  'ipDestination',
-];
+export { parseEbtables } from './ebtables-parser.ts';
 
 /** Print all tables of a plan as one file; empty when it has none. */
 export function printEbtables(plan: Plan): string {
@@ -114,11 +52,6 @@ export function formatEbRule(rule: EbRule, chain: string): string {
     ...orderedMatches(rule.matches).map(formatEbMatch),
     formatEbTarget(rule.target),
   );
-}
-
-/** Matches in the order in which they are printed, and read back. */
-export function orderedMatches(matches: readonly EbMatch[]): readonly EbMatch[] {
-  return matches.toSorted((a, b) => MATCH_ORDER.indexOf(a.kind) - MATCH_ORDER.indexOf(b.kind));
 }
 
 function formatEbMatch(match: EbMatch): string {

@@ -1,5 +1,6 @@
 /**
- * Text and reading of matches on single fields of the packet, its frame, its socket or its helper.
+ * Text and reading of matches on single fields of the packet, its frame, its socket or its
+ * helper.
  *
  * Source: iptables 1.8.9, extensions/libxt_owner.c, libxt_length.c, libipt_ttl.c, libip6t_hl.c,
  * libxt_mac.c, libxt_pkttype.c, libxt_iprange.c, libxt_dscp.c, libxt_tos.c, libxt_helper.c.

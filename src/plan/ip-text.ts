@@ -2,10 +2,10 @@
  * Links, addresses, routes, rules and neighbours as commands of ip(8), in the order in which they
  * build the host from an empty network namespace.
  *
- * Everything is written with `replace` or is new, so what the kernel makes by itself (the routes of
- * table local) does not stand in the way, and what it would make on its own and the plan does not
- * have (routes to an address's prefix, IPv6 link-local addresses) is turned off. Without its first
- * word each line is a line of `ip -batch`.
+ * Everything is written with `replace` or is new, so what the kernel makes by itself (the routes
+ * of table local) does not stand in the way, and what it would make on its own and the plan does
+ * not have (routes to an address's prefix, IPv6 link-local addresses) is turned off. Without its
+ * first word each line is a line of `ip -batch`.
  *
  * Source: iproute2 6.1, ip/iplink.c, ip/ipaddress.c, ip/iproute.c, ip/iprule.c, ip/ipneigh.c.
  * @module
@@ -29,8 +29,8 @@ export interface VethPeer {
 
 export interface IpTextOptions {
   /**
-   * The far end of an interface that is made as a veth pair. Physical interfaces for which there is
-   * none are taken as given; a veth without one gets a peer in the same namespace.
+   * The far end of an interface that is made as a veth pair. Physical interfaces for which there
+   * is none are taken as given; a veth without one gets a peer in the same namespace.
    */
   readonly peerOf?: (device: Interface, index: number) => VethPeer | undefined;
 }
@@ -113,7 +113,10 @@ function addRoute(route: Route): string {
   );
 }
 
-/** The three rules that every namespace starts with (net/ipv4/fib_rules.c `fib_default_rules_init`). */
+/**
+ * The three rules that every namespace starts with (net/ipv4/fib_rules.c
+ * `fib_default_rules_init`).
+ */
 function isKernelRule({ preference, table, ...rest }: RoutingRule): boolean {
   const known: Readonly<Record<number, number>> = { 0: 255, 32766: 254, 32767: 253 };
   const selectors = [rest.from, rest.to, rest.iif, rest.oif, rest.fwmark, rest.negate];

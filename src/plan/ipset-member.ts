@@ -54,7 +54,10 @@ interface Service {
   readonly port: number;
 }
 
-/** `PROTOCOL:PORT`; ICMP has type and code in the port's place (lib/print.c `ipset_print_proto_port`). */
+/**
+ * `PROTOCOL:PORT`; ICMP has type and code in the port's place (lib/print.c
+ * `ipset_print_proto_port`).
+ */
 function formatService({ protocol, port }: Service, family: Family): string {
   const name = formatProtocol(protocol);
   const isIcmp = protocol === (family === 4 ? Protocol.icmp : Protocol.icmpv6);

@@ -7,9 +7,9 @@
  *   create all list:set size 8
  *   add all pods
  *
- * Printed without `bucketsize` and `initval`, which ipset before 7.11 refuses and which change no
- * lookup. Read: `ipset save`, `ipset list`, and restore files with the short commands `-N`, `-A` and
- * the old names of types that products still write (`nethash`, `setlist`).
+ * Printed without `bucketsize` and `initval`, which ipset before 7.11 refuses and which change
+ * no lookup. Read: `ipset save`, `ipset list`, and restore files with the short commands `-N`,
+ * `-A` and the old names of types that products still write (`nethash`, `setlist`).
  *
  * Source: ipset 7.17, lib/ipset_hash_*.c, lib/ipset_list_set.c, lib/print.c, src/ipset.c.
  * @module

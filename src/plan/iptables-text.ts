@@ -7,9 +7,9 @@
  *   [3:180] -A FORWARD -j KUBE-FORWARD      … its rules, with counters when asked for …
  *   COMMIT                                  … and its end.
  *
- * Reading takes what iptables-restore takes from files written by hand too (`-I`, `-N`, `-P`, `-F`,
- * `-X` of what the file itself made). What the vocabulary of netfilter/ does not have is refused,
- * every place at once: a rule that is skipped in silence would change verdicts.
+ * Reading takes what iptables-restore takes from files written by hand too (`-I`, `-N`, `-P`,
+ * `-F`, `-X` of what the file itself made). What the vocabulary of netfilter/ does not have is
+ * refused, every place at once: a rule that is skipped in silence would change verdicts.
  *
  * Source: iptables 1.8.9, iptables/iptables-save.c, iptables/iptables-restore.c; user chains are
  * printed in strcmp order, as libiptc keeps them.
@@ -31,7 +31,9 @@ export interface PrintOptions {
   readonly counters?: boolean;
 }
 
-/** Print all tables of one family as one file that iptables-restore takes; empty when it has none. */
+/**
+ * Print all tables of one family as one file that iptables-restore takes; empty when it has none.
+ */
 export function printIptables(plan: Plan, family: Family, options: PrintOptions = {}): string {
   const tables = plan.tables.filter((table) => table.family === family);
   return tables.map((table) => printTable(table, options)).join('');
@@ -290,7 +292,9 @@ class FileReader {
   }
 }
 
-/** One rule for each pair of addresses, sources outermost (libxtables `xtables_ipparse_multiple`). */
+/**
+ * One rule for each pair of addresses, sources outermost (libxtables `xtables_ipparse_multiple`).
+ */
 function expand(parsed: ParsedRule, place: string, counters: Counters | undefined): Rule[] {
   const { head, matches, target } = parsed;
   const rules: Rule[] = [];

@@ -2,7 +2,8 @@
  * The matches that rules may ask for, as iptables reads them: name → options → vocabulary.
  *
  * Source: iptables-extensions(8) 1.8.9 and extensions/libxt_*.c, libipt_icmp.c, libip6t_icmp6.c
- * (`xt_option_entry` tables and `*_parse`). Length limits are the kernel's (uapi/linux/netfilter).
+ * (`xt_option_entry` tables and `*_parse`). Length limits are the kernel's
+ * (uapi/linux/netfilter).
  * @module
  */
 import {

@@ -1,10 +1,10 @@
 /**
- * The text of one match as iptables-save prints it: `-m NAME` and its options, in the order in which
- * the extension's `save` function writes them.
+ * The text of one match as iptables-save prints it: `-m NAME` and its options, in the order in
+ * which the extension's `save` function writes them.
  *
- * Source: iptables 1.8.9, extensions/libxt_*.c and libipt_icmp.c `*_save`; the quoting of text is
- * libxtables/xtables.c `xtables_save_string`. test/differential/kernel/plan-loads.test.ts compares
- * every form with what the installed tools print.
+ * Source: iptables 1.8.9, extensions/libxt_*.c and libipt_icmp.c `*_save`; the quoting of text
+ * is libxtables/xtables.c `xtables_save_string`. test/differential/kernel/plan-loads.test.ts
+ * compares every form with what the installed tools print.
  * @module
  */
 import { unreachable } from '../diagnostic/diagnostic.ts';

@@ -1,12 +1,12 @@
 /**
- * Text and reading of matches that look at what went before: rates, counts, chance, and lists that
- * rules themselves fill.
+ * Text and reading of matches that look at what went before: rates, counts, chance, and lists
+ * that rules themselves fill.
  *
- * Rates are kept as the interval that the kernel computes with, so `120/minute` reads as, and prints
- * as, `2/sec`.
+ * Rates are kept as the interval that the kernel computes with, so `120/minute` reads as, and
+ * prints as, `2/sec`.
  *
- * Source: iptables 1.8.9, extensions/libxt_limit.c (`parse_rate`, `print_rate`), libxt_hashlimit.c,
- * libxt_statistic.c, libxt_recent.c, libxt_connlimit.c, libxt_nfacct.c.
+ * Source: iptables 1.8.9, extensions/libxt_limit.c (`parse_rate`, `print_rate`),
+ * libxt_hashlimit.c, libxt_statistic.c, libxt_recent.c, libxt_connlimit.c, libxt_nfacct.c.
  * @module
  */
 import { unreachable } from '../diagnostic/diagnostic.ts';

@@ -120,7 +120,9 @@ function parseWhole(text: string): number | null {
   return /^\d{1,15}$/.test(text) ? Number(text) : null;
 }
 
-/** `PORT`, `LOW:HIGH`, `:HIGH`, `LOW:`. Service names need the host's own file and are refused. */
+/**
+ * `PORT`, `LOW:HIGH`, `:HIGH`, `LOW:`. Service names need the host's own file and are refused.
+ */
 export function portRange(text: string): PortRange {
   const colon = text.indexOf(':');
   if (colon < 0) {

@@ -1,6 +1,6 @@
 /**
- * The JSON form of a plan (`plan -o json`): the structure of plan/model.ts with addresses, rules and
- * members in the words of the tools, so that it can be read without this program.
+ * The JSON form of a plan (`plan -o json`): the structure of plan/model.ts with addresses, rules
+ * and members in the words of the tools, so that it can be read without this program.
  * @module
  */
 import type { Rule, Table } from '../netfilter/rule.ts';

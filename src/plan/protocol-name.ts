@@ -1,7 +1,7 @@
 /**
  * Protocol numbers as iptables-save writes them after `-p`: by the names of /etc/protocols
- * (Debian's netbase, as on AKS nodes), else as a number. More names than wire/protocol.ts has, which
- * holds the protocols that the emulator looks into.
+ * (Debian's netbase, as on AKS nodes), else as a number. More names than wire/protocol.ts has,
+ * which holds the protocols that the emulator looks into.
  * @module
  */
 import { protocolNumber } from '../wire/protocol.ts';

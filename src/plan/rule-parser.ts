@@ -1,12 +1,13 @@
 /**
  * Read the arguments of one rule as iptables-restore does.
  *
- * Words are taken in order, as getopt_long gives them: an option belongs to the head, or else to the
- * extension loaded last that knows it; a unique beginning of a long option will do; an option of the
- * protocol's own match loads that match (`-p tcp --dport 80`). A list of sources or destinations
- * makes one rule for each pair.
+ * Words are taken in order, as getopt_long gives them: an option belongs to the head, or else to
+ * the extension loaded last that knows it; a unique beginning of a long option will do; an
+ * option of the protocol's own match loads that match (`-p tcp --dport 80`). A list of sources
+ * or destinations makes one rule for each pair.
  *
- * Source: iptables 1.8.9, iptables/xshared.c `do_parse`, `command_default`, `xtables_merge_options`.
+ * Source: iptables 1.8.9, iptables/xshared.c `do_parse`, `command_default`,
+ * `xtables_merge_options`.
  * @module
  */
 import type { Match, Negatable } from '../netfilter/match.ts';
@@ -86,7 +87,9 @@ interface Loaded {
   readonly given: Given;
   readonly options: readonly OptionSpec[];
   readonly protocols?: readonly number[];
-  /** Something was wrong with its options already; its part would only be complained about again. */
+  /**
+   * Something was wrong with its options already; its part would only be complained about again.
+   */
   faulty: boolean;
   /** Make the part of the rule, once all words are read. */
   finish(): void;
@@ -114,7 +117,9 @@ export class RuleParser {
     this.#family = family;
   }
 
-  /** Read all words; what could not be read is in `faults`, and then the result is not to be used. */
+  /**
+   * Read all words; what could not be read is in `faults`, and then the result is not to be used.
+   */
   parse(): ParsedRule {
     while (this.#at < this.#words.length) this.#catching(() => this.#option());
     if (this.#negate) this.#fault('`!` stands before nothing');
@@ -173,7 +178,9 @@ export class RuleParser {
     extension.faulty = before;
   }
 
-  /** The extension loaded last that knows the option; a unique beginning counts when no name does. */
+  /**
+   * The extension loaded last that knows the option; a unique beginning counts when no name does.
+   */
   #find(text: string): { extension: Loaded; spec: OptionSpec } | HeadOption | undefined {
     const known = (spec: OptionSpec, exact: boolean) =>
       [spec.name, ...(spec.aliases ?? [])].some((n) => (exact ? n === text : n.startsWith(text)));

@@ -1,6 +1,6 @@
 /**
- * Text and reading of targets that change the packet or note it and let the walk go on, and of the
- * two further translations.
+ * Text and reading of targets that change the packet or note it and let the walk go on, and of
+ * the two further translations.
  *
  * Source: iptables 1.8.9, extensions/libxt_CT.c, libxt_NAT.c, libipt_NETMAP.c, libxt_TCPMSS.c,
  * libxt_TOS.c, libxt_DSCP.c, libxt_CHECKSUM.c, libxt_CLASSIFY.c, libxt_SET.c, libxt_NFLOG.c,

@@ -1,8 +1,9 @@
 /**
  * The targets that rules may have, as iptables reads them: name → options → vocabulary.
  *
- * Source: iptables-extensions(8) 1.8.9 and extensions/libxt_MARK.c, libxt_CONNMARK.c, libxt_NAT.c,
- * libxt_LOG.c, libipt_REJECT.c, libip6t_REJECT.c, libipt_TTL.c, libip6t_HL.c. Those of side-target.ts belong to them.
+ * Source: iptables-extensions(8) 1.8.9 and extensions/libxt_MARK.c, libxt_CONNMARK.c,
+ * libxt_NAT.c, libxt_LOG.c, libipt_REJECT.c, libip6t_REJECT.c, libipt_TTL.c, libip6t_HL.c. Those
+ * of side-target.ts belong to them.
  * @module
  */
 import type { PortRange } from '../netfilter/match.ts';

@@ -15,8 +15,8 @@ import { formatSideTarget } from './side-target.ts';
 const DEFAULT_LOG_LEVEL = 4;
 
 /**
- * Write a target as in an iptables-save line, without a space at either end; the empty string for a
- * rule without target.
+ * Write a target as in an iptables-save line, without a space at either end; the empty string
+ * for a rule without target.
  *
  * @param family decides between TTL and HL only.
  */

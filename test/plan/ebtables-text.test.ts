@@ -6,8 +6,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { UserError } from '../../src/diagnostic/diagnostic.ts';
 import { PlanBuilder } from '../../src/plan/builder.ts';
-import { parseEbtables } from '../../src/plan/ebtables-parser.ts';
-import { printEbtables } from '../../src/plan/ebtables-text.ts';
+import { parseEbtables, printEbtables } from '../../src/plan/ebtables-text.ts';
 import { ebTables } from '../support/plan-ebtables.ts';
 
 const empty = new PlanBuilder('node-a', 'node').build();
@@ -27,16 +26,16 @@ t.test("a CNI plugin's own spelling is printed as ebtables prints it", async (t)
       `-A POSTROUTING -s Unicast -o eth0 -j snat --to-src ${mac} --snat-arp --snat-target ACCEPT`,
     ],
     [
-      `-A PREROUTING -p ARP --arp-op Request --arp-ip-dst 10.0.0.4 -j arpreply --arpreply-mac ${mac} --arpreply-target DROP`,
-      `-A PREROUTING -p ARP --arp-op Request --arp-ip-dst 10.0.0.4 -j arpreply --arpreply-mac ${mac}`,
+      `-A PREROUTING -p ARP --arp-op Request -j arpreply --arpreply-mac ${mac} --arpreply-target DROP`,
+      `-A PREROUTING -p ARP --arp-op Request -j arpreply --arpreply-mac ${mac}`,
     ],
     [
-      '-A PREROUTING -p ARP -i eth0 --arp-op Reply -j dnat --to-dst ff:ff:ff:ff:ff:ff --dnat-target ACCEPT',
-      '-A PREROUTING -p ARP -i eth0 --arp-op Reply -j dnat --to-dst ff:ff:ff:ff:ff:ff --dnat-target ACCEPT',
+      '-A PREROUTING -p ARP --arp-op Reply -j dnat --to-dst ff:ff:ff:ff:ff:ff --dnat-target DROP',
+      '-A PREROUTING -p ARP --arp-op Reply -j dnat --to-dst ff:ff:ff:ff:ff:ff --dnat-target DROP',
     ],
     [
-      `-A PREROUTING -i az+ -p 0x86DD --ip6-dst ! fd00::/64 -j dnat --to-dst 0:d:3A:0:0:1`,
-      `-A PREROUTING -p IPv6 -i az+ --ip6-dst ! fd00::/64 -j dnat --to-dst ${mac} --dnat-target ACCEPT`,
+      `-A PREROUTING -i az+ -p 0x86DD --ip6-dst ! fd00::/9 -j dnat --to-dst 0:d:3A:0:0:1`,
+      `-A PREROUTING -p IPv6 -i az+ --ip6-dst ! fd00::/9 -j dnat --to-dst ${mac} --dnat-target ACCEPT`,
     ],
     [
       '-A PREROUTING -p IPv4 --ip-src 10.0.0.0/255.0.0.0',

@@ -1,5 +1,6 @@
 /**
- * Commands of ip and bridge, sysctls and JSON, by rows; that they work is the kernel test's business.
+ * Commands of ip and bridge, sysctls and JSON, by rows; that they work is the kernel test's
+ * business.
  * @module
  */
 import t from 'tap';

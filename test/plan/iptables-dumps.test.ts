@@ -8,7 +8,9 @@ import type { Table } from '../../src/netfilter/rule.ts';
 import { parseIptables, printTable } from '../../src/plan/iptables-text.ts';
 import { sharedPath } from '../support/shared.ts';
 
-/** Every dump of data/clusters, and how many of its lines are tables, chains, rules and COMMITs. */
+/**
+ * Every dump of data/clusters, and how many of its lines are tables, chains, rules and COMMITs.
+ */
 const DUMPS = [
   ['aks-azure-npm-v1-2021', 105],
   ['aks-azure-npm-v2-2022', 403],

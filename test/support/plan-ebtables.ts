@@ -4,7 +4,7 @@
  */
 // biome-ignore-all lint/suspicious/noThenProperty: the plan's word for ebtables' --*-target
 import fc from 'fast-check';
-import { EB_BUILTIN, orderedMatches } from '../../src/plan/ebtables-text.ts';
+import { EB_BUILTIN, orderedMatches } from '../../src/plan/ebtables-words.ts';
 import type { EbChain, EbMatch, EbRule, EbTable, EbTarget } from '../../src/plan/model.ts';
 import { byte, interfaceName, networkOf } from './plan-values.ts';
 
@@ -122,7 +122,9 @@ const user = chain(
   false,
 );
 
-/** Tables filter and nat; `broute` too unless they are to be loaded (nft has none before 1.8.10). */
+/**
+ * Tables filter and nat; `broute` too unless they are to be loaded (nft has none before 1.8.10).
+ */
 export function ebTables({ loadable }: { loadable: boolean }): fc.Arbitrary<readonly EbTable[]> {
   const filter = fc
     .tuple(...EB_BUILTIN.filter.map((name) => chain(name, rule(name, plain))), user)
