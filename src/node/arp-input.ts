@@ -70,12 +70,12 @@ function answersFor(host: Host, packet: Packet, device: ImageInterface, heard: a
   const found = routeInput(host, asRouted, device);
   if (found.kind === 'local') return !ignores(host, device, heard.targetIp);
   if (found.kind !== 'forward' || found.route.device === device.name) return false;
-  return host.anyIpv4Setting(device.name, 'proxy_arp');
+  return host.ipv4(device.name).proxyArp;
 }
 
 /** `arp_ignore`: 1 answers only for addresses of the asked device, 2 also wants the same subnet. */
 function ignores(host: Host, device: ImageInterface, target: Address): boolean {
-  const mode = host.maxIpv4Setting(device.name, 'arp_ignore');
+  const mode = host.ipv4(device.name).arpIgnore;
   if (mode === 0) return false;
   if (mode === 8) return true;
   return !device.addresses.some((own) => own.address.w3 === target.w3 && own.address.family === 4);

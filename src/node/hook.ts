@@ -102,7 +102,7 @@ function filters(visit: Visit): boolean {
 /** Whether the host has this table at all; absent tables hang on no hook. */
 function has(visit: Visit, table: TableName): boolean {
   const { packet, host } = visit.passage;
-  return packet.family !== 0 && host.image.program.table(packet.family, table) !== null;
+  return packet.family !== 0 && host.tables[packet.family].has(table);
 }
 
 /** One table of rules; false when the packet ended there. */

@@ -9,11 +9,14 @@
  */
 import { InternalError } from '../diagnostic/diagnostic.ts';
 import type { HostImage, ImageBridge, ImageInterface } from '../image/image.ts';
-import { type Address, addressKey } from '../wire/address.ts';
+import { TABLES, type TableName } from '../netfilter/hook.ts';
+import { type Address, addressKey, type Family } from '../wire/address.ts';
 import { RuleCounters } from './counters.ts';
+import { type DeviceSettings, deviceSettings } from './device-settings.ts';
 import { compileEbtables, type Ebtables } from './ebtables.ts';
 import type { MatchedLooks } from './hook-recorder.ts';
 import { HostState, trackingSettings } from './host-state.ts';
+import type { Decision } from './trail.ts';
 
 /** Where the bridge sends frames for a MAC; `local` entries go up to the bridge device. */
 export interface FdbTarget {
@@ -40,8 +43,13 @@ export class Host {
   readonly loopback: ImageInterface | null;
   /** Looks of matched rules, by rule id (hook-recorder.ts). */
   readonly matchedLooks: MatchedLooks = new Map();
+  /** Decisions made so far, by hook and rule (settle.ts). */
+  readonly decisions = new Map<string, Decision>();
+  /** Which iptables tables the host has. */
+  readonly tables: { readonly 4: ReadonlySet<TableName>; readonly 6: ReadonlySet<TableName> };
   /** `net.bridge.bridge-nf-call-iptables` and its IPv6 twin. */
   readonly bridgeCalls: { readonly 4: boolean; readonly 6: boolean };
+  readonly #settings = new Map<string, DeviceSettings>();
   readonly #learned = new Map<string, string>();
   readonly #awaited = new Set<string>();
 
@@ -51,6 +59,9 @@ export class Host {
     this.counters = new RuleCounters(image.program);
     this.scratchCounters = new RuleCounters(image.program);
     this.ebtables = compileEbtables(image.ebtables);
+    const has = (family: Family) =>
+      new Set(TABLES.filter((table) => image.program.table(family, table) !== null));
+    this.tables = { 4: has(4), 6: has(6) };
     this.state = new HostState(trackingSettings(image.sysctl));
     const devices = [...image.interfaces.values()];
     this.loopback = devices.find((device) => device.kind === 'loopback') ?? null;
@@ -89,16 +100,13 @@ export class Host {
     if (this.#awaited.has(key)) this.#learned.set(key, mac);
   }
 
-  /** A sysctl of one device that holds when set there or for `all` (`IN_DEV_ORCONF`). */
-  anyIpv4Setting(device: string, key: string): boolean {
-    const { sysctl } = this.image;
-    return sysctl.device('ipv4', device, key) !== 0 || sysctl.device('ipv4', 'all', key) !== 0;
-  }
-
-  /** A sysctl of which the larger of the device's and `all` counts (`IN_DEV_MAXCONF`). */
-  maxIpv4Setting(device: string, key: string): number {
-    const { sysctl } = this.image;
-    return Math.max(sysctl.device('ipv4', device, key), sysctl.device('ipv4', 'all', key));
+  /** What a device's IPv4 settings come to, together with those of `all`. */
+  ipv4(device: string): DeviceSettings {
+    const known = this.#settings.get(device);
+    if (known !== undefined) return known;
+    const made = deviceSettings(this.image.sysctl, device);
+    this.#settings.set(device, made);
+    return made;
   }
 }
 

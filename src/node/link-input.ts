@@ -12,6 +12,7 @@ import { parseFrame } from '../packet/parse.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import { BROADCAST_MAC, isGroupMac } from '../wire/mac.ts';
 import { EtherType } from '../wire/protocol.ts';
+import { isMacAt } from './link-header.ts';
 import type { FrameType, Passage, Stage } from './passage.ts';
 import { drop, finish, type Run } from './run.ts';
 
@@ -33,7 +34,9 @@ export function linkInput(_run: Run, passage: Passage): Stage | null {
     return drop(passage, 'link-input', fault);
   }
   if (packet.bytes.length < ethernet.HEADER_LENGTH) return headerCut(passage);
-  passage.frameType = frameType(ethernet.destination(packet.bytes), device);
+  passage.frameType = isMacAt(packet.bytes, 0, device.mac)
+    ? 'host'
+    : frameType(ethernet.destination(packet.bytes), device);
   passage.step('link-input', `${device.name}: ${describe(packet)}`);
   passage.judgeAggregate(device);
   packet.inDevice = device.name;

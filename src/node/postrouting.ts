@@ -6,13 +6,13 @@
  * answers for is reported as the kernel does when its questions time out (`ipv4_link_failure`).
  * @module
  */
-import { rewriteEthernet } from '../packet/parse.ts';
 import { completeChecksum } from '../packet/transport-checksum.ts';
 import { formatAddress } from '../wire/address.ts';
 import { BROADCAST_MAC } from '../wire/mac.ts';
 import { sendFragments } from './fragments.ts';
 import { hook } from './hook.ts';
 import { sendIcmpError } from './icmp-error.ts';
+import { writeLinkHeader } from './link-header.ts';
 import { groupMac, nextHopMac } from './neighbor.ts';
 import type { Passage, Stage } from './passage.ts';
 import { drop, type Run } from './run.ts';
@@ -45,7 +45,7 @@ export function neighborOutput(run: Run, passage: Passage): Stage | null {
     passage.step('neighbor', `nobody answers for ${formatAddress(route?.via ?? packet.dst)}`);
     return drop(passage, 'neighbor', 'noNeighbor');
   }
-  rewriteEthernet(packet, { source: out.mac, destination: mac });
+  writeLinkHeader(packet, { source: out.mac, destination: mac });
   return 'transmit';
 }
 

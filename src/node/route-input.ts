@@ -81,8 +81,7 @@ function routeForward4(
   device: ImageInterface,
   route: RouteResult,
 ): InputRoute {
-  const forwards = host.image.sysctl.device('ipv4', device.name, 'forwarding') !== 0;
-  if (!forwards) return dropped('forwardingDisabled');
+  if (!host.ipv4(device.name).forwarding) return dropped('forwardingDisabled');
   if (route.type === 'none') return dropped('noRoute', 'noRoute');
   if (route.type === 'unreachable') return dropped('prohibitedRoute', 'unreachable');
   if (route.type === 'prohibit') return dropped('prohibitedRoute', 'prohibit');
@@ -112,7 +111,7 @@ function loopbackMartian(
   const toLoopback = packet.dst.w3 >>> 24 === LOOPBACK_NET;
   const fromLoopback = packet.src.w3 >>> 24 === LOOPBACK_NET;
   if (!toLoopback && !fromLoopback) return null;
-  if (host.anyIpv4Setting(device.name, 'route_localnet')) return null;
+  if (host.ipv4(device.name).routeLocalnet) return null;
   return toLoopback ? 'martianDestination' : 'martianSource';
 }
 
@@ -127,13 +126,12 @@ export function validateSource(
   device: ImageInterface,
 ): DropReason | null {
   if (device.kind === 'loopback') return null;
-  const mode = host.maxIpv4Setting(device.name, 'rp_filter');
-  const acceptLocal = host.anyIpv4Setting(device.name, 'accept_local');
+  const { rpFilter: mode, acceptLocal, srcValidMark } = host.ipv4(device.name);
   const { fib } = host.image;
   if (mode === 0) {
     return !acceptLocal && fib.isLocal(packet.src) ? 'martianSource' : null;
   }
-  const mark = host.anyIpv4Setting(device.name, 'src_valid_mark') ? packet.mark : 0;
+  const mark = srcValidMark ? packet.mark : 0;
   const back = { destination: packet.src, source: packet.dst, inDevice: device.name, mark };
   const route = fib.lookup(back);
   if (route.type === 'none') return 'reversePathFilter';

@@ -18,12 +18,22 @@ export function decision(
   rule: LinkedRule | null,
   origin: Origins,
 ): Decision {
-  const { image } = passage.host;
+  const { image, decisions } = passage.host;
+  const id = rule === null ? -1 : rule.id;
+  const key = `${at} ${id}`;
+  const known = decisions.get(key);
+  if (known !== undefined && (known.origin ?? NOBODY) === (origin.length === 0 ? NOBODY : origin)) {
+    return known;
+  }
   const place = { host: image.host, stage: at, hook: at };
-  if (rule === null) return place;
-  const by = { ...place, rule: rule.address, text: image.texts.rule(rule.id) };
-  return origin.length === 0 ? by : { ...by, origin };
+  const by =
+    rule === null ? place : { ...place, rule: rule.address, text: image.texts.rule(rule.id) };
+  const made = origin.length === 0 ? by : { ...by, origin };
+  decisions.set(key, made);
+  return made;
 }
+
+const NOBODY: Origins = [];
 
 /** What a verdict does to the packet; true when it goes on. */
 export function settle(visit: Visit, verdict: WalkVerdict): boolean {
