@@ -55,7 +55,7 @@ export class Identities {
   placeOf(address: Address): Place {
     if (isIn(MULTICAST, address)) return unplaced('multicast');
     if (isIn(LOOPBACK, address)) return unplaced('loopback');
-    if (isIn(UNSPECIFIED, address) || isIn(LINK_LOCAL6, address)) return unplaced('multicast');
+    if (isIn(UNSPECIFIED, address) || isIn(LINK_LOCAL6, address)) return unplaced('linkLocal');
     const owners = this.#plan.ownersOf(address);
     const pods = owners.flatMap((o) => (o.kind === 'pod' && !o.pod.hostNetwork ? [o.pod] : []));
     const nodes = owners.flatMap((o) => (o.kind === 'node' ? [o.node] : []));
@@ -66,6 +66,20 @@ export class Identities {
     if (node) return { kind: 'node', name: `node/${node.name}`, node };
     if (this.isService(address)) return unplaced('servicesNotEmulated');
     return owners.some((owner) => owner.kind === 'unowned') ? unplaced('addressUnowned') : EDGE;
+  }
+
+  /**
+   * Where the sender of an opening belongs. A virtual address opens nothing: one that lies in a
+   * service range which was only guessed, and that no Service has, is an ordinary outside address.
+   */
+  openerOf(address: Address): Place {
+    const place = this.placeOf(address);
+    const isGuess =
+      place.kind === 'unplaced' &&
+      place.reason === 'servicesNotEmulated' &&
+      this.#cluster.wiring.inferred &&
+      !this.#plan.ownersOf(address).some((owner) => owner.kind === 'service');
+    return isGuess ? EDGE : place;
   }
 
   /** Whether kube-proxy answers for the address: the service range or a Service's own address. */

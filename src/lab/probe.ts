@@ -157,8 +157,9 @@ export class Prober {
   #resolve(request: ProbeRequest): Ends | UnknownReason {
     const mistakes: Diagnostic[] = [];
     if (request.to.startsWith('svc/')) return 'servicesNotEmulated';
-    const from = this.#end(request.from, mistakes);
-    const to = this.#end(request.to, mistakes);
+    const { identities } = this.#world;
+    const from = this.#end(request.from, (a) => identities.openerOf(a), mistakes);
+    const to = this.#end(request.to, (a) => identities.placeOf(a), mistakes);
     const dport = this.#port(request, to?.place ?? null, mistakes);
     if (!from || !to || mistakes.length > 0) throw new UserError(mistakes);
     const dst = to.addresses.find((a) => from.addresses.some((b) => b.family === a.family));
@@ -174,7 +175,6 @@ export class Prober {
     if (from.place.kind === 'unplaced') return from.place.reason;
     if (to.place.kind === 'unplaced') return to.place.reason;
     if (from.place.kind === 'edge' && to.place.kind === 'edge') return 'notInCluster';
-    const { identities } = this.#world;
     const isNodePort =
       to.place.kind === 'node' && identities.isNodePort(request.protocol.toLowerCase(), dport);
     if (isNodePort) return 'servicesNotEmulated';
@@ -183,11 +183,12 @@ export class Prober {
 
   #end(
     text: string,
+    placeOf: (address: Address) => Place,
     mistakes: Diagnostic[],
   ): { addresses: readonly Address[]; place: Place } | undefined {
-    const { addresses: plan, identities } = this.#world;
+    const { addresses: plan } = this.#world;
     const literal = parseAddress(text);
-    if (literal) return { addresses: [literal], place: identities.placeOf(literal) };
+    if (literal) return { addresses: [literal], place: placeOf(literal) };
     const [kind, first = '', second = ''] = text.split('/');
     const found =
       kind === 'pod'
@@ -197,7 +198,7 @@ export class Prober {
           : undefined;
     const [address] = found?.addresses ?? [];
     if (found && address) {
-      return { addresses: found.addresses, place: identities.placeOf(address) };
+      return { addresses: found.addresses, place: placeOf(address) };
     }
     const names = [...plan.podsByName.keys()].map((name) => `pod/${name}`);
     const near = nearest(text, names);

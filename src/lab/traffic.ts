@@ -120,9 +120,12 @@ export class Traffic {
       checksums === 'ignore' ||
       (checksums === 'auto' && survey.isOffloaded(record.iface.id, read.src, read.checksum));
     const datagram = map.apply(read);
-    const from = identities.placeOf(datagram.src);
+    const sender = identities.placeOf(datagram.src);
     const to = identities.placeOf(datagram.dst);
-    const membership = this.#join(datagram, from, to, nowNs);
+    const membership = this.#join(datagram, sender, to, nowNs);
+    const isOpener =
+      membership?.direction === 'original' && membership.conversation.opening === 'seen';
+    const from = isOpener ? identities.openerOf(datagram.src) : sender;
     const segmentSize = segmentSizeOf(datagram);
     const notes = [
       ...(offloaded && read.checksum !== 'right' ? ['checksumOffloaded'] : []),

@@ -74,6 +74,7 @@ export const UNKNOWN_REASONS = {
   midstream: 'its connection was open before the capture and its opening can not be settled',
   loopback: 'traffic of a host with itself over its loopback',
   multicast: 'multicast and broadcast beyond the local link are not emulated',
+  linkLocal: 'link-local or unspecified addresses: it stays on a link that is not emulated',
   unsupportedRule: 'a match that a packet can not answer decided',
   unsupportedLinkType: 'a link type that is not read',
   noSender: 'its sender can not be placed on any emulated host',
