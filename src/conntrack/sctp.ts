@@ -126,7 +126,8 @@ function openAssociation(
       tracking.tag.reply = tag;
     } else if (type === SctpChunk.heartbeat) {
       tracking.tag.original = tagOf(s);
-    } else {
+    } else if (type === SctpChunk.shutdownAck) {
+      // Section 8.4 (5): out of the blue, it is answered with its own tag.
       tracking.tag.reply = tagOf(s);
     }
   }

@@ -28,10 +28,13 @@ export interface Tuple {
 }
 
 /** Bytes of transport header that a tuple is read from (`skb_header_pointer` in `*_pkt_to_tuple`). */
-const TUPLE_BYTES = 8;
+const PORT_BYTES = 4;
+const ICMP_BYTES = 8;
+const PPTP_BYTES = 8;
 
 const GRE_VERSION_MASK = 7;
 const GRE_VERSION_PPTP = 1;
+const GRE_PROTOCOL_PPP = 0x880b;
 
 const ICMP_INVERSE = new Map<number, number>([
   [IcmpType.echoRequest, IcmpType.echoReply],
@@ -80,19 +83,28 @@ export function tupleAt(
 ): Tuple | 'headerCut' | null {
   const { protocol, src, dst } = ends;
   const icmp = protocol === (src.family === 4 ? Protocol.icmp : Protocol.icmpv6);
+  const needed = icmp ? ICMP_BYTES : PORT_BYTES;
   if (icmp || tupleHasPorts(protocol)) {
-    if (end - off < TUPLE_BYTES) return null;
-    if (b.length - off < TUPLE_BYTES) return 'headerCut';
+    if (end - off < needed) return null;
+    if (b.length - off < needed) return 'headerCut';
     if (icmp) return { protocol, src, dst, sport: u16(b, off + 4), dport: u16(b, off) };
     return { protocol, src, dst, sport: u16(b, off), dport: u16(b, off + 2) };
   }
-  return { protocol, src, dst, sport: 0, dport: protocol === Protocol.gre ? greKey(b, off) : 0 };
+  const plain = { protocol, src, dst, sport: 0, dport: 0 };
+  return protocol === Protocol.gre ? greTuple(b, off, end, plain) : plain;
 }
 
-/** Call id of a PPTP tunnel (RFC 2637 section 4.1); plain GRE has none. */
-function greKey(b: Uint8Array, off: number): number {
-  if (b.length - off < TUPLE_BYTES) return 0;
-  return (u8(b, off + 1) & GRE_VERSION_MASK) === GRE_VERSION_PPTP ? u16(b, off + 6) : 0;
+/** A PPTP tunnel is named by its call number (RFC 2637 section 4.1); plain GRE by addresses only. */
+function greTuple(
+  b: Uint8Array,
+  off: number,
+  end: number,
+  plain: Tuple,
+): Tuple | 'headerCut' | null {
+  if (end - off < PPTP_BYTES) return plain;
+  if (b.length - off < PPTP_BYTES) return 'headerCut';
+  if ((u8(b, off + 1) & GRE_VERSION_MASK) !== GRE_VERSION_PPTP) return plain;
+  return u16(b, off + 2) === GRE_PROTOCOL_PPP ? { ...plain, dport: u16(b, off + 6) } : null;
 }
 
 /** The tuple of packets that go the other way; null when nothing can answer (ICMP errors). */
