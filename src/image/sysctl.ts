@@ -4,7 +4,7 @@
  * Per-interface keys follow net/ipv4/devinet.c: an interface takes `conf.default` as it is when the
  * interface appears, and writing `ip_forward` writes `forwarding` of all interfaces.
  * Defaults are those of a fresh network namespace of Linux 6.18
- * (test/differential/kernel/sysctl.test.ts reads them).
+ * (test/differential/kernel/image.test.ts reads them).
  * @module
  */
 

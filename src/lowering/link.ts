@@ -155,7 +155,7 @@ function linkFib(plan: Plan, interfaces: readonly ImageInterface[], sysctl: Sysc
  * The families whose connections are tracked: the ones with a rule whose module asks for it when it
  * is loaded (`nf_ct_netns_get` in the checkentry of xt_conntrack, xt_state, xt_connmark, xt_connlimit,
  * xt_helper, xt_nat, xt_MASQUERADE, xt_REDIRECT, xt_NETMAP and xt_CT). A nat table alone does not, nor does NOTRACK; defragmentation comes with it.
- * Seen on Linux 6.18 by test/differential/kernel/conntrack-active.test.ts.
+ * Seen on Linux 6.18 by test/differential/kernel/image.test.ts.
  */
 function trackedFamilies(plan: Plan): ReadonlySet<Family> {
   const families = new Set<Family>();

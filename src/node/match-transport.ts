@@ -3,7 +3,10 @@
  *
  * Later fragments never match, negated or not; a first fragment too short for the header that the
  * module reads is dropped at once.
- * Source: net/netfilter/xt_tcpudp.c, xt_sctp.c, xt_dccp.c, xt_multiport.c.
+ * Source: net/netfilter/xt_tcpudp.c, xt_sctp.c, xt_dccp.c, xt_multiport.c. Where iptables-nft turns
+ * port matches into payload expressions, Linux 6.18 reads the data of later fragments as ports
+ * (nft_payload.c `nft_payload_fast_eval`): a bug that is not followed, and that cannot show where
+ * connection tracking puts fragments together first.
  * @module
  */
 import type { Match, Negatable, PortRange } from '../netfilter/match.ts';
@@ -54,11 +57,14 @@ export function matchPorts(match: PortsMatch, packet: Packet, length: number): A
 }
 
 const TCP_HEADER = 20;
-/** A second fragment at byte 8 could overwrite TCP flags: xt_tcpudp drops it (RFC 1858). */
+/**
+ * A second fragment at byte 8 could overwrite TCP flags: xt_tcpudp drops it (RFC 1858), but only
+ * over IPv4, because it compares with 1 and ip6_tables counts offsets in bytes.
+ */
 const EVIL_FRAGMENT_OFFSET = 8;
 
 export function matchTcp(match: Extract<Match, { kind: 'tcp' }>, packet: Packet): Answer {
-  if (packet.fragmentOffset === EVIL_FRAGMENT_OFFSET) return 'hotdrop';
+  if (packet.family === 4 && packet.fragmentOffset === EVIL_FRAGMENT_OFFSET) return 'hotdrop';
   const at = transportHeader(packet, TCP_HEADER);
   if (typeof at !== 'number') return unreadable(at);
   const { bytes } = packet;

@@ -15,7 +15,13 @@ import {
 } from '../../../src/netfilter/match.ts';
 import type { Rule, Table } from '../../../src/netfilter/rule.ts';
 import type { Target } from '../../../src/netfilter/target.ts';
-import { type Address, type Family, maskAddress, parseAddress } from '../../../src/wire/address.ts';
+import {
+  type Address,
+  compareAddress,
+  type Family,
+  maskAddress,
+  parseAddress,
+} from '../../../src/wire/address.ts';
 
 /** Draws from a seed (mulberry32). */
 export class Draw {
@@ -200,6 +206,8 @@ function drawMatch(
   place: { table: string; chain: string },
 ): Match {
   const kinds = ['mark', 'set', 'set', 'set', 'addrtype', 'physdev', 'comment'];
+  kinds.push('length', 'ttl', 'iprange', 'dscp', 'tos', 'nth', 'pkttype');
+  if (place.chain !== 'POSTROUTING') kinds.push('mac');
   if (shape.tracked) kinds.push('conntrack', 'conntrack', 'connmark', 'state');
   const mayReverse = ['raw', 'mangle'].includes(place.table) && place.chain === 'PREROUTING';
   if (mayReverse) kinds.push('rpfilter', 'rpfilter');
@@ -239,6 +247,15 @@ function drawMatch(
       return draw.chance(50)
         ? { kind: 'physdev', isBridged: draw.negatable(true) }
         : { kind: 'physdev', physIn: draw.negatable('eth+') };
+    case 'length':
+    case 'ttl':
+    case 'iprange':
+    case 'dscp':
+    case 'tos':
+    case 'nth':
+    case 'pkttype':
+    case 'mac':
+      return drawHeaderMatch(draw, kind, shape.family);
     case 'rpfilter':
       return {
         kind: 'rpfilter',
@@ -249,6 +266,40 @@ function drawMatch(
       };
     default:
       return { kind: 'comment', text: 'drawn' };
+  }
+}
+
+type HeaderKind = 'length' | 'ttl' | 'iprange' | 'dscp' | 'tos' | 'nth' | 'pkttype' | 'mac';
+
+function drawHeaderMatch(draw: Draw, kind: HeaderKind, family: Family): Match {
+  const negate = draw.chance(25);
+  switch (kind) {
+    case 'length':
+      return { kind, range: { low: draw.below(60), high: 60 + draw.below(40) }, negate };
+    case 'ttl': {
+      const comparison = draw.of(['eq', 'lt', 'gt'] as const);
+      const value = 19 + draw.below(3);
+      const isNegated = comparison === 'eq' && negate;
+      return { kind: family === 4 ? 'ttl' : 'hl', comparison, value, negate: isNegated };
+    }
+    case 'iprange': {
+      const ends = [anyAddress(draw, family), anyAddress(draw, family)];
+      const [low, high] = ends.sort(compareAddress) as [Address, Address];
+      const side = draw.negatable({ low, high });
+      return draw.chance(50) ? { kind, source: side } : { kind, destination: side };
+    }
+    case 'dscp':
+      return { kind, value: draw.of([0, 4, 46]), negate };
+    case 'tos':
+      return { kind, value: draw.of([0, 0x10]), mask: draw.of([0xff, 0x3f]), negate };
+    case 'nth': {
+      const every = 2 + draw.below(3);
+      return { kind, every, packet: draw.below(every), negate };
+    }
+    case 'pkttype':
+      return { kind, type: draw.of(['unicast', 'broadcast'] as const), negate };
+    case 'mac':
+      return { kind, address: draw.of(['02:00:00:00:00:01', '02:00:00:00:00:02']), negate };
   }
 }
 
@@ -275,6 +326,7 @@ function drawTarget(
     const nfmask = operation === 'set' ? 0xffffffff : draw.of([0xffffffff, 1]);
     return { kind: 'connmark', operation, value, mask, nfmask };
   }
+  if (roll < 82 && table === 'mangle') return { kind: 'tos', value: 0x10, mask: 0x3f };
   if (roll < 84 && table === 'mangle') return { kind: 'ttl', operation: 'set', value: 33 };
   return { kind: 'none' };
 }
