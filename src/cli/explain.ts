@@ -5,7 +5,7 @@
 import { Command, Option } from 'commander';
 import { UserError } from '../diagnostic/diagnostic.ts';
 import type { Journey } from '../engine/engine.ts';
-import { explain } from '../lab/explain.ts';
+import { explain, setMeanings } from '../lab/explain.ts';
 import { packetOf } from '../lab/headers.ts';
 import { PROBE_PROTOCOLS, type ProbeProtocol, Prober } from '../lab/probe.ts';
 import { replay as run } from '../lab/replay.ts';
@@ -218,7 +218,7 @@ function endOf(
     engine: world.engine.name,
     seed: flags.seed,
     subject,
-    explanation: explain(journey),
+    explanation: explain(journey, setMeanings(world.network)),
     notSent,
   };
 }

@@ -8,6 +8,7 @@
  */
 import type { Journey, RuleLook } from '../engine/engine.ts';
 import { formatRuleAddress, type Provenance } from '../netfilter/rule.ts';
+import type { Network } from '../plan/model.ts';
 import type { DecidedBy } from './result.ts';
 import { decidedBy } from './verdict.ts';
 
@@ -28,8 +29,24 @@ export interface TriedRule {
   readonly matched: boolean;
   /** The condition that failed, as iptables writes it. */
   readonly missed: string | null;
+  /** What the failed set stands for (`pods labelled app=web`), when the condition asks a set. */
+  readonly wanted: string | null;
   /** What the packet had instead. */
   readonly found: string | null;
+}
+
+/** What a set of a host stands for, in words; undefined when nobody said. */
+export type SetMeanings = (host: string, set: string) => string | undefined;
+
+/** Meanings of the sets of a network's nodes. */
+export function setMeanings(network: Network): SetMeanings {
+  const known = new Map<string, string>();
+  for (const plan of network.nodes) {
+    for (const set of plan.ipsets) {
+      if (set.describes !== undefined) known.set(`${plan.host} ${set.name}`, set.describes);
+    }
+  }
+  return (host, set) => known.get(`${host} ${set}`);
 }
 
 export interface Explanation {
@@ -42,8 +59,8 @@ export interface Explanation {
   readonly journey: Journey;
 }
 
-/** Read a traced journey. */
-export function explain(journey: Journey): Explanation {
+/** Read a traced journey; `sets` says in words what a host's set stands for. */
+export function explain(journey: Journey, sets: SetMeanings): Explanation {
   const looks = journey.steps.flatMap((step) =>
     step.rules.map((look) => ({ host: step.host, look })),
   );
@@ -52,7 +69,7 @@ export function explain(journey: Journey): Explanation {
     reason: journey.reason,
     decidedBy: decidedBy(journey.decision),
     isolatedBy: isolators(journey),
-    tried: looks.flatMap(({ host, look }) => triedRules(host, look)),
+    tried: looks.flatMap(({ host, look }) => triedRules(host, look, sets)),
     journey,
   };
 }
@@ -70,7 +87,8 @@ function isolators(journey: Journey): readonly PolicyMention[] {
   return [...seen.values()];
 }
 
-function triedRules(node: string, look: RuleLook): readonly TriedRule[] {
+function triedRules(node: string, look: RuleLook, sets: SetMeanings): readonly TriedRule[] {
+  const set = /--match-set (\S+)/.exec(look.missed ?? '')?.[1];
   return (look.origin ?? []).filter(isAllow).map((o) => ({
     policy: o.object,
     field: o.field ?? null,
@@ -79,6 +97,7 @@ function triedRules(node: string, look: RuleLook): readonly TriedRule[] {
     rule: formatRuleAddress(look.rule),
     matched: look.matched,
     missed: look.missed ?? null,
+    wanted: set === undefined ? null : (sets(node, set) ?? null),
     found: look.found ?? null,
   }));
 }

@@ -56,7 +56,8 @@ function tried(rules: readonly TriedRule[]): string {
   if (rules.length === 0) return '';
   const lines = rules.map((t) => {
     const place = `${t.policy}${t.field ? ` ${t.field}` : ''}${t.source ? ` (${t.source})` : ''}`;
-    const found = t.found === null ? '' : `; the packet has ${t.found}`;
+    const wanted = t.wanted === null ? '' : ` (${t.wanted})`;
+    const found = `${wanted}${t.found === null ? '' : `; the packet has ${t.found}`}`;
     const why = t.matched ? 'matched' : `missed: ${t.missed ?? '?'}${found}`;
     return `  ${place}\n    at ${t.node} ${t.rule}: ${why}\n`;
   });
