@@ -8,6 +8,7 @@ import { makeSysctlTable, SYSCTL_DEFAULTS } from '../../../src/image/sysctl.ts';
 import { lower } from '../../../src/lowering/link.ts';
 import { printIptables } from '../../../src/plan/iptables-text.ts';
 import { formatAddress } from '../../../src/wire/address.ts';
+import { RULES } from '../../lowering/legality.ts';
 import { address, udp } from '../../support/packets.ts';
 import { prefix, routerPlan } from '../../support/walks.ts';
 import { kernelMissing, ROUTER_MAC, WireTap } from './wire-tap.ts';
@@ -199,5 +200,23 @@ t.test('connections are tracked exactly where a rule asks for it', { skip }, asy
     t.equal(lower(plan).conntrackActive(4), tracked, name);
     tap.run(['iptables-legacy', '-t', table, '-F']);
     tap.run(['iptables-legacy', '-t', table, '-X']);
+  }
+});
+
+t.test('a rule is refused exactly where iptables and the kernel refuse it', { skip }, async (t) => {
+  const tap = new WireTap('legal');
+  t.teardown(() => tap.down());
+  tap.up([]);
+  for (const { name, table, chain, rule, faults } of RULES) {
+    const builder = routerPlan();
+    builder.append(4, table, chain, rule);
+    let refused = false;
+    try {
+      tap.run(['iptables-legacy-restore'], printIptables(builder.build(), 4));
+    } catch {
+      refused = true;
+    }
+    tap.run(['iptables-legacy', '-t', table, '-F']);
+    t.equal(faults.length > 0, refused, name);
   }
 });
