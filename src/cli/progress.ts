@@ -1,5 +1,6 @@
 /**
- * A progress bar on standard error, only when that is a terminal (cli-progress is silent otherwise).
+ * A progress bar on standard error, only when that is a terminal (cli-progress is silent
+ * otherwise).
  * @module
  */
 

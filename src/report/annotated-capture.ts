@@ -148,7 +148,9 @@ function named(address: Parameters<typeof formatAddress>[0], name: string) {
   return { address: formatAddress(address), name };
 }
 
-/** `DROPPED policyDenied: … | node-a forward filter/… rule 3 | shop/NetworkPolicy/deny (p.yaml:4)`. */
+/**
+ * `DROPPED policyDenied: … | node-a forward filter/… rule 3 | shop/NetworkPolicy/deny (p.yaml:4)`.
+ */
 function commentOf(row: FrameResult): string {
   const reason = row.reason === null ? '' : ` ${row.reason}`;
   const why = row.reason !== null && isReason(row.reason) ? `: ${describeReason(row.reason)}` : '';
