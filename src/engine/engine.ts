@@ -13,7 +13,7 @@ import type { DropReason, UnknownReason } from '../wire/drop-reason.ts';
 export interface RuleLook {
   readonly rule: RuleAddress;
   readonly matched: boolean;
-  /** The first match that did not hold, as iptables would write it; only when `matched` is false. */
+  /** The first match that did not hold, as iptables writes it; only when `matched` is false. */
   readonly missed?: string;
   /** What the packet had instead (`src 10.1.0.4`, `ctstate ESTABLISHED`). */
   readonly found?: string;
@@ -87,7 +87,7 @@ export type Injection = {
   readonly wireLength?: number;
   /** The transport checksum was left to offload: treat it as right, and fill it in on output. */
   readonly checksumOffloaded?: boolean;
-  /** The packet is an offload aggregate: its MTU is judged as if cut into this many payload bytes. */
+  /** An offload aggregate: its MTU is judged as if cut into this many payload bytes. */
   readonly segmentSize?: number;
   /** Record every rule looked at. */
   readonly trace?: boolean;

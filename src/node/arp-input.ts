@@ -2,9 +2,9 @@
  * ARP received by a host: requests for its own addresses and, with proxy_arp, for addresses that it
  * reaches by another device are answered; replies that were asked for are learned.
  *
- * Truth: net/ipv4/arp.c `arp_rcv`, `arp_process`, `arp_fwd_proxy`, `arp_ignore` (Linux 6.18). Answers
- * that the kernel delays (proxy_delay) are given at once. Not done: arp_filter, pvlan proxies,
- * published entries (`ip neigh add proxy`).
+ * Truth: net/ipv4/arp.c `arp_rcv`, `arp_process`, `arp_fwd_proxy`, `arp_ignore` (Linux 6.18).
+ * Answers that the kernel delays (proxy_delay) are given at once. Not done: arp_filter, pvlan
+ * proxies, published entries (`ip neigh add proxy`).
  * @module
  */
 import type { ImageInterface } from '../image/image.ts';

@@ -1,6 +1,6 @@
 /**
- * The IPv4 settings of one device as the path asks for them: its own and those of `all`, combined as
- * include/linux/inetdevice.h says (`IN_DEV_ORCONF`, `IN_DEV_MAXCONF`).
+ * The IPv4 settings of one device as the path asks for them: its own and those of `all`, combined
+ * as include/linux/inetdevice.h says (`IN_DEV_ORCONF`, `IN_DEV_MAXCONF`).
  * @module
  */
 import type { SysctlTable } from '../image/sysctl.ts';
@@ -19,15 +19,15 @@ export interface DeviceSettings {
 export function deviceSettings(sysctl: SysctlTable, device: string): DeviceSettings {
   const own = (key: string) => sysctl.device('ipv4', device, key);
   const all = (key: string) => sysctl.device('ipv4', 'all', key);
-  const any = (key: string) => own(key) !== 0 || all(key) !== 0;
+  const either = (key: string) => own(key) !== 0 || all(key) !== 0;
   const larger = (key: string) => Math.max(own(key), all(key));
   return {
     forwarding: own('forwarding') !== 0,
     rpFilter: larger('rp_filter'),
-    acceptLocal: any('accept_local'),
-    routeLocalnet: any('route_localnet'),
-    srcValidMark: any('src_valid_mark'),
-    proxyArp: any('proxy_arp'),
+    acceptLocal: either('accept_local'),
+    routeLocalnet: either('route_localnet'),
+    srcValidMark: either('src_valid_mark'),
+    proxyArp: either('proxy_arp'),
     arpIgnore: larger('arp_ignore'),
   };
 }

@@ -21,7 +21,7 @@ import * as arp from '../wire/arp.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import { readMac } from '../wire/mac.ts';
 import { EtherType } from '../wire/protocol.ts';
-import type { FrameType } from './passage.ts';
+import type { FrameType } from './frame-type.ts';
 
 export type EbHook = 'BROUTING' | 'PREROUTING' | 'INPUT' | 'FORWARD' | 'OUTPUT' | 'POSTROUTING';
 
@@ -233,7 +233,9 @@ function test(match: ImageEbMatch, frame: EbFrame): boolean | null {
   }
 }
 
-/** `ebt_dev_check`: `+` at the end stands for any tail; a hook without that device never matches. */
+/**
+ * `ebt_dev_check`: `+` at the end stands for any tail; a hook without that device never matches.
+ */
 function named(pattern: string, name: string): boolean {
   if (name === '') return false;
   return pattern.endsWith('+') ? name.startsWith(pattern.slice(0, -1)) : name === pattern;

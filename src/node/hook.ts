@@ -1,5 +1,6 @@
 /**
- * One netfilter hook: everything that hangs on it, in priority order, and what becomes of the packet.
+ * One netfilter hook: everything that hangs on it, in priority order, and what becomes of the
+ * packet.
  *
  *   prerouting   defrag −400, raw −300, conntrack −200, mangle −150, nat −100
  *   input        mangle, filter, security, nat 100, confirm
@@ -113,7 +114,9 @@ function walk(visit: Visit, table: TableName): boolean {
   return settle(visit, verdict);
 }
 
-/** The deciding rule of a packet that passes: the last one that somebody wrote, else the default. */
+/**
+ * The deciding rule of a packet that passes: the last one that somebody wrote, else the default.
+ */
 function noteJudgement(visit: Visit, verdict: WalkVerdict & { kind: 'accept' }): void {
   const { trail } = visit.passage;
   const known = trail.decision?.origin !== undefined;

@@ -14,7 +14,9 @@ import { newPacket } from '../packet/parse.ts';
 
 export class HostState {
   readonly connections: ConntrackTable;
-  /** Gathered before prerouting and output, and before local delivery: the kernel's users differ. */
+  /**
+   * Gathered before prerouting and output, and before local delivery: the kernel's users differ.
+   */
   readonly trackedFragments: Defragmenter;
   readonly localFragments: Defragmenter;
 

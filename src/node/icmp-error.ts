@@ -3,7 +3,8 @@
  *
  * Truth: net/ipv4/icmp.c `__icmp_send`, `icmp_glue_bits` (which attaches the connection), net/ipv6/
  * icmp.c `icmp6_send` (Linux 6.18). Not done: rate limits (icmp_ratelimit), IP options echoed back,
- * icmp_errors_use_inbound_ifaddr. Our choice: identification 0, flow label 0 (the kernel draws both).
+ * icmp_errors_use_inbound_ifaddr. Our choice: identification 0, flow label 0 (the kernel draws
+ * both).
  * @module
  */
 import { unreachable } from '../diagnostic/diagnostic.ts';
@@ -59,7 +60,9 @@ const REJECT_CODES: Readonly<Record<Exclude<RejectWith, 'tcp-reset'>, number>> =
   'icmp6-reject-route': 6,
 };
 
-/** Answer a packet with an error, when the kernel would: the error is routed and sent by the host. */
+/**
+ * Answer a packet with an error, when the kernel would: the error is routed and sent by the host.
+ */
 export function sendIcmpError(run: Run, passage: Passage, message: ErrorMessage): void {
   const { packet, host } = passage;
   if (packet.family === 0 || passage.local || passage.frameType !== 'host') {
@@ -69,7 +72,9 @@ export function sendIcmpError(run: Run, passage: Passage, message: ErrorMessage)
   if (ip !== null) run.generate(passage, { kind: 'icmpError', attach: true, ip });
 }
 
-/** REJECT answers its host's own packets too, and what br_netfilter shows it counts as PACKET_HOST. */
+/**
+ * REJECT answers its host's own packets too, and what br_netfilter shows it counts as PACKET_HOST.
+ */
 function isBridgedReject(passage: Passage, message: ErrorMessage): boolean {
   return message.kind === 'reject' && (passage.local || passage.bridgeNetfilter !== null);
 }

@@ -44,7 +44,10 @@ function write(b: Uint8Array, off: number, mac: string): void {
   setU16(b, off + 4, words.low);
 }
 
-/** Give the packet an untagged Ethernet header for its next link, in place when it has room for one. */
+/**
+ * Give the packet an untagged Ethernet header for its next link, in place when it has room for
+ * one.
+ */
 export function writeLinkHeader(
   packet: Packet,
   macs: { readonly source: string; readonly destination: string },

@@ -1,6 +1,6 @@
 /**
- * A frame arrives at a device: what `__netif_receive_skb_core` (net/core/dev.c) and `eth_type_trans`
- * (net/ethernet/eth.c) do before any protocol sees it.
+ * A frame arrives at a device: what `__netif_receive_skb_core` (net/core/dev.c) and
+ * `eth_type_trans` (net/ethernet/eth.c) do before any protocol sees it.
  *
  * VLAN devices are not part of plans, so a frame tagged with a VLAN number is another host's to
  * whatever is not a bridge port; priority tags (VLAN 0) are as good as none.
@@ -12,8 +12,9 @@ import { parseFrame } from '../packet/parse.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import { BROADCAST_MAC, isGroupMac } from '../wire/mac.ts';
 import { EtherType } from '../wire/protocol.ts';
+import type { FrameType } from './frame-type.ts';
 import { isMacAt } from './link-header.ts';
-import type { FrameType, Passage, Stage } from './passage.ts';
+import type { Passage, Stage } from './passage.ts';
 import { drop, finish, type Run } from './run.ts';
 
 const VLAN_NUMBER = 0x0fff;
@@ -49,7 +50,10 @@ export function linkInput(_run: Run, passage: Passage): Stage | null {
   return 'protocolInput';
 }
 
-/** Hand a frame to the protocol its type names; the device is now final (a port's bridge, or itself). */
+/**
+ * Hand a frame to the protocol its type names; the device is now final (a port's bridge, or
+ * itself).
+ */
 export function protocolInput(_run: Run, passage: Passage): Stage | null {
   const { packet } = passage;
   packet.inDevice = passage.device.name;

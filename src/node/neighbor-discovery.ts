@@ -3,7 +3,8 @@
  * addresses, advertisements taken when they were asked for.
  *
  * Truth: RFC 4861 sections 4.3, 4.4, 7.2; net/ipv6/ndisc.c `ndisc_recv_ns`, `ndisc_recv_na`.
- * Not done: router discovery, redirects, duplicate address detection (plans are past it), proxy_ndp.
+ * Not done: router discovery, redirects, duplicate address detection (plans are past it),
+ * proxy_ndp.
  * @module
  */
 import type { ImageInterface } from '../image/image.ts';

@@ -35,7 +35,10 @@ export function nextHopMac(run: Run, passage: Passage, hop: NextHop): string | n
   return learned === 'failed' ? null : learned;
 }
 
-/** Where a group or broadcast address goes without asking; null for addresses that need a neighbour. */
+/**
+ * Where a group or broadcast address goes without asking; null for addresses that need a
+ * neighbour.
+ */
 export function groupMac(address: Address): string | null {
   if (address.family === 4) {
     if (address.w3 === 0xffffffff) return BROADCAST_MAC;

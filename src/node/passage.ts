@@ -13,11 +13,9 @@ import { clonePacket } from '../packet/parse.ts';
 import type { Address } from '../wire/address.ts';
 import { Protocol } from '../wire/protocol.ts';
 import { headerLength } from '../wire/tcp.ts';
+import type { FrameType } from './frame-type.ts';
 import type { Host } from './host.ts';
 import { Trail } from './trail.ts';
-
-/** To whom a frame is addressed, as the device that took it sees it (`skb->pkt_type`). */
-export type FrameType = 'host' | 'broadcast' | 'multicast' | 'otherHost';
 
 /** What br_netfilter remembers of a bridged IP packet (`struct nf_bridge_info`). */
 export interface BridgeNetfilter {

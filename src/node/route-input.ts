@@ -3,8 +3,8 @@
  * and destination that Linux makes on the way.
  *
  * Truth: net/ipv4/route.c `ip_route_input_slow`, net/ipv4/fib_frontend.c `fib_validate_source`,
- * net/ipv6/route.c `ip6_route_input` and ip6_input.c `ip6_rcv_core` (Linux 6.18). Prerouting is done
- * when this runs, so a translated destination is the one that is looked up.
+ * net/ipv6/route.c `ip6_route_input` and ip6_input.c `ip6_rcv_core` (Linux 6.18). Prerouting is
+ * done when this runs, so a translated destination is the one that is looked up.
  *
  * Not done: multicast routing, source routing options, directed-broadcast forwarding.
  * @module

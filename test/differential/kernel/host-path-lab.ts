@@ -140,7 +140,9 @@ export class KernelHost {
     this.#wire?.stdin?.write(`w-${device} ${Buffer.from(frame).toString('hex')}\n`);
   }
 
-  /** What came out since the last call, `DEVICE HEX`, once the wires have been quiet for a while. */
+  /**
+   * What came out since the last call, `DEVICE HEX`, once the wires have been quiet for a while.
+   */
   async heard(): Promise<readonly string[]> {
     let before = -1;
     while (before !== this.#heard.length) {
