@@ -12,13 +12,13 @@ import { parseTimeBound } from '../capture/time-bound.ts';
 import type { Stack } from '../dataplane/dataplane.ts';
 import { parseStack } from '../dataplane/stack.ts';
 import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
-import { AddressMap, assignAutomatically, parseMap } from '../lab/mapping.ts';
+import { autoMap } from '../lab/auto-map.ts';
+import { AddressMap, parseMap } from '../lab/mapping.ts';
 import { Survey } from '../lab/survey.ts';
 import type { TrafficOptions } from '../lab/traffic.ts';
 import { Vantages } from '../lab/vantage.ts';
 import { type EntryPoint, World } from '../lab/world.ts';
 import { type Inputs, loadInputs } from '../policy/inputs.ts';
-import { compareAddress } from '../wire/address.ts';
 import type { CaptureOptions, ClusterOptions, ReplayFlags, RunFlags } from './options.ts';
 
 /** Load what `-f` names; nothing to load is a usage error. */
@@ -209,8 +209,7 @@ export async function prepareTraffic(
   );
   const survey = new Survey();
   for await (const batch of source.stream()) for (const record of batch) survey.add(record);
-  const givenMap = new AddressMap(given);
-  const assigned = flags.map.includes('auto') ? autoMap(world, survey, givenMap, given) : [];
+  const assigned = flags.map.includes('auto') ? autoMap(world, survey.pairs(), given) : [];
   return {
     identities: world.identities,
     map: new AddressMap([...given, ...assigned]),
@@ -220,33 +219,4 @@ export async function prepareTraffic(
     vantages: Vantages.parse(flags.vantage),
     entryIsGiven: flags.at !== 'auto',
   };
-}
-
-function autoMap(
-  world: World,
-  survey: Survey,
-  given: AddressMap,
-  pairs: ReturnType<typeof parseMap>,
-): ReturnType<typeof assignAutomatically> {
-  const isInCluster = (place: { readonly kind: string }) =>
-    place.kind === 'pod' || place.kind === 'node';
-  const used = pairs.map(([, to]) => to);
-  const seen = survey.pairs().flatMap(({ a, b }) => [a, b]);
-  const free = world.cluster.pods
-    .filter((pod) => !pod.hostNetwork)
-    .flatMap((pod) => pod.addresses)
-    .filter((a) => ![...used, ...seen].some((taken) => compareAddress(taken, a) === 0));
-  return assignAutomatically(survey.pairs(), free, (a) => {
-    const place = world.identities.placeOf(given.address(a));
-    return isInCluster(place) || isNeverSent(place);
-  });
-}
-
-/** Multicast, loopback and the like are nobody's to be mapped to a pod. */
-function isNeverSent(place: { readonly kind: string; readonly reason?: string }): boolean {
-  return (
-    place.kind === 'unplaced' &&
-    place.reason !== 'addressUnowned' &&
-    place.reason !== 'servicesNotEmulated'
-  );
 }

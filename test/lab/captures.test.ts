@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import t from 'tap';
 import { openCaptures } from '../../src/capture/reader.ts';
 import { parseStack } from '../../src/dataplane/stack.ts';
-import { AddressMap, assignAutomatically } from '../../src/lab/mapping.ts';
+import { autoMap } from '../../src/lab/auto-map.ts';
+import { AddressMap } from '../../src/lab/mapping.ts';
 import { replay } from '../../src/lab/replay.ts';
 import { Survey } from '../../src/lab/survey.ts';
 import type { RunSummary } from '../../src/lab/tally.ts';
@@ -38,12 +39,7 @@ async function run(file: string, stack: string, batchSize: number): Promise<Ran>
   const paths = [join(FOLDER, file)];
   const survey = new Survey();
   for await (const batch of openCaptures(paths)) for (const record of batch) survey.add(record);
-  const pods = cluster.pods.flatMap((pod) => pod.addresses);
-  const isNeverSent = (kind: string) => kind !== 'edge';
-  const assigned = assignAutomatically(survey.pairs(), pods, (a) => {
-    const place = world.identities.placeOf(a);
-    return place.kind === 'unplaced' ? place.reason === 'multicast' : isNeverSent(place.kind);
-  });
+  const assigned = autoMap(world, survey.pairs(), []);
   const rows: string[] = [];
   const { summaries } = await replay({
     records: openCaptures(paths, { batchSize }),
