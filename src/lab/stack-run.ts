@@ -95,12 +95,9 @@ export class StackRun {
       case 'datagram':
         this.#datagram(captured, captured.datagram);
         return;
-      case 'arp': {
-        const journey = this.#injectArp(captured);
-        if (journey) this.#settle(captured, journey);
-        else this.#unknown(captured, 'noSender');
+      case 'arp':
+        this.#arp(captured);
         return;
-      }
       case 'observed':
         this.#observe(captured);
         this.#finish(captured, 'observed', 'observation');
@@ -255,11 +252,19 @@ export class StackRun {
     );
   }
 
-  /** Forward an ARP frame; one that no device could have sent ends where it began. */
-  #injectArp(captured: Captured & { kind: 'arp' }): Journey | null {
+  /**
+   * Forward an ARP frame. Its whole life is its link: wherever it ends there, it has been consumed,
+   * and no packet ever waits for it.
+   */
+  #arp(captured: Captured & { kind: 'arp' }): void {
     const { frame, nowNs } = captured;
     const arp = this.world.arpFrame(captured.from, captured.to, captured);
-    return arp && this.world.engine.inject({ as: 'frame', frame, nowNs, ...arp });
+    if (arp === null) {
+      this.#unknown(captured, 'noSender');
+      return;
+    }
+    const journey = this.world.engine.inject({ as: 'frame', frame, nowNs, ...arp });
+    this.#settle(captured, { ...journey, outcome: 'consumed', reason: null });
   }
 
   /** What a sent packet says of its direction. */
