@@ -12,6 +12,7 @@ import { runStages } from '../node/stages.ts';
 import { Trail } from '../node/trail.ts';
 import type { Packet } from '../packet/packet.ts';
 import { newPacket, parseFrame } from '../packet/parse.ts';
+import { completeChecksum } from '../packet/transport-checksum.ts';
 import { HEADER_LENGTH } from '../wire/ethernet.ts';
 import { EtherType } from '../wire/protocol.ts';
 import type { Cables } from './topology.ts';
@@ -97,6 +98,7 @@ export class Execution implements Run {
     const { cables } = this.#world;
     trail.step(host.name, 'transmit', device.name);
     if (cables.isEdge(host.name, device.name)) {
+      if (passage.packet.checksumOffloaded) completeChecksum(passage.packet);
       finish(passage, 'exited', null);
       return;
     }

@@ -6,6 +6,7 @@
  * packet came in by, with its MACs swapped, past every hook.
  * @module
  */
+import { connectionOf, setClosing } from '../conntrack/table.ts';
 import type { RejectWith } from '../netfilter/target.ts';
 import type { Packet } from '../packet/packet.ts';
 import { transportOffset } from '../packet/parse.ts';
@@ -42,6 +43,8 @@ export function sendReject(run: Run, passage: Passage, how: RejectWith): void {
   }
   const ip = makeReset(packet);
   if (ip === null) return;
+  const connection = connectionOf(packet);
+  if (connection !== null) setClosing(connection);
   const port = passage.bridgeNetfilter === null ? null : passage.bridgePortIn;
   if (port === null) {
     run.generate(passage, { kind: 'tcpReset', attach: true, ip });

@@ -278,3 +278,47 @@ t.test('a host or device that is not there', async (t) => {
   t.equal(engine.inject(inject.local('nobody', packet.packet())).reason, 'noSuchDevice');
   t.equal(engine.inject(inject.frame('web/eth7', packet.frame())).reason, 'noSuchDevice');
 });
+
+t.test('roads that lead nowhere end all the same', async (t) => {
+  const router = (name: string, n: number) =>
+    hostPlan(name, {
+      interfaces: [iface('eth0', `02:00:00:00:00:0${n}`, { addresses: [`10.0.0.${n}/24`] })],
+      routes: [
+        route('10.0.0.0/24', { device: 'eth0' }),
+        route('0.0.0.0/0', { device: 'eth0', via: `10.0.0.${3 - n}` }),
+      ],
+      sysctls: ROUTER,
+      iptables: '*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j TTL --ttl-inc 1\nCOMMIT\n',
+    });
+  const circle = engineOf([router('a', 1), router('b', 2)], [link('a/eth0', 'b/eth0')]);
+  const lost = udp().from('192.0.2.5', 1).to('203.0.113.9', 2);
+  t.equal(circle.inject(inject.received('a/eth0', lost.packet())).reason, 'internalLoop');
+
+  const bridge = (name: string, n: number) =>
+    hostPlan(name, {
+      interfaces: [
+        iface('br0', `02:00:00:00:0b:0${n}`, { kind: 'bridge' }),
+        ...[0, 1, 2].map((i) => iface(`p${i}`, `02:00:00:00:${n}0:0${i}`, { master: 'br0' })),
+      ],
+    });
+  const storm = engineOf(
+    [bridge('a', 1), bridge('b', 2)],
+    [0, 1, 2].map((i) => link(`a/p${i}`, `b/p${i}`)),
+  );
+  const frame = lost.frame({ srcMac: '02:00:00:00:00:77', dstMac: 'ff:ff:ff:ff:ff:ff' });
+  const journey = storm.inject(inject.frame('a/p0', frame));
+  t.ok(
+    journey.copies.some((copy) => copy.reason === 'internalLoop'),
+    'a storm is cut off',
+  );
+});
+
+t.test('a checksum left to a device is filled in where the packet leaves', async (t) => {
+  const engine = cluster();
+  const packet = udp().from('10.1.0.10', 1).to('203.0.113.9', 2).payload(8);
+  const injection = inject.local('web', packet.offloaded().packet());
+  const journey = engine.inject({ ...injection, checksumOffloaded: true });
+  t.equal(journey.outcome, 'exited');
+  const right = engine.inject(inject.local('web', packet.packet()));
+  t.same(Buffer.from(journey.frame!), Buffer.from(right.frame!), 'as if it had been right');
+});
