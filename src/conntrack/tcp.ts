@@ -281,7 +281,9 @@ function judgeReset(
     next = old;
   }
   const answersUnjudged =
-    (connection.seenReply && tracking.lastIndex === 'syn') ||
+    (connection.seenReply &&
+      tracking.lastIndex === 'syn' &&
+      tracking.lastDirection !== s.direction) ||
     (!connection.assured && tracking.lastIndex === 'ack');
   if (answersUnjudged && tcp.ack(s.bytes, s.off) === tracking.lastEnd) {
     return { next, old, checkWindow: false };
