@@ -210,11 +210,13 @@ export const MADE_CAPTURES: readonly MadeCapture[] = [
   },
   {
     name: 'checksums',
-    about: 'checksums left to the device, and a wrong one from a sender of right ones',
+    about: 'checksums left to the device, and wrong ones from senders of right ones',
     frames: [
       ...exchange([A, 40001], [B, 8080]).map((packet) => packet.offloaded()),
       ...ask([C, 40002], [B, 7000]),
       udp().from(C, 40003).to(B, 7001).payload(40).badChecksum(),
+      udp().from(C, 40004).to(B, 7002).payload(40),
+      udp().from(B, 7002).to(C, 40004).payload(40).badChecksum(),
     ],
   },
   {

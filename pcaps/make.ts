@@ -18,4 +18,4 @@ for (const capture of MADE_CAPTURES) {
 const [begin, end] = TABLE_MARKS;
 const [before = '', rest = ''] = readFileSync(README, 'utf8').split(begin);
 const [, after = ''] = rest.split(end);
-writeFileSync(README, `${before}${begin}\n${await describeCaptures()}${end}${after}`);
+writeFileSync(README, `${before}${begin}\n\n${await describeCaptures()}\n${end}${after}`);

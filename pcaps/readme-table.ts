@@ -40,20 +40,33 @@ export const SHIPPED: readonly Entry[] = [
   })),
 ];
 
-/** The table, header included, one line a capture. */
+const HEADER = ['file', 'shows', 'origin', 'packets', 'bytes', 'sha256'];
+/** Columns of numbers are set to the right. */
+const NUMBERS = new Set(['packets', 'bytes']);
+
+/** The table, header included, one line a capture, columns padded as the formatter pads them. */
 export async function describeCaptures(): Promise<string> {
-  const lines = [
-    '| file | shows | origin | packets | bytes | sha256 |',
-    '|---|---|---|--:|--:|---|',
-  ];
+  const rows: string[][] = [];
   for (const { path, about, maker } of SHIPPED) {
     const full = join('pcaps', path);
     const bytes = readFileSync(full);
     const hash = createHash('sha256').update(bytes).digest('hex');
     const packets = await countPackets(full);
-    lines.push(`| ${path} | ${about} | ${maker} | ${packets} | ${bytes.length} | \`${hash}\` |`);
+    rows.push([path, about, maker, `${packets}`, `${bytes.length}`, `\`${hash}\``]);
   }
-  return `${lines.join('\n')}\n`;
+  const widths = HEADER.map((name, i) =>
+    Math.max(name.length, ...rows.map((row) => (row[i] ?? '').length)),
+  );
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell, i) => pad(cell, widths[i] ?? 0, HEADER[i] ?? '')).join(' | ')} |`;
+  const rule = widths.map((width, i) =>
+    NUMBERS.has(HEADER[i] ?? '') ? `${'-'.repeat(width - 1)}:` : '-'.repeat(width),
+  );
+  return `${[line(HEADER), `| ${rule.join(' | ')} |`, ...rows.map(line)].join('\n')}\n`;
+}
+
+function pad(cell: string, width: number, column: string): string {
+  return NUMBERS.has(column) ? cell.padStart(width) : cell.padEnd(width);
 }
 
 async function countPackets(path: string): Promise<number> {
