@@ -1,18 +1,22 @@
 /**
- * Read a generated capture of any size through a pipe, in a process with a bounded heap, and check
- * that every packet came: nothing touches the disk, and memory does not grow with the capture.
+ * Read, or replay, a generated capture of any size through a pipe, in a process with a bounded heap,
+ * and check that every packet came: memory does not grow with the capture.
  *
  *   node dist/bench/large-capture.js [--bytes 4GiB] [--packet 1500] [--heap 256] [--rss 1GiB]
+ *   node dist/bench/large-capture.js --replay [--stack azure-transparent+npm] …
  *
+ * Reading touches no disk; the replay keeps standard input in a file, because it passes over it twice.
  * Prints one line of JSON: packets, bytes, seconds, packets per second, peak resident memory.
  * Exits 1 when a packet is missing or the peak lies above `--rss`.
  * @module
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { openCaptures } from '../src/capture/reader.ts';
+import { checksum } from '../src/wire/checksum.ts';
 
 const HEADER_BYTES = 24;
 const RECORD_HEADER_BYTES = 16;
@@ -74,9 +78,14 @@ function writeRecord(b: Buffer, at: number, index: number, packetBytes: number):
   b[frame + 23] = 17;
   b.writeUInt32BE(0x0a000001, frame + 26);
   b.writeUInt32BE(0x0a000002, frame + 30);
-  b.writeUInt16BE(40_000, frame + 34);
+  b.writeUInt16BE(40_000 + (index % FLOWS), frame + 34);
   b.writeUInt16BE(53, frame + 36);
+  b.writeUInt16BE(packetBytes - 34, frame + 38);
+  b.writeUInt16BE(checksum(b, frame + 14, frame + 34), frame + 24);
 }
+
+/** Connections that the packets belong to in turn. */
+const FLOWS = 1000;
 
 /** Run the reading in a child whose heap is limited to `heapMiB`, fed through a pipe. */
 export async function measure(
@@ -106,6 +115,60 @@ export async function measure(
   };
 }
 
+/** Replay the capture with the command line itself, and count what its result counts. */
+async function measureReplay(
+  bytes: number,
+  packetBytes: number,
+  heapMiB: number,
+  stack: string,
+): Promise<Measured> {
+  const cli = fileURLToPath(new URL('../src/cli/main.js', import.meta.url));
+  const cluster = fileURLToPath(new URL('../../pcaps/shop', import.meta.url));
+  const words = ['replay', '-f', cluster, '-r', '-', '--map', 'auto', '--stack', stack];
+  const started = process.hrtime.bigint();
+  const child = spawn(
+    process.execPath,
+    [`--max-old-space-size=${heapMiB}`, cli, ...words, '-o', 'json'],
+    { stdio: ['pipe', 'pipe', 'inherit'] },
+  );
+  let answer = '';
+  child.stdout.on('data', (text: Buffer) => {
+    answer += text.toString();
+  });
+  const peak = watchPeak(child);
+  Readable.from(generateCapture(bytes, packetBytes), { objectMode: true, highWaterMark: 2 }).pipe(
+    child.stdin,
+  );
+  const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
+  if (code !== 0) throw new Error(`the replaying process ended with ${code}`);
+  const seconds = Number(process.hrtime.bigint() - started) / 1e9;
+  const { counts } = JSON.parse(answer) as { counts: { packets: number; delivered: number } };
+  return {
+    packets: counts.delivered,
+    bytes,
+    seconds,
+    peakRssBytes: peak(),
+    expectedPackets: packetCount(bytes, packetBytes),
+    packetsPerSecond: Math.round(counts.packets / seconds),
+  };
+}
+
+/** The peak resident memory of a child, as the kernel counts it; asked now and then while it runs. */
+function watchPeak(child: ChildProcess): () => number {
+  let peak = 0;
+  const ask = () => {
+    try {
+      const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
+      peak = Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? peak / 1024) * 1024;
+    } catch {
+      // The child is gone; what it reached last is its peak.
+    }
+  };
+  const timer = setInterval(ask, 100);
+  child.on('exit', () => clearInterval(timer));
+  return () => peak;
+}
+
 /** The child: read standard input to its end. */
 async function readStdin(): Promise<void> {
   const started = process.hrtime.bigint();
@@ -125,6 +188,8 @@ async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       read: { type: 'boolean' },
+      replay: { type: 'boolean' },
+      stack: { type: 'string', default: 'azure-transparent+npm' },
       bytes: { type: 'string', default: '4GiB' },
       packet: { type: 'string', default: '1500' },
       heap: { type: 'string', default: '256' },
@@ -132,7 +197,8 @@ async function main(): Promise<void> {
     },
   });
   if (values.read === true) return readStdin();
-  const found = await measure(parseBytes(values.bytes), Number(values.packet), Number(values.heap));
+  const size = [parseBytes(values.bytes), Number(values.packet), Number(values.heap)] as const;
+  const found = values.replay ? await measureReplay(...size, values.stack) : await measure(...size);
   process.stdout.write(`${JSON.stringify(found)}\n`);
   const whole = found.packets === found.expectedPackets;
   if (!whole || found.peakRssBytes > parseBytes(values.rss)) process.exitCode = 1;

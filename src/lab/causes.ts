@@ -41,6 +41,8 @@ export function segmentLength(s: Segment): number {
   return s.payloadLength + (s.syn ? 1 : 0) + (s.fin ? 1 : 0);
 }
 
+const SCTP_INIT = 1;
+
 /** Half-open range of sequence numbers that was sent and not delivered. */
 interface Gap {
   start: number;
@@ -111,6 +113,20 @@ export class Causes {
     if (direction === 'original') return 'send';
     const { sent, delivered } = this.#senders.original;
     return sent > 0 && delivered === 0 ? 'causeNotDelivered' : 'send';
+  }
+
+  /**
+   * May this SCTP packet be sent? An INIT opens; everything else answers something of the peer
+   * (RFC 9260 section 5.1: COOKIE ECHO answers INIT ACK, data follows COOKIE ACK).
+   *
+   * @param chunk type of its first chunk
+   */
+  judgeSctp(direction: Direction, chunk: number): CauseVerdict {
+    if (direction === 'original' && chunk === SCTP_INIT) return 'send';
+    const own = this.#senders[direction];
+    const peer = this.#senders[opposite(direction)];
+    const isUnheard = peer.sent > 0 ? peer.delivered === 0 : own.sent > 0 && own.delivered === 0;
+    return isUnheard ? 'causeNotDelivered' : 'send';
   }
 
   /** May an ICMP error that quotes a packet sent in `quoted` direction be sent? */

@@ -215,7 +215,8 @@ export function parseMap(
     if (earlier !== undefined) {
       mistakes.push({
         code: 'MAP_TWICE',
-        message: `--map gives ${formatAddress(read.from)} twice`,
+        field: '--map',
+        message: `gives ${formatAddress(read.from)} twice`,
         found: `${earlier} and ${text}`,
       });
     }
@@ -234,7 +235,8 @@ function readPair(text: string, plan: AddressPlan): { from: Address; to: Address
   if (at < 0 || from === null) {
     return {
       code: 'MAP_SYNTAX',
-      message: '--map can not be read',
+      field: '--map',
+      message: 'can not be read',
       found: text,
       accepted: MAP_ACCEPTED,
     };
@@ -246,6 +248,7 @@ function readPair(text: string, plan: AddressPlan): { from: Address; to: Address
   if (to === undefined) {
     return {
       code: 'MAP_FAMILY',
+      field: '--map',
       message: `${target} has no IPv${from.family} address`,
       found: text,
     };
@@ -267,6 +270,7 @@ function addressesOf(
     const accepted = near ? `did you mean pod/${near}?` : 'a pod of the cluster';
     return {
       code: 'MAP_POD_UNKNOWN',
+      field: '--map',
       message: `no pod ${first}/${second} in the cluster`,
       found: target,
       accepted,
@@ -277,6 +281,7 @@ function addressesOf(
     if (node) return { addresses: node.addresses };
     return {
       code: 'MAP_NODE_UNKNOWN',
+      field: '--map',
       message: `no node ${first} in the cluster`,
       found: target,
       accepted: MAP_ACCEPTED,
@@ -284,7 +289,8 @@ function addressesOf(
   }
   return {
     code: 'MAP_SYNTAX',
-    message: '--map can not be read',
+    field: '--map',
+    message: 'can not be read',
     found: target,
     accepted: MAP_ACCEPTED,
   };

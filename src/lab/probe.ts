@@ -200,14 +200,16 @@ export class Prober {
     if (found && address) {
       return { addresses: found.addresses, place: placeOf(address) };
     }
-    const names = [...plan.podsByName.keys()].map((name) => `pod/${name}`);
+    const names = [
+      ...[...plan.podsByName.keys()].map((name) => `pod/${name}`),
+      ...this.#world.cluster.nodes.map((node) => `node/${node.name}`),
+    ];
     const near = nearest(text, names);
-    const hint = near ? `did you mean ${near}?` : '';
     mistakes.push({
       code: 'PROBE_END_UNKNOWN',
       message: found ? 'it has no address' : 'no such end in the cluster',
       found: text,
-      accepted: `pod/NAMESPACE/NAME, node/NAME or an address ${hint}`.trim(),
+      accepted: near ? `did you mean ${near}?` : 'pod/NAMESPACE/NAME, node/NAME or an address',
     });
     return undefined;
   }

@@ -5,7 +5,7 @@
 import type { Journey } from '../engine/engine.ts';
 import { weakestEvidence } from '../plan/model.ts';
 import type { Captured } from './captured.ts';
-import { Causes, type Direction, opposite } from './causes.ts';
+import { Causes, type CauseVerdict, type Direction, opposite } from './causes.ts';
 import type { Conversation, Membership } from './conversation.ts';
 import { type Datagram, withTtl } from './datagram.ts';
 import { FrameQueue, type Pending } from './frame-queue.ts';
@@ -186,23 +186,19 @@ export class StackRun {
     const { conversation, direction } = membership;
     const state = this.#state(conversation);
     if (conversation.opening === 'assumed' && !this.#assume(captured, conversation, state)) return;
-    const { tcp } = datagram;
-    const verdict = this.#options.openLoop
-      ? 'send'
-      : tcp
-        ? state.causes.judgeTcp(direction, tcp)
-        : state.causes.judgeOther(direction);
+    const verdict = this.#options.openLoop ? 'send' : judge(state.causes, direction, datagram);
     if (verdict !== 'send') {
-      if (tcp) state.causes.settleTcp(direction, tcp, false);
-      else state.causes.settleOther(direction, false);
+      noteFate(state.causes, direction, datagram, false);
       this.#finish(captured, 'suppressed', verdict);
       return;
     }
+    const { tcp } = datagram;
     const retransmission = tcp !== null && state.causes.isRetransmission(direction, tcp);
     const journey = this.#inject(captured, datagram);
-    const delivered = arrived(journey) || journey.heldForReassembly;
-    if (tcp) state.causes.settleTcp(direction, tcp, delivered);
-    else state.causes.settleOther(direction, delivered);
+    // What becomes of a held fragment is known with its datagram (#settle, #abandon).
+    if (!journey.heldForReassembly) {
+      noteFate(state.causes, direction, datagram, arrived(journey));
+    }
     this.#learn(state, direction, journey);
     this.#hearGenerated(state, direction, journey);
     this.#settle(captured, journey, retransmission);
@@ -316,6 +312,7 @@ export class StackRun {
     this.#pushGenerated(captured, journey);
     if (fragment === null) return;
     for (const { captured: earlier, place } of this.#held.get(fragment.key) ?? []) {
+      this.#noteHeld(earlier, arrived(journey));
       place.settle(this.#row(earlier, journey, false));
     }
     this.#held.delete(fragment.key);
@@ -369,7 +366,7 @@ export class StackRun {
   #countDrop(state: State | null, journey: Journey, packets: number): void {
     const by = decidedBy(journey.decision);
     const reason = journey.reason ?? 'unknown';
-    const key = `${reason} ${by?.node} ${by?.hook} ${by?.rule}`;
+    const key = [reason, by?.node, by?.hook, by?.rule, ...(by?.policies ?? [])].join(' ');
     const isNew = state !== null && !state.dropRows.has(key);
     state?.dropRows.add(key);
     this.#tally.drop(key, reason, by, packets, isNew ? 1 : 0);
@@ -405,8 +402,17 @@ export class StackRun {
     }
   }
 
+  /** The fate of a fragment that waited is its datagram's. */
+  #noteHeld(captured: Captured, delivered: boolean): void {
+    const { membership, datagram } = captured;
+    if (membership === null || datagram === null) return;
+    const { causes } = this.#state(membership.conversation);
+    noteFate(causes, membership.direction, datagram, delivered);
+  }
+
   #abandon(held: readonly HeldFragment[]): void {
     for (const { captured, place } of held) {
+      this.#noteHeld(captured, false);
       this.#tally.dropWithoutJourney('fragmentTimeout');
       place.settle(
         this.#count({
@@ -421,6 +427,19 @@ export class StackRun {
       );
     }
   }
+}
+
+/** May this packet be sent, by its protocol's rule? */
+function judge(causes: Causes, direction: Direction, d: Datagram): CauseVerdict {
+  if (d.tcp) return causes.judgeTcp(direction, d.tcp);
+  return d.sctpChunk === null
+    ? causes.judgeOther(direction)
+    : causes.judgeSctp(direction, d.sctpChunk);
+}
+
+function noteFate(causes: Causes, direction: Direction, d: Datagram, delivered: boolean): void {
+  if (d.tcp) causes.settleTcp(direction, d.tcp, delivered);
+  else causes.settleOther(direction, delivered);
 }
 
 function newState(): State {

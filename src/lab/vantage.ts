@@ -18,7 +18,8 @@ import type { Place } from './identity.ts';
 const MOST_HOPS = 4;
 const INITIAL_TTLS = [64, 128, 255];
 
-interface Given {
+/** One `--vantage` option. */
+export interface Given {
   readonly file: string;
   readonly iface: string | null;
   /** `pod/NS/NAME`, `node/NAME[/IFACE]` or `edge`. */
@@ -26,10 +27,10 @@ interface Given {
 }
 
 export class Vantages {
-  readonly #given: readonly Given[];
+  readonly given: readonly Given[];
 
   constructor(given: readonly Given[]) {
-    this.#given = given;
+    this.given = given;
   }
 
   /** Read `FILE[:IFACE]=WHERE` options. */
@@ -49,7 +50,8 @@ export class Vantages {
     throw new UserError(
       bad.map((text) => ({
         code: 'VANTAGE_SYNTAX',
-        message: '--vantage can not be read',
+        field: '--vantage',
+        message: 'can not be read',
         found: text,
         accepted: 'FILE[:IFACE]=pod/NAMESPACE/NAME, =node/NAME[/IFACE] or =edge',
       })),
@@ -66,7 +68,7 @@ export class Vantages {
 
   /** Where an interface is said to be; null when nothing was given for it. */
   #at(iface: CaptureInterface): string | null {
-    const found = this.#given.find(
+    const found = this.given.find(
       (g) =>
         (g.file === iface.file || g.file === basename(iface.file)) &&
         (g.iface === null || g.iface === iface.name),
