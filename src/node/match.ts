@@ -221,7 +221,11 @@ function physdevHolds(match: Extract<Match, { kind: 'physdev' }>, packet: Packet
   return physOut !== '' && interfaceHolds(match.physOut, physOut);
 }
 
-/** A packet as sets see it (ip_set_getport.c). */
+/**
+ * A packet as sets see it (ip_set_getport.c): a later IPv4 fragment has no port where its protocol
+ * has ports, and port 0 where it has none (ICMPv6 over IPv4 counts as such); a later IPv6 fragment
+ * never has one.
+ */
 class PacketSetView implements SetView {
   readonly #packet: Packet;
 
@@ -247,9 +251,10 @@ class PacketSetView implements SetView {
 
   setPort(direction: 'src' | 'dst'): number {
     const packet = this.#packet;
-    if (packet.fragmentOffset > 0 || (packet.family === 4 && packet.protocol === 0)) return -1;
+    if (packet.family === 6 ? packet.fragmentOffset > 0 : packet.protocol === 0) return -1;
     const length = SET_HEADER_LENGTH.get(packet.protocol);
     if (length === undefined) return 0;
+    if (packet.fragmentOffset > 0) return packet.protocol === Protocol.icmpv6 ? 0 : -1;
     const at = transportHeader(packet, length);
     if (at === 'cut') return PORT_CUT;
     if (typeof at !== 'number') return -1;

@@ -20,7 +20,12 @@ function answerOf(match: Match, packet: Packet, parts: RuleParts = {}) {
     type: 'hash:ip,port',
     family: 4,
     maxElements: 9,
-    members: [{ kind: 'ip,port', address: address('10.2.0.2'), protocol: 6, port: 80 }],
+    members: [6, 47].map((protocol) => ({
+      kind: 'ip,port' as const,
+      address: address('10.2.0.2'),
+      protocol,
+      port: protocol === 6 ? 80 : 0,
+    })),
   });
   const families = { tcp: 6, udp: 17, sctp: 132, multiport: 6 } as Record<string, number>;
   const protocol = families[match.kind];
@@ -253,6 +258,10 @@ t.test('sets see ports as ipset does, and say when they can not', async (t) => {
   t.equal(answerOf(match, TCP.parsed()), 'hit');
   t.equal(answerOf({ ...match, negate: true }, UDP.parsed()), 'hit');
   t.equal(answerOf(match, cut), 'cut', 'the whole TCP header is wanted');
+  const later = TCP.fragment(16, false).parsed();
+  t.equal(answerOf(match, later), 'miss', 'a later fragment has no port');
+  const gre = rawIp(47).payload(40).to('10.2.0.2').fragment(16, false).parsed();
+  t.equal(answerOf(match, gre), 'hit', 'unless its protocol has none anyway');
   const first = TCP.fragment(0, true, 8).parsed();
   t.equal(answerOf(match, first), 'miss', 'a header that is truly short is no port');
 });

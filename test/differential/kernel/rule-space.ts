@@ -118,9 +118,15 @@ export function drawSets(draw: Draw, family: Family): IpSet[] {
 }
 
 function drawMember(draw: Draw, type: (typeof SET_TYPES)[number], family: Family): SetMember {
-  const protocol = draw.of(PROTOCOLS[family]);
+  // 44 is the fragment header, which is all that ipset sees of later IPv6 fragments.
+  const protocol = draw.of([...PROTOCOLS[family], ...(family === 6 ? [44] : [])]);
   const isIcmp = protocol === 1 || protocol === 58;
-  const port = protocol === 47 ? 0 : isIcmp ? draw.of([0x800, 0x8000, 0x301]) : draw.of(PORTS);
+  const port =
+    protocol === 47 || protocol === 44
+      ? 0
+      : isIcmp
+        ? draw.of([0x800, 0x8000, 0x301])
+        : draw.of(PORTS);
   const nomatch = draw.chance(30);
   switch (type) {
     case 'hash:ip':
@@ -163,8 +169,9 @@ function drawHead(draw: Draw, family: Family, chain: string): IpMatch {
 }
 
 function drawProtocolMatch(draw: Draw, protocol: number, family: Family): Match {
+  // Two negated ports become one comparison of both in iptables-nft 1.8.9, which matches either.
   const ports = () => ({
-    ...(draw.chance(40) ? { sport: draw.negatable(range(draw)) } : {}),
+    ...(draw.chance(40) ? { sport: { value: range(draw), negate: false } } : {}),
     ...(draw.chance(70) ? { dport: draw.negatable(range(draw)) } : {}),
   });
   if (protocol !== 1 && protocol !== 58 && draw.chance(25)) {
@@ -369,6 +376,11 @@ function drawRule(
   if (protocol && !protocol.negate && protocol.value !== 47 && draw.chance(75)) {
     matches.push(drawProtocolMatch(draw, protocol.value, shape.family));
   }
-  while (draw.chance(35)) matches.push(drawMatch(draw, shape, place));
+  while (draw.chance(35)) {
+    const match = drawMatch(draw, shape, place);
+    // iptables 1.8.9 mixes up the `--mark` of two matches in one rule.
+    const marks = matches.some((m) => 'mask' in m && m.kind.endsWith('mark'));
+    if (!marks || !match.kind.endsWith('mark')) matches.push(match);
+  }
   return { ip, matches, target: drawTarget(draw, place.table, place.below, shape.tracked) };
 }

@@ -48,7 +48,7 @@ import { kernelMissing, ROUTER_MAC, WireTap } from './wire-tap.ts';
 /** The router's own addresses. */
 const ROUTER: ReadonlySet<string> = new Set(['10.1.0.1', '2001:db8:1::1']);
 
-const SETS = Number(process.env['WALK_SETS'] ?? 48);
+const SETS = Number(process.env['WALK_SETS'] ?? 40);
 const FIRST_SEED = Number(process.env['WALK_SEED'] ?? 1);
 const PACKETS = 120;
 
