@@ -137,6 +137,10 @@ export class Execution implements Run {
     this.later(passage, 'ip' in made ? 'ipOutput' : 'transmit');
   }
 
+  isAnswered(host: Host): boolean {
+    return this.#world.cables.isAnswered(host.name);
+  }
+
   resolveNeighbor(host: Host, request: Uint8Array, device: ImageInterface): void {
     const { nowNs } = this;
     const aside = new Execution(this.#world, {

@@ -22,14 +22,18 @@ export interface Topology {
   readonly links: readonly Link[];
   /** Devices that lead out of the emulation: a frame sent there has exited. */
   readonly edges: readonly Attachment[];
+  /** Hosts around which every neighbour answers that their images do not list. */
+  readonly answered?: readonly string[];
 }
 
 /** The far ends of all links, by host and device. */
 export class Cables {
   readonly #far = new Map<string, Map<string, Attachment>>();
   readonly #edges = new Map<string, Set<string>>();
+  readonly #answered: ReadonlySet<string>;
 
-  constructor(topology: Pick<Topology, 'links' | 'edges'>) {
+  constructor(topology: Pick<Topology, 'links' | 'edges' | 'answered'>) {
+    this.#answered = new Set(topology.answered);
     for (const [a, b] of topology.links) {
       this.#connect(a, b);
       this.#connect(b, a);
@@ -47,6 +51,11 @@ export class Cables {
 
   isEdge(host: string, device: string): boolean {
     return this.#edges.get(host)?.has(device) ?? false;
+  }
+
+  /** Whether somebody who is not emulated answers for the neighbours of this host. */
+  isAnswered(host: string): boolean {
+    return this.#answered.has(host);
   }
 
   #connect(from: Attachment, to: Attachment): void {

@@ -55,6 +55,8 @@ export interface RouteResult {
   readonly scope: RouteScope;
   readonly table: number;
   readonly prefixLength: number;
+  /** The route is one that nobody listed. */
+  readonly assumed?: true;
 }
 
 export interface Fib {
@@ -78,6 +80,7 @@ export interface FibRoute {
   readonly source?: Address;
   readonly metric: number;
   readonly scope: RouteScope;
+  readonly assumed?: true;
 }
 
 /** An `ip rule` as it goes in; the plan's rules have this shape. */
@@ -260,6 +263,7 @@ class CompiledFib implements Fib {
       scope: route.scope,
       table: route.table,
       prefixLength: route.destination.length,
+      ...(route.assumed ? { assumed: true } : {}),
     };
   }
 

@@ -7,6 +7,7 @@
 import type { Address, Family } from '../wire/address.ts';
 import type { ImageEbTable } from './ebtables.ts';
 import type { Fib } from './fib.ts';
+import type { ImageGaps } from './gaps.ts';
 import type { CompiledSet } from './ip-set.ts';
 import type { RuleProgram } from './program.ts';
 import type { SysctlTable } from './sysctl.ts';
@@ -92,4 +93,6 @@ export interface HostImage {
   /** Are fragments put together before the hooks (nf_defrag_ipv4/6 comes with conntrack)? */
   defragActive(family: Family): boolean;
   readonly texts: RuleTexts;
+  /** What nobody knows of the host. */
+  readonly gaps: ImageGaps;
 }

@@ -36,9 +36,14 @@ export interface CompiledSet {
   readonly type: SetType;
   /** How many dimensions a rule must give for the set to match at all. */
   readonly dimension: number;
-  /** `cut`: the answer lies in bytes that the capture does not have. */
-  test(view: SetView, directions: readonly SetDirection[]): boolean | 'cut';
+  /**
+   * `cut`: the answer lies in bytes that the capture does not have; `missing`: in members that
+   * nobody knows.
+   */
+  test(view: SetView, directions: readonly SetDirection[]): SetAnswer;
 }
+
+export type SetAnswer = boolean | 'cut' | 'missing';
 
 /** How many dimensions a type has (`ip_set_type.dimension`). */
 export const SET_DIMENSION: Readonly<Record<SetType, number>> = {
@@ -54,6 +59,7 @@ export const SET_DIMENSION: Readonly<Record<SetType, number>> = {
  * Precondition: members fit the type and family (lowering/check-sets.ts has proved it).
  */
 export function compileSet(set: IpSet, resolve: (name: string) => CompiledSet): CompiledSet {
+  if (set.membersUnknown) return unknownSet(set.name);
   switch (set.type) {
     case 'hash:ip':
     case 'hash:net':
@@ -69,6 +75,11 @@ export function compileSet(set: IpSet, resolve: (name: string) => CompiledSet): 
   }
 }
 
+/** A set that nobody knows the members of. */
+function unknownSet(name: string): CompiledSet {
+  return { name, type: 'list:set', dimension: 1, test: () => 'missing' };
+}
+
 /** list:set: the members in order, the first that matches answers. */
 class ListSet implements CompiledSet {
   readonly name: string;
@@ -81,12 +92,12 @@ class ListSet implements CompiledSet {
     this.#members = members;
   }
 
-  test(view: SetView, directions: readonly SetDirection[]): boolean | 'cut' {
-    let answer: boolean | 'cut' = false;
+  test(view: SetView, directions: readonly SetDirection[]): SetAnswer {
+    let answer: SetAnswer = false;
     for (const member of this.#members) {
       const found = member.test(view, directions);
       if (found === true) return true;
-      if (found === 'cut') answer = 'cut';
+      if (found !== false) answer = found;
     }
     return answer;
   }
@@ -121,7 +132,7 @@ class HashSet implements CompiledSet {
     this.#lengths = [...lengths].sort((a, b) => b - a);
   }
 
-  test(view: SetView, directions: readonly SetDirection[]): boolean | 'cut' {
+  test(view: SetView, directions: readonly SetDirection[]): SetAnswer {
     const [first, second] = directions;
     if (view.family !== this.#family || first === undefined) return false;
     let port = 0;

@@ -106,6 +106,7 @@ function setFaults(match: MatchOf<'set'>, { sets, table }: RuleSite): FaultText[
   if (set === undefined) {
     return [{ code: 'PLAN_SET_MISSING', message: 'no such set', found: match.set }];
   }
+  if (set.membersUnknown) return [];
   const faults: FaultText[] = [];
   const given = match.directions.length;
   const wanted = SET_DIMENSION[set.type];

@@ -12,6 +12,7 @@
 import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
 import { compileFib, type Fib } from '../image/fib.ts';
 import { localRoutes } from '../image/fib-local.ts';
+import { type ImageGaps, NO_GAPS } from '../image/gaps.ts';
 import type {
   HostImage,
   ImageBridge,
@@ -67,6 +68,22 @@ export function lower(plan: Plan): HostImage {
     conntrackActive: (family) => tracked.has(family),
     defragActive: (family) => tracked.has(family),
     texts: ruleTexts(program),
+    gaps: imageGaps(plan),
+  };
+}
+
+function imageGaps(plan: Plan): ImageGaps {
+  const gaps = plan.gaps ?? [];
+  const routes = gaps.includes('routes') || plan.routes.some((route) => route.assumed);
+  if (gaps.length === 0 && !routes) return NO_GAPS;
+  const tables = new Set<Family>();
+  if (gaps.includes('iptables')) tables.add(4);
+  if (gaps.includes('ip6tables')) tables.add(6);
+  return {
+    tables,
+    ebtables: gaps.includes('ebtables'),
+    addresses: gaps.includes('addresses'),
+    routes,
   };
 }
 

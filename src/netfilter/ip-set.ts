@@ -39,6 +39,8 @@ export interface IpSet {
   readonly family?: Family;
   readonly maxElements: number;
   readonly members: readonly SetMember[];
+  /** Rules name it, and nobody knows what is in it; type and members say nothing then. */
+  readonly membersUnknown?: true;
   /** What the set stands for, in words, for reports (`pods labelled app=web`). */
   readonly describes?: string;
 }

@@ -9,6 +9,9 @@
  */
 import type { Address, Prefix } from '../wire/address.ts';
 
+/** What stands for an address in dumps that somebody made anonymous. */
+export const REDACTED_MAC = 'XX:XX:XX:XX:XX:XX';
+
 /** A value of the rule's head with its `!`. */
 export interface Negatable<T> {
   readonly value: T;
@@ -239,7 +242,7 @@ export type Match =
       readonly value: number;
       readonly negate: boolean;
     }
-  /** xt_mac: the frame's source address, lower case. */
+  /** xt_mac: the frame's source address, lower case; `REDACTED_MAC` when it was blacked out. */
   | { readonly kind: 'mac'; readonly address: string; readonly negate: boolean }
   | { readonly kind: 'pkttype'; readonly type: PacketType; readonly negate: boolean }
   | {

@@ -25,7 +25,7 @@ import { bridgeForwardHook, bridgePostroutingHook, bridgePrerouting } from './br
 import { type EbHook, type EbResult, runEbtables } from './ebtables.ts';
 import type { Bridge } from './host.ts';
 import type { Passage, Stage } from './passage.ts';
-import { drop, dropBy, finish, type Run } from './run.ts';
+import { drop, dropBy, finish, type Run, unknown } from './run.ts';
 
 /** 01:80:C2:00:00:0X: never forwarded when it is control of the link itself (IEEE 802.1D). */
 const LINK_LOCAL_GROUP = '01:80:c2:00:00:0';
@@ -191,6 +191,12 @@ function ebtables(
   },
 ): boolean {
   const { table, hook, bridge } = at;
+  const { host } = passage;
+  if (host.image.gaps.ebtables) {
+    const stage = `ebtables ${table} ${hook}`;
+    unknown(passage, { host: host.name, stage }, 'dumpIncomplete');
+    return false;
+  }
   const inward = hook === 'BROUTING' || hook === 'PREROUTING' || hook === 'INPUT';
   const result = runEbtables(passage.host.ebtables, table, {
     packet: passage.packet,

@@ -20,7 +20,7 @@ import { gatherFragments } from './fragments.ts';
 import { HookLooks } from './hook-recorder.ts';
 import type { Passage } from './passage.ts';
 import { routeOutput } from './route-output.ts';
-import { drop, type Run } from './run.ts';
+import { drop, type Run, unknown } from './run.ts';
 import { decision, fact, settle } from './settle.ts';
 import { CONNECTION_FACTS, confirm, trackIn } from './tracking.ts';
 import { translate } from './translation.ts';
@@ -34,6 +34,11 @@ import { runTable, type WalkContext, type WalkVerdict } from './walk.ts';
  * or unknown): its end is then written down.
  */
 export function hook(run: Run, passage: Passage, at: Hook): boolean {
+  const { packet, host } = passage;
+  if (packet.family !== 0 && host.image.gaps.tables.has(packet.family)) {
+    unknown(passage, { host: host.name, stage: at, hook: at }, 'dumpIncomplete');
+    return false;
+  }
   const visit = beginVisit(run, passage, at);
   const passed = stations(visit);
   if (passed) {

@@ -7,6 +7,7 @@
 import { formatAddress } from '../wire/address.ts';
 import { hook } from './hook.ts';
 import { type ErrorMessage, sendIcmpError } from './icmp-error.ts';
+import { isAssumed } from './match-gap.ts';
 import { solicitedNode } from './neighbor-discovery.ts';
 import type { Passage, Stage } from './passage.ts';
 import { type RouteRefusal, routeInput } from './route-input.ts';
@@ -29,6 +30,9 @@ export function ipInput(run: Run, passage: Passage): Stage | null {
 
 function route(run: Run, passage: Passage): Stage | null {
   const { host, packet, device } = passage;
+  if (host.image.gaps.routes && isUncertain(passage)) {
+    return unknown(passage, { host: host.name, stage: 'route' }, 'dumpIncomplete');
+  }
   const found = routeInput(host, packet, device);
   switch (found.kind) {
     case 'forward': {
@@ -53,6 +57,13 @@ function route(run: Run, passage: Passage): Stage | null {
       return drop(passage, 'route', found.reason);
     }
   }
+}
+
+/** Whether only an assumed route tells where the packet goes, or whether it may come this way. */
+function isUncertain({ host, packet, device }: Passage): boolean {
+  if (isAssumed(host, packet.dst)) return true;
+  const filters = packet.family === 4 && host.ipv4(device.name).rpFilter !== 0;
+  return filters && isAssumed(host, packet.src);
 }
 
 /** Groups that the host itself is in without any process asking for it. */

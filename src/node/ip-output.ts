@@ -11,7 +11,7 @@ import { hook } from './hook.ts';
 import { faulty } from './link-input.ts';
 import type { Passage, Stage } from './passage.ts';
 import { routeOutput } from './route-output.ts';
-import { drop, type Run } from './run.ts';
+import { drop, type Run, unknown } from './run.ts';
 
 /** A local process sends the packet that the passage holds. */
 export function localSend(_run: Run, passage: Passage): Stage | null {
@@ -26,6 +26,9 @@ export function ipOutput(run: Run, passage: Passage): Stage | null {
   passage.local = true;
   const found = routeOutput(host, packet);
   if (found.kind === 'drop') return drop(passage, 'route', found.reason);
+  if (found.route.assumed) {
+    return unknown(passage, { host: host.name, stage: 'route' }, 'dumpIncomplete');
+  }
   const { device, via } = found.route;
   const out = host.device(device);
   if (out === null || !out.up) return drop(passage, 'route', 'noSuchDevice');

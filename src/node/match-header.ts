@@ -6,14 +6,20 @@
  * xt_owner.c.
  * @module
  */
-import type { AddressRange, Match, Negatable, PacketType } from '../netfilter/match.ts';
+import {
+  type AddressRange,
+  type Match,
+  type Negatable,
+  type PacketType,
+  REDACTED_MAC,
+} from '../netfilter/match.ts';
 import type { Packet } from '../packet/packet.ts';
 import type { Address } from '../wire/address.ts';
 import { u8 } from '../wire/bytes.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import * as ipv4 from '../wire/ipv4.ts';
 import * as ipv6 from '../wire/ipv6.ts';
-import { BROADCAST_MAC } from '../wire/mac.ts';
+import { BROADCAST_MAC, ZERO_MAC } from '../wire/mac.ts';
 import type { Answer } from './match.ts';
 import type { WalkContext } from './walk.ts';
 
@@ -75,10 +81,15 @@ function hasLinkHeader(ctx: WalkContext, packet: Packet): boolean {
   return device !== undefined && device.kind !== 'loopback' && packet.l3 >= ethernet.HEADER_LENGTH;
 }
 
-/** A packet without Ethernet header never matches, negated or not. */
-export function macHolds(ctx: WalkContext, match: MatchOf<'mac'>, packet: Packet): boolean {
-  if (!hasLinkHeader(ctx, packet)) return false;
-  return (ethernet.source(packet.bytes) === match.address) !== match.negate;
+/**
+ * A packet without Ethernet header never matches, negated or not. Nobody knows the sender of a
+ * frame that an injection made around an IP packet: its source is zero.
+ */
+export function matchMac(ctx: WalkContext, match: MatchOf<'mac'>, packet: Packet): Answer {
+  if (!hasLinkHeader(ctx, packet)) return 'miss';
+  const source = ethernet.source(packet.bytes);
+  if (source === ZERO_MAC || match.address === REDACTED_MAC) return 'unanswerable';
+  return (source === match.address) !== match.negate ? 'hit' : 'miss';
 }
 
 /** How the link layer addressed it; packets of the host itself count as unicast. */

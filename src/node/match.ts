@@ -3,13 +3,15 @@
  *
  * A match can answer more than yes and no: a header that is truly too short makes the kernel drop
  * the packet on the spot (`hotdrop`); one that the capture cut, or a question that no packet
- * answers, leaves the rule open (`cut`, `unanswerable`).
+ * answers, leaves the rule open (`cut`, `unanswerable`), and so does one about a part of the host
+ * that nobody described (`missing`).
  *
  * Source: net/ipv4/netfilter/ip_tables.c `ip_packet_match`, net/ipv6/netfilter/ip6_tables.c
  * `ip6_packet_match`, net/netfilter/xt_*.c as named beside each match.
  * @module
  */
 import { unreachable } from '../diagnostic/diagnostic.ts';
+import { isAssumedDevice } from '../image/gaps.ts';
 import { PORT_CUT, type SetView } from '../image/ip-set.ts';
 import type { IpMatch, Match, Negatable } from '../netfilter/match.ts';
 import type { Packet } from '../packet/packet.ts';
@@ -18,11 +20,12 @@ import { contains, type Family } from '../wire/address.ts';
 import { u8, u16 } from '../wire/bytes.ts';
 import { Protocol } from '../wire/protocol.ts';
 import { connmarkHolds, conntrackDetailHolds, statesHold } from './match-conntrack.ts';
+import { isOpen } from './match-gap.ts';
 import {
   classHolds,
   ipRangeHolds,
   lengthHolds,
-  macHolds,
+  matchMac,
   matchOwner,
   packetType,
   ttlHolds,
@@ -44,7 +47,7 @@ import {
 } from './match-transport.ts';
 import type { WalkContext } from './walk.ts';
 
-export type Answer = 'hit' | 'miss' | 'hotdrop' | 'cut' | 'unanswerable';
+export type Answer = 'hit' | 'miss' | 'hotdrop' | 'cut' | 'unanswerable' | 'missing';
 
 export function answer(holds: boolean): Answer {
   return holds ? 'hit' : 'miss';
@@ -94,7 +97,19 @@ export function nameMatches(pattern: string, name: string): boolean {
 }
 
 function interfaceHolds(want: Negatable<string> | undefined, name: string): boolean {
-  return want === undefined || nameMatches(want.value, name) !== want.negate;
+  if (want === undefined || asksUnknownDevice(want, name)) return true;
+  return nameMatches(want.value, name) !== want.negate;
+}
+
+/** Does the name decide, and nobody knows it? A device that packets cross is never loopback. */
+function asksUnknownDevice(want: Negatable<string> | undefined, name: string): boolean {
+  return want !== undefined && isAssumedDevice(name) && want.value !== '+' && want.value !== 'lo';
+}
+
+/** The part of the head that asks for the name of a device that nobody listed, or null. */
+export function openDevice(ip: IpMatch, packet: Packet): 'inInterface' | 'outInterface' | null {
+  if (asksUnknownDevice(ip.inInterface, packet.inDevice)) return 'inInterface';
+  return asksUnknownDevice(ip.outInterface, packet.outDevice) ? 'outInterface' : null;
 }
 
 /** Ask one match; `place` is where its memory is kept. */
@@ -118,10 +133,17 @@ export function ask(ctx: WalkContext, place: MatchPlace, packet: Packet): Answer
       return matchMultiport(match, packet);
     case 'set': {
       const found = set === null ? false : set.test(new PacketSetView(packet), match.directions);
-      return found === 'cut' ? 'cut' : answer(found !== match.negate);
+      return typeof found === 'string' ? found : answer(found !== match.negate);
     }
+    case 'mac':
+      return matchMac(ctx, match, packet);
     case 'owner':
       return matchOwner(match, packet);
+    case 'addrtype':
+    case 'rpfilter':
+    case 'physdev':
+      if (isOpen(ctx, match, packet)) return 'missing';
+      return answer(holds(ctx, match, place, packet));
     case 'hashlimit':
     case 'connlimit':
       return 'unanswerable';
@@ -144,6 +166,7 @@ type PlainMatch = Exclude<
       | 'multiport'
       | 'set'
       | 'owner'
+      | 'mac'
       | 'hashlimit'
       | 'connlimit';
   }
@@ -180,8 +203,6 @@ function holds(ctx: WalkContext, match: PlainMatch, place: MatchPlace, packet: P
     case 'ttl':
     case 'hl':
       return ttlHolds(match, packet);
-    case 'mac':
-      return macHolds(ctx, match, packet);
     case 'pkttype':
       return (packetType(ctx, packet) === match.type) !== match.negate;
     case 'iprange':

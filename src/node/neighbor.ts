@@ -9,6 +9,7 @@
 import type { ImageInterface } from '../image/image.ts';
 import { type Address, ANY4, ANY6, contains } from '../wire/address.ts';
 import * as arp from '../wire/arp.ts';
+import { assumedMac } from '../wire/assumed-mac.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import { BROADCAST_MAC, ipv4MulticastMac, ZERO_MAC } from '../wire/mac.ts';
 import { EtherType } from '../wire/protocol.ts';
@@ -32,7 +33,8 @@ export function nextHopMac(run: Run, passage: Passage, hop: NextHop): string | n
   host.awaitNeighbor(hop.device, hop.address);
   run.resolveNeighbor(host, question(host, hop), hop.device);
   const learned = host.neighborMac(hop.device, hop.address);
-  return learned === 'failed' ? null : learned;
+  if (learned !== null) return learned === 'failed' ? null : learned;
+  return run.isAnswered(host) ? assumedMac(hop.address) : null;
 }
 
 /**

@@ -38,6 +38,8 @@ export interface Run {
   stateOf(host: Host): HostState;
   /** Ask this question at once; an answer is learned by the host that asked. */
   resolveNeighbor(host: Host, request: Uint8Array, device: ImageInterface): void;
+  /** Whether somebody who is not emulated answers such questions of the host. */
+  isAnswered(host: Host): boolean;
 }
 
 export type MadePacket = {

@@ -21,7 +21,7 @@ import { type Tuple, tupleKey } from '../conntrack/tuple.ts';
 import type { NatRange } from '../netfilter/target.ts';
 import { type Address, contains } from '../wire/address.ts';
 import { Protocol } from '../wire/protocol.ts';
-import { drop } from './run.ts';
+import { drop, unknown } from './run.ts';
 import { settle } from './settle.ts';
 import type { Visit } from './visit.ts';
 import { runTable } from './walk.ts';
@@ -94,6 +94,11 @@ function masquerade(
     return true;
   }
   const address = masqueradeAddress(visit);
+  if (address === null && passage.host.image.gaps.addresses) {
+    const by = { host: passage.host.name, stage: visit.hook, hook: visit.hook };
+    unknown(passage, by, 'dumpIncomplete');
+    return false;
+  }
   if (address === null) {
     drop(passage, visit.hook, 'natExhausted', visit.hook);
     return false;

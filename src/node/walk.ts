@@ -14,6 +14,7 @@
  * @module
  */
 import { unreachable } from '../diagnostic/diagnostic.ts';
+import { isAssumedDevice } from '../image/gaps.ts';
 import type { HostImage, RulePart } from '../image/image.ts';
 import type { LinkedChain, LinkedRule } from '../image/program.ts';
 import { type Hook, TABLE_ORDER, type TableName } from '../netfilter/hook.ts';
@@ -22,7 +23,7 @@ import type { NatRange, RejectWith } from '../netfilter/target.ts';
 import type { Packet } from '../packet/packet.ts';
 import type { DropReason, UnknownReason } from '../wire/drop-reason.ts';
 import type { RuleCounters } from './counters.ts';
-import { ask, missedHead, protocolFault } from './match.ts';
+import { ask, missedHead, openDevice, protocolFault } from './match.ts';
 import { applyConnmark, applyMark, originsOfMark } from './target.ts';
 import { applyClass, applyMss, applyTtl } from './target-header.ts';
 import { type RewriteTarget, rewriteOf } from './target-rewrite.ts';
@@ -186,14 +187,16 @@ class Walk {
     if (part !== null) return this.#missed(rule, part);
     const fault = protocolFault(rule.ip, this.#packet);
     if (fault === 'hotdrop') return this.#hotdrop(rule, 'protocol');
-    let open: Open | null = fault === 'cut' ? { reason: 'headerCut', part: 'protocol' } : null;
+    const device = openDevice(rule.ip, this.#packet);
+    let open: Open | null = device === null ? null : { reason: 'dumpIncomplete', part: device };
+    if (fault === 'cut') open ??= { reason: 'headerCut', part: 'protocol' };
     for (let i = 0; i < rule.matches.length; i++) {
       const answer = ask(this.#ctx, { rule, index: i }, this.#packet);
       if (answer === 'hit') continue;
       if (answer === 'miss') return this.#missed(rule, i);
       if (open === null && answer === 'hotdrop') return this.#hotdrop(rule, i);
       // A later match may still settle that the rule misses.
-      open ??= { reason: answer === 'cut' ? 'headerCut' : 'unsupportedRule', part: i };
+      open ??= { reason: OPEN_REASON[answer], part: i };
     }
     if (open !== null) return this.#undecided(rule, open);
     this.#ctx.counters.add(rule, this.#packet.end - this.#packet.l3);
@@ -288,6 +291,9 @@ class Walk {
     const found = rewriteOf(this.#ctx, target, this.#hook, this.#packet);
     const origin = this.#originOf(rule);
     if (found !== null) return { ...found, rule, origin };
+    if (this.#ctx.image.gaps.addresses || isAssumedDevice(this.#packet.inDevice)) {
+      return { kind: 'unknown', reason: 'dumpIncomplete', rule, part: rule.matches.length, origin };
+    }
     return { kind: 'drop', reason: 'natExhausted', rule, origin };
   }
 
@@ -357,6 +363,15 @@ class Walk {
     return [];
   }
 }
+
+/** Why a rule stays open when one of its matches does. */
+const OPEN_REASON: Readonly<Record<'hotdrop' | 'cut' | 'unanswerable' | 'missing', UnknownReason>> =
+  {
+    hotdrop: 'unsupportedRule',
+    cut: 'headerCut',
+    unanswerable: 'unsupportedRule',
+    missing: 'dumpIncomplete',
+  };
 
 /** Targets that leave packets as they are: a rule with one decides nothing. */
 const WITHOUT_EFFECT: ReadonlySet<string> = new Set([

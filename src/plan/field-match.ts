@@ -7,7 +7,7 @@
  * @module
  */
 import { unreachable } from '../diagnostic/diagnostic.ts';
-import { type AddressRange, type Match, PACKET_TYPES } from '../netfilter/match.ts';
+import { type AddressRange, type Match, PACKET_TYPES, REDACTED_MAC } from '../netfilter/match.ts';
 import { compareAddress, type Family, formatAddress, parseAddress } from '../wire/address.ts';
 import { formatPortRange, negated, option, quoteText, words } from './match-words.ts';
 import {
@@ -154,10 +154,9 @@ const mac: Extension<Match> = {
   options: [{ name: '--mac-source', values: 1, negatable: true }],
   read(given) {
     const { value, negate } = given.needed('--mac-source', (text) => {
-      if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text)) {
-        throw new OptionFault('a MAC address was expected', text);
-      }
-      return text.toLowerCase();
+      if (/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text)) return text.toLowerCase();
+      if (text === REDACTED_MAC) return text;
+      throw new OptionFault('a MAC address was expected', text);
     });
     return { kind: 'mac', address: value, negate };
   },

@@ -27,10 +27,14 @@ const DEFAULT_MAXELEM = 65536;
 const DEFAULT_LIST_SIZE = 8;
 const HASHSIZE = 1024;
 
-/** Print all sets of a plan as `ipset save` does, list sets last because they name the others. */
+/**
+ * Print all sets of a plan as `ipset save` does, list sets last because they name the others. A
+ * set that only rules speak of is not printed.
+ */
 export function printIpsets(plan: Plan): string {
   const isList = (set: IpSet) => Number(set.type === 'list:set');
   return plan.ipsets
+    .filter((set) => !set.membersUnknown)
     .toSorted((a, b) => isList(a) - isList(b))
     .map(printIpset)
     .join('');

@@ -63,6 +63,8 @@ export interface Route {
   readonly metric: number;
   readonly scope: 'global' | 'link' | 'host';
   readonly onlink?: boolean;
+  /** Nobody said so: what is decided by this route is not known. */
+  readonly assumed?: true;
 }
 
 /** `ip rule`: which routing table is asked, in order of preference. */
@@ -141,6 +143,12 @@ export interface EbTable {
   readonly chains: readonly EbChain[];
 }
 
+/**
+ * A part of a host that nobody described, so that what it would decide is not known (dumps of real
+ * nodes are often partial). Rendered plans have none.
+ */
+export type PlanGap = 'iptables' | 'ip6tables' | 'ebtables' | 'addresses' | 'routes';
+
 export interface Plan {
   /** Host name; unique in a network. */
   readonly host: string;
@@ -157,6 +165,7 @@ export interface Plan {
   readonly ipsets: readonly IpSet[];
   /** Keys as sysctl(8) prints them (`net.ipv4.ip_forward`); absent keys have Linux's default. */
   readonly sysctls: Readonly<Record<string, string>>;
+  readonly gaps?: readonly PlanGap[];
 }
 
 /** One end of a cable or of a veth pair. */
@@ -190,6 +199,11 @@ export interface Network {
   /** Devices of the fabric that lead out of the emulation. */
   readonly edges: readonly Attachment[];
   readonly links: readonly Link[];
+  /**
+   * Hosts around which every neighbour answers that the plan does not list: what stands there is not
+   * emulated.
+   */
+  readonly answered?: readonly string[];
   /** Host names of all pods, and the plan of one. */
   readonly pods: readonly string[];
   podPlan(host: string): Plan;

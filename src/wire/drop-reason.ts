@@ -77,6 +77,7 @@ export const UNKNOWN_REASONS = {
   linkLocal: 'link-local or unspecified addresses: it stays on a link that is not emulated',
   unsupportedRule: 'a match that a packet can not answer decided',
   unsupportedLinkType: 'a link type that is not read',
+  dumpIncomplete: 'something that the dump of a node does not hold decided',
   noSender: 'its sender can not be placed on any emulated host',
 } as const;
 
