@@ -8,17 +8,13 @@ import { UserError } from '../diagnostic/diagnostic.ts';
 import { Comparison } from '../lab/compare.ts';
 import { replay as run } from '../lab/replay.ts';
 import { compareReport } from '../report/compare-report.ts';
-import { openOutput, parseOutputs } from '../report/formats.ts';
+import { openOutput } from '../report/formats.ts';
+import { CaptureSource } from './capture-source.ts';
+import { chooseOutputs } from './destinations.ts';
 import { ExitCode, worst } from './exit-code.ts';
-import {
-  CaptureSource,
-  checkEngine,
-  chooseStack,
-  loadCluster,
-  makeWorld,
-  prepareTraffic,
-} from './inputs.ts';
+import { checkRun, chooseStack, loadCluster, makeWorld } from './inputs.ts';
 import { Interruption } from './interruption.ts';
+import { together } from './mistakes.ts';
 import { rowFilter } from './narrow.ts';
 import {
   type CaptureOptions,
@@ -32,8 +28,9 @@ import {
   withReplay,
   withRun,
 } from './options.ts';
+import { prepareTraffic } from './prepare-traffic.ts';
 import { withProgress } from './progress.ts';
-import { say, warn } from './say.ts';
+import { noteWorkers, say, warnOfCuts } from './say.ts';
 
 interface Flags extends ClusterOptions, CaptureOptions, ReplayFlags, RunFlags, NarrowFlags {
   readonly stack: readonly string[];
@@ -73,56 +70,53 @@ Examples:
 `;
 
 async function compareVerb(words: readonly string[], flags: Flags): Promise<number> {
-  checkEngine(flags);
-  checkStacks(flags.stack);
-  const outputs = parseOutputs(flags.output);
-  const inputs = loadCluster(flags);
-  const worlds = flags.stack.map((text) => makeWorld(inputs, chooseStack(text, inputs), flags.at));
+  const [outputs, source, inputs] = together(
+    () => chooseOutputs(flags),
+    () => CaptureSource.parse(flags, words),
+    () => loadCluster(flags),
+    () => checkStacks(flags.stack),
+    () => checkRun(flags),
+  );
+  noteWorkers(flags);
+  const worlds = together(
+    ...flags.stack.map((text) => () => makeWorld(inputs, chooseStack(text, inputs), flags.at)),
+  );
   const [first] = worlds;
   if (first === undefined) return ExitCode.internal;
-  const source = await CaptureSource.open(flags, words);
+  const isShown = rowFilter(flags, first);
   const interruption = new Interruption();
+  const shouldStop = () => interruption.code !== 0;
   try {
-    const traffic = await prepareTraffic(first, source, flags);
-    const isShown = rowFilter(flags, first.addresses);
-    const reports = outputs.map((o) => compareReport(o, openOutput(o)));
+    const { traffic } = await prepareTraffic(first, source, flags, shouldStop);
+    const stacks = worlds.map((world) => world.stack.text);
+    const head = { stacks, engine: first.engine.name, seed: flags.seed, names: flags.resolve };
+    const reports = outputs.map((o) => compareReport(o, openOutput(o), head));
     const comparison = new Comparison(worlds, (difference) => {
       if (isShown(difference.connection)) for (const r of reports) r.difference(difference);
     });
     const stream = source.stream();
     const done = await run({
-      records: withProgress(stream, source.paths, flags.quiet),
+      records: withProgress(stream, source, flags.quiet, 'comparing'),
       traffic,
       stacks: worlds.map((world, i) => ({ world, sink: comparison.sink(i, () => {}) })),
       options: { openLoop: flags.openLoop },
       onClosed: (conversation) => comparison.closed(conversation),
-      shouldStop: () => interruption.code !== 0,
+      shouldStop,
     });
-    const stacks = worlds.flatMap((world, i) => {
+    const ends = worlds.flatMap((world, i) => {
       const summary = done.summaries[i];
       const warnings = world.network.warnings ?? [];
       return summary ? [{ name: world.stack.text, summary, warnings }] : [];
     });
-    for (const report of reports) {
-      report.end({
-        stacks,
-        engine: first.engine.name,
-        seed: flags.seed,
-        counts: comparison.counts(),
-        classes: comparison.classes(),
-        inputs: stream.summaries,
-        interrupted: done.interrupted,
-      });
-    }
-    const differs = flags.exitCode && comparison.counts().disagree > 0;
-    if (differs) say(`gate failed: --exit-code: ${comparison.counts().disagree} differences`);
-    const cut = stream.summaries.filter((s) => s.truncated !== null);
-    for (const s of cut) warn(`${s.path}: ${s.truncated?.message} (offset ${s.truncated?.offset})`);
-    return worst(
-      interruption.code,
-      differs ? ExitCode.gateFailed : ExitCode.ok,
-      cut.length > 0 ? ExitCode.input : ExitCode.ok,
-    );
+    const counts = comparison.counts();
+    const classes = comparison.classes();
+    const read = source.summaries(stream);
+    const { interrupted } = done;
+    for (const r of reports) r.end({ stacks: ends, counts, classes, inputs: read, interrupted });
+    const differs = flags.exitCode && counts.disagree > 0;
+    if (differs) say(`gate failed: --exit-code: ${counts.disagree} connections differ`);
+    const gate = differs ? ExitCode.gateFailed : ExitCode.ok;
+    return worst(interruption.code, gate, warnOfCuts(read));
   } finally {
     interruption.stop();
     source.close();

@@ -4,8 +4,10 @@
  * @module
  */
 import { spawnSync } from 'node:child_process';
-import { Command } from 'commander';
-import { formatDiagnostic } from '../diagnostic/diagnostic.ts';
+import { Command, Option } from 'commander';
+import { formatDiagnostic, UserError } from '../diagnostic/diagnostic.ts';
+import type { Inputs } from '../policy/inputs.ts';
+import { resultHead } from '../report/json-shape.ts';
 import { formatTable, type Table } from '../report/table.ts';
 import { standardOutput } from '../report/text-output.ts';
 import { VERSION } from '../report/version.ts';
@@ -17,6 +19,7 @@ import { type ClusterOptions, withCluster } from './options.ts';
 interface Flags extends ClusterOptions {
   readonly stack?: string;
   readonly collect: boolean;
+  readonly output: 'table' | 'json';
 }
 
 export function doctorCommand(finish: (code: number) => void): Command {
@@ -32,7 +35,13 @@ export function doctorCommand(finish: (code: number) => void): Command {
       'print the commands that dump a node, for whoever may run them there',
       false,
     );
-  return withCluster(command).action((flags: Flags) => finish(doctorVerb(flags)));
+  return withCluster(command)
+    .addOption(
+      new Option('-o, --output <format>', 'how to say it')
+        .choices(['table', 'json'])
+        .default('table'),
+    )
+    .action((flags: Flags) => finish(doctorVerb(flags)));
 }
 
 /** Tools, the Debian package that brings them, and what they are good for. */
@@ -48,38 +57,78 @@ const TOOLS: readonly (readonly [tool: string, pkg: string, use: string])[] = [
 ];
 
 function doctorVerb(flags: Flags): number {
+  const isJson = flags.output === 'json';
+  if (isJson && flags.collect) refuseJson();
   const out = standardOutput();
   if (flags.collect) out.write(COLLECT);
-  else if (flags.file.length > 0) out.write(clusterText(flags));
-  else out.write(machineText());
+  else if (flags.file.length > 0) out.write(clusterText(flags, isJson));
+  else out.write(isJson ? machineJson() : machineText());
   out.close();
   return ExitCode.ok;
 }
 
-function machineText(): string {
-  const rows = TOOLS.map(([tool, pkg, use]) => {
-    const isThere = spawnSync('sh', ['-c', `command -v ${tool}`]).status === 0;
-    return [tool, isThere ? 'yes' : 'no', use, isThere ? '' : `apt install ${pkg}`];
+interface Tool {
+  readonly tool: string;
+  readonly package: string;
+  readonly use: string;
+  readonly found: boolean;
+}
+
+function findTools(): readonly Tool[] {
+  return TOOLS.map(([tool, pkg, use]) => {
+    const found = spawnSync('sh', ['-c', `command -v ${tool}`]).status === 0;
+    return { tool, package: pkg, use, found };
   });
-  const missing = rows.flatMap(([, there], i) => (there === 'no' ? [TOOLS[i]?.[1] ?? ''] : []));
-  const root = process.getuid?.() === 0 ? 'yes' : 'no';
+}
+
+function isRoot(): boolean {
+  return process.getuid?.() === 0;
+}
+
+function machineText(): string {
+  const tools = findTools();
+  const missing = [...new Set(tools.filter((t) => !t.found).map((t) => t.package))];
+  const rows = tools.map((t) => {
+    return [t.tool, t.found ? 'yes' : 'no', t.use, t.found ? '' : `apt install ${t.package}`];
+  });
   return (
     `wiretrial ${VERSION}  node ${process.version}  ${process.platform}-${process.arch}\n` +
     'engine     reference (the compiled engine is not part of this version)\n' +
-    `root       ${root}  (only the tests against the real kernel need it)\n\n` +
+    `root       ${isRoot() ? 'yes' : 'no'}  (only the tests against the real kernel need it)\n\n` +
     formatTable({ columns: ['TOOL', 'FOUND', 'FOR', 'TO ADD IT'], rows }) +
-    (missing.length === 0 ? '' : `\nall of them: apt install ${[...new Set(missing)].join(' ')}\n`)
+    (missing.length === 0 ? '' : `\nall of them: apt install ${missing.join(' ')}\n`)
   );
 }
 
-function clusterText(flags: Flags): string {
+function machineJson(): string {
+  const { version: node, platform, arch } = process;
+  const engines = { reference: true, compiled: false };
+  const machine = { node, platform, arch, root: isRoot() };
+  return toJson({ machine, engines, tools: findTools() });
+}
+
+function toJson(values: object): string {
+  const { seed: _, ...head } = resultHead('DoctorResult', 'reference', 0);
+  return `${JSON.stringify({ ...head, ...values }, null, 1)}\n`;
+}
+
+function refuseJson(): never {
+  const accepted = '--collect, or -o json';
+  throw new UserError([
+    { code: 'DOCTOR_COLLECT', message: 'commands have no JSON form', accepted },
+  ]);
+}
+
+function clusterText(flags: Flags, isJson: boolean): string {
   const inputs = loadCluster(flags);
   const { cluster, policies } = inputs;
   const { wiring } = cluster;
   const world = makeWorld(inputs, chooseStack(flags.stack, inputs), 'auto');
   const prefixes = (list: readonly Parameters<typeof formatPrefix>[0][]) =>
     list.map(formatPrefix).join(', ') || '-';
-  const ignored = [...inputs.ignored].map(([kind, n]) => `${kind} ${n}`).join(', ');
+  const warnings = (world.network.warnings ?? []).map(formatDiagnostic);
+  if (isJson) return toJson({ ...clusterFacts(inputs, world.stack.text), warnings });
+  const skipped = [...inputs.ignored, ...inputs.unsupported].map(([kind, n]) => `${kind} ${n}`);
   const rows: Table['rows'] = [
     ['files', inputs.files.length],
     ['nodes', cluster.nodes.length],
@@ -87,7 +136,7 @@ function clusterText(flags: Flags): string {
     ['pods', cluster.pods.length],
     ['services', cluster.services.length],
     ['network policies', policies.length],
-    ['ignored objects', ignored],
+    ['ignored objects', skipped.join(', ')],
     ['wiring', wiring.inferred ? 'inferred from the objects' : 'given'],
     ['stack', world.stack.text],
     ['virtual network', prefixes(wiring.vnet)],
@@ -96,8 +145,34 @@ function clusterText(flags: Flags): string {
     ['service ranges', prefixes(wiring.serviceCidrs)],
     ['not masqueraded', prefixes(wiring.nonMasqueradeCidrs)],
   ];
-  const warnings = (world.network.warnings ?? []).map((w) => `${formatDiagnostic(w)}\n`).join('');
-  return `${formatTable({ columns: ['WHAT', 'FOUND'], rows })}${warnings === '' ? '' : `\nWARNINGS\n${warnings}`}`;
+  const text = formatTable({ columns: ['WHAT', 'FOUND'], rows });
+  return warnings.length === 0 ? text : `${text}\nWARNINGS\n${warnings.join('\n')}\n`;
+}
+
+function clusterFacts(inputs: Inputs, stack: string) {
+  const { cluster, policies, files, ignored, unsupported } = inputs;
+  const { wiring } = cluster;
+  return {
+    stack,
+    files,
+    counts: {
+      nodes: cluster.nodes.length,
+      namespaces: cluster.namespaces.length,
+      pods: cluster.pods.length,
+      services: cluster.services.length,
+      networkPolicies: policies.length,
+    },
+    ignored: Object.fromEntries(ignored),
+    unsupported: Object.fromEntries(unsupported),
+    addressPlan: {
+      inferred: wiring.inferred,
+      vnet: wiring.vnet.map(formatPrefix),
+      subnets: wiring.subnets.map(formatPrefix),
+      podCidrs: wiring.podCidrs.map(formatPrefix),
+      serviceCidrs: wiring.serviceCidrs.map(formatPrefix),
+      nonMasqueradeCidrs: wiring.nonMasqueradeCidrs.map(formatPrefix),
+    },
+  };
 }
 
 /** What an engineer runs on a node, as root, to take its dataplane home. */

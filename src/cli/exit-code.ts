@@ -18,7 +18,7 @@ export const ExitCode = {
 
 /** The exit code of something thrown, and what to print on standard error. */
 export function describeFailure(error: unknown): { readonly code: number; readonly text: string } {
-  if (error instanceof OutputClosed) return { code: ExitCode.ok, text: '' };
+  if (error instanceof OutputClosed || isClosedPipe(error)) return { code: ExitCode.ok, text: '' };
   if (error instanceof UserError) {
     const count = error.diagnostics.length;
     const head = count > 1 ? `${count} problems:\n` : '';
@@ -30,6 +30,12 @@ export function describeFailure(error: unknown): { readonly code: number; readon
     code: ExitCode.internal,
     text: `wiretrial: ${kind}; this is a bug of the tool, please report it\n${detail}\n`,
   };
+}
+
+/** The reader of a capture that goes to standard output went away. */
+function isClosedPipe(error: unknown): boolean {
+  const cause = error instanceof UserError ? error.cause : undefined;
+  return cause instanceof Error && 'code' in cause && cause.code === 'EPIPE';
 }
 
 /** The highest of several exit codes, interruptions first. */

@@ -3,7 +3,8 @@
  * @module
  */
 import { Command, Option } from 'commander';
-import { UserError } from '../diagnostic/diagnostic.ts';
+import type { InputSummary } from '../capture/record.ts';
+import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
 import type { Journey } from '../engine/engine.ts';
 import { explain, setMeanings } from '../lab/explain.ts';
 import { packetOf } from '../lab/headers.ts';
@@ -11,19 +12,14 @@ import { PROBE_PROTOCOLS, type ProbeProtocol, Prober } from '../lab/probe.ts';
 import { replay as run } from '../lab/replay.ts';
 import type { FrameResult } from '../lab/result.ts';
 import type { World } from '../lab/world.ts';
-import { type ExplainEnd, explainJson, explainText } from '../report/explain-report.ts';
-import { type Format, openOutput, parseOutputs } from '../report/formats.ts';
+import { type ExplainEnd, writeExplanation } from '../report/explain-report.ts';
+import { type Format, openOutput } from '../report/formats.ts';
 import { formatAddress } from '../wire/address.ts';
 import { describeReason, isReason } from '../wire/drop-reason.ts';
-import { ExitCode } from './exit-code.ts';
-import {
-  CaptureSource,
-  checkEngine,
-  chooseStack,
-  loadCluster,
-  makeWorld,
-  prepareTraffic,
-} from './inputs.ts';
+import { CaptureSource } from './capture-source.ts';
+import { chooseOutputs } from './destinations.ts';
+import { checkRun, chooseStack, loadCluster, makeWorld } from './inputs.ts';
+import { together } from './mistakes.ts';
 import {
   type CaptureOptions,
   type ClusterOptions,
@@ -35,7 +31,9 @@ import {
   withReplay,
   withRun,
 } from './options.ts';
-import { readPort } from './probe.ts';
+import { prepareTraffic } from './prepare-traffic.ts';
+import { readPort } from './probe-file.ts';
+import { noteWorkers, warnOfCuts } from './say.ts';
 
 interface Flags extends ClusterOptions, CaptureOptions, ReplayFlags, RunFlags {
   readonly stack?: string;
@@ -44,9 +42,11 @@ interface Flags extends ClusterOptions, CaptureOptions, ReplayFlags, RunFlags {
   readonly to?: string;
   readonly port?: string;
   readonly protocol: ProbeProtocol;
+  /** False with `--no-resolve`. */
+  readonly resolve: boolean;
 }
 
-const EXPLAIN_FORMATS: readonly Format[] = ['table', 'wide', 'json'];
+const EXPLAIN_FORMATS: readonly Format[] = ['table', 'wide', 'json', 'yaml', 'markdown'];
 
 export function explainCommand(finish: (code: number) => void): Command {
   const command = new Command('explain')
@@ -71,6 +71,7 @@ export function explainCommand(finish: (code: number) => void): Command {
     .option('--to <end>', 'pod/NS/NAME, node/NAME or an address')
     .option('--port <port>', 'destination port, or the name of a container port')
     .addOption(new Option('--protocol <name>', 'transport').choices(PROBE_PROTOCOLS).default('TCP'))
+    .option('--no-resolve', 'addresses without the names of their owners')
     .addHelpText('after', EXAMPLES)
     .action(async (words: string[], flags: Flags) => finish(await explainVerb(words, flags)));
 }
@@ -82,34 +83,48 @@ Examples:
 `;
 
 async function explainVerb(words: readonly string[], flags: Flags): Promise<number> {
-  checkEngine(flags);
-  const outputs = parseOutputs(flags.output, EXPLAIN_FORMATS);
-  const inputs = loadCluster(flags);
+  const [outputs, source, inputs] = together(
+    () => chooseOutputs(flags, EXPLAIN_FORMATS),
+    () => (isCaptured(flags) ? CaptureSource.parse(flags, words) : null),
+    () => loadCluster(flags),
+    () => checkSubject(flags, words),
+    () => checkRun(flags),
+  );
+  noteWorkers(flags);
   const world = makeWorld(inputs, chooseStack(flags.stack, inputs), flags.at);
   const end =
-    flags.frame === undefined
+    source === null || flags.frame === undefined
       ? explainFlow(world, flags)
-      : await explainFrame(world, flags, flags.frame, words);
-  for (const output of outputs) {
-    const out = openOutput(output);
-    const isJson = output.format === 'json';
-    out.write(isJson ? `${JSON.stringify(explainJson(end), null, 1)}\n` : explainText(end));
-    out.close();
+      : await explainFrame(world, flags, flags.frame, source);
+  for (const output of outputs) writeExplanation(output, openOutput(output), end);
+  return warnOfCuts(end.inputs);
+}
+
+function isCaptured(flags: Flags): boolean {
+  return flags.frame !== undefined || flags.read.length > 0;
+}
+
+/** Either a frame of a capture or a flow: what is missing, and what does not go together. */
+function checkSubject(flags: Flags, words: readonly string[]): void {
+  const mistakes: Diagnostic[] = [];
+  const refuse = (field: string, message: string, accepted: string) =>
+    mistakes.push({ code: 'EXPLAIN_SUBJECT', field, message, accepted });
+  const ends = [flags.from, flags.to, flags.port].some((given) => given !== undefined);
+  if (isCaptured(flags)) {
+    const accepted = '-r CAPTURE --frame N, or --from and --to';
+    if (flags.frame === undefined) refuse('--frame', 'which frame of the capture', accepted);
+    if (ends) refuse('--from/--to/--port', 'a frame has its own ends', accepted);
+  } else {
+    const accepted = '--from and --to (with --port), or -r CAPTURE --frame N';
+    if (flags.from === undefined) refuse('--from', 'is missing', accepted);
+    if (flags.to === undefined) refuse('--to', 'is missing', accepted);
+    if (words.length > 0) refuse(words.join(' '), 'a filter needs a capture', accepted);
   }
-  return ExitCode.ok;
+  if (mistakes.length > 0) throw new UserError(mistakes);
 }
 
 function explainFlow(world: World, flags: Flags): ExplainEnd {
-  const { from, to, protocol } = flags;
-  if (from === undefined || to === undefined) {
-    throw new UserError([
-      {
-        code: 'EXPLAIN_NOTHING',
-        message: 'nothing to explain',
-        accepted: '--from and --to, or -r CAPTURE --frame N',
-      },
-    ]);
-  }
+  const { from = '', to = '', protocol } = flags;
   const port = readPort(flags.port);
   const request = port === undefined ? { from, to, protocol } : { from, to, protocol, port };
   const made = new Prober(world).request(request);
@@ -126,13 +141,15 @@ async function explainFrame(
   world: World,
   flags: Flags,
   frame: number,
-  words: readonly string[],
+  source: CaptureSource,
 ): Promise<ExplainEnd> {
-  const source = await CaptureSource.open(flags, words);
   const rows: FrameResult[] = [];
   let isReached = false;
+  let inputs: readonly InputSummary[] = [];
   try {
-    const traffic = await prepareTraffic(world, source, flags);
+    const prepared = await prepareTraffic(world, source, flags);
+    const { traffic } = prepared;
+    inputs = prepared.inputs;
     await run({
       records: source.stream(),
       traffic,
@@ -155,21 +172,22 @@ async function explainFrame(
         field: '--frame',
         message: 'the capture has no such frame',
         found: String(frame),
+        accepted: `1 to ${inputs.reduce((sum, i) => sum + i.packets, 0)}, and not filtered out`,
       },
     ]);
   }
-  const subject = `frame ${frame}: ${ends(row)}`;
+  const subject = `frame ${frame}: ${ends(row, flags.resolve)}`;
   if (row.journey === null) {
     const reason = row.reason ?? row.outcome;
     const why = `${row.outcome}, ${reason}: ${sentence(reason)}`;
-    return endOf(world, flags, subject, UNSENT, why);
+    return { ...endOf(world, flags, subject, UNSENT, why), inputs };
   }
-  return endOf(world, flags, subject, row.journey, null);
+  return { ...endOf(world, flags, subject, row.journey, null), inputs };
 }
 
-function ends(row: FrameResult): string {
+function ends(row: FrameResult, names: boolean): string {
   const end = (name: string | null, address: string | null, port: number | null) =>
-    `${address ?? '?'}${port === null ? '' : `:${port}`}${name ? ` (${name})` : ''}`;
+    `${address ?? '?'}${port === null ? '' : `:${port}`}${name && names ? ` (${name})` : ''}`;
   return `${end(row.from, row.src, row.sport)} > ${end(row.to, row.dst, row.dport)} ${row.protocol}`;
 }
 
@@ -220,5 +238,6 @@ function endOf(
     subject,
     explanation: explain(journey, setMeanings(world.network)),
     notSent,
+    inputs: [],
   };
 }

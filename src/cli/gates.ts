@@ -2,28 +2,27 @@
  * Gates: what makes a run that worked end with exit code 1.
  * @module
  */
+import { nearest } from '../cluster/nearest.ts';
 import { UserError } from '../diagnostic/diagnostic.ts';
 import type { RunSummary } from '../lab/tally.ts';
 
 export const FAIL_ON = ['denied', 'broken', 'unknown', 'contradicted', 'dropped'] as const;
 export type FailOn = (typeof FAIL_ON)[number];
 
-/** Read `--fail-on a,b`. */
+/** Read `--fail-on a,b`; every word that is no gate is reported. */
 export function parseFailOn(text: string | undefined): readonly FailOn[] {
   if (text === undefined) return [];
-  return text.split(',').map((word) => {
-    const gate = FAIL_ON.find((name) => name === word);
-    if (gate !== undefined) return gate;
-    throw new UserError([
-      {
-        code: 'FAIL_ON',
-        field: '--fail-on',
-        message: 'no such gate',
-        found: word,
-        accepted: FAIL_ON.join(', '),
-      },
-    ]);
-  });
+  const words = text.split(',').map((word) => word.trim());
+  const mistakes = words
+    .filter((word) => !FAIL_ON.some((name) => name === word))
+    .map((word) => {
+      const near = nearest(word, FAIL_ON);
+      const accepted = near ? `did you mean ${near}?` : FAIL_ON.join(', ');
+      const field = '--fail-on';
+      return { code: 'FAIL_ON', field, message: 'no such gate', found: word, accepted };
+    });
+  if (mistakes.length > 0) throw new UserError(mistakes);
+  return FAIL_ON.filter((name) => words.includes(name));
 }
 
 /** Sentences about the gates that a run did not pass. */

@@ -1,25 +1,16 @@
 /**
- * From options to loaded inputs: cluster, policies, worlds, captures.
+ * From options to loaded inputs: cluster, policies, stacks, worlds.
  * @module
  */
-import { createWriteStream, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
-import { parseFilter } from '../capture/filter.ts';
-import { type CaptureStream, openCaptures } from '../capture/reader.ts';
-import { parseTimeBound } from '../capture/time-bound.ts';
+import { readFileSync } from 'node:fs';
 import type { Stack } from '../dataplane/dataplane.ts';
 import { parseStack } from '../dataplane/stack.ts';
-import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
-import { autoMap } from '../lab/auto-map.ts';
-import { AddressMap, parseMap } from '../lab/mapping.ts';
-import { Survey } from '../lab/survey.ts';
-import type { TrafficOptions } from '../lab/traffic.ts';
+import { UserError } from '../diagnostic/diagnostic.ts';
 import { Vantages } from '../lab/vantage.ts';
 import { type EntryPoint, World } from '../lab/world.ts';
 import { type Inputs, loadInputs } from '../policy/inputs.ts';
-import type { CaptureOptions, ClusterOptions, ReplayFlags, RunFlags } from './options.ts';
+import { together } from './mistakes.ts';
+import type { ClusterOptions, RunFlags } from './options.ts';
 
 /** Load what `-f` names; nothing to load is a usage error. */
 export function loadCluster(options: ClusterOptions): Inputs {
@@ -52,8 +43,25 @@ export function chooseStack(text: string | undefined, inputs: Inputs): Stack {
   return parseStack(`${network}+${policy}`);
 }
 
+/** What can be checked of a run's options before anything is loaded; every mistake is reported. */
+export function checkRun(flags: {
+  readonly engine: RunFlags['engine'];
+  readonly stack?: string | readonly string[];
+  readonly at?: string;
+  readonly vantage?: readonly string[];
+}): void {
+  const { stack = [], at = 'auto', vantage = [] } = flags;
+  const stacks = typeof stack === 'string' ? [stack] : stack;
+  together(
+    () => checkEngine(flags),
+    () => parseEntry(at),
+    () => Vantages.parse(vantage),
+    ...stacks.map((text) => () => parseStack(text)),
+  );
+}
+
 /** The reference engine is the only one there is; asking for the other one is refused. */
-export function checkEngine(flags: Pick<RunFlags, 'engine'>): void {
+function checkEngine(flags: Pick<RunFlags, 'engine'>): void {
   if (flags.engine !== 'compiled') return;
   throw new UserError(
     [
@@ -79,7 +87,8 @@ export function makeWorld(inputs: Inputs, stack: Stack, at: string): World {
 
 const AT_ACCEPTED = 'auto, pod/NAMESPACE/NAME, node/NAME, node/NAME/IFACE, edge';
 
-function parseEntry(at: string): EntryPoint | null {
+/** Read `--at`; null: at each packet's sender. */
+export function parseEntry(at: string): EntryPoint | null {
   if (at === 'auto') return null;
   const pod = /^pod\/([^/]+\/[^/]+)$/.exec(at);
   if (pod?.[1]) return { as: 'local', host: pod[1] };
@@ -98,13 +107,16 @@ function parseEntry(at: string): EntryPoint | null {
   ]);
 }
 
-function checkEntry(world: World, entry: EntryPoint, at: string): void {
-  if (entry.as === 'edge') return;
+/** Whether the cluster has the place. */
+export function isEntry(world: World, entry: EntryPoint): boolean {
+  if (entry.as === 'edge') return true;
   const node = world.network.nodes.find((plan) => plan.host === entry.host);
-  const isPod = world.network.pods.includes(entry.host);
-  const hasDevice =
-    entry.as === 'local' || node?.interfaces.some((i) => i.name === entry.device) === true;
-  if ((node || isPod) && hasDevice) return;
+  if (entry.as === 'local') return node !== undefined || world.network.pods.includes(entry.host);
+  return node?.interfaces.some((i) => i.name === entry.device) === true;
+}
+
+function checkEntry(world: World, entry: EntryPoint, at: string): void {
+  if (isEntry(world, entry)) return;
   throw new UserError([
     {
       code: 'AT_UNKNOWN',
@@ -114,109 +126,4 @@ function checkEntry(world: World, entry: EntryPoint, at: string): void {
       accepted: AT_ACCEPTED,
     },
   ]);
-}
-
-/** Captures that can be read twice: standard input is kept in a file until the run is over. */
-export class CaptureSource {
-  readonly paths: readonly string[];
-  readonly #options: CaptureOptions;
-  readonly #filter: string;
-  readonly #folder: string | null;
-
-  private constructor(
-    paths: readonly string[],
-    options: CaptureOptions,
-    filter: string,
-    folder: string | null,
-  ) {
-    this.paths = paths;
-    this.#options = options;
-    this.#filter = filter;
-    this.#folder = folder;
-  }
-
-  static async open(options: CaptureOptions, words: readonly string[]): Promise<CaptureSource> {
-    if (options.read.length === 0) {
-      throw new UserError([
-        {
-          code: 'CAPTURE_MISSING',
-          field: '-r',
-          message: 'no capture was given',
-          accepted: '-r FILE (pcap or pcapng, .gz too), a folder, or -',
-        },
-      ]);
-    }
-    const filter = words.join(' ');
-    if (filter !== '') parseFilter(filter);
-    if (!options.read.includes('-')) return new CaptureSource(options.read, options, filter, null);
-    const folder = mkdtempSync(join(tmpdir(), 'wiretrial-'));
-    const kept = join(folder, 'stdin');
-    await pipeline(process.stdin, createWriteStream(kept));
-    const paths = options.read.map((path) => (path === '-' ? kept : path));
-    return new CaptureSource(paths, options, filter, folder);
-  }
-
-  /** Start reading from the beginning. */
-  stream(): CaptureStream {
-    const { since, until, count, clockOffset } = this.#options;
-    return openCaptures(this.paths, {
-      ...(this.#filter === '' ? {} : { filter: parseFilter(this.#filter) }),
-      ...(since === undefined ? {} : { since: parseTimeBound(since, '--since') }),
-      ...(until === undefined ? {} : { until: parseTimeBound(until, '--until') }),
-      ...(count === undefined ? {} : { count }),
-      clockOffsetsNs: parseOffsets(clockOffset),
-    });
-  }
-
-  close(): void {
-    if (this.#folder !== null) rmSync(this.#folder, { recursive: true, force: true });
-  }
-}
-
-function parseOffsets(options: readonly string[]): ReadonlyMap<string, bigint> {
-  const mistakes: Diagnostic[] = [];
-  const offsets = options.flatMap((text) => {
-    const at = text.lastIndexOf('=');
-    const written = text.slice(at + 1);
-    const bound = parseTimeBound(written.replace(/^[+-]/, ''), '--clock-offset');
-    if (at > 0 && bound.kind === 'beforeEnd') {
-      const span = written.startsWith('-') ? -bound.spanNs : bound.spanNs;
-      return [[text.slice(0, at), span] as const];
-    }
-    const accepted = 'FILE=+1.5s or FILE=-200ms';
-    mistakes.push({
-      code: 'CLOCK_OFFSET',
-      field: '--clock-offset',
-      message: 'can not be read',
-      found: text,
-      accepted,
-    });
-    return [];
-  });
-  if (mistakes.length > 0) throw new UserError(mistakes);
-  return new Map(offsets);
-}
-
-/** The first pass over the capture, and what follows from it for the second. */
-export async function prepareTraffic(
-  world: World,
-  source: CaptureSource,
-  flags: ReplayFlags,
-): Promise<TrafficOptions> {
-  const given = parseMap(
-    flags.map.filter((text) => text !== 'auto'),
-    world.addresses,
-  );
-  const survey = new Survey();
-  for await (const batch of source.stream()) for (const record of batch) survey.add(record);
-  const assigned = flags.map.includes('auto') ? autoMap(world, survey.pairs(), given) : [];
-  return {
-    identities: world.identities,
-    map: new AddressMap([...given, ...assigned]),
-    checksums: flags.checksums,
-    survey: survey.checksums,
-    midstream: flags.midstream,
-    vantages: Vantages.parse(flags.vantage),
-    entryIsGiven: flags.at !== 'auto',
-  };
 }

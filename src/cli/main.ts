@@ -9,6 +9,7 @@ import { compareCommand } from './compare.ts';
 import { doctorCommand } from './doctor.ts';
 import { describeFailure, ExitCode } from './exit-code.ts';
 import { explainCommand } from './explain.ts';
+import { helpCommand, withManners } from './help.ts';
 import { planCommand } from './plan.ts';
 import { probeCommand } from './probe.ts';
 import { replayCommand } from './replay.ts';
@@ -26,8 +27,7 @@ export async function main(argv: readonly string[]): Promise<number> {
         'sets, compare enforcement points, and name the rule that decided.',
     )
     .version(VERSION, '-V, --version')
-    .showSuggestionAfterError()
-    .helpCommand('help [verb]', 'help for a verb')
+    .helpCommand(false)
     .addHelpText('after', EXIT_CODES);
   const verbs = [
     replayCommand(finish),
@@ -37,8 +37,9 @@ export async function main(argv: readonly string[]): Promise<number> {
     planCommand(finish),
     doctorCommand(finish),
   ];
-  for (const verb of verbs) program.addCommand(verb);
-  for (const command of [program, ...verbs]) command.exitOverride().showSuggestionAfterError();
+  const help = helpCommand(program, verbs);
+  for (const verb of [...verbs, help]) program.addCommand(verb);
+  for (const command of [program, help, ...verbs]) withManners(command);
   try {
     await program.parseAsync([...argv]);
     return code;
@@ -56,4 +57,6 @@ Exit codes:
   3 input unreadable or cut  4 environment      70 internal error    130/143 interrupted
 `;
 
+// A reader that goes away (`| head`, `2>&1 | less`) is not a fault of the run.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 process.exitCode = await main(process.argv);

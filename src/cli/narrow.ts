@@ -2,40 +2,47 @@
  * `-n`, `-A` and `-l`: which rows are shown. Counts always speak of everything.
  * @module
  */
-import type { AddressPlan } from '../cluster/address-plan.ts';
+import type { Cluster } from '../cluster/model.ts';
+import { nearest } from '../cluster/nearest.ts';
 import { UserError } from '../diagnostic/diagnostic.ts';
 import type { Endpoints } from '../lab/result.ts';
+import type { World } from '../lab/world.ts';
+import { selects } from '../policy/select.ts';
+import { parseLabelSelector } from './label-selector.ts';
 import type { NarrowFlags } from './options.ts';
 
 /** Whether a row has an end that was asked for. */
 export function rowFilter(
   flags: NarrowFlags,
-  plan: AddressPlan,
+  { cluster, addresses: plan }: World,
 ): (row: Pick<Endpoints, 'from' | 'to'>) => boolean {
-  const labels = flags.selector === undefined ? [] : parseLabels(flags.selector);
+  const selector = {
+    matchLabels: {},
+    matchExpressions: flags.selector === undefined ? [] : parseLabelSelector(flags.selector),
+  };
   const namespace = flags.allNamespaces ? undefined : flags.namespace;
-  if (namespace === undefined && labels.length === 0) return () => true;
+  if (namespace === undefined && flags.selector === undefined) return () => true;
+  if (namespace !== undefined) checkNamespace(namespace, cluster);
   const isAsked = (name: string | null): boolean => {
     const [kind, ns = '', pod = ''] = name?.split('/') ?? [];
     if (kind !== 'pod' || (namespace !== undefined && ns !== namespace)) return false;
     const found = plan.findPod(ns, pod);
-    return found !== undefined && labels.every(([key, value]) => found.labels[key] === value);
+    return found !== undefined && selects(selector, found.labels);
   };
   return (row) => isAsked(row.from) || isAsked(row.to);
 }
 
-function parseLabels(text: string): readonly (readonly [string, string])[] {
-  return text.split(',').map((part) => {
-    const m = /^([^=]+)==?(.*)$/.exec(part.trim());
-    if (m?.[1] !== undefined && m[2] !== undefined) return [m[1], m[2]] as const;
-    throw new UserError([
-      {
-        code: 'SELECTOR_SYNTAX',
-        field: '-l',
-        message: 'the label selector can not be read',
-        found: text,
-        accepted: 'key=value, several separated by commas',
-      },
-    ]);
-  });
+function checkNamespace(namespace: string, cluster: Cluster): void {
+  const names = cluster.namespaces.map((ns) => ns.name);
+  if (names.includes(namespace)) return;
+  const near = nearest(namespace, names);
+  throw new UserError([
+    {
+      code: 'NAMESPACE_UNKNOWN',
+      field: '-n',
+      message: 'no such namespace in the cluster',
+      found: namespace,
+      accepted: near ? `did you mean ${near}?` : names.join(', '),
+    },
+  ]);
 }

@@ -44,6 +44,8 @@ export interface NarrowFlags {
   readonly namespace?: string;
   readonly allNamespaces: boolean;
   readonly selector?: string;
+  /** False with `--no-resolve`. */
+  readonly resolve: boolean;
 }
 
 function collect(value: string, all: readonly string[]): readonly string[] {
@@ -115,7 +117,12 @@ export function withReplay(command: Command): Command {
       'auto',
     )
     .option('--open-loop', 'send also packets whose cause was not delivered', false)
-    .option('--workers <n>', 'worker threads (the reference engine uses one)', wholeNumber(1), 1);
+    .option(
+      '--workers <n>',
+      'threads; the reference engine uses one whatever is asked, results are the same',
+      wholeNumber(1),
+      1,
+    );
 }
 
 export function withRun(command: Command, formats: readonly Format[] = FORMATS): Command {
@@ -139,5 +146,6 @@ export function withNarrowing(command: Command): Command {
   return command
     .option('-n, --namespace <name>', 'only rows with an end in this namespace')
     .option('-A, --all-namespaces', 'rows of all namespaces (the default)', false)
-    .option('-l, --selector <labels>', 'only rows with an end that has these labels (a=b,c=d)');
+    .option('-l, --selector <labels>', 'only rows with an end that has these labels (a=b,c=d)')
+    .option('--no-resolve', 'addresses instead of names in tables and in -w');
 }

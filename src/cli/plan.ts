@@ -2,9 +2,9 @@
  * `wiretrial plan`: a node's dataplane as the text that Linux tools read.
  * @module
  */
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import { nearest } from '../cluster/nearest.ts';
-import { UserError } from '../diagnostic/diagnostic.ts';
+import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
 import { printBridge } from '../plan/bridge-text.ts';
 import { printEbtables } from '../plan/ebtables-text.ts';
 import { printIp } from '../plan/ip-text.ts';
@@ -13,9 +13,10 @@ import { printIptables } from '../plan/iptables-text.ts';
 import type { Network, Plan } from '../plan/model.ts';
 import { planToJson } from '../plan/plan-json.ts';
 import { printSysctls } from '../plan/sysctl-text.ts';
-import { standardOutput } from '../report/text-output.ts';
+import { fileOutput, standardOutput } from '../report/text-output.ts';
 import { ExitCode } from './exit-code.ts';
-import { chooseStack, loadCluster, makeWorld } from './inputs.ts';
+import { checkRun, chooseStack, loadCluster, makeWorld } from './inputs.ts';
+import { together } from './mistakes.ts';
 import { type ClusterOptions, withCluster } from './options.ts';
 
 const PLAN_FORMATS = {
@@ -35,7 +36,7 @@ interface Flags extends ClusterOptions {
   readonly node?: string;
   readonly pod?: string;
   readonly fabric: boolean;
-  readonly output: PlanFormat;
+  readonly output: readonly string[];
 }
 
 export function planCommand(finish: (code: number) => void): Command {
@@ -50,10 +51,11 @@ export function planCommand(finish: (code: number) => void): Command {
     .option('--node <name>', 'which node (the only one when there is one)')
     .option('--pod <ns/name>', "a pod's network namespace instead of a node")
     .option('--fabric', 'the Azure network instead of a node', false)
-    .addOption(
-      new Option('-o, --output <format>', 'which text')
-        .choices(Object.keys(PLAN_FORMATS))
-        .default('iptables-save'),
+    .option(
+      '-o, --output <format[=path]>',
+      `${Object.keys(PLAN_FORMATS).join('|')}, to standard output or a file (repeatable; default: iptables-save)`,
+      (value: string, all: readonly string[]) => [...all, value],
+      [],
     )
     .addHelpText('after', EXAMPLES)
     .action((flags: Flags) => finish(planVerb(flags)));
@@ -66,12 +68,69 @@ Examples:
 `;
 
 function planVerb(flags: Flags): number {
-  const inputs = loadCluster(flags);
+  const [requests, inputs] = together(
+    () => parsePlanOutputs(flags.output),
+    () => loadCluster(flags),
+    () => checkRun({ ...flags, engine: 'auto' }),
+    () => checkHost(flags),
+  );
   const world = makeWorld(inputs, chooseStack(flags.stack, inputs), 'auto');
-  const out = standardOutput();
-  out.write(PLAN_FORMATS[flags.output](choosePlan(world.network, flags)));
-  out.close();
+  const plan = choosePlan(world.network, flags);
+  for (const { format, path } of requests) {
+    const out = path === null || path === '-' ? standardOutput() : fileOutput(path);
+    out.write(PLAN_FORMATS[format](plan));
+    out.close();
+  }
   return ExitCode.ok;
+}
+
+interface PlanRequest {
+  readonly format: PlanFormat;
+  readonly path: string | null;
+}
+
+/** Read `-o FORMAT` and `-o FORMAT=PATH`; every mistake is reported. */
+function parsePlanOutputs(options: readonly string[]): readonly PlanRequest[] {
+  const accepted = `${Object.keys(PLAN_FORMATS).join(', ')}, or FORMAT=PATH`;
+  const mistakes: Diagnostic[] = [];
+  const refuse = (message: string, found: string) =>
+    mistakes.push({ code: 'PLAN_FORMAT', field: '-o', message, found, accepted });
+  const requests = options.flatMap((text): readonly PlanRequest[] => {
+    const [name = '', ...rest] = text.split('=');
+    const path = rest.length === 0 ? null : rest.join('=');
+    if (isPlanFormat(name) && path !== '') return [{ format: name, path }];
+    const later = LATER_FORMATS[name];
+    if (later !== undefined) refuse(later, name);
+    else refuse(path === '' ? 'no path stands after =' : 'unknown output format', text);
+    return [];
+  });
+  if (requests.filter((r) => r.path === null || r.path === '-').length > 1) {
+    refuse('standard output can take only one text', options.join(' '));
+  }
+  if (mistakes.length > 0) throw new UserError(mistakes);
+  return requests.length > 0 ? requests : [{ format: 'iptables-save', path: null }];
+}
+
+function isPlanFormat(name: string): name is PlanFormat {
+  return Object.hasOwn(PLAN_FORMATS, name);
+}
+
+/** Names that users of this tool know and that this version has nothing to print for. */
+const LATER_FORMATS: Readonly<Record<string, string>> = {
+  nft: 'no stack of this version programs nft tables',
+  image: 'the lowered image has no text form in this version',
+};
+
+function checkHost(flags: Flags): void {
+  const given = [
+    ...(flags.node === undefined ? [] : ['--node']),
+    ...(flags.pod === undefined ? [] : ['--pod']),
+    ...(flags.fabric ? ['--fabric'] : []),
+  ];
+  if (given.length < 2) return;
+  const message = 'one host at a time';
+  const accepted = 'one of --node, --pod, --fabric';
+  throw new UserError([{ code: 'PLAN_HOST', message, found: given.join(' '), accepted }]);
 }
 
 function choosePlan(network: Network, flags: Flags): Plan {
@@ -85,12 +144,19 @@ function choosePlan(network: Network, flags: Flags): Plan {
   const [only] = network.nodes;
   if (flags.node === undefined && only && names.length === 1) return only;
   const found = network.nodes.find((plan) => plan.host === flags.node);
-  return found ?? refuse('--node', flags.node ?? '(none)', names);
+  if (found) return found;
+  if (flags.node !== undefined) return refuse('--node', flags.node, names);
+  const message = 'the cluster has several nodes';
+  const accepted = names.slice(0, SHOWN).join(', ');
+  throw new UserError([{ code: 'PLAN_HOST', field: '--node', message, found: 'none', accepted }]);
 }
+
+/** Names that a message lists. */
+const SHOWN = 10;
 
 function refuse(field: string, found: string, known: readonly string[]): never {
   const near = nearest(found, known);
-  const shown = known.slice(0, 10).join(', ');
+  const shown = known.slice(0, SHOWN).join(', ');
   const accepted = near ? `did you mean ${near}? (${shown})` : shown;
   throw new UserError([{ code: 'PLAN_HOST', field, message: 'no such host', found, accepted }]);
 }

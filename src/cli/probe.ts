@@ -2,26 +2,37 @@
  * `wiretrial probe`: reachability of asked flows, no capture needed.
  * @module
  */
-import { readFileSync } from 'node:fs';
-import { Ajv } from 'ajv';
+import { setImmediate } from 'node:timers/promises';
 import { Command, Option } from 'commander';
 import { type Diagnostic, formatDiagnostic, UserError } from '../diagnostic/diagnostic.ts';
 import {
   allPairs,
   PROBE_PROTOCOLS,
   type ProbeProtocol,
-  type ProbeRequest,
+  type ProbeResult,
   Prober,
 } from '../lab/probe.ts';
 import type { World } from '../lab/world.ts';
-import { openOutput, parseOutputs } from '../report/formats.ts';
+import { openOutput } from '../report/formats.ts';
 import { isMismatch, writeProbes } from '../report/probe-report.ts';
-import { ExitCode } from './exit-code.ts';
-import { checkEngine, chooseStack, loadCluster, makeWorld } from './inputs.ts';
-import { type ClusterOptions, type RunFlags, withCluster, withRun } from './options.ts';
+import { chooseOutputs } from './destinations.ts';
+import { ExitCode, worst } from './exit-code.ts';
+import { checkRun, chooseStack, loadCluster, makeWorld } from './inputs.ts';
+import { Interruption } from './interruption.ts';
+import { together } from './mistakes.ts';
+import { rowFilter } from './narrow.ts';
+import {
+  type ClusterOptions,
+  type NarrowFlags,
+  type RunFlags,
+  withCluster,
+  withNarrowing,
+  withRun,
+} from './options.ts';
+import { type AskedProbe, readPort, readProbes } from './probe-file.ts';
 import { say, warn } from './say.ts';
 
-interface Flags extends ClusterOptions, RunFlags {
+interface Flags extends ClusterOptions, RunFlags, NarrowFlags {
   readonly stack?: string;
   readonly probes?: string;
   readonly allPairs: boolean;
@@ -42,6 +53,7 @@ export function probeCommand(finish: (code: number) => void): Command {
     .option('--stack <stack>', 'NETWORK+POLICY[,option=value]');
   withCluster(command);
   withRun(command);
+  withNarrowing(command);
   return command
     .option('--probes <file>', 'JSON list of {from, to, port, protocol, expect?}; - for stdin')
     .option('--all-pairs', 'every ordered pair of pods', false)
@@ -56,7 +68,7 @@ export function probeCommand(finish: (code: number) => void): Command {
       ]),
     )
     .addHelpText('after', EXAMPLES)
-    .action((flags: Flags) => finish(probeVerb(flags)));
+    .action(async (flags: Flags) => finish(await probeVerb(flags)));
 }
 
 const EXAMPLES = `
@@ -66,100 +78,94 @@ Examples:
   wiretrial probe -f cluster.yaml --probes expected.json -o json     exits 1 on a mismatch
 `;
 
-function probeVerb(flags: Flags): number {
-  checkEngine(flags);
-  const outputs = parseOutputs(flags.output);
-  const inputs = loadCluster(flags);
+async function probeVerb(flags: Flags): Promise<number> {
+  const [outputs, inputs, asked] = together(
+    () => chooseOutputs(flags),
+    () => loadCluster(flags),
+    () => askedProbes(flags),
+    () => checkRun(flags),
+  );
   const world = makeWorld(inputs, chooseStack(flags.stack, inputs), 'auto');
   if (!flags.quiet) for (const w of world.network.warnings ?? []) warn(formatDiagnostic(w));
-  const requests = requestsOf(flags, world);
-  const prober = new Prober(world);
-  const probes = requests.map((request) => {
-    const expect = request.expect ?? flags.expect;
-    return prober.ask(expect === undefined ? request : { ...request, expect });
-  });
-  const end = { stack: world.stack.text, engine: world.engine.name, seed: flags.seed, probes };
-  for (const output of outputs) writeProbes(output, openOutput(output), end);
+  const requests = asked ?? allPairsOf(world, flags);
+  const isShown = rowFilter(flags, world);
+  const interruption = new Interruption();
+  const probes = await askAll(new Prober(world), requests, flags, interruption);
+  interruption.stop();
+  const { stack, engine } = world;
   const wrong = probes.filter(isMismatch).length;
-  if (wrong === 0) return ExitCode.ok;
-  say(`gate failed: ${wrong} of ${probes.length} probes are not as expected`);
-  return ExitCode.gateFailed;
+  const end = {
+    stack: stack.text,
+    engine: engine.name,
+    seed: flags.seed,
+    probes,
+    shown: probes.filter(isShown),
+    interrupted: interruption.code !== 0,
+  };
+  for (const output of outputs) writeProbes(output, openOutput(output), end);
+  if (wrong > 0) say(`gate failed: ${wrong} of ${probes.length} probes are not as expected`);
+  return worst(interruption.code, wrong > 0 ? ExitCode.gateFailed : ExitCode.ok);
 }
 
-function requestsOf(flags: Flags, world: World): readonly ProbeRequest[] {
+/** Probes between looks at the clock of interruptions. */
+const BETWEEN_LOOKS = 256;
+
+/** Ask one after the other; ends and ports that do not exist are reported together. */
+async function askAll(
+  prober: Prober,
+  asked: readonly AskedProbe[],
+  flags: Flags,
+  interruption: Interruption,
+): Promise<readonly ProbeResult[]> {
+  const results: ProbeResult[] = [];
+  const mistakes: Diagnostic[] = [];
+  for (const [i, { request, place }] of asked.entries()) {
+    if (i % BETWEEN_LOOKS === 0) await setImmediate();
+    if (interruption.code !== 0) break;
+    const expect = request.expect ?? flags.expect;
+    try {
+      results.push(prober.ask(expect === undefined ? request : { ...request, expect }));
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      mistakes.push(...error.diagnostics.map((d) => ({ ...place, ...d })));
+    }
+  }
+  if (mistakes.length > 0) throw new UserError(mistakes);
+  return results;
+}
+
+/** What the options ask; null: every pair, which needs the cluster. Every mistake is reported. */
+function askedProbes(flags: Flags): readonly AskedProbe[] | null {
+  const { probes, from, to, protocol } = flags;
+  const mistakes: Diagnostic[] = [];
+  const ways = [
+    ...(probes === undefined ? [] : ['--probes']),
+    ...(flags.allPairs ? ['--all-pairs'] : []),
+    ...(from === undefined && to === undefined ? [] : ['--from/--to']),
+  ];
+  const accepted = 'one of --probes FILE, --all-pairs, or --from and --to';
+  if (ways.length === 0) {
+    mistakes.push({ code: 'PROBE_NOTHING', message: 'nothing to probe', accepted });
+  } else if (ways.length > 1) {
+    const message = 'several ways to ask do not go together';
+    mistakes.push({ code: 'PROBE_TWICE', message, found: ways.join(' '), accepted });
+  } else if (probes === undefined && !flags.allPairs && (from === undefined || to === undefined)) {
+    const field = from === undefined ? '--from' : '--to';
+    mistakes.push({ code: 'PROBE_END_MISSING', field, message: 'is missing', accepted });
+  }
   const port = readPort(flags.port);
-  if (flags.probes !== undefined) return readProbes(flags.probes);
-  if (flags.protocol !== 'ICMP' && port === undefined) {
-    throw new UserError([
-      {
-        code: 'PROBE_PORT_MISSING',
-        field: '--port',
-        message: 'a port is needed',
-        accepted: '--port 80, --port http, or --protocol ICMP',
-      },
-    ]);
+  if (probes === undefined && protocol !== 'ICMP' && port === undefined) {
+    const message = 'a port is needed';
+    const ports = '--port 80, --port http, or --protocol ICMP';
+    mistakes.push({ code: 'PROBE_PORT_MISSING', field: '--port', message, accepted: ports });
   }
-  if (flags.allPairs) return allPairs(world, port ?? 0, flags.protocol);
-  if (flags.from === undefined || flags.to === undefined) {
-    throw new UserError([
-      {
-        code: 'PROBE_NOTHING',
-        message: 'nothing to probe',
-        accepted: '--probes FILE, --all-pairs, or --from and --to',
-      },
-    ]);
-  }
-  const { from, to, protocol } = flags;
-  return [port === undefined ? { from, to, protocol } : { from, to, protocol, port }];
+  if (mistakes.length > 0) throw new UserError(mistakes);
+  if (probes !== undefined) return readProbes(probes);
+  if (from === undefined || to === undefined) return null;
+  return [{ request: port === undefined ? { from, to, protocol } : { from, to, protocol, port } }];
 }
 
-/** Digits are a number, everything else a port's name. */
-export function readPort(text: string | undefined): number | string | undefined {
-  return text !== undefined && /^\d+$/.test(text) ? Number(text) : text;
-}
-
-const PROBES_SCHEMA = {
-  type: 'array',
-  items: {
-    type: 'object',
-    properties: {
-      from: { type: 'string', minLength: 1 },
-      to: { type: 'string', minLength: 1 },
-      port: { type: ['integer', 'string'] },
-      protocol: { enum: PROBE_PROTOCOLS },
-      expect: { enum: ['allowed', 'denied'] },
-    },
-    required: ['from', 'to', 'protocol'],
-    additionalProperties: false,
-  },
-};
-
-/** Read and check a probe file; every mistake in it is reported. */
-function readProbes(path: string): readonly ProbeRequest[] {
-  let value: unknown;
-  try {
-    value = JSON.parse(readFileSync(path === '-' ? 0 : path, 'utf8'));
-  } catch (cause) {
-    const isSyntax = cause instanceof SyntaxError;
-    const message = cause instanceof Error ? cause.message : String(cause);
-    throw new UserError(
-      [{ code: isSyntax ? 'PROBES_SYNTAX' : 'PROBES_UNREADABLE', file: path, message }],
-      isSyntax ? 'usage' : 'input',
-      cause,
-    );
-  }
-  const validate = new Ajv({ allErrors: true, allowUnionTypes: true }).compile<ProbeRequest[]>(
-    PROBES_SCHEMA,
-  );
-  if (validate(value)) return value;
-  const mistakes: Diagnostic[] = (validate.errors ?? []).map((e) => ({
-    code: 'PROBES_SHAPE',
-    file: path,
-    field: e.instancePath === '' ? '(the file)' : e.instancePath,
-    message: e.message ?? 'is not as it must be',
-    found: JSON.stringify(e.params),
-    accepted:
-      '[{"from":"pod/ns/name","to":"pod/ns/name","port":80,"protocol":"TCP","expect":"allowed"}]',
-  }));
-  throw new UserError(mistakes);
+function allPairsOf(world: World, flags: Flags): readonly AskedProbe[] {
+  const port = readPort(flags.port);
+  return allPairs(world, port ?? 0, flags.protocol).map((request) => ({ request }));
 }

@@ -3,36 +3,41 @@
  * otherwise).
  * @module
  */
-
-import { statSync } from 'node:fs';
 import { SingleBar } from 'cli-progress';
 import type { CaptureStream } from '../capture/reader.ts';
+import type { CaptureSource } from './capture-source.ts';
 
 /** Redraw at most so often, in batches of records. */
 const EVERY = 64;
 
-/** The stream's batches, with a bar that follows the bytes read. */
+/** The stream's batches, with a bar that follows the bytes read. `what` is being done to them. */
 export async function* withProgress(
   stream: CaptureStream,
-  paths: readonly string[],
+  source: CaptureSource,
   quiet: boolean,
+  what: string,
 ): CaptureStreamBatches {
   if (quiet || process.stderr.isTTY !== true) {
     yield* stream;
     return;
   }
-  const total = paths.reduce((sum, path) => sum + sizeOf(path), 0);
   const bar = new SingleBar({
-    format: '{bar} {percentage}% | {packets} packets | {eta_formatted} left',
+    format: `${what} {bar} {percentage}% | {packets} packets | {eta_formatted} left`,
     stream: process.stderr,
     clearOnComplete: true,
     hideCursor: true,
   });
-  bar.start(total, 0, { packets: 0 });
+  bar.start(1, 0, { packets: 0 });
   let packets = 0;
   let batches = 0;
+  let total = 0;
   try {
     for await (const batch of stream) {
+      if (batches === 0) {
+        // Which files stand behind a folder is known once reading began.
+        total = stream.paths.reduce((sum, path) => sum + source.sizeOf(path), 0);
+        bar.setTotal(Math.max(1, total));
+      }
       yield batch;
       packets += batch.length;
       if (++batches % EVERY === 0) bar.update(Math.min(stream.bytesRead, total), { packets });
@@ -45,12 +50,3 @@ export async function* withProgress(
 type CaptureStreamBatches = AsyncGenerator<
   CaptureStream extends AsyncIterable<infer B> ? B : never
 >;
-
-function sizeOf(path: string): number {
-  try {
-    return statSync(path).size;
-  } catch {
-    // A path that can not be read is the reader's to report, with everything else that is wrong.
-    return 0;
-  }
-}

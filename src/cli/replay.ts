@@ -6,19 +6,15 @@ import { Command, Option } from 'commander';
 import { replay as run } from '../lab/replay.ts';
 import type { RunSink } from '../lab/stack-run.ts';
 import { AnnotatedCapture } from '../report/annotated-capture.ts';
-import { openOutput, parseOutputs } from '../report/formats.ts';
+import { openOutput } from '../report/formats.ts';
 import { type RowKind, replayReport } from '../report/replay-report.ts';
+import { CaptureSource } from './capture-source.ts';
+import { chooseOutputs } from './destinations.ts';
 import { ExitCode, worst } from './exit-code.ts';
 import { failedGates, parseFailOn } from './gates.ts';
-import {
-  CaptureSource,
-  checkEngine,
-  chooseStack,
-  loadCluster,
-  makeWorld,
-  prepareTraffic,
-} from './inputs.ts';
+import { checkRun, chooseStack, loadCluster, makeWorld } from './inputs.ts';
 import { Interruption } from './interruption.ts';
+import { together } from './mistakes.ts';
 import { rowFilter } from './narrow.ts';
 import {
   type CaptureOptions,
@@ -33,8 +29,9 @@ import {
   withReplay,
   withRun,
 } from './options.ts';
+import { prepareTraffic } from './prepare-traffic.ts';
 import { withProgress } from './progress.ts';
-import { say, warn } from './say.ts';
+import { noteWorkers, say, warnOfCuts } from './say.ts';
 
 interface Flags extends ClusterOptions, CaptureOptions, ReplayFlags, RunFlags, NarrowFlags {
   readonly stack?: string;
@@ -59,7 +56,11 @@ export function replayCommand(finish: (code: number) => void): Command {
   withRun(command);
   withNarrowing(command);
   return command
-    .option('-w, --write <path>', 'annotated pcapng: every packet with its verdict')
+    .option(
+      '-w, --write <path>',
+      'annotated pcapng, every packet with its verdict; .gz compresses, - is standard output ' +
+        '(pcap has no room for verdicts and is refused)',
+    )
     .addOption(
       new Option('--rows <kind>', 'what jsonl and csv carry')
         .choices(['frames', 'connections'])
@@ -80,18 +81,26 @@ Examples:
 `;
 
 async function replayVerb(words: readonly string[], flags: Flags): Promise<number> {
-  checkEngine(flags);
-  const outputs = parseOutputs(flags.output);
-  const failOn = parseFailOn(flags.failOn);
-  const inputs = loadCluster(flags);
+  const [outputs, failOn, source, inputs] = together(
+    () => chooseOutputs(flags),
+    () => parseFailOn(flags.failOn),
+    () => CaptureSource.parse(flags, words),
+    () => loadCluster(flags),
+    () => checkRun(flags),
+  );
+  noteWorkers(flags);
   const world = makeWorld(inputs, chooseStack(flags.stack, inputs), flags.at);
-  const source = await CaptureSource.open(flags, words);
+  const isShown = rowFilter(flags, world);
   const interruption = new Interruption();
+  const shouldStop = () => interruption.code !== 0;
   try {
-    const traffic = await prepareTraffic(world, source, flags);
-    const isShown = rowFilter(flags, world.addresses);
-    const reports = outputs.map((o) => replayReport(o, openOutput(o), flags.rows));
-    const annotated = flags.write === undefined ? null : new AnnotatedCapture(flags.write, world);
+    const { traffic } = await prepareTraffic(world, source, flags, shouldStop);
+    const { stack, engine } = world;
+    const names = flags.resolve;
+    const head = { stack: stack.text, engine: engine.name, seed: flags.seed, names };
+    const reports = outputs.map((o) => replayReport(o, openOutput(o), flags.rows, head));
+    const annotated =
+      flags.write === undefined ? null : await AnnotatedCapture.open(flags.write, world, names);
     const sink: RunSink = {
       frame(row) {
         annotated?.result(row);
@@ -103,38 +112,27 @@ async function replayVerb(words: readonly string[], flags: Flags): Promise<numbe
     };
     const stream = source.stream();
     const done = await run({
-      records: withProgress(stream, source.paths, flags.quiet),
+      records: withProgress(stream, source, flags.quiet, 'replaying'),
       traffic,
       stacks: [{ world, sink }],
       options: { openLoop: flags.openLoop },
       ...(annotated ? { onFrame: (captured, record) => annotated.frame(captured, record) } : {}),
       betweenBatches: async () => annotated?.flush(),
-      shouldStop: () => interruption.code !== 0,
+      shouldStop,
     });
     const [summary] = done.summaries;
     if (summary === undefined) return ExitCode.internal;
     await annotated?.end();
+    const { clock, interrupted } = done;
+    const warnings = world.network.warnings ?? [];
+    const read = source.summaries(stream);
     for (const report of reports) {
-      report.end({
-        stack: world.stack.text,
-        engine: world.engine.name,
-        seed: flags.seed,
-        summary,
-        inputs: stream.summaries,
-        warnings: world.network.warnings ?? [],
-        clock: done.clock,
-        interrupted: done.interrupted,
-      });
+      report.end({ summary, inputs: read, warnings, clock, interrupted });
     }
     const failed = failedGates(summary, failOn, flags.maxDrops);
     for (const gate of failed) say(`gate failed: ${gate}`);
-    const cut = stream.summaries.filter((s) => s.truncated !== null);
-    for (const s of cut) warn(`${s.path}: ${s.truncated?.message} (offset ${s.truncated?.offset})`);
-    return worst(
-      interruption.code,
-      failed.length > 0 ? ExitCode.gateFailed : ExitCode.ok,
-      cut.length > 0 ? ExitCode.input : ExitCode.ok,
-    );
+    const gate = failed.length > 0 ? ExitCode.gateFailed : ExitCode.ok;
+    return worst(interruption.code, gate, warnOfCuts(read));
   } finally {
     interruption.stop();
     source.close();

@@ -3,6 +3,9 @@
  * @module
  */
 import pc from 'picocolors';
+import type { InputSummary } from '../capture/record.ts';
+import { ExitCode } from './exit-code.ts';
+import type { ReplayFlags, RunFlags } from './options.ts';
 
 /** Colour only on a terminal, and never when NO_COLOR asks for none. */
 const colour = pc.createColors(process.stderr.isTTY === true && !process.env['NO_COLOR']);
@@ -17,4 +20,20 @@ export function warn(text: string): void {
 
 export function fail(text: string): void {
   if (text !== '') process.stderr.write(`${colour.red('error:')} ${text}`);
+}
+
+/** Say which captures ended too early; the exit code that follows. */
+export function warnOfCuts(inputs: readonly InputSummary[]): number {
+  const cut = inputs.filter((input) => input.truncated !== null);
+  for (const { path, truncated, packets } of cut) {
+    const where = `(offset ${truncated?.offset}; ${packets} whole packets were read)`;
+    warn(`${path}: ${truncated?.message} ${where} [CAPTURE_CUT]`);
+  }
+  return cut.length > 0 ? ExitCode.input : ExitCode.ok;
+}
+
+/** More workers than the engine has are accepted, and said once. */
+export function noteWorkers(flags: Pick<ReplayFlags, 'workers'> & Pick<RunFlags, 'quiet'>): void {
+  if (flags.workers < 2 || flags.quiet) return;
+  say(`note: --workers ${flags.workers}: the reference engine uses one; results are the same`);
 }

@@ -13,6 +13,7 @@
  * Fields and what Wireshark makes of them were tried with tshark 4.0.17.
  * @module
  */
+import { statSync } from 'node:fs';
 import { openSink } from '../capture/byte-sink.ts';
 import { PcapngWriter } from '../capture/pcapng-writer.ts';
 import { LinkType, type PacketRecord } from '../capture/record.ts';
@@ -24,6 +25,7 @@ import { describeReason, isReason } from '../wire/drop-reason.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import { EtherType } from '../wire/protocol.ts';
 import { formatPlace, formatPolicy } from './replay-table.ts';
+import { fileOutput } from './text-output.ts';
 import { VERSION } from './version.ts';
 
 const TC_ACT_OK = 0n;
@@ -43,17 +45,31 @@ interface Ready {
 }
 
 export class AnnotatedCapture {
-  readonly #path: string;
-  readonly #world: World;
+  readonly #writer: PcapngWriter;
   readonly #waiting = new Map<number, Kept>();
   readonly #interfaces = new Map<string, number>();
   readonly #counts = new Map<number, { received: bigint; dropped: bigint; lastNs: bigint }>();
   #ready: Ready[] = [];
-  #writer: PcapngWriter | null = null;
 
-  constructor(path: string, world: World) {
-    this.#path = path;
-    this.#world = world;
+  private constructor(writer: PcapngWriter) {
+    this.#writer = writer;
+  }
+
+  /**
+   * Begin a file (`-` is standard output, `.gz` compresses). Rejects with a `UserError` when it can
+   * not be written.
+   *
+   * @param names whether addresses are named, for Wireshark's name resolution
+   */
+  static async open(path: string, world: World, names: boolean): Promise<AnnotatedCapture> {
+    checkWritable(path);
+    const { stack, engine } = world;
+    const writer = await PcapngWriter.create(openSink(path), {
+      application: `wiretrial ${VERSION}`,
+      comments: [`replayed on ${stack.text} by the ${engine.name} engine`],
+    });
+    if (names) await writer.writeNames(namesOf(world));
+    return new AnnotatedCapture(writer);
   }
 
   /** Keep a frame's bytes until its result is known. */
@@ -78,38 +94,15 @@ export class AnnotatedCapture {
 
   async end(): Promise<void> {
     await this.flush();
-    const writer = await this.#open();
+    const writer = this.#writer;
     for (const [iface, { received, dropped, lastNs }] of this.#counts) {
       await writer.writeStatistics(iface, { timeNs: lastNs, received, dropped });
     }
     await writer.close();
   }
 
-  async #open(): Promise<PcapngWriter> {
-    if (this.#writer) return this.#writer;
-    const { stack, engine } = this.#world;
-    const writer = await PcapngWriter.create(openSink(this.#path), {
-      application: `wiretrial ${VERSION}`,
-      comments: [`replayed on ${stack.text} by the ${engine.name} engine`],
-    });
-    await writer.writeNames(this.#names());
-    this.#writer = writer;
-    return writer;
-  }
-
-  #names() {
-    const { pods, nodes } = this.#world.cluster;
-    return [
-      ...nodes.flatMap((node) => node.addresses.map((a) => named(a, `${node.name}.node`))),
-      ...pods
-        .filter((pod) => !pod.hostNetwork)
-        .flatMap((pod) => pod.addresses.map((a) => named(a, `${pod.name}.${pod.namespace}.pod`))),
-    ];
-  }
-
   async #write(row: FrameResult, kept: Kept): Promise<void> {
-    const writer = await this.#open();
-    const iface = await this.#interfaceOf(writer, row);
+    const iface = await this.#interfaceOf(row);
     const isDropped = row.outcome === 'dropped';
     const count = this.#counts.get(iface) ?? { received: 0n, dropped: 0n, lastNs: 0n };
     count.received++;
@@ -120,7 +113,7 @@ export class AnnotatedCapture {
     const verdicts = isJudged
       ? [{ type: 'ebpfTc' as const, value: isDropped ? TC_ACT_SHOT : TC_ACT_OK }]
       : [];
-    await writer.write({
+    await this.#writer.write({
       interface: iface,
       timeNs: row.timeNs,
       data: kept.bytes,
@@ -130,7 +123,7 @@ export class AnnotatedCapture {
     });
   }
 
-  async #interfaceOf(writer: PcapngWriter, row: FrameResult): Promise<number> {
+  async #interfaceOf(row: FrameResult): Promise<number> {
     const { journey } = row;
     const name = journey ? `${journey.end.host}:${journey.end.device}` : NOT_SENT;
     const known = this.#interfaces.get(name);
@@ -138,10 +131,29 @@ export class AnnotatedCapture {
     const description = journey
       ? `device ${journey.end.device} of ${journey.end.host}`
       : 'packets that were not sent, see their comments';
-    const made = await writer.addInterface({ linkType: LinkType.ethernet, name, description });
+    const made = await this.#writer.addInterface({
+      linkType: LinkType.ethernet,
+      name,
+      description,
+    });
     this.#interfaces.set(name, made);
     return made;
   }
+}
+
+/** Before the run, not after it: a stream tells only at the first write. Pipes open only once. */
+function checkWritable(path: string): void {
+  const found = path === '-' ? undefined : statSync(path, { throwIfNoEntry: false });
+  if (path !== '-' && (found === undefined || found.isFile())) fileOutput(path).close();
+}
+
+function namesOf({ cluster: { pods, nodes } }: World) {
+  return [
+    ...nodes.flatMap((node) => node.addresses.map((a) => named(a, `${node.name}.node`))),
+    ...pods
+      .filter((pod) => !pod.hostNetwork)
+      .flatMap((pod) => pod.addresses.map((a) => named(a, `${pod.name}.${pod.namespace}.pod`))),
+  ];
 }
 
 function named(address: Parameters<typeof formatAddress>[0], name: string) {

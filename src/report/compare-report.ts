@@ -9,10 +9,20 @@ import type { ClassCount, CompareCounts, Difference } from '../lab/compare.ts';
 import type { RunSummary } from '../lab/tally.ts';
 import type { OutputRequest } from './formats.ts';
 import { countsJson, differenceJson, dropJson, inputsJson, resultHead } from './json-shape.ts';
-import { formatEnd, formatPlace, formatPolicy, type TableStyle } from './replay-table.ts';
+import { files, labelled, list, section, sum, type TableStyle, table, title } from './layout.ts';
+import { formatEnd, formatPlace, formatPolicy } from './replay-table.ts';
 import { StreamedObject } from './stream-json.ts';
-import { csvLine, formatMarkdown, formatTable } from './table.ts';
+import { csvLine, formatMarkdown, type Table } from './table.ts';
 import type { TextOutput } from './text-output.ts';
+
+/** What is known before the first packet. */
+export interface CompareHead {
+  readonly stacks: readonly string[];
+  readonly engine: string;
+  readonly seed: number;
+  /** Tables show names of pods and nodes; else addresses. */
+  readonly names: boolean;
+}
 
 export interface CompareEnd {
   readonly stacks: readonly {
@@ -20,8 +30,6 @@ export interface CompareEnd {
     readonly summary: RunSummary;
     readonly warnings: readonly Diagnostic[];
   }[];
-  readonly engine: string;
-  readonly seed: number;
   readonly counts: CompareCounts;
   readonly classes: readonly ClassCount[];
   readonly inputs: readonly InputSummary[];
@@ -33,10 +41,14 @@ export interface CompareReport {
   end(end: CompareEnd): void;
 }
 
-export function compareReport(request: OutputRequest, out: TextOutput): CompareReport {
+export function compareReport(
+  request: OutputRequest,
+  out: TextOutput,
+  head: CompareHead,
+): CompareReport {
   switch (request.format) {
     case 'json':
-      return jsonReport(out);
+      return jsonReport(out, head);
     case 'jsonl':
       return {
         difference: (row) => out.write(`${JSON.stringify(differenceJson(row))}\n`),
@@ -45,15 +57,18 @@ export function compareReport(request: OutputRequest, out: TextOutput): CompareR
     case 'csv':
       return csvReport(out);
     case 'yaml':
-      return yamlReport(out);
+      return yamlReport(out, head);
     default:
-      return tableReport(out, request.format);
+      return tableReport(out, request.format, head);
   }
+}
+
+function headJson(head: CompareHead) {
+  return { ...resultHead('CompareResult', head.engine, head.seed), stacks: head.stacks };
 }
 
 function endJson(end: CompareEnd) {
   return {
-    stacks: end.stacks.map((s) => s.name),
     counts: end.counts,
     classes: end.classes.map((c) => ({
       class: c.class.id,
@@ -74,13 +89,13 @@ function endJson(end: CompareEnd) {
   };
 }
 
-function jsonReport(out: TextOutput): CompareReport {
+function jsonReport(out: TextOutput, head: CompareHead): CompareReport {
   const object = new StreamedObject(out);
+  object.members(headJson(head));
   object.array('differences');
   return {
     difference: (row) => object.item(differenceJson(row)),
     end(end) {
-      object.members(resultHead('CompareResult', end.engine, end.seed));
       object.members(endJson(end));
       object.end();
       out.close();
@@ -88,13 +103,12 @@ function jsonReport(out: TextOutput): CompareReport {
   };
 }
 
-function yamlReport(out: TextOutput): CompareReport {
+function yamlReport(out: TextOutput, head: CompareHead): CompareReport {
   const differences: unknown[] = [];
   return {
     difference: (row) => differences.push(differenceJson(row)),
     end(end) {
-      const head = resultHead('CompareResult', end.engine, end.seed);
-      const all = { ...head, ...endJson(end), differences };
+      const all = { ...headJson(head), ...endJson(end), differences };
       out.write(stringify(all, { aliasDuplicateObjects: false }));
       out.close();
     },
@@ -137,71 +151,115 @@ function csvReport(out: TextOutput): CompareReport {
 /** Differences that a table shows; the machine formats have all. */
 const SHOWN = 30;
 
-function tableReport(out: TextOutput, style: TableStyle): CompareReport {
+function tableReport(out: TextOutput, style: TableStyle, head: CompareHead): CompareReport {
   const shown: Difference[] = [];
   return {
     difference(row) {
-      if (shown.length < SHOWN) shown.push(row);
+      if (shown.length < SHOWN) shown.push(head.names ? row : unnamed(row));
     },
     end(end) {
-      out.write(compareTable(end, shown, style));
+      out.write(compareTable(head, end, shown, style));
       out.close();
     },
   };
 }
 
-function compareTable(end: CompareEnd, shown: readonly Difference[], style: TableStyle): string {
-  const print = style === 'markdown' ? formatMarkdown : formatTable;
-  const names = end.stacks.map((s) => s.name);
-  const { connections, agree, disagree, unknown } = end.counts;
-  const stacks = print({
-    columns: ['STACK', 'ALLOWED', 'DENIED', 'BROKEN', 'UNKNOWN', 'CONTRADICTED', 'PACKETS DROPPED'],
-    rows: end.stacks.map(({ name, summary: { counts } }) => [
-      name,
-      counts.connections.allowed,
-      counts.connections.denied,
-      counts.connections.broken,
-      counts.connections.unknown,
-      counts.connections.contradicted,
-      counts.outcomes.dropped,
-    ]),
-  });
-  const head =
-    `COMPARE  ${end.inputs.map((i) => i.path).join(', ')}  (${end.engine} engine)` +
-    `${end.interrupted ? '  (interrupted)' : ''}\n${stacks}\n` +
-    `CONNECTIONS  ${connections}: ${agree} agree, ${disagree} disagree, ${unknown} unknown\n`;
-  const classes = end.classes.map(
-    (c) =>
-      `  ${c.class.id}  ${c.connections} connections, ${c.packets} packets\n` +
-      `    ${c.class.explanation}\n    source: ${c.class.source}\n`,
-  );
-  const rows = shown.map((d) => formatDifference(d, names));
-  const warnings = end.stacks.flatMap((s) =>
-    s.warnings.map((w) => `${s.name}: ${formatDiagnostic(w)}\n`),
-  );
+function unnamed(row: Difference): Difference {
+  return { ...row, connection: { ...row.connection, from: null, to: null } };
+}
+
+function compareTable(
+  head: CompareHead,
+  end: CompareEnd,
+  shown: readonly Difference[],
+  style: TableStyle,
+): string {
+  const { connections, disagree, ...others } = end.counts;
+  const hidden = disagree - shown.length;
+  const more = hidden > 0 ? ` (${shown.length} of ${disagree}, -o json has all)` : '';
+  const cut = end.inputs.some((i) => i.truncated !== null);
+  const state = end.interrupted ? '  (interrupted)' : cut ? '  (incomplete input)' : '';
+  const paths = files(end.inputs.map((i) => i.path));
   return [
-    head,
-    classes.length === 0 ? '' : `\nCLASSES\n${classes.join('')}`,
-    rows.length === 0 ? '' : `\nDIFFERENCES\n${rows.join('')}`,
-    disagree > shown.length ? `… ${disagree - shown.length} more: -o json has all\n` : '',
-    warnings.length === 0 ? '' : `\nWARNINGS\n${warnings.join('')}`,
+    title(style, 'COMPARE', `${paths}  (${head.engine} engine)${state}`),
+    labelled(style, 'CONNECTIONS', [sum(connections, { disagree, ...others })]),
+    section(style, 'Stacks', table(style, stackTable(end))),
+    section(style, 'Classes of difference', end.classes.map((c) => classText(c, style)).join('')),
+    section(
+      style,
+      `Differences${more}`,
+      shown.map((d) => formatDifference(d, head.stacks, style)).join(''),
+    ),
+    section(
+      style,
+      'Warnings',
+      list(
+        style,
+        end.stacks.flatMap((s) => s.warnings.map((w) => `${s.name}: ${formatDiagnostic(w)}`)),
+      ),
+    ),
   ].join('');
 }
 
-function formatDifference(d: Difference, stacks: readonly string[]): string {
+function stackTable(end: CompareEnd): Table {
+  return {
+    columns: [
+      ...['STACK', 'ALLOWED', 'DENIED', 'BROKEN', 'DEPENDS', 'UNKNOWN', 'CONTRADICTED'],
+      'PACKETS DROPPED',
+    ],
+    rows: end.stacks.map(({ name, summary: { counts } }) => {
+      const c = counts.connections;
+      const verdicts = [c.allowed, c.denied, c.broken, c.depends, c.unknown, c.contradicted];
+      return [name, ...verdicts, counts.outcomes.dropped];
+    }),
+  };
+}
+
+function classText(c: ClassCount, style: TableStyle): string {
+  const head = `${c.class.id}  ${c.connections} connections, ${c.packets} packets`;
+  if (style === 'markdown') {
+    return `- **${c.class.id}** (${c.connections} connections, ${c.packets} packets): ${c.class.explanation}. Source: ${c.class.source}\n`;
+  }
+  const more = wrap(`${c.class.explanation}. Source: ${c.class.source}`, 96);
+  return `  ${head}\n${more.map((line) => `    ${line}\n`).join('')}`;
+}
+
+/** Break a sentence into lines of at most so many columns, at spaces. */
+function wrap(text: string, width: number): readonly string[] {
+  const lines: string[] = [];
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + word.length < width) {
+      lines[lines.length - 1] = `${last} ${word}`;
+    } else lines.push(word);
+  }
+  return lines;
+}
+
+function formatDifference(d: Difference, stacks: readonly string[], style: TableStyle): string {
   const { connection: c } = d;
-  const flow = `${formatEnd(c.from, c.src, null)} -> ${formatEnd(c.to, c.dst, c.dport)} ${c.protocol}`;
-  const width = Math.max(...stacks.map((name) => name.length));
-  const lines = stacks.map((stack) => {
+  const from = formatEnd(c.from, c.src, null);
+  const flow = `${from} -> ${formatEnd(c.to, c.dst, c.dport)} ${c.protocol}`;
+  const head = `frame ${c.firstFrame}  ${flow}  [${d.class.id}]`;
+  const rows = stacks.map((stack) => {
     const by = d.decidedBy[stack] ?? null;
-    const why = by === null ? (d.reasons[stack] ?? 'no rule had a say') : formatPlace(by);
-    const policy = formatPolicy(by);
-    const verdict = (d.verdicts[stack] ?? '').padEnd(8);
-    return `    ${stack.padEnd(width)}  ${verdict}  ${why}${policy === '-' ? '' : `  ${policy}`}\n`;
+    const reason = d.reasons[stack] ?? 'no rule had a say';
+    const place =
+      by === null ? reason : `${formatPlace(by)}${by.rule === null ? ' (no rule)' : ''}`;
+    return [stack, d.verdicts[stack] ?? '', place, formatPolicy(by)];
   });
   const at = d.firstDivergence;
-  const parts = at
-    ? `    parts at step ${at.step}: ${stacks.map((s) => `${s} ${at.at[s]}`).join('; ')}\n`
-    : '';
-  return `  frame ${c.firstFrame}  ${flow}  [${d.class.id}]\n${lines.join('')}${parts}`;
+  const parts = at ? [`step ${at.step}`, ...stacks.map((s) => `${s}: ${at.at[s]}`)].join('; ') : '';
+  if (style === 'markdown') {
+    const columns = ['STACK', 'VERDICT', 'WHERE', 'POLICY'];
+    return `### ${head}\n\n${formatMarkdown({ columns, rows })}\n${parts && `First parts at ${parts}\n\n`}`;
+  }
+  const widths = [0, 1].map((i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
+  const lines = rows.map(([stack = '', verdict = '', place = '', policy = '-']) => {
+    const start = `    ${stack.padEnd(widths[0] ?? 0)}  ${verdict.padEnd(widths[1] ?? 0)}  ${place}\n`;
+    return policy === '-'
+      ? start
+      : `${start}${' '.repeat(8 + (widths[0] ?? 0) + (widths[1] ?? 0))}${policy}\n`;
+  });
+  return `  ${head}\n${lines.join('')}${parts && `    parts at ${parts}\n`}`;
 }

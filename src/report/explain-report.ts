@@ -2,12 +2,16 @@
  * One journey told step by step, as text or JSON.
  * @module
  */
+import { stringify } from 'yaml';
+import type { InputSummary } from '../capture/record.ts';
 import type { RuleLook, Step } from '../engine/engine.ts';
 import type { Explanation, TriedRule } from '../lab/explain.ts';
 import { formatRuleAddress } from '../netfilter/rule.ts';
 import { describeReason, isReason } from '../wire/drop-reason.ts';
-import { decidedByJson, resultHead } from './json-shape.ts';
+import type { OutputRequest } from './formats.ts';
+import { decidedByJson, inputsJson, resultHead } from './json-shape.ts';
 import { formatPlace } from './replay-table.ts';
+import type { TextOutput } from './text-output.ts';
 
 export interface ExplainEnd {
   readonly stack: string;
@@ -18,9 +22,29 @@ export interface ExplainEnd {
   readonly explanation: Explanation;
   /** Why the frame was not sent at all, when it was not. */
   readonly notSent: string | null;
+  /** The captures it was found in; none for a flow that was asked. */
+  readonly inputs: readonly InputSummary[];
 }
 
-export function explainText(end: ExplainEnd): string {
+export function writeExplanation(request: OutputRequest, out: TextOutput, end: ExplainEnd): void {
+  out.write(format(request, end));
+  out.close();
+}
+
+function format(request: OutputRequest, end: ExplainEnd): string {
+  switch (request.format) {
+    case 'json':
+      return `${JSON.stringify(explainJson(end), null, 1)}\n`;
+    case 'yaml':
+      return stringify(explainJson(end), { aliasDuplicateObjects: false });
+    case 'markdown':
+      return `\`\`\`text\n${explainText(end)}\`\`\`\n`;
+    default:
+      return explainText(end);
+  }
+}
+
+function explainText(end: ExplainEnd): string {
   const { explanation: e } = end;
   const head = `${end.subject}\n  on ${end.stack} (${end.engine} engine)\n\n`;
   if (end.notSent !== null) return `${head}NOT SENT  ${end.notSent}\n`;
@@ -79,11 +103,16 @@ function formatLook(look: RuleLook): string {
   return `      ${mark} ${formatRuleAddress(look.rule)}: ${why}\n`;
 }
 
-export function explainJson(end: ExplainEnd) {
+function explainJson(end: ExplainEnd) {
   const { explanation: e } = end;
+  const rules = e.journey.steps.flatMap((s) => s.rules);
+  const looks = rules.length;
+  const matched = rules.filter((look) => look.matched).length;
   return {
     ...resultHead('ExplainResult', end.engine, end.seed),
     stack: end.stack,
+    inputs: inputsJson(end.inputs),
+    counts: { steps: e.journey.steps.length, rulesLookedAt: looks, rulesMatched: matched },
     subject: end.subject,
     notSent: end.notSent,
     outcome: e.outcome,

@@ -2,7 +2,7 @@
  * `-o FORMAT` and `-o FORMAT=PATH`.
  * @module
  */
-import { UserError } from '../diagnostic/diagnostic.ts';
+import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
 import { fileOutput, standardOutput, type TextOutput } from './text-output.ts';
 
 export const FORMATS = ['table', 'wide', 'json', 'jsonl', 'yaml', 'csv', 'markdown'] as const;
@@ -14,40 +14,28 @@ export interface OutputRequest {
   readonly path: string | null;
 }
 
-/** Read `-o` options; the default is a table. At most one of them may go to standard output. */
+/** Read `-o` options, all mistakes at once; the default is a table on standard output. */
 export function parseOutputs(
   options: readonly string[],
   accepted: readonly Format[] = FORMATS,
 ): readonly OutputRequest[] {
   if (options.length === 0) return [{ format: 'table', path: null }];
-  const requests = options.map((text) => {
+  const mistakes: Diagnostic[] = [];
+  const requests = options.flatMap((text) => {
     const [name = '', ...rest] = text.split('=');
     const format = accepted.find((f) => f === name);
-    if (format === undefined) {
-      const hint = `${accepted.join('|')}, or FORMAT=PATH`;
-      throw new UserError([
-        {
-          code: 'OUTPUT_FORMAT',
-          field: '-o',
-          message: 'unknown output format',
-          found: name,
-          accepted: hint,
-        },
-      ]);
-    }
-    return { format, path: rest.length === 0 ? null : rest.join('=') };
+    const path = rest.length === 0 ? null : rest.join('=');
+    if (format !== undefined && path !== '') return [{ format, path }];
+    mistakes.push({
+      code: format === undefined ? 'OUTPUT_FORMAT' : 'OUTPUT_PATH',
+      field: '-o',
+      message: format === undefined ? 'unknown output format' : 'no path stands after =',
+      found: text,
+      accepted: `${accepted.join(', ')}, or FORMAT=PATH`,
+    });
+    return [];
   });
-  if (requests.filter((r) => r.path === null).length > 1) {
-    throw new UserError([
-      {
-        code: 'OUTPUT_TWICE',
-        field: '-o',
-        message: 'only one format can go to standard output',
-        found: options.join(' '),
-        accepted: 'FORMAT=PATH for the others',
-      },
-    ]);
-  }
+  if (mistakes.length > 0) throw new UserError(mistakes);
   return requests;
 }
 

@@ -56,6 +56,7 @@ export function dropJson(row: DropRow) {
     hook: decidedBy?.hook ?? null,
     where: decidedBy?.rule ?? null,
     policy: decidedBy?.policy ?? null,
+    policies: decidedBy?.policies ?? [],
     source: decidedBy?.source ?? null,
   };
 }

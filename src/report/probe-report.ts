@@ -15,6 +15,9 @@ export interface ProbeEnd {
   readonly engine: string;
   readonly seed: number;
   readonly probes: readonly ProbeResult[];
+  /** Those that were asked to be seen (`-n`, `-l`); counts and mismatches speak of all. */
+  readonly shown: readonly ProbeResult[];
+  readonly interrupted: boolean;
 }
 
 /** A probe whose verdict is not the expected one. */
@@ -34,30 +37,40 @@ function format(request: OutputRequest, end: ProbeEnd): string {
     case 'yaml':
       return stringify(resultJson(end), { aliasDuplicateObjects: false });
     case 'jsonl':
-      return end.probes.map((p) => `${JSON.stringify(probeJson(p))}\n`).join('');
+      return end.shown.map((p) => `${JSON.stringify(probeJson(p))}\n`).join('');
     case 'csv': {
-      const { columns, rows } = probeTable(end.probes, true);
+      const { columns, rows } = probeTable(end.shown, true);
       return csvLine(columns.map((name) => name.toLowerCase())) + rows.map(csvLine).join('');
     }
     case 'markdown':
-      return formatMarkdown(probeTable(end.probes, false)) + footer(end);
+      return formatMarkdown(probeTable(inOrder(end.shown), false)) + footer(end);
     case 'wide':
-      return formatTable(probeTable(end.probes, true)) + footer(end);
+      return formatTable(probeTable(inOrder(end.shown), true)) + footer(end);
     case 'table':
-      return formatTable(probeTable(end.probes, false)) + footer(end);
+      return formatTable(probeTable(inOrder(end.shown), false)) + footer(end);
   }
 }
 
 function resultJson(end: ProbeEnd) {
-  const counts = new Map<string, number>();
+  const counts = new Map<string, number>(VERDICTS.map((verdict) => [verdict, 0]));
   for (const p of end.probes) counts.set(p.verdict, (counts.get(p.verdict) ?? 0) + 1);
   return {
     ...resultHead('ProbeResult', end.engine, end.seed),
     stack: end.stack,
+    inputs: [],
     counts: { probes: end.probes.length, ...Object.fromEntries(counts) },
-    probes: end.probes.map(probeJson),
+    incomplete: end.interrupted,
+    probes: end.shown.map(probeJson),
     mismatches: end.probes.filter(isMismatch).map(probeJson),
   };
+}
+
+/** Every verdict has its count, also of none. */
+const VERDICTS = ['allowed', 'denied', 'broken', 'depends', 'unknown'];
+
+/** Mismatches first, the rest as asked. */
+function inOrder(probes: readonly ProbeResult[]): readonly ProbeResult[] {
+  return [...probes.filter(isMismatch), ...probes.filter((p) => !isMismatch(p))];
 }
 
 function probeTable(probes: readonly ProbeResult[], wide: boolean): Table {

@@ -17,17 +17,24 @@ import {
   notesJson,
   resultHead,
 } from './json-shape.ts';
+import type { TableStyle } from './layout.ts';
 import { replayTable } from './replay-table.ts';
 import { StreamedObject } from './stream-json.ts';
 import { type Cell, csvLine } from './table.ts';
 import type { TextOutput } from './text-output.ts';
 import { TopConnections } from './top-connections.ts';
 
-/** What is known when a run is over. */
-export interface RunEnd {
+/** What is known before the first packet. */
+export interface RunHead {
   readonly stack: string;
   readonly engine: string;
   readonly seed: number;
+  /** Tables show names of pods and nodes; else addresses. Machine formats always have both. */
+  readonly names: boolean;
+}
+
+/** What is known when a run is over. */
+export interface RunEnd {
   readonly summary: RunSummary;
   readonly inputs: readonly InputSummary[];
   readonly warnings: readonly Diagnostic[];
@@ -44,31 +51,39 @@ export interface RunReport {
 /** Which rows line-oriented formats carry. */
 export type RowKind = 'frames' | 'connections';
 
-export function replayReport(request: OutputRequest, out: TextOutput, rows: RowKind): RunReport {
+export function replayReport(
+  request: OutputRequest,
+  out: TextOutput,
+  rows: RowKind,
+  head: RunHead,
+): RunReport {
   switch (request.format) {
     case 'json':
-      return jsonReport(out);
+      return jsonReport(out, head);
     case 'jsonl':
       return jsonlReport(out, rows);
     case 'csv':
       return csvReport(out, rows);
     case 'yaml':
-      return yamlReport(out);
+      return yamlReport(out, head);
     case 'markdown':
-      return tableReport(out, 'markdown');
+      return tableReport(out, 'markdown', head);
     case 'wide':
-      return tableReport(out, 'wide');
+      return tableReport(out, 'wide', head);
     case 'table':
-      return tableReport(out, 'table');
+      return tableReport(out, 'table', head);
   }
 }
 
 function ignore(): void {}
 
+function headJson(head: RunHead) {
+  return { ...resultHead('ReplayResult', head.engine, head.seed), stack: head.stack };
+}
+
 function endJson(end: RunEnd) {
   const truncated = end.inputs.filter((i) => i.truncated !== null);
   return {
-    stack: end.stack,
     counts: countsJson(end.summary),
     generated: { packets: end.summary.counts.generated },
     ...notesJson(end.summary),
@@ -80,14 +95,14 @@ function endJson(end: RunEnd) {
   };
 }
 
-function jsonReport(out: TextOutput): RunReport {
+function jsonReport(out: TextOutput, head: RunHead): RunReport {
   const object = new StreamedObject(out);
+  object.members(headJson(head));
   object.array('connections');
   return {
     frame: ignore,
     connection: (row) => object.item(connectionJson(row)),
     end(end) {
-      object.members(resultHead('ReplayResult', end.engine, end.seed));
       object.members(endJson(end));
       object.end();
       out.close();
@@ -96,16 +111,14 @@ function jsonReport(out: TextOutput): RunReport {
 }
 
 /** YAML has no streaming form worth reading; it is for small results and kept in memory. */
-function yamlReport(out: TextOutput): RunReport {
+function yamlReport(out: TextOutput, head: RunHead): RunReport {
   const connections: unknown[] = [];
   return {
     frame: ignore,
     connection: (row) => connections.push(connectionJson(row)),
     end(end) {
-      const head = resultHead('ReplayResult', end.engine, end.seed);
-      out.write(
-        stringify({ ...head, ...endJson(end), connections }, { aliasDuplicateObjects: false }),
-      );
+      const all = { ...headJson(head), ...endJson(end), connections };
+      out.write(stringify(all, { aliasDuplicateObjects: false }));
       out.close();
     },
   };
@@ -149,13 +162,13 @@ function cell(value: unknown): Cell {
   return value === null || value === undefined ? null : String(value);
 }
 
-function tableReport(out: TextOutput, style: 'table' | 'wide' | 'markdown'): RunReport {
+function tableReport(out: TextOutput, style: TableStyle, head: RunHead): RunReport {
   const top = new TopConnections();
   return {
     frame: ignore,
-    connection: (row) => top.add(row),
+    connection: (row) => top.add(head.names ? row : { ...row, from: null, to: null }),
     end(end) {
-      out.write(replayTable(end, top, style));
+      out.write(replayTable(head, end, top, style));
       out.close();
     },
   };

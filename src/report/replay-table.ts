@@ -4,12 +4,11 @@
  * @module
  */
 import { formatDiagnostic } from '../diagnostic/diagnostic.ts';
-import type { ConnectionResult, DecidedBy } from '../lab/result.ts';
-import type { RunEnd } from './replay-report.ts';
-import { type Cell, formatMarkdown, formatTable, type Table } from './table.ts';
+import type { ConnectionResult, DecidedBy, DropRow } from '../lab/result.ts';
+import { files, labelled, list, section, sum, type TableStyle, table, title } from './layout.ts';
+import type { RunEnd, RunHead } from './replay-report.ts';
+import type { Cell, Table } from './table.ts';
 import type { TopConnections } from './top-connections.ts';
-
-export type TableStyle = 'table' | 'wide' | 'markdown';
 
 /** `node-a forward filter/AZURE-NPM-INGRESS rule 3`. */
 export function formatPlace(by: DecidedBy | null): string {
@@ -34,60 +33,73 @@ export function formatEnd(
   return port === null ? who : `${who}:${port}`;
 }
 
-export function replayTable(end: RunEnd, top: TopConnections, style: TableStyle): string {
-  const print = style === 'markdown' ? formatMarkdown : formatTable;
-  const { counts } = end.summary;
-  const { connections: c, outcomes } = counts;
-  const shown = top.rows();
-  const sections = [
-    heading(end),
-    `PACKETS  ${counts.packets} = ${nonZero(outcomes)}; ${counts.generated} generated\n`,
-    `CONNECTIONS  ${c.total} = ${nonZero({ allowed: c.allowed, denied: c.denied, broken: c.broken, depends: c.depends, unknown: c.unknown })}${contradiction(c.contradicted)}\n`,
-    notes(end),
-    end.summary.drops.length === 0 ? '' : `\nDROPS\n${print(dropTable(end))}`,
-    shown.length === 0 ? '' : `\nCONNECTIONS NOT ALLOWED\n${print(connectionTable(shown, style))}`,
-    end.warnings.length === 0
-      ? ''
-      : `\nWARNINGS\n${end.warnings.map((w) => `${formatDiagnostic(w)}\n`).join('')}`,
-  ];
-  return sections.join('');
+/** The whole report; what contradicts the capture comes first. */
+export function replayTable(
+  head: RunHead,
+  end: RunEnd,
+  top: TopConnections,
+  style: TableStyle,
+): string {
+  const { counts, drops } = end.summary;
+  const { total, contradicted, ...verdicts } = counts.connections;
+  const contradictions = top.contradicted();
+  const others = top.others();
+  return [
+    title(style, 'REPLAY', heading(head, end)),
+    labelled(style, 'PACKETS', [
+      sum(counts.packets, counts.outcomes),
+      ...(counts.generated > 0 ? [`${counts.generated} more made by nodes (generated)`] : []),
+    ]),
+    labelled(style, 'CONNECTIONS', [
+      sum(total, verdicts),
+      ...(contradicted > 0 ? [`${contradicted} contradicted: ${CONTRADICTED}`] : []),
+    ]),
+    notes(end, style),
+    section(
+      style,
+      shownOf('Contradicted', contradictions.length, contradicted),
+      table(style, connectionTable(contradictions, style)),
+    ),
+    section(style, 'Drops', table(style, dropTable(drops))),
+    section(
+      style,
+      shownOf('Not allowed', others.length, total - verdicts.allowed - contradicted),
+      table(style, connectionTable(others, style)),
+    ),
+    section(style, 'Warnings', list(style, end.warnings.map(formatDiagnostic))),
+  ].join('');
 }
 
-function heading(end: RunEnd): string {
-  const files = end.inputs.map((i) => i.path).join(', ');
-  const cut = end.inputs.filter((i) => i.truncated !== null).length;
-  const state = end.interrupted ? '  (interrupted)' : cut > 0 ? '  (incomplete input)' : '';
-  return `REPLAY  ${files}  on ${end.stack}  (${end.engine} engine)${state}\n`;
+const CONTRADICTED =
+  'answered in the capture, not allowed here: other policies were in force, or the emulation errs';
+
+/** `Not allowed (20 of 3000, -o json has all)`. */
+function shownOf(what: string, shown: number, all: number): string {
+  return shown < all ? `${what} (${shown} of ${all}, -o json has all)` : what;
 }
 
-function contradiction(count: number): string {
-  if (count === 0) return '';
-  return (
-    `\n  ${count} contradicted: answered in the capture and not allowed here. Either these policies ` +
-    'were not in force when it was taken, or the emulation is wrong'
-  );
+function heading(head: RunHead, end: RunEnd): string {
+  const cut = end.inputs.some((i) => i.truncated !== null);
+  const state = end.interrupted ? '  (interrupted)' : cut ? '  (incomplete input)' : '';
+  const paths = end.inputs.map((i) => i.path);
+  return `${files(paths)}  on ${head.stack}  (${head.engine} engine)${state}`;
 }
 
-function notes(end: RunEnd): string {
+/** What checksum, clock and cause rules met. */
+function notes(end: RunEnd, style: TableStyle): string {
   const { counts, reasons } = end.summary;
-  const all = { ...counts.notes, ...reasons };
-  const clock = [
-    end.clock.backwardSteps > 0 ? `clock went back ${end.clock.backwardSteps} times` : '',
-    end.clock.longGaps > 0 ? `${end.clock.longGaps} gaps longer than any timeout` : '',
-  ].filter((text) => text !== '');
-  const parts = [...Object.entries(all).map(([name, n]) => `${name} ${n}`), ...clock];
-  return parts.length === 0 ? '' : `NOTES  ${parts.join(', ')}\n`;
+  const { backwardSteps, longGaps } = end.clock;
+  const all = Object.entries({ ...counts.notes, ...reasons });
+  const parts = all.map(([name, n]) => `${n} ${name}`);
+  if (backwardSteps > 0) parts.push(`clock went back ${backwardSteps} times`);
+  if (longGaps > 0) parts.push(`${longGaps} gaps longer than any timeout`);
+  return parts.length === 0 ? '' : labelled(style, 'NOTES', [parts.join(', ')]);
 }
 
-function nonZero(counts: Readonly<Record<string, number>>): string {
-  const parts = Object.entries(counts).filter(([, n]) => n > 0);
-  return parts.length === 0 ? 'none' : parts.map(([name, n]) => `${n} ${name}`).join(' + ');
-}
-
-function dropTable(end: RunEnd): Table {
+function dropTable(drops: readonly DropRow[]): Table {
   return {
     columns: ['PACKETS', 'CONNECTIONS', 'REASON', 'WHERE', 'POLICY'],
-    rows: end.summary.drops.map((d) => [
+    rows: drops.map((d) => [
       d.packets,
       d.connections,
       d.reason,
@@ -109,7 +121,7 @@ function connectionTable(rows: readonly ConnectionResult[], style: TableStyle): 
         formatEnd(c.from, c.src, null),
         formatEnd(c.to, c.dst, c.dport),
         c.protocol,
-        c.contradicted ? `${c.verdict} (contradicted)` : c.verdict,
+        c.verdict,
         c.packets,
         why(c),
       ];

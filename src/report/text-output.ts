@@ -25,12 +25,14 @@ export class OutputClosed extends Error {
 }
 
 class DescriptorOutput implements TextOutput {
+  readonly #name: string;
   readonly #fd: number;
   readonly #isOwn: boolean;
   #pending: string[] = [];
   #size = 0;
 
-  constructor(fd: number, isOwn: boolean) {
+  constructor(name: string, fd: number, isOwn: boolean) {
+    this.#name = name;
     this.#fd = fd;
     this.#isOwn = isOwn;
   }
@@ -60,7 +62,7 @@ class DescriptorOutput implements TextOutput {
     } catch (error) {
       const code = error instanceof Error && 'code' in error ? error.code : '';
       if (code === 'EPIPE') throw new OutputClosed();
-      if (code !== 'EAGAIN') throw error;
+      if (code !== 'EAGAIN') throw unwritable(this.#name, error);
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
       return 0;
     }
@@ -69,18 +71,23 @@ class DescriptorOutput implements TextOutput {
 
 /** Standard output. */
 export function standardOutput(): TextOutput {
-  return new DescriptorOutput(1, false);
+  return new DescriptorOutput('standard output', 1, false);
 }
 
 /** A file, made or emptied. */
 export function fileOutput(path: string): TextOutput {
   try {
-    return new DescriptorOutput(openSync(path, 'w'), true);
+    return new DescriptorOutput(path, openSync(path, 'w'), true);
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    const mistake = { code: 'OUTPUT_UNWRITABLE', message: `can not write: ${why}`, found: path };
-    throw new UserError([mistake], 'environment', cause);
+    throw unwritable(path, cause);
   }
+}
+
+/** A full disk, a missing folder, a file that is not ours: the environment's fault (exit 4). */
+function unwritable(name: string, cause: unknown): UserError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  const mistake = { code: 'OUTPUT_UNWRITABLE', message: `can not write: ${why}`, found: name };
+  return new UserError([mistake], 'environment', cause);
 }
 
 /** Text kept in memory, for tests and for results that are small by nature. */

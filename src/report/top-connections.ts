@@ -10,20 +10,27 @@ const SHOWN = 20;
 export class TopConnections {
   readonly #contradicted: ConnectionResult[] = [];
   readonly #denied: ConnectionResult[] = [];
-  readonly #unknown: ConnectionResult[] = [];
+  readonly #unjudged: ConnectionResult[] = [];
 
   add(row: ConnectionResult): void {
     if (row.contradicted) keep(this.#contradicted, row);
     else if (row.verdict === 'denied' || row.verdict === 'broken') keep(this.#denied, row);
-    else if (row.verdict === 'unknown') keep(this.#unknown, row);
+    else if (row.verdict !== 'allowed') keep(this.#unjudged, row);
   }
 
-  /** Contradicted first, then denied and broken, then unknown; at most so many of each. */
-  rows(): readonly ConnectionResult[] {
-    return [this.#contradicted, this.#denied, this.#unknown].flatMap((list) =>
-      list.toSorted((a, b) => b.packets - a.packets || a.id - b.id),
-    );
+  /** Answered in the capture and not allowed here, most packets first. */
+  contradicted(): readonly ConnectionResult[] {
+    return inOrder(this.#contradicted);
   }
+
+  /** Denied and broken, then those that can not be judged; most packets first. */
+  others(): readonly ConnectionResult[] {
+    return [...inOrder(this.#denied), ...inOrder(this.#unjudged)];
+  }
+}
+
+function inOrder(list: readonly ConnectionResult[]): readonly ConnectionResult[] {
+  return list.toSorted((a, b) => b.packets - a.packets || a.id - b.id);
 }
 
 /** Keep the rows with most packets; the first of equals stays. */

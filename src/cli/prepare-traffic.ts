@@ -1,0 +1,84 @@
+/**
+ * The first pass over a capture: what must be known of all of it before its first packet is judged.
+ * @module
+ */
+import type { InputSummary } from '../capture/record.ts';
+import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
+import { autoMap } from '../lab/auto-map.ts';
+import { AddressMap, parseMap } from '../lab/mapping.ts';
+import { Survey } from '../lab/survey.ts';
+import type { TrafficOptions } from '../lab/traffic.ts';
+import { Vantages } from '../lab/vantage.ts';
+import type { World } from '../lab/world.ts';
+import type { CaptureSource } from './capture-source.ts';
+import { isEntry, parseEntry } from './inputs.ts';
+import { together } from './mistakes.ts';
+import type { ReplayFlags, RunFlags } from './options.ts';
+import { withProgress } from './progress.ts';
+
+/** How to read the traffic, and what the first pass saw of the files. */
+export interface Prepared {
+  readonly traffic: TrafficOptions;
+  readonly inputs: readonly InputSummary[];
+}
+
+/** Read once, and say what follows for the second reading. */
+export async function prepareTraffic(
+  world: World,
+  source: CaptureSource,
+  flags: ReplayFlags & Pick<RunFlags, 'quiet'>,
+  shouldStop: () => boolean = () => false,
+): Promise<Prepared> {
+  const [given, vantages] = together(
+    () => readMap(flags.map, world),
+    () => checkVantages(flags.vantage, world),
+  );
+  await source.open();
+  const survey = new Survey();
+  const stream = source.stream();
+  for await (const batch of withProgress(stream, source, flags.quiet, 'looking')) {
+    for (const record of batch) survey.add(record);
+    if (shouldStop()) break;
+  }
+  const named = vantages.given.map((g) => g.file);
+  together(
+    () => source.checkNames(stream, '--clock-offset', source.offsetNames),
+    () => source.checkNames(stream, '--vantage', named),
+  );
+  const assigned = flags.map.includes('auto') ? autoMap(world, survey.pairs(), given) : [];
+  const traffic: TrafficOptions = {
+    identities: world.identities,
+    map: new AddressMap([...given, ...assigned]),
+    checksums: flags.checksums,
+    survey: survey.checksums,
+    midstream: flags.midstream,
+    vantages,
+    entryIsGiven: flags.at !== 'auto',
+  };
+  return { traffic, inputs: source.summaries(stream) };
+}
+
+function readMap(options: readonly string[], world: World): ReturnType<typeof parseMap> {
+  const pairs = options.filter((text) => text !== 'auto');
+  return parseMap(pairs, world.addresses);
+}
+
+/** Vantages whose places exist. */
+function checkVantages(options: readonly string[], world: World): Vantages {
+  const vantages = Vantages.parse(options);
+  const mistakes = vantages.given.flatMap(({ where }): readonly Diagnostic[] => {
+    const entry = parseEntry(where);
+    if (entry === null || isEntry(world, entry)) return [];
+    return [
+      {
+        code: 'VANTAGE_UNKNOWN',
+        field: '--vantage',
+        message: 'no such place in the cluster',
+        found: where,
+        accepted: 'pod/NAMESPACE/NAME, node/NAME[/IFACE] or edge',
+      },
+    ];
+  });
+  if (mistakes.length > 0) throw new UserError(mistakes);
+  return vantages;
+}
