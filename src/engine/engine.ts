@@ -5,44 +5,11 @@
  * Time is an argument: `nowNs` never decreases between calls.
  * @module
  */
-import type { Hook } from '../netfilter/hook.ts';
-import type { Provenance, RuleAddress } from '../netfilter/rule.ts';
+import type { Decision, Outcome, Step } from '../node/trail.ts';
+import type { RuleLook } from '../node/walk-recorder.ts';
 import type { DropReason, UnknownReason } from '../wire/drop-reason.ts';
 
-/** A rule that was looked at, and what came of it. */
-export interface RuleLook {
-  readonly rule: RuleAddress;
-  readonly matched: boolean;
-  /** The first match that did not hold, as iptables writes it; only when `matched` is false. */
-  readonly missed?: string;
-  /** What the packet had instead (`src 10.1.0.4`, `ctstate ESTABLISHED`). */
-  readonly found?: string;
-  readonly target: string;
-  readonly origin?: readonly Provenance[];
-}
-
-/** One step of a packet's way. `stage` is the kernel's place; `fact` what happened there. */
-export interface Step {
-  readonly host: string;
-  readonly stage: string;
-  readonly hook?: Hook;
-  readonly fact: string;
-  /** The rules that matched (always), and every rule looked at (only when tracing). */
-  readonly rules: readonly RuleLook[];
-}
-
-/** The place, and the rule if one did it, that settled a packet's fate. */
-export interface Decision {
-  readonly host: string;
-  readonly stage: string;
-  readonly hook?: Hook;
-  readonly rule?: RuleAddress;
-  /** The rule as iptables-save prints it. */
-  readonly text?: string;
-  readonly origin?: readonly Provenance[];
-}
-
-export type Outcome = 'delivered' | 'exited' | 'dropped' | 'consumed' | 'unknown';
+export type { Decision, Outcome, RuleLook, Step };
 
 /** How one packet (or one copy of it) ended. */
 export interface Journey {

@@ -4,8 +4,9 @@
  * This is the only thing that forwarding reads; lowering/link.ts is the only thing that makes it.
  * @module
  */
+
+import type { EbTable } from '../netfilter/ebtables.ts';
 import type { Address, Family } from '../wire/address.ts';
-import type { ImageEbTable } from './ebtables.ts';
 import type { Fib } from './fib.ts';
 import type { ImageGaps } from './gaps.ts';
 import type { CompiledSet } from './ip-set.ts';
@@ -86,7 +87,7 @@ export interface HostImage {
   /** The neighbour entry of an address on a device, or null. */
   neighbor(device: string, address: Address): ImageNeighbor | null;
   /** As the plan has them; every chain that a rule jumps to exists. */
-  readonly ebtables: readonly ImageEbTable[];
+  readonly ebtables: readonly EbTable[];
   readonly sysctl: SysctlTable;
   /** Does any rule of the family make the kernel load connection tracking (nf_ct_netns_get)? */
   conntrackActive(family: Family): boolean;

@@ -7,14 +7,8 @@
  * @module
  */
 import { unreachable } from '../diagnostic/diagnostic.ts';
-import type {
-  ImageEbChain,
-  ImageEbMatch,
-  ImageEbRule,
-  ImageEbTable,
-  ImageEbVerdict,
-} from '../image/ebtables.ts';
 import type { ImageInterface } from '../image/image.ts';
+import type { EbChain, EbMatch, EbRule, EbTable, EbVerdict } from '../netfilter/ebtables.ts';
 import type { Packet } from '../packet/packet.ts';
 import { contains } from '../wire/address.ts';
 import * as arp from '../wire/arp.ts';
@@ -27,8 +21,8 @@ export type EbHook = 'BROUTING' | 'PREROUTING' | 'INPUT' | 'FORWARD' | 'OUTPUT' 
 
 /** The chains of all tables by name: `nat PREROUTING`. */
 export interface Ebtables {
-  chain(table: 'nat' | 'filter' | 'broute', hook: EbHook): ImageEbChain | null;
-  readonly find: (table: string, name: string) => ImageEbChain | null;
+  chain(table: 'nat' | 'filter' | 'broute', hook: EbHook): EbChain | null;
+  readonly find: (table: string, name: string) => EbChain | null;
 }
 
 /** What the walk needs to know beside the frame's bytes. */
@@ -65,8 +59,8 @@ const PASSED: EbResult = {
 };
 
 /** Index a host's ebtables. */
-export function compileEbtables(tables: readonly ImageEbTable[]): Ebtables {
-  const chains = new Map<string, ImageEbChain>();
+export function compileEbtables(tables: readonly EbTable[]): Ebtables {
+  const chains = new Map<string, EbChain>();
   for (const table of tables) {
     for (const chain of table.chains) chains.set(`${table.name} ${chain.name}`, chain);
   }
@@ -80,7 +74,7 @@ interface Walk {
   changed: string;
 }
 
-type RuleEnd = { readonly verdict: ImageEbVerdict; readonly rule: string | null };
+type RuleEnd = { readonly verdict: EbVerdict; readonly rule: string | null };
 
 /** Run one table's chain over the frame; a table without rules accepts. */
 export function runEbtables(
@@ -98,7 +92,7 @@ export function runEbtables(
 
 function walkChain(
   ebtables: Ebtables,
-  at: { readonly table: string; readonly chain: ImageEbChain },
+  at: { readonly table: string; readonly chain: EbChain },
   frame: EbFrame,
   walk: Walk,
 ): RuleEnd {
@@ -120,7 +114,7 @@ function walkChain(
   return { verdict: at.chain.policy, rule: null };
 }
 
-function act(rule: ImageEbRule, frame: EbFrame, walk: Walk): ImageEbVerdict | 'JUMP' {
+function act(rule: EbRule, frame: EbFrame, walk: Walk): EbVerdict | 'JUMP' {
   const { target } = rule;
   switch (target.kind) {
     case 'accept':
@@ -139,13 +133,13 @@ function act(rule: ImageEbRule, frame: EbFrame, walk: Walk): ImageEbVerdict | 'J
         arp.setSenderMac(frame.packet.bytes, frame.packet.l3, target.mac);
       }
       walk.changed = `source MAC ${target.mac}`;
-      return target.then;
+      return target.verdict;
     case 'dnat':
       setDestination(frame, walk, target.mac);
-      return target.then;
+      return target.verdict;
     case 'redirect':
       redirect(frame, walk);
-      return target.then;
+      return target.verdict;
     case 'arpreply':
       return answer(frame, walk, target);
     default:
@@ -179,13 +173,13 @@ function redirect(frame: EbFrame, walk: Walk): void {
 function answer(
   frame: EbFrame,
   walk: Walk,
-  target: { readonly mac: string; readonly then: ImageEbVerdict },
-): ImageEbVerdict {
+  target: { readonly mac: string; readonly verdict: EbVerdict },
+): EbVerdict {
   const { bytes, l3 } = frame.packet;
   if (!isArp(frame)) return 'DROP';
   if (arp.operation(bytes, l3) !== arp.ArpOperation.request) return 'CONTINUE';
   walk.arpReply = { mac: target.mac };
-  return target.then;
+  return target.verdict;
 }
 
 function isArp(frame: EbFrame): boolean {
@@ -193,13 +187,13 @@ function isArp(frame: EbFrame): boolean {
   return packet.etherType === EtherType.arp && packet.l3 + arp.LENGTH <= packet.bytes.length;
 }
 
-function holds(match: ImageEbMatch, frame: EbFrame): boolean {
+function holds(match: EbMatch, frame: EbFrame): boolean {
   const held = test(match, frame);
   return held !== null && held !== match.negate;
 }
 
 /** Whether the match holds without its `!`; null when the frame has no such field at all. */
-function test(match: ImageEbMatch, frame: EbFrame): boolean | null {
+function test(match: EbMatch, frame: EbFrame): boolean | null {
   const { packet } = frame;
   switch (match.kind) {
     case 'protocol': {

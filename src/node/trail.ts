@@ -2,9 +2,6 @@
  * What is written down while packets cross hosts: steps, the rules that decided, and how each copy
  * ended. A trail branches where one packet becomes several (bridge flood, fragments); the way of a
  * copy is the steps of all its ancestors and its own.
- *
- * The shapes of `Step`, `Decision` and `RuleLook` are those of engine/engine.ts, said here because
- * a room that forwards does not import the engine that drives it.
  * @module
  */
 import { assert } from '../diagnostic/diagnostic.ts';
@@ -15,19 +12,23 @@ import type { RuleLook } from './walk.ts';
 
 export type Outcome = 'delivered' | 'exited' | 'dropped' | 'consumed' | 'unknown';
 
+/** One step of a packet's way. `stage` is the kernel's place; `fact` what happened there. */
 export interface Step {
   readonly host: string;
   readonly stage: string;
   readonly hook?: Hook;
   readonly fact: string;
+  /** The rules that matched (always), and every rule looked at (only when tracing). */
   readonly rules: readonly RuleLook[];
 }
 
+/** The place, and the rule if one did it, that settled a packet's fate. */
 export interface Decision {
   readonly host: string;
   readonly stage: string;
   readonly hook?: Hook;
   readonly rule?: RuleAddress;
+  /** The rule as iptables-save prints it. */
   readonly text?: string;
   readonly origin?: readonly Provenance[];
 }

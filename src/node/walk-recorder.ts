@@ -17,11 +17,13 @@ export interface Recorder {
   missed(ctx: WalkContext, rule: LinkedRule, part: RulePart, packet: Packet): void;
 }
 
-/** A rule that was looked at; the shape of `RuleLook` in engine/engine.ts. */
+/** A rule that was looked at, and what came of it. */
 export interface RuleLook {
   readonly rule: RuleAddress;
   readonly matched: boolean;
+  /** The first match that did not hold, as iptables writes it; only when `matched` is false. */
   readonly missed?: string;
+  /** What the packet had instead (`src 10.1.0.4`, `ctstate ESTABLISHED`). */
   readonly found?: string;
   readonly target: string;
   readonly origin?: readonly Provenance[];

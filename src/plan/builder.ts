@@ -4,22 +4,14 @@
  * @module
  */
 import { UserError } from '../diagnostic/diagnostic.ts';
+import type { EbTable } from '../netfilter/ebtables.ts';
 import { BUILTIN_CHAINS, TABLES, type TableName } from '../netfilter/hook.ts';
 import type { IpSet } from '../netfilter/ip-set.ts';
 import type { IpMatch, Match } from '../netfilter/match.ts';
 import type { Chain, Provenance, Rule, Table } from '../netfilter/rule.ts';
 import type { Target } from '../netfilter/target.ts';
 import type { Family } from '../wire/address.ts';
-import type {
-  EbTable,
-  Evidence,
-  FdbEntry,
-  Interface,
-  Neighbor,
-  Plan,
-  Route,
-  RoutingRule,
-} from './model.ts';
+import type { Evidence, FdbEntry, Interface, Neighbor, Plan, Route, RoutingRule } from './model.ts';
 
 interface DraftChain {
   readonly name: string;

@@ -6,8 +6,8 @@
  * stands before the option or before its value; options of a target follow its `-j`.
  * @module
  */
-// biome-ignore-all lint/suspicious/noThenProperty: the plan's word for ebtables' --*-target
 import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
+import type { EbMatch, EbRule, EbTable, EbTarget, EbVerdict } from '../netfilter/ebtables.ts';
 import {
   ARP_OPERATIONS,
   EB_BUILTIN,
@@ -17,7 +17,6 @@ import {
   WHOLE_MAC,
 } from './ebtables-words.ts';
 import { interfaceName } from './match-options.ts';
-import type { EbMatch, EbRule, EbTable, EbTarget, EbVerdict } from './model.ts';
 import { networkPrefix } from './network-prefix.ts';
 import { OptionFault, oneOf, optional, u16 } from './option-reader.ts';
 import { splitWords } from './restore-line.ts';
@@ -238,17 +237,17 @@ function parseEbTarget(name: string | undefined, options: Map<string, string>): 
       case 'snat': {
         const to = mac(take('--to-src') ?? '');
         const arp = take('--snat-arp') !== undefined;
-        return { kind: 'snat', mac: to, arp, then: then('--snat-target', 'ACCEPT') };
+        return { kind: 'snat', mac: to, arp, verdict: then('--snat-target', 'ACCEPT') };
       }
       case 'dnat': {
         const to = mac(take('--to-dst') ?? '');
-        return { kind: 'dnat', mac: to, then: then('--dnat-target', 'ACCEPT') };
+        return { kind: 'dnat', mac: to, verdict: then('--dnat-target', 'ACCEPT') };
       }
       case 'redirect':
-        return { kind: 'redirect', then: then('--redirect-target', 'ACCEPT') };
+        return { kind: 'redirect', verdict: then('--redirect-target', 'ACCEPT') };
       case 'arpreply': {
         const as = mac(take('--arpreply-mac') ?? '00:00:00:00:00:00');
-        return { kind: 'arpreply', mac: as, then: then('--arpreply-target', 'DROP') };
+        return { kind: 'arpreply', mac: as, verdict: then('--arpreply-target', 'DROP') };
       }
       default:
         return { kind: 'jump', chain: name };

@@ -15,6 +15,7 @@
  * @module
  */
 import { unreachable } from '../diagnostic/diagnostic.ts';
+import type { EbChain, EbMatch, EbRule, EbTable, EbTarget } from '../netfilter/ebtables.ts';
 import { bits, formatAddress, maskAddress, type Prefix } from '../wire/address.ts';
 import {
   ARP_OPERATIONS,
@@ -25,7 +26,7 @@ import {
   WHOLE_MAC,
 } from './ebtables-words.ts';
 import { words } from './match-words.ts';
-import type { EbChain, EbMatch, EbRule, EbTable, EbTarget, Plan } from './model.ts';
+import type { Plan } from './model.ts';
 
 export { parseEbtables } from './ebtables-parser.ts';
 
@@ -116,14 +117,17 @@ function formatEbTarget(target: EbTarget): string {
       return `-j ${target.chain}`;
     case 'snat': {
       const arp = target.arp && '--snat-arp';
-      return words(`-j snat --to-src ${target.mac}`, arp, `--snat-target ${target.then}`);
+      return words(`-j snat --to-src ${target.mac}`, arp, `--snat-target ${target.verdict}`);
     }
     case 'dnat':
-      return `-j dnat --to-dst ${target.mac} --dnat-target ${target.then}`;
+      return `-j dnat --to-dst ${target.mac} --dnat-target ${target.verdict}`;
     case 'redirect':
-      return words('-j redirect', target.then !== 'ACCEPT' && `--redirect-target ${target.then}`);
+      return words(
+        '-j redirect',
+        target.verdict !== 'ACCEPT' && `--redirect-target ${target.verdict}`,
+      );
     case 'arpreply': {
-      const then = target.then !== 'DROP' && `--arpreply-target ${target.then}`;
+      const then = target.verdict !== 'DROP' && `--arpreply-target ${target.verdict}`;
       return words(`-j arpreply --arpreply-mac ${target.mac}`, then);
     }
     default:

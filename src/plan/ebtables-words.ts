@@ -5,7 +5,7 @@
  * etc/ethertypes.
  * @module
  */
-import type { EbMatch, EbTable } from './model.ts';
+import type { EbMatch, EbTable } from '../netfilter/ebtables.ts';
 
 /** The built-in chains of each table, in the order in which ebtables-nft-save prints them. */
 export const EB_BUILTIN: Readonly<Record<EbTable['name'], readonly string[]>> = {

@@ -11,6 +11,7 @@
  */
 
 import type { Diagnostic } from '../diagnostic/diagnostic.ts';
+import type { EbTable } from '../netfilter/ebtables.ts';
 import type { IpSet } from '../netfilter/ip-set.ts';
 import type { Chain, Table } from '../netfilter/rule.ts';
 import type { Address, Family, Prefix } from '../wire/address.ts';
@@ -93,54 +94,6 @@ export interface FdbEntry {
   readonly port: string;
   /** Permanent (the port's own address), static, or learned. */
   readonly kind: 'permanent' | 'static' | 'learned';
-}
-
-/** ebtables (legacy syntax): the part of it that Azure CNI and kubenet program. */
-export type EbMatch =
-  | { readonly kind: 'protocol'; readonly etherType: number; readonly negate: boolean }
-  | {
-      readonly kind: 'inInterface' | 'outInterface' | 'logicalIn' | 'logicalOut';
-      readonly name: string;
-      readonly negate: boolean;
-    }
-  | {
-      readonly kind: 'source' | 'destination';
-      readonly mac: string;
-      readonly mask: string;
-      readonly negate: boolean;
-    }
-  | { readonly kind: 'arpOperation'; readonly operation: number; readonly negate: boolean }
-  | {
-      readonly kind: 'arpSource' | 'arpDestination' | 'ipSource' | 'ipDestination';
-      readonly net: Prefix;
-      readonly negate: boolean;
-    };
-
-export type EbTarget =
-  | { readonly kind: 'accept' | 'drop' | 'continue' | 'return' }
-  | { readonly kind: 'jump'; readonly chain: string }
-  | { readonly kind: 'snat'; readonly mac: string; readonly arp: boolean; readonly then: EbVerdict }
-  | { readonly kind: 'dnat'; readonly mac: string; readonly then: EbVerdict }
-  | { readonly kind: 'redirect'; readonly then: EbVerdict }
-  | { readonly kind: 'arpreply'; readonly mac: string; readonly then: EbVerdict };
-
-export type EbVerdict = 'ACCEPT' | 'DROP' | 'CONTINUE' | 'RETURN';
-
-export interface EbRule {
-  readonly matches: readonly EbMatch[];
-  readonly target: EbTarget;
-}
-
-export interface EbChain {
-  readonly name: string;
-  readonly policy: EbVerdict;
-  readonly builtin: boolean;
-  readonly rules: readonly EbRule[];
-}
-
-export interface EbTable {
-  readonly name: 'nat' | 'filter' | 'broute';
-  readonly chains: readonly EbChain[];
 }
 
 /**

@@ -3,11 +3,13 @@
  * and members in the words of the tools, so that it can be read without this program.
  * @module
  */
+
+import type { EbTable } from '../netfilter/ebtables.ts';
 import type { Rule, Table } from '../netfilter/rule.ts';
 import { formatAddress, formatPrefix } from '../wire/address.ts';
 import { formatEbRule } from './ebtables-text.ts';
 import { formatMember } from './ipset-member.ts';
-import type { EbTable, Interface, Plan, Route, RoutingRule } from './model.ts';
+import type { Interface, Plan, Route, RoutingRule } from './model.ts';
 import { formatRule } from './rule-text.ts';
 
 /** A value that JSON.stringify writes as it is. */

@@ -2,10 +2,9 @@
  * fast-check arbitraries of ebtables tables, as ebtables-save prints them.
  * @module
  */
-// biome-ignore-all lint/suspicious/noThenProperty: the plan's word for ebtables' --*-target
 import fc from 'fast-check';
+import type { EbChain, EbMatch, EbRule, EbTable, EbTarget } from '../../src/netfilter/ebtables.ts';
 import { EB_BUILTIN, orderedMatches } from '../../src/plan/ebtables-words.ts';
-import type { EbChain, EbMatch, EbRule, EbTable, EbTarget } from '../../src/plan/model.ts';
 import { byte, interfaceName, networkOf } from './plan-values.ts';
 
 const mac = fc
@@ -78,13 +77,13 @@ function rule(chainName: string, target: fc.Arbitrary<EbTarget>): fc.Arbitrary<E
 function prerouting(): fc.Arbitrary<EbTarget> {
   return fc.oneof(
     plain,
-    fc.record({ kind: fc.constant('dnat' as const), mac, then: verdict }),
-    fc.record({ kind: fc.constant('redirect' as const), then: verdict }),
+    fc.record({ kind: fc.constant('dnat' as const), mac, verdict: verdict }),
+    fc.record({ kind: fc.constant('redirect' as const), verdict: verdict }),
   );
 }
 
 const arpreply: fc.Arbitrary<EbRule> = fc
-  .tuple(fc.record({ kind: fc.constant('arpreply' as const), mac, then: verdict }), networkOf(4))
+  .tuple(fc.record({ kind: fc.constant('arpreply' as const), mac, verdict: verdict }), networkOf(4))
   .map(([target, net]) => ({
     matches: [
       { kind: 'protocol', etherType: 0x0806, negate: false },
@@ -97,7 +96,7 @@ const snat: fc.Arbitrary<EbTarget> = fc.record({
   kind: fc.constant('snat' as const),
   mac,
   arp: fc.boolean(),
-  then: verdict,
+  verdict: verdict,
 });
 
 function chain(name: string, of: fc.Arbitrary<EbRule>, builtin = true): fc.Arbitrary<EbChain> {

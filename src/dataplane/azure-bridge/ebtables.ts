@@ -6,8 +6,7 @@
  * `network/bridge_endpointclient_linux.go` `AddEndpointRules` (per pod), commit cbd7560cf.
  * @module
  */
-// biome-ignore-all lint/suspicious/noThenProperty: the plan's word for ebtables' --*-target
-import type { EbChain, EbMatch, EbRule, EbTable } from '../../plan/model.ts';
+import type { EbChain, EbMatch, EbRule, EbTable } from '../../netfilter/ebtables.ts';
 import { type Address, hostPrefix } from '../../wire/address.ts';
 import { EtherType } from '../../wire/protocol.ts';
 
@@ -56,7 +55,7 @@ function snatToUplink(device: string, mac: string): EbRule {
       },
       { kind: 'outInterface', name: device, negate: false },
     ],
-    target: { kind: 'snat', mac, arp: true, then: 'ACCEPT' },
+    target: { kind: 'snat', mac, arp: true, verdict: 'ACCEPT' },
   };
 }
 
@@ -68,7 +67,7 @@ function arpReply(address: Address, mac: string): EbRule {
       { kind: 'arpOperation', operation: ARP_REQUEST, negate: false },
       { kind: 'arpDestination', net: hostPrefix(address), negate: false },
     ],
-    target: { kind: 'arpreply', mac, then: 'DROP' },
+    target: { kind: 'arpreply', mac, verdict: 'DROP' },
   };
 }
 
@@ -80,7 +79,7 @@ function spreadArpReplies(device: string): EbRule {
       { kind: 'inInterface', name: device, negate: false },
       { kind: 'arpOperation', operation: ARP_REPLY, negate: false },
     ],
-    target: { kind: 'dnat', mac: 'ff:ff:ff:ff:ff:ff', then: 'ACCEPT' },
+    target: { kind: 'dnat', mac: 'ff:ff:ff:ff:ff:ff', verdict: 'ACCEPT' },
   };
 }
 
@@ -92,7 +91,7 @@ function dnatToPod(device: string, address: Address, mac: string): EbRule {
       { kind: 'inInterface', name: device, negate: false },
       { kind: 'ipDestination', net: hostPrefix(address), negate: false },
     ],
-    target: { kind: 'dnat', mac, then: 'ACCEPT' },
+    target: { kind: 'dnat', mac, verdict: 'ACCEPT' },
   };
 }
 

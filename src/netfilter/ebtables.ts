@@ -1,11 +1,11 @@
 /**
- * ebtables of one host as the image holds them: the shapes of plan/model.ts (`EbTable`), said here
- * because an image does not know plans. node/ebtables.ts compiles them when a host starts.
+ * ebtables rules as data (ebtables(8), legacy syntax): the part of it that Azure CNI and kubenet
+ * program. The bridge walks them (node/ebtables.ts), plans print them (plan/ebtables-text.ts).
  * @module
  */
 import type { Prefix } from '../wire/address.ts';
 
-export type ImageEbMatch =
+export type EbMatch =
   | { readonly kind: 'protocol'; readonly etherType: number; readonly negate: boolean }
   | {
       readonly kind: 'inInterface' | 'outInterface' | 'logicalIn' | 'logicalOut';
@@ -25,33 +25,34 @@ export type ImageEbMatch =
       readonly negate: boolean;
     };
 
-export type ImageEbVerdict = 'ACCEPT' | 'DROP' | 'CONTINUE' | 'RETURN';
-
-export type ImageEbTarget =
+export type EbTarget =
   | { readonly kind: 'accept' | 'drop' | 'continue' | 'return' }
   | { readonly kind: 'jump'; readonly chain: string }
   | {
       readonly kind: 'snat';
       readonly mac: string;
       readonly arp: boolean;
-      readonly then: ImageEbVerdict;
+      readonly verdict: EbVerdict;
     }
-  | { readonly kind: 'dnat' | 'arpreply'; readonly mac: string; readonly then: ImageEbVerdict }
-  | { readonly kind: 'redirect'; readonly then: ImageEbVerdict };
+  | { readonly kind: 'dnat'; readonly mac: string; readonly verdict: EbVerdict }
+  | { readonly kind: 'redirect'; readonly verdict: EbVerdict }
+  | { readonly kind: 'arpreply'; readonly mac: string; readonly verdict: EbVerdict };
 
-export interface ImageEbRule {
-  readonly matches: readonly ImageEbMatch[];
-  readonly target: ImageEbTarget;
+export type EbVerdict = 'ACCEPT' | 'DROP' | 'CONTINUE' | 'RETURN';
+
+export interface EbRule {
+  readonly matches: readonly EbMatch[];
+  readonly target: EbTarget;
 }
 
-export interface ImageEbChain {
+export interface EbChain {
   readonly name: string;
-  readonly policy: ImageEbVerdict;
+  readonly policy: EbVerdict;
   readonly builtin: boolean;
-  readonly rules: readonly ImageEbRule[];
+  readonly rules: readonly EbRule[];
 }
 
-export interface ImageEbTable {
+export interface EbTable {
   readonly name: 'nat' | 'filter' | 'broute';
-  readonly chains: readonly ImageEbChain[];
+  readonly chains: readonly EbChain[];
 }
