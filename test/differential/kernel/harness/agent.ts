@@ -1,0 +1,97 @@
+/**
+ * The laboratory process (wire-agent.py) as an object: requests go out in order and are answered in
+ * order, so the next plan can be drawn while the kernel works on this one.
+ * @module
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+/** What the agent does in the host's namespace while it builds it. */
+export type BuildStep =
+  /** A veth pair for each device: this end on the host, the other in the world. */
+  | { readonly kind: 'cables'; readonly devices: readonly string[] }
+  /** Wait until the carrier of these devices was seen. */
+  | { readonly kind: 'running'; readonly devices: readonly string[] }
+  | { readonly kind: 'sysctls'; readonly values: Readonly<Record<string, string>> }
+  | { readonly kind: 'run'; readonly argv: readonly string[]; readonly stdin?: string };
+
+/** A frame at a port; `[start, offset]` of a checksum left to the device, or 0 and 0. */
+export type AgentFrame = readonly [port: number, start: number, offset: number, hex: string];
+
+/** A frame that came out; `start` is not 0 when its checksum was left open. */
+export type HeardFrame = readonly [port: number, start: number, hex: string];
+
+export interface Ran {
+  readonly rc: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+interface Answer {
+  readonly error?: string;
+  readonly seconds: number;
+  readonly heard?: readonly HeardFrame[];
+  readonly ran?: readonly Ran[];
+}
+
+/** The source stands beside this file's source; compiled code runs from `OUT/test/…`. */
+function script(): string {
+  const here = import.meta.url;
+  const compiled = here.replace(/\/[^/]+\/test\/differential\//, '/test/differential/');
+  return fileURLToPath(new URL('wire-agent.py', compiled));
+}
+
+export class Agent {
+  readonly #child: ChildProcess;
+  readonly #waiting: { resolve: (a: Answer) => void; reject: (e: Error) => void }[] = [];
+  #ended = false;
+
+  constructor() {
+    const child = spawn('/usr/bin/python3', ['-u', script()], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    this.#child = child;
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      const answer = JSON.parse(line) as Answer;
+      const next = this.#waiting.shift();
+      if (answer.error === undefined) next?.resolve(answer);
+      else next?.reject(new Error(answer.error));
+    });
+    child.on('exit', (code) => {
+      this.#ended = true;
+      for (const { reject } of this.#waiting) reject(new Error(`the agent ended with ${code}`));
+    });
+  }
+
+  #ask(request: object): Promise<Answer> {
+    if (this.#ended) return Promise.reject(new Error('the agent has ended'));
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ resolve, reject });
+      this.#child.stdin?.write(`${JSON.stringify(request)}\n`);
+    });
+  }
+
+  /** Fresh namespaces, built by these steps. */
+  async build(steps: readonly BuildStep[]): Promise<void> {
+    await this.#ask({ op: 'build', steps });
+  }
+
+  /** Send in order; everything that came out until the wires were known to be empty. */
+  async burst(frames: readonly AgentFrame[]): Promise<readonly HeardFrame[]> {
+    return (await this.#ask({ op: 'burst', frames })).heard ?? [];
+  }
+
+  async wait(seconds: number): Promise<void> {
+    await this.#ask({ op: 'wait', seconds });
+  }
+
+  /** Run commands on the host, one after another; failures are the caller's to judge. */
+  async run(commands: readonly (readonly string[])[]): Promise<readonly Ran[]> {
+    return (await this.#ask({ op: 'run', commands })).ran ?? [];
+  }
+
+  close(): void {
+    this.#child.stdin?.end();
+  }
+}

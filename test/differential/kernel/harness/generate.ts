@@ -1,0 +1,88 @@
+/**
+ * From a seed to a trial: a place, rules, and the frames that an engine run drew.
+ * @module
+ */
+import type { Journey } from '../../../../src/engine/engine.ts';
+import type { Table } from '../../../../src/netfilter/rule.ts';
+import type { Plan } from '../../../../src/plan/model.ts';
+import type { Family } from '../../../../src/wire/address.ts';
+import { Draw } from '../rule-space.ts';
+import { EngineRun } from './ask-engine.ts';
+import { drawTables } from './draw-rules.ts';
+import { drawSets } from './draw-sets.ts';
+import { Traffic } from './draw-traffic.ts';
+import { bridgedPlace, type Place, routedPlace, routerPlace } from './places.ts';
+import type { Shot, Trial } from './trial.ts';
+import { wordsOf } from './words.ts';
+
+const ERROR_BURST = 5;
+
+export const SHAPES = ['routed', 'bridged', 'router'] as const;
+export type Shape = (typeof SHAPES)[number];
+
+const PLACES: Readonly<Record<Shape, (draw: Draw) => Place>> = {
+  routed: routedPlace,
+  bridged: bridgedPlace,
+  router: routerPlace,
+};
+
+/** What the engine did with a trial that it helped to draw. */
+export interface Drawn {
+  readonly trial: Trial;
+  readonly run: EngineRun;
+}
+
+export function drawTrial(shape: Shape, seed: number, frames: number): Drawn {
+  const draw = new Draw(seed * 2_654_435_761);
+  const place = PLACES[shape](draw);
+  const families: readonly Family[] = draw.chance(45) ? [4] : draw.chance(40) ? [6] : [4, 6];
+  const plan = withRules(draw, place, families);
+  const traffic = new Traffic(draw, { ...place, plan }, { families });
+  const run = new EngineRun(plan);
+  const shots: Shot[] = [];
+  const errors = new ErrorBudget();
+  while (shots.length < frames && errors.isLeft()) {
+    const shot = traffic.next();
+    shots.push(shot);
+    traffic.heard(run.take(shot));
+    errors.note(run.journeys.at(-1));
+  }
+  return { trial: { name: `${shape} ${seed}`, backend: 'legacy', plan, shots }, run };
+}
+
+/**
+ * Linux answers at most five packets of one IPv4 source in a row with `ip_error` (error_burst over
+ * error_cost, which only the machine's own namespace can change), then one a second; a trial ends
+ * before. Limits of ICMP are tested elsewhere.
+ */
+class ErrorBudget {
+  readonly #counts = new Map<string, number>();
+  #left = true;
+
+  note(journey: Journey | undefined): void {
+    const { reason, packet } = journey ?? {};
+    if (reason !== 'noRoute' && reason !== 'prohibitedRoute') return;
+    if (packet == null || packet[0]! >>> 4 !== 4) return;
+    const source = packet.subarray(12, 16).join('.');
+    const count = (this.#counts.get(source) ?? 0) + 1;
+    this.#counts.set(source, count);
+    if (count === ERROR_BURST) this.#left = false;
+  }
+
+  isLeft(): boolean {
+    return this.#left;
+  }
+}
+
+function withRules(draw: Draw, place: Place, families: readonly Family[]): Plan {
+  const words = wordsOf(place);
+  const tracked = draw.chance(70);
+  const nat = tracked && draw.chance(50);
+  const tables: Table[] = [];
+  const ipsets = [...place.plan.ipsets];
+  for (const family of families) {
+    ipsets.push(...drawSets(draw, words, family));
+    tables.push(...drawTables(draw, words, { family, tracked, nat }));
+  }
+  return { ...place.plan, ipsets, tables };
+}

@@ -1,0 +1,231 @@
+"""One process that is a whole laboratory: it makes two network namespaces without names, the host
+and the world around it, runs the real tools in them, sends frames into the host's devices and hears
+what comes out.
+
+    world  w-eth0 == eth0  host
+           w-p1   == p1
+
+Requests come as JSON lines on stdin, one answer each on stdout. Namespaces that have no name live as
+long as something of this process lives in them, so they are gone whatever ends it; nothing has to be
+removed. Python because AF_PACKET with virtio-net headers needs no compiler here, and because the time
+goes into the kernel and its tools: this process handles some 100,000 frames a second.
+
+It stays on one processor: veth hands frames to that processor's backlog in order, so a sentinel that
+comes out says that everything before it has made one more hop (see `burst`).
+"""
+
+import array
+import ctypes
+import fcntl
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import time
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+CLONE_NEWNET = 0x40000000
+SOL_PACKET, PACKET_AUXDATA, PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING = 263, 8, 15, 23
+SO_RCVBUFFORCE = 33
+SIOCGIFFLAGS, SIOCETHTOOL, IFF_RUNNING = 0x8913, 0x8946, 0x40
+ETHTOOL_SRXCSUM, ETHTOOL_STXCSUM, ETHTOOL_SGRO, ETHTOOL_SGSO, ETHTOOL_STSO = 0x15, 0x17, 0x2C, 0x24, 0x1F
+ETH_P_ALL = 3
+SENTINEL = bytes.fromhex("02000000005e" "02000000005e" "88b5")
+# Hops inside one namespace that a frame, and what is made because of it, can take.
+ROUNDS = 3
+TCI_VALID = 16
+NEEDS_CSUM = 1
+
+
+def in_new_namespace():
+    if LIBC.unshare(CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    return os.open("/proc/self/ns/net", os.O_RDONLY)
+
+
+def enter(namespace):
+    if LIBC.setns(namespace, CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+def run(argv, stdin=""):
+    done = subprocess.run(argv, input=stdin.encode(), capture_output=True, check=False)
+    return {"rc": done.returncode, "out": done.stdout.decode(), "err": done.stderr.decode()}
+
+
+def must(argv, stdin=""):
+    result = run(argv, stdin)
+    if result["rc"] != 0:
+        raise RuntimeError(f"{' '.join(argv)}: {result['err']}{result['out']}\n{stdin}")
+
+
+def sysctls(values):
+    for key, value in values.items():
+        path = "/proc/sys/" + key.translate(str.maketrans("./", "/."))
+        try:
+            with open(path, "w", encoding="ascii") as file:
+                file.write(value)
+        except OSError as error:
+            raise RuntimeError(f"sysctl {key}={value}: {error}") from error
+
+
+class Lab:
+    """The two namespaces of one plan."""
+
+    def __init__(self):
+        self.world = in_new_namespace()
+        sysctls({f"net.ipv6.conf.{key}.disable_ipv6": "1" for key in ("all", "default")})
+        self.host = in_new_namespace()
+        self.ears = []
+        self.sentinels = []
+        self.control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def close(self):
+        for ear in self.ears + self.sentinels + [self.control]:
+            ear.close()
+        os.close(self.world)
+        os.close(self.host)
+
+    def cables(self, devices):
+        # Numbers of both ends differ, else linkwatch takes up to a second to see the carrier.
+        text = "".join(
+            f"link add name {name} index {10 + i} type veth peer name w-{name} index {1010 + i}"
+            f" netns /proc/{os.getpid()}/fd/{self.world}\n"
+            for i, name in enumerate(devices)
+        )
+        must(["ip", "-batch", "-"], text)
+        for name in devices:
+            self.offloads_off(self.control, name)
+        enter(self.world)
+        text = "".join(f"link set w-{name} arp off mtu 9000 up\n" for name in devices)
+        must(["ip", "-batch", "-"], text)
+        for name in devices:
+            ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+            ear.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 26)
+            ear.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+            ear.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+            ear.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+            ear.bind((f"w-{name}", 0))
+            ear.setblocking(False)
+            self.ears.append(ear)
+        enter(self.host)
+        for name in devices:
+            out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+            out.bind((name, 0))
+            self.sentinels.append(out)
+
+    @staticmethod
+    def offloads_off(control, name):
+        for command in (ETHTOOL_STXCSUM, ETHTOOL_SRXCSUM, ETHTOOL_SGRO, ETHTOOL_STSO, ETHTOOL_SGSO):
+            value = array.array("I", [command, 0])
+            address = value.buffer_info()[0]
+            request = name.encode().ljust(16, b"\0") + address.to_bytes(8, sys.byteorder)
+            try:
+                fcntl.ioctl(control, SIOCETHTOOL, request.ljust(40, b"\0"))
+            except OSError:
+                if command == ETHTOOL_STXCSUM:
+                    raise
+
+    def running(self, devices):
+        for name in devices:
+            for _ in range(2000):
+                answer = fcntl.ioctl(self.control, SIOCGIFFLAGS, name.encode().ljust(40, b"\0"))
+                if int.from_bytes(answer[16:18], sys.byteorder) & IFF_RUNNING:
+                    break
+                time.sleep(0.0005)
+            else:
+                raise RuntimeError(f"{name} does not come up")
+
+    def step(self, step):
+        kind = step["kind"]
+        if kind == "cables":
+            self.cables(step["devices"])
+        elif kind == "running":
+            self.running(step["devices"])
+        elif kind == "sysctls":
+            sysctls(step["values"])
+        else:
+            must(step["argv"], step.get("stdin", ""))
+
+    def burst(self, frames):
+        """Send, then wait until a sentinel has come out of every device, once per hop."""
+        heard = []
+        for port, start, offset, text in frames:
+            flags = 0 if start == 0 else NEEDS_CSUM
+            head = bytes((flags, 0, 0, 0, 0, 0)) + start.to_bytes(2, "little") + offset.to_bytes(2, "little")
+            self.ears[port].send(head + bytes.fromhex(text))
+        for _ in range(ROUNDS):
+            waiting = set()
+            for port, out in enumerate(self.sentinels):
+                try:
+                    out.send(SENTINEL.ljust(60, b"\0"))
+                    waiting.add(port)
+                except OSError:
+                    continue  # The plan has the device down.
+            while waiting:
+                ready, _, _ = select.select([self.ears[p] for p in waiting], [], [], 10)
+                if not ready:
+                    raise RuntimeError(f"no sentinel at {waiting}")
+                for port in list(waiting):
+                    if self.ears[port] in ready and self.hear(port, heard):
+                        waiting.discard(port)
+        return heard
+
+    def hear(self, port, heard):
+        """Take what waits at a port; true once the sentinel was among it."""
+        ear = self.ears[port]
+        seen = False
+        while True:
+            try:
+                data, extras, _, _ = ear.recvmsg(70000, 256)
+            except BlockingIOError:
+                return seen
+            frame = data[10:]
+            if frame[12:14] == SENTINEL[12:14]:
+                seen = True
+                continue
+            for level, kind, body in extras:
+                if level != SOL_PACKET or kind != PACKET_AUXDATA:
+                    continue
+                if int.from_bytes(body[0:4], sys.byteorder) & TCI_VALID:
+                    tci = int.from_bytes(body[16:18], sys.byteorder)
+                    frame = frame[:12] + b"\x81\0" + tci.to_bytes(2, "big") + frame[12:]
+            start = int.from_bytes(data[6:8], "little") if data[0] & NEEDS_CSUM else 0
+            heard.append([port, start, frame.hex()])
+
+
+def main():
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    os.environ["XTABLES_LOCKFILE"] = f"/run/wt{os.getpid()}.lock"
+    lab = None
+    for line in sys.stdin:
+        request = json.loads(line)
+        began = time.monotonic()
+        try:
+            answer = {}
+            if request["op"] == "build":
+                if lab is not None:
+                    lab.close()
+                lab = Lab()
+                for step in request["steps"]:
+                    lab.step(step)
+                lab.burst([])
+            elif request["op"] == "burst":
+                answer["heard"] = lab.burst(request["frames"])
+            elif request["op"] == "wait":
+                time.sleep(request["seconds"])
+            else:
+                answer["ran"] = [run(argv) for argv in request["commands"]]
+        except Exception as error:  # pylint: disable=broad-except
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        answer["seconds"] = time.monotonic() - began
+        print(json.dumps(answer), flush=True)
+    try:
+        os.unlink(os.environ["XTABLES_LOCKFILE"])
+    except FileNotFoundError:
+        pass
+
+
+main()
