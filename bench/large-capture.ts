@@ -76,8 +76,8 @@ function writeRecord(b: Buffer, at: number, index: number, packetBytes: number):
   b.writeUInt16BE(packetBytes - 14, frame + 16);
   b[frame + 22] = 64;
   b[frame + 23] = 17;
-  b.writeUInt32BE(0x0a000001, frame + 26);
-  b.writeUInt32BE(0x0a000002, frame + 30);
+  b.writeUInt32BE(0xc0a80001, frame + 26);
+  b.writeUInt32BE(0xc0a80002, frame + 30);
   b.writeUInt16BE(40_000 + (index % FLOWS), frame + 34);
   b.writeUInt16BE(53, frame + 36);
   b.writeUInt16BE(packetBytes - 34, frame + 38);
@@ -142,9 +142,11 @@ async function measureReplay(
   const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
   if (code !== 0) throw new Error(`the replaying process ended with ${code}`);
   const seconds = Number(process.hrtime.bigint() - started) / 1e9;
-  const { counts } = JSON.parse(answer) as { counts: { packets: number; delivered: number } };
+  const { counts } = JSON.parse(answer) as {
+    counts: Record<'packets' | 'delivered' | 'exited', number>;
+  };
   return {
-    packets: counts.delivered,
+    packets: counts.delivered + counts.exited,
     bytes,
     seconds,
     peakRssBytes: peak(),
