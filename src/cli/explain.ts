@@ -28,12 +28,13 @@ import {
   wholeNumber,
   withCaptures,
   withCluster,
+  withDumps,
   withReplay,
   withRun,
 } from './options.ts';
 import { prepareTraffic } from './prepare-traffic.ts';
 import { readPort } from './probe-file.ts';
-import { noteWorkers, warnOfCuts } from './say.ts';
+import { noteWorkers, warnOfCuts, warnOfDumps } from './say.ts';
 
 interface Flags extends ClusterOptions, CaptureOptions, ReplayFlags, RunFlags {
   readonly stack?: string;
@@ -58,6 +59,7 @@ export function explainCommand(finish: (code: number) => void): Command {
     .argument('[filter...]', 'pcap-filter(7) expression: only these packets')
     .option('--stack <stack>', 'NETWORK+POLICY[,option=value]');
   withCluster(command);
+  withDumps(command);
   withCaptures(command);
   withReplay(command);
   withRun(command, EXPLAIN_FORMATS);
@@ -92,6 +94,7 @@ async function explainVerb(words: readonly string[], flags: Flags): Promise<numb
   );
   noteWorkers(flags);
   const world = makeWorld(inputs, chooseStack(flags.stack, inputs), flags.at);
+  if (!flags.quiet) warnOfDumps(inputs);
   const end =
     source === null || flags.frame === undefined
       ? explainFlow(world, flags)

@@ -6,14 +6,43 @@ import { readFileSync } from 'node:fs';
 import type { Stack } from '../dataplane/dataplane.ts';
 import { parseStack } from '../dataplane/stack.ts';
 import { UserError } from '../diagnostic/diagnostic.ts';
+import { DUMP_STACK, type DumpCluster } from '../lab/dump-world.ts';
 import { Vantages } from '../lab/vantage.ts';
 import { type EntryPoint, World } from '../lab/world.ts';
+import type { Network } from '../plan/model.ts';
 import { type Inputs, loadInputs } from '../policy/inputs.ts';
+import { loadDumps } from './dump-inputs.ts';
 import { together } from './mistakes.ts';
 import type { ClusterOptions, RunFlags } from './options.ts';
 
-/** Load what `-f` names; nothing to load is a usage error. */
-export function loadCluster(options: ClusterOptions): Inputs {
+/** What is known of a cluster; `dump` when its nodes are real ones' dumps. */
+export interface Given extends Inputs {
+  readonly dump?: Network;
+}
+
+/** Load what `-f` and `--dump` name; nothing to load is a usage error. */
+export function loadCluster(options: ClusterOptions): Given {
+  const { dump = [] } = options;
+  if (dump.length === 0) return loadObjects(options);
+  const [given, dumps] = withObjects(options, dump);
+  return { ...given, cluster: dumps.cluster, dump: dumps.network };
+}
+
+/** Dumps, and the cluster objects beside them when there are any. */
+function withObjects(
+  options: ClusterOptions,
+  dump: readonly string[],
+): readonly [Inputs, DumpCluster] {
+  if (options.file.length > 0) {
+    const given = loadObjects(options);
+    return [given, loadDumps(dump, given.cluster)];
+  }
+  const dumps = loadDumps(dump, null);
+  const nothing = { ignored: new Map(), unsupported: new Map(), files: [], policies: [] };
+  return [{ ...nothing, cluster: dumps.cluster }, dumps];
+}
+
+function loadObjects(options: ClusterOptions): Inputs {
   if (options.file.length === 0) {
     throw new UserError([
       {
@@ -31,9 +60,29 @@ export function loadCluster(options: ClusterOptions): Inputs {
   });
 }
 
+/** A stack as `--stack` gives it; mistakes name the option. */
+function readStack(text: string): Stack {
+  try {
+    return parseStack(text);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(
+      error.diagnostics.map((d) => ({ field: '--stack', ...d })),
+      error.fault,
+      error,
+    );
+  }
+}
+
 /** The stack asked for, or the one that the wiring implies. */
-export function chooseStack(text: string | undefined, inputs: Inputs): Stack {
-  if (text !== undefined) return parseStack(text);
+export function chooseStack(text: string | undefined, inputs: Given): Stack {
+  if (inputs.dump !== undefined) {
+    if (text === undefined) return DUMP_STACK;
+    const message =
+      'a dumped node has what was installed on it: --stack and --dump exclude each other';
+    throw new UserError([{ code: 'DUMP_STACK', field: '--stack', message, found: text }]);
+  }
+  if (text !== undefined) return readStack(text);
   const { wiring } = inputs.cluster;
   const policy = { none: 'none', azure: 'npm', calico: 'calico', cilium: 'cilium' }[
     wiring.networkPolicy
@@ -56,7 +105,7 @@ export function checkRun(flags: {
     () => checkEngine(flags),
     () => parseEntry(at),
     () => Vantages.parse(vantage),
-    ...stacks.map((text) => () => parseStack(text)),
+    ...stacks.map((text) => () => readStack(text)),
   );
 }
 
@@ -77,10 +126,16 @@ function checkEngine(flags: Pick<RunFlags, 'engine'>): void {
   );
 }
 
-export function makeWorld(inputs: Inputs, stack: Stack, at: string): World {
-  const { cluster, policies } = inputs;
+export function makeWorld(inputs: Given, stack: Stack, at: string): World {
+  const { cluster, policies, dump } = inputs;
   const entry = parseEntry(at);
-  const world = new World({ cluster, policies, stack, ...(entry ? { at: entry } : {}) });
+  const world = new World({
+    cluster,
+    policies,
+    stack,
+    ...(entry ? { at: entry } : {}),
+    ...(dump ? { network: dump, dumped: true } : {}),
+  });
   if (entry) checkEntry(world, entry, at);
   return world;
 }

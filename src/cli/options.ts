@@ -12,6 +12,8 @@ export interface ClusterOptions {
   readonly file: readonly string[];
   readonly recursive: boolean;
   readonly ignoreUnsupported: boolean;
+  /** `[NODE=]DIR` each; only of verbs that take dumps. */
+  readonly dump?: readonly string[];
 }
 
 export interface CaptureOptions {
@@ -76,6 +78,15 @@ export function withCluster(command: Command): Command {
       'skip policies of kinds that are not emulated instead of refusing them',
       false,
     );
+}
+
+export function withDumps(command: Command): Command {
+  return command.option(
+    '--dump <[node=]dir>',
+    "a real node's own tables as that node (repeatable); -f may name its pods",
+    collect,
+    [],
+  );
 }
 
 export function withCaptures(command: Command): Command {

@@ -9,7 +9,7 @@ import { printBridge } from '../plan/bridge-text.ts';
 import { printEbtables } from '../plan/ebtables-text.ts';
 import { printIp } from '../plan/ip-text.ts';
 import { printIpsets } from '../plan/ipset-text.ts';
-import { printIptables } from '../plan/iptables-text.ts';
+import { type PrintOptions, printIptables } from '../plan/iptables-text.ts';
 import type { Network, Plan } from '../plan/model.ts';
 import { planToJson } from '../plan/plan-json.ts';
 import { printSysctls } from '../plan/sysctl-text.ts';
@@ -17,11 +17,12 @@ import { fileOutput, standardOutput } from '../report/text-output.ts';
 import { ExitCode } from './exit-code.ts';
 import { checkRun, chooseStack, loadCluster, makeWorld } from './inputs.ts';
 import { together } from './mistakes.ts';
-import { type ClusterOptions, withCluster } from './options.ts';
+import { type ClusterOptions, withCluster, withDumps } from './options.ts';
+import { warnOfDumps } from './say.ts';
 
 const PLAN_FORMATS = {
-  'iptables-save': (plan: Plan) => printIptables(plan, 4),
-  'ip6tables-save': (plan: Plan) => printIptables(plan, 6),
+  'iptables-save': (plan: Plan) => printIptables(plan, 4, asCollected(plan)),
+  'ip6tables-save': (plan: Plan) => printIptables(plan, 6, asCollected(plan)),
   ipset: printIpsets,
   ip: (plan: Plan) => printIp(plan),
   bridge: printBridge,
@@ -29,6 +30,13 @@ const PLAN_FORMATS = {
   sysctl: printSysctls,
   json: (plan: Plan) => `${JSON.stringify(planToJson(plan), null, 1)}\n`,
 } as const;
+/** A dump is printed back as it was collected: in its own order, with counters if it had them. */
+function asCollected({ evidence, tables }: Plan): PrintOptions {
+  if (evidence !== 'dump') return {};
+  const rules = tables.flatMap(({ chains }) => chains).flatMap((chain) => chain.rules);
+  return { keepOrder: true, counters: rules.some((rule) => rule.counters !== undefined) };
+}
+
 type PlanFormat = keyof typeof PLAN_FORMATS;
 
 interface Flags extends ClusterOptions {
@@ -47,6 +55,7 @@ export function planCommand(finish: (code: number) => void): Command {
         'ipset restore, ip, bridge and ebtables accept.',
     )
     .option('--stack <stack>', 'NETWORK+POLICY[,option=value]');
+  withDumps(command);
   return withCluster(command)
     .option('--node <name>', 'which node (the only one when there is one)')
     .option('--pod <ns/name>', "a pod's network namespace instead of a node")
@@ -65,6 +74,7 @@ const EXAMPLES = `
 Examples:
   wiretrial plan -f cluster.yaml --node node-a --stack azure-bridge+npm
   wiretrial plan -f cluster.yaml --node node-a -o ipset | ipset restore
+  wiretrial plan --dump node-dump -o iptables-save
 `;
 
 function planVerb(flags: Flags): number {
@@ -75,6 +85,7 @@ function planVerb(flags: Flags): number {
     () => checkHost(flags),
   );
   const world = makeWorld(inputs, chooseStack(flags.stack, inputs), 'auto');
+  warnOfDumps(inputs);
   const plan = choosePlan(world.network, flags);
   for (const { format, path } of requests) {
     const out = path === null || path === '-' ? standardOutput() : fileOutput(path);

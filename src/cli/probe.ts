@@ -26,6 +26,7 @@ import {
   type NarrowFlags,
   type RunFlags,
   withCluster,
+  withDumps,
   withNarrowing,
   withRun,
 } from './options.ts';
@@ -52,6 +53,7 @@ export function probeCommand(finish: (code: number) => void): Command {
     )
     .option('--stack <stack>', 'NETWORK+POLICY[,option=value]');
   withCluster(command);
+  withDumps(command);
   withRun(command);
   withNarrowing(command);
   return command

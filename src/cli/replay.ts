@@ -25,6 +25,7 @@ import {
   wholeNumber,
   withCaptures,
   withCluster,
+  withDumps,
   withNarrowing,
   withReplay,
   withRun,
@@ -51,6 +52,7 @@ export function replayCommand(finish: (code: number) => void): Command {
     .argument('[filter...]', 'pcap-filter(7) expression: only these packets')
     .option('--stack <stack>', 'NETWORK+POLICY[,option=value], e.g. azure-bridge+npm');
   withCluster(command);
+  withDumps(command);
   withCaptures(command);
   withReplay(command);
   withRun(command);

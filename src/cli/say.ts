@@ -4,6 +4,8 @@
  */
 import pc from 'picocolors';
 import type { InputSummary } from '../capture/record.ts';
+import { formatDiagnostic } from '../diagnostic/diagnostic.ts';
+import type { Network } from '../plan/model.ts';
 import { ExitCode } from './exit-code.ts';
 import type { ReplayFlags, RunFlags } from './options.ts';
 
@@ -30,6 +32,11 @@ export function warnOfCuts(inputs: readonly InputSummary[]): number {
     warn(`${path}: ${truncated?.message} ${where} [CAPTURE_CUT]`);
   }
   return cut.length > 0 ? ExitCode.input : ExitCode.ok;
+}
+
+/** Say what was assumed of dumped nodes, for verbs whose output has no place for it. */
+export function warnOfDumps(inputs: { readonly dump?: Pick<Network, 'warnings'> }): void {
+  for (const warning of inputs.dump?.warnings ?? []) warn(formatDiagnostic(warning));
 }
 
 /** More workers than the engine has are accepted, and said once. */

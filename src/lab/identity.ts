@@ -6,11 +6,27 @@ import type { AddressPlan } from '../cluster/address-plan.ts';
 import type { Cluster, Node, Pod } from '../cluster/model.ts';
 import { type Address, contains, type Prefix, parsePrefix } from '../wire/address.ts';
 import type { UnknownReason } from '../wire/drop-reason.ts';
+import type { EntryPoint, Locate, Location } from './entry.ts';
 
-/** Where an address belongs. `edge`: outside the cluster, behind the fabric. */
+/**
+ * Where an address belongs. `edge`: outside the cluster, behind the fabric. `endpoint`: somebody
+ * behind a device of a dumped node. `entry` is where its packets enter, when it is not a host of its
+ * own.
+ */
 export type Place =
-  | { readonly kind: 'pod'; readonly name: string; readonly pod: Pod }
-  | { readonly kind: 'node'; readonly name: string; readonly node: Node }
+  | {
+      readonly kind: 'pod';
+      readonly name: string;
+      readonly pod: Pod;
+      readonly entry?: EntryPoint;
+    }
+  | {
+      readonly kind: 'node';
+      readonly name: string;
+      readonly node: Node;
+      readonly entry?: EntryPoint;
+    }
+  | { readonly kind: 'endpoint'; readonly name: string; readonly entry: EntryPoint }
   | { readonly kind: 'edge'; readonly name: null }
   | { readonly kind: 'unplaced'; readonly name: null; readonly reason: UnknownReason };
 
@@ -34,14 +50,33 @@ function isIn(ranges: readonly Prefix[], address: Address): boolean {
   return ranges.some((range) => contains(range, address));
 }
 
+/** Where packets of a located address enter; null when the tables can not tell. */
+function entryOf(found: Location): EntryPoint | null {
+  switch (found.kind) {
+    case 'node':
+      return { as: 'local', host: found.host };
+    case 'endpoint':
+      return found.entry;
+    case 'outside':
+      return { as: 'edge' };
+    case 'ambiguous':
+    case 'nobody':
+    case 'missing':
+      return null;
+  }
+}
+
 /** Places of addresses in one cluster. */
 export class Identities {
   readonly #plan: AddressPlan;
   readonly #cluster: Cluster;
   /** `tcp 31080` for every node port of every Service. */
   readonly #nodePorts: ReadonlySet<string>;
+  readonly #locate: Locate | null;
 
-  constructor(cluster: Cluster, plan: AddressPlan) {
+  /** `locate`: dumps of nodes, which say themselves where an address is. */
+  constructor(cluster: Cluster, plan: AddressPlan, locate: Locate | null = null) {
+    this.#locate = locate;
     this.#cluster = cluster;
     this.#plan = plan;
     this.#nodePorts = new Set(
@@ -60,12 +95,36 @@ export class Identities {
     const pods = owners.flatMap((o) => (o.kind === 'pod' && !o.pod.hostNetwork ? [o.pod] : []));
     const nodes = owners.flatMap((o) => (o.kind === 'node' ? [o.node] : []));
     if (pods.length + nodes.length > 1) return unplaced('ambiguousAddress');
+    if (this.#locate) return this.#located(this.#locate(address), pods[0], nodes[0]);
     const [pod] = pods;
     if (pod) return { kind: 'pod', name: `pod/${pod.namespace}/${pod.name}`, pod };
     const [node] = nodes;
     if (node) return { kind: 'node', name: `node/${node.name}`, node };
     if (this.isService(address)) return unplaced('servicesNotEmulated');
     return owners.some((owner) => owner.kind === 'unowned') ? unplaced('addressUnowned') : EDGE;
+  }
+
+  /** A place by the tables of dumped nodes, with the name that cluster objects give it. */
+  #located(found: Location, pod: Pod | undefined, node: Node | undefined): Place {
+    const entry = entryOf(found);
+    if (pod && entry) return { kind: 'pod', name: `pod/${pod.namespace}/${pod.name}`, pod, entry };
+    if (node && entry) return { kind: 'node', name: `node/${node.name}`, node, entry };
+    switch (found.kind) {
+      case 'node': {
+        const host = this.#cluster.nodes.find(({ name }) => name === found.host);
+        return host ? { kind: 'node', name: `node/${host.name}`, node: host } : EDGE;
+      }
+      case 'endpoint':
+        return found;
+      case 'outside':
+        return EDGE;
+      case 'ambiguous':
+        return unplaced('ambiguousAddress');
+      case 'nobody':
+        return unplaced('addressUnowned');
+      case 'missing':
+        return unplaced('dumpIncomplete');
+    }
   }
 
   /**
@@ -84,6 +143,7 @@ export class Identities {
 
   /** Whether kube-proxy answers for the address: the service range or a Service's own address. */
   isService(address: Address): boolean {
+    if (this.#locate) return false;
     return this.#plan
       .ownersOf(address)
       .some(
@@ -94,7 +154,7 @@ export class Identities {
 
   /** Whether a node would hand this port to a Service; `protocol` in lower case. */
   isNodePort(protocol: string, port: number): boolean {
-    return this.#nodePorts.has(`${protocol} ${port}`);
+    return this.#locate === null && this.#nodePorts.has(`${protocol} ${port}`);
   }
 
   /**

@@ -14,16 +14,20 @@ import type { HostImage } from '../image/image.ts';
 import { lower } from '../lowering/link.ts';
 import type { Attachment, Network } from '../plan/model.ts';
 import type { NetworkPolicy } from '../policy/model.ts';
-import { type Address, formatAddress } from '../wire/address.ts';
+import { type Address, ANY4, ANY6, formatAddress } from '../wire/address.ts';
 import * as arp from '../wire/arp.ts';
 import { ArpOperation } from '../wire/arp.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import { BROADCAST_MAC, ZERO_MAC } from '../wire/mac.ts';
 import { EtherType } from '../wire/protocol.ts';
 import type { Conversation } from './conversation.ts';
+import { type DumpedHost, locateAmong } from './dump-places.ts';
+import type { EntryPoint } from './entry.ts';
 import { packetOf, visiblePorts } from './headers.ts';
 import { Identities, type Place } from './identity.ts';
 import type { Endpoints } from './result.ts';
+
+export type { EntryPoint } from './entry.ts';
 
 /** The device by which pods and nodes are plugged in. */
 const NIC = 'eth0';
@@ -36,13 +40,9 @@ export interface WorldInput {
   readonly at?: EntryPoint;
   /** Hosts to use instead of rendering them: a rendered network that somebody changed. */
   readonly network?: Network;
+  /** The network's nodes are dumps: their own tables say where addresses are. */
+  readonly dumped?: boolean;
 }
-
-/** A place where packets enter: a host's own sockets, or a device that receives them. */
-export type EntryPoint =
-  | { readonly as: 'local'; readonly host: string }
-  | { readonly as: 'received'; readonly host: string; readonly device: string }
-  | { readonly as: 'edge' };
 
 /** The parts of an injection that are not its place. */
 export type InjectionOptions = Omit<Extract<Injection, { as: 'local' }>, 'as' | 'host' | 'packet'>;
@@ -66,16 +66,18 @@ export class World {
     this.#at = input.at;
     this.network = input.network ?? renderNetwork(input);
     this.addresses = addressPlan(input.cluster);
-    this.identities = new Identities(input.cluster, this.addresses);
     for (const [a, b] of this.network.links) {
       this.#farEnds.set(`${a.host} ${a.device}`, b);
       this.#farEnds.set(`${b.host} ${b.device}`, a);
     }
     const hosts = imagesOf(this.network);
+    const locate = input.dumped ? locateAmong(dumpedHosts(this.network, hosts)) : null;
+    this.identities = new Identities(input.cluster, this.addresses, locate);
     this.engine = new ReferenceEngine({
       hosts,
       links: this.network.links,
       edges: this.network.edges,
+      answered: this.network.answered ?? [],
     });
   }
 
@@ -83,11 +85,17 @@ export class World {
   injectAt(from: Place, packet: Uint8Array, options: InjectionOptions): Injection {
     const entry = this.#at ?? this.entryOf(from);
     if (entry.as === 'edge') return { ...options, as: 'received', ...this.edge(), packet };
-    return { ...options, ...entry, packet };
+    if (entry.as !== 'endpoint') return { ...options, ...entry, packet };
+    const { host, device } = entry;
+    const frameBytes = framedBy(entry, packet);
+    const { wireLength, ...rest } = options;
+    const length = wireLength === undefined ? {} : { wireLength: wireLength + HEADER };
+    return { ...rest, ...length, as: 'frame', host, device, frameBytes };
   }
 
   /** Where the packets of a placed address enter. */
   entryOf(place: Place): EntryPoint {
+    if ('entry' in place && place.entry !== undefined) return place.entry;
     if (place.kind === 'pod') return { as: 'local', host: podHost(place.pod) };
     if (place.kind === 'node') return { as: 'local', host: place.node.name };
     return { as: 'edge' };
@@ -171,6 +179,29 @@ export class World {
       to: this.identities.placeOf(d.dst).name,
     };
   }
+}
+
+const HEADER = ethernet.HEADER_LENGTH;
+
+/** The frame that somebody behind a device sends. */
+function framedBy(entry: Extract<EntryPoint, { as: 'endpoint' }>, packet: Uint8Array): Uint8Array {
+  const isV6 = (packet[0] ?? 0) >>> 4 === 6;
+  const d = packetOf(packet);
+  const none = isV6 ? ANY6 : ANY4;
+  const macs = entry.macs(d?.src ?? none, d?.dst ?? none);
+  const etherType = isV6 ? EtherType.ipv6 : EtherType.ipv4;
+  return ethernet.emit({ ...macs, tags: [], etherType }, packet);
+}
+
+/** The nodes of a dumped network; the first end of each cable is a node's uplink. */
+function dumpedHosts(
+  network: Network,
+  image: (host: string) => HostImage | undefined,
+): readonly DumpedHost[] {
+  return network.links.flatMap(([{ host, device }]) => {
+    const found = image(host);
+    return found === undefined ? [] : [{ image: found, uplink: device }];
+  });
 }
 
 /** Images of all hosts, lowered when first asked for. */

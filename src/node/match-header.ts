@@ -15,6 +15,7 @@ import {
 } from '../netfilter/match.ts';
 import type { Packet } from '../packet/packet.ts';
 import type { Address } from '../wire/address.ts';
+import { isAssumedMac } from '../wire/assumed-mac.ts';
 import { u8 } from '../wire/bytes.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import * as ipv4 from '../wire/ipv4.ts';
@@ -83,12 +84,14 @@ function hasLinkHeader(ctx: WalkContext, packet: Packet): boolean {
 
 /**
  * A packet without Ethernet header never matches, negated or not. Nobody knows the sender of a
- * frame that an injection made around an IP packet: its source is zero.
+ * frame that an injection made around an IP packet (its source is zero), nor that of somebody whose
+ * address was made up.
  */
 export function matchMac(ctx: WalkContext, match: MatchOf<'mac'>, packet: Packet): Answer {
   if (!hasLinkHeader(ctx, packet)) return 'miss';
   const source = ethernet.source(packet.bytes);
-  if (source === ZERO_MAC || match.address === REDACTED_MAC) return 'unanswerable';
+  const isKnown = source !== ZERO_MAC && !isAssumedMac(source);
+  if (!isKnown || match.address === REDACTED_MAC) return 'unanswerable';
   return (source === match.address) !== match.negate ? 'hit' : 'miss';
 }
 

@@ -29,6 +29,8 @@ import { formatRule } from './rule-text.ts';
 export interface PrintOptions {
   /** Write the rules' counters too, as `iptables-save -c` does. */
   readonly counters?: boolean;
+  /** Chains as the plan has them, as a dump of a host gave them, and not sorted. */
+  readonly keepOrder?: boolean;
 }
 
 /**
@@ -41,7 +43,7 @@ export function printIptables(plan: Plan, family: Family, options: PrintOptions 
 
 /** Print one table, from `*NAME` to `COMMIT`, with line ends. */
 export function printTable(table: Table, options: PrintOptions = {}): string {
-  const chains = inSaveOrder(table);
+  const chains = options.keepOrder === true ? table.chains : inSaveOrder(table);
   const lines = [`*${table.name}`];
   for (const { name, policy, counters } of chains) {
     lines.push(`:${name} ${policy ?? '-'} ${formatCounters(counters)}`);
@@ -77,14 +79,14 @@ interface DraftChain {
 
 /**
  * Read an iptables-save or iptables-restore file of one family. Every rule carries `place`,
- * `FILE:LINE`.
+ * `FILE:LINE`; `shift` is added to line numbers, for text that has lines of our own in front.
  *
  * @throws UserError with everything that is wrong or not emulated, in the file's order.
  */
-export function parseIptables(text: string, file: string, family: Family): Table[] {
+export function parseIptables(text: string, file: string, family: Family, shift = 0): Table[] {
   const reader = new FileReader(file, family);
   text.split('\n').forEach((line, index) => {
-    reader.line(line.replace(/\r$/, ''), index + 1);
+    reader.line(line.replace(/\r$/, ''), index + 1 + shift);
   });
   return reader.end();
 }

@@ -13,3 +13,8 @@ export function assumedMac({ w0, w1, w2, w3, family }: Address): string {
     .map((byte) => byte.toString(16).padStart(2, '0'))
     .join(':');
 }
+
+/** Is the address one that was made up for somebody, so that nobody knows the real one? */
+export function isAssumedMac(mac: string): boolean {
+  return mac.startsWith('02:fe:') || mac.startsWith('06:fe:');
+}
