@@ -69,7 +69,7 @@ export function explain(journey: Journey, sets: SetMeanings): Explanation {
     reason: journey.reason,
     decidedBy: decidedBy(journey.decision),
     isolatedBy: isolators(journey),
-    tried: looks.flatMap(({ host, look }) => triedRules(host, look, sets)),
+    tried: firstOfEach(looks.flatMap(({ host, look }) => triedRules(host, look, sets))),
     journey,
   };
 }
@@ -100,6 +100,20 @@ function triedRules(node: string, look: RuleLook, sets: SetMeanings): readonly T
     wanted: set === undefined ? null : (sets(node, set) ?? null),
     found: look.found ?? null,
   }));
+}
+
+/**
+ * One look a part of a policy and node: a part can stand behind several rules (Calico marks, then
+ * returns), and the first that was asked says why.
+ */
+function firstOfEach(rules: readonly TriedRule[]): readonly TriedRule[] {
+  const seen = new Set<string>();
+  return rules.filter((rule) => {
+    const key = `${rule.node} ${rule.policy} ${rule.field} ${rule.matched}`;
+    if (seen.has(key)) return false;
+    seen.add(key);
+    return true;
+  });
 }
 
 function isAllow(origin: Provenance): boolean {
