@@ -85,9 +85,8 @@ async function compareVerb(words: readonly string[], flags: Flags): Promise<numb
   if (first === undefined) return ExitCode.internal;
   const isShown = rowFilter(flags, first);
   const interruption = new Interruption();
-  const shouldStop = () => interruption.code !== 0;
   try {
-    const { traffic } = await prepareTraffic(first, source, flags, shouldStop);
+    const { traffic } = await prepareTraffic(first, source, flags, interruption);
     const stacks = worlds.map((world) => world.stack.text);
     const head = { stacks, engine: first.engine.name, seed: flags.seed, names: flags.resolve };
     const reports = outputs.map((o) => compareReport(o, openOutput(o), head));
@@ -101,7 +100,8 @@ async function compareVerb(words: readonly string[], flags: Flags): Promise<numb
       stacks: worlds.map((world, i) => ({ world, sink: comparison.sink(i, () => {}) })),
       options: { openLoop: flags.openLoop },
       onClosed: (conversation) => comparison.closed(conversation),
-      shouldStop,
+      betweenBatches: () => interruption.listen(),
+      shouldStop: () => interruption.code !== 0,
     });
     const ends = worlds.flatMap((world, i) => {
       const summary = done.summaries[i];

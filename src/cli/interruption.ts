@@ -2,6 +2,7 @@
  * Ctrl-C and SIGTERM: the run ends at the next batch and prints what it has.
  * @module
  */
+import { setImmediate } from 'node:timers/promises';
 import { ExitCode } from './exit-code.ts';
 
 export class Interruption {
@@ -17,6 +18,11 @@ export class Interruption {
   constructor() {
     process.once('SIGINT', this.#onInterrupt);
     process.once('SIGTERM', this.#onTerminate);
+  }
+
+  /** Let the process hear of signals: packets already in memory keep it busy otherwise. */
+  async listen(): Promise<void> {
+    await setImmediate();
   }
 
   stop(): void {

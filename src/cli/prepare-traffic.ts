@@ -12,6 +12,7 @@ import { Vantages } from '../lab/vantage.ts';
 import type { World } from '../lab/world.ts';
 import type { CaptureSource } from './capture-source.ts';
 import { isEntry, parseEntry } from './inputs.ts';
+import type { Interruption } from './interruption.ts';
 import { together } from './mistakes.ts';
 import type { ReplayFlags, RunFlags } from './options.ts';
 import { withProgress } from './progress.ts';
@@ -27,7 +28,7 @@ export async function prepareTraffic(
   world: World,
   source: CaptureSource,
   flags: ReplayFlags & Pick<RunFlags, 'quiet'>,
-  shouldStop: () => boolean = () => false,
+  interruption?: Interruption,
 ): Promise<Prepared> {
   const [given, vantages] = together(
     () => readMap(flags.map, world),
@@ -38,7 +39,8 @@ export async function prepareTraffic(
   const stream = source.stream();
   for await (const batch of withProgress(stream, source, flags.quiet, 'looking')) {
     for (const record of batch) survey.add(record);
-    if (shouldStop()) break;
+    await interruption?.listen();
+    if (interruption && interruption.code !== 0) break;
   }
   const named = vantages.given.map((g) => g.file);
   together(

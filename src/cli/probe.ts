@@ -2,7 +2,6 @@
  * `wiretrial probe`: reachability of asked flows, no capture needed.
  * @module
  */
-import { setImmediate } from 'node:timers/promises';
 import { Command, Option } from 'commander';
 import { type Diagnostic, formatDiagnostic, UserError } from '../diagnostic/diagnostic.ts';
 import {
@@ -109,7 +108,7 @@ async function probeVerb(flags: Flags): Promise<number> {
   return worst(interruption.code, wrong > 0 ? ExitCode.gateFailed : ExitCode.ok);
 }
 
-/** Probes between looks at the clock of interruptions. */
+/** Probes between looks for an interruption. */
 const BETWEEN_LOOKS = 256;
 
 /** Ask one after the other; ends and ports that do not exist are reported together. */
@@ -122,7 +121,7 @@ async function askAll(
   const results: ProbeResult[] = [];
   const mistakes: Diagnostic[] = [];
   for (const [i, { request, place }] of asked.entries()) {
-    if (i % BETWEEN_LOOKS === 0) await setImmediate();
+    if (i % BETWEEN_LOOKS === 0) await interruption.listen();
     if (interruption.code !== 0) break;
     const expect = request.expect ?? flags.expect;
     try {

@@ -94,9 +94,8 @@ async function replayVerb(words: readonly string[], flags: Flags): Promise<numbe
   const world = makeWorld(inputs, chooseStack(flags.stack, inputs), flags.at);
   const isShown = rowFilter(flags, world);
   const interruption = new Interruption();
-  const shouldStop = () => interruption.code !== 0;
   try {
-    const { traffic } = await prepareTraffic(world, source, flags, shouldStop);
+    const { traffic } = await prepareTraffic(world, source, flags, interruption);
     const { stack, engine } = world;
     const names = flags.resolve;
     const head = { stack: stack.text, engine: engine.name, seed: flags.seed, names };
@@ -119,8 +118,11 @@ async function replayVerb(words: readonly string[], flags: Flags): Promise<numbe
       stacks: [{ world, sink }],
       options: { openLoop: flags.openLoop },
       ...(annotated ? { onFrame: (captured, record) => annotated.frame(captured, record) } : {}),
-      betweenBatches: async () => annotated?.flush(),
-      shouldStop,
+      betweenBatches: async () => {
+        await annotated?.flush();
+        await interruption.listen();
+      },
+      shouldStop: () => interruption.code !== 0,
     });
     const [summary] = done.summaries;
     if (summary === undefined) return ExitCode.internal;

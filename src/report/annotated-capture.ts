@@ -2,7 +2,7 @@
  * `-w`: the capture again, every packet with its verdict, as stock Wireshark shows it.
  *
  *   interface    the emulated device where the packet's fate was settled (`node-a:azv1234`), its
- *                description the pod behind it; packets that were never sent stand at `not sent`
+ *                description what its cable leads to; packets that were never sent stand at `not sent`
  *   comment      the outcome in words: reason, rule, policy and its file and line (frame.comment)
  *   verdict      epb_verdict, eBPF TC: TC_ACT_OK 0 or TC_ACT_SHOT 2 (frame.verdict.ebpf_tc)
  *   packet id    the frame number in the input (frame.packet_id)
@@ -20,6 +20,7 @@ import { LinkType, type PacketRecord } from '../capture/record.ts';
 import type { Captured } from '../lab/captured.ts';
 import type { FrameResult } from '../lab/result.ts';
 import type { World } from '../lab/world.ts';
+import type { Attachment, Network } from '../plan/model.ts';
 import { formatAddress } from '../wire/address.ts';
 import { describeReason, isReason } from '../wire/drop-reason.ts';
 import * as ethernet from '../wire/ethernet.ts';
@@ -45,13 +46,15 @@ interface Ready {
 }
 
 export class AnnotatedCapture {
+  readonly #world: World;
   readonly #writer: PcapngWriter;
   readonly #waiting = new Map<number, Kept>();
   readonly #interfaces = new Map<string, number>();
   readonly #counts = new Map<number, { received: bigint; dropped: bigint; lastNs: bigint }>();
   #ready: Ready[] = [];
 
-  private constructor(writer: PcapngWriter) {
+  private constructor(world: World, writer: PcapngWriter) {
+    this.#world = world;
     this.#writer = writer;
   }
 
@@ -69,7 +72,7 @@ export class AnnotatedCapture {
       comments: [`replayed on ${stack.text} by the ${engine.name} engine`],
     });
     if (names) await writer.writeNames(namesOf(world));
-    return new AnnotatedCapture(writer);
+    return new AnnotatedCapture(world, writer);
   }
 
   /** Keep a frame's bytes until its result is known. */
@@ -129,7 +132,7 @@ export class AnnotatedCapture {
     const known = this.#interfaces.get(name);
     if (known !== undefined) return known;
     const description = journey
-      ? `device ${journey.end.device} of ${journey.end.host}`
+      ? describeDevice(this.#world.network, journey.end)
       : 'packets that were not sent, see their comments';
     const made = await this.#writer.addInterface({
       linkType: LinkType.ethernet,
@@ -139,6 +142,14 @@ export class AnnotatedCapture {
     this.#interfaces.set(name, made);
     return made;
   }
+}
+
+/** `device azv1234 of node-a, to shop/web`. */
+function describeDevice({ links }: Network, at: Attachment): string {
+  const isHere = (end: Attachment) => end.host === at.host && end.device === at.device;
+  const link = links.find(([a, b]) => isHere(a) || isHere(b));
+  const far = link && (isHere(link[0]) ? link[1] : link[0]);
+  return `device ${at.device} of ${at.host}${far ? `, to ${far.host}` : ''}`;
 }
 
 /** Before the run, not after it: a stream tells only at the first write. Pipes open only once. */

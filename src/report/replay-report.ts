@@ -87,7 +87,7 @@ function endJson(end: RunEnd) {
     counts: countsJson(end.summary),
     generated: { packets: end.summary.counts.generated },
     ...notesJson(end.summary),
-    clock: end.clock,
+    clock: { backwardSteps: end.clock.backwardSteps, longGaps: end.clock.longGaps },
     drops: end.summary.drops.map(dropJson),
     warnings: end.warnings.map(formatDiagnostic),
     inputs: inputsJson(end.inputs),
