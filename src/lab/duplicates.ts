@@ -53,7 +53,8 @@ export class Duplicates {
   }
 }
 
-function contentKey(d: Datagram): string {
+/** Equal for all sightings of one packet: everything that routers leave alone. */
+export function contentKey(d: Datagram): string {
   const { tcp, fragment } = d;
   return [
     d.protocol,

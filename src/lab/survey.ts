@@ -10,6 +10,7 @@ import { type Address, addressKey, compareAddress } from '../wire/address.ts';
 import * as arp from '../wire/arp.ts';
 import { EtherType } from '../wire/protocol.ts';
 import { ChecksumSurvey } from './checksums.ts';
+import { ClockOffsets } from './clock-offsets.ts';
 import { readDatagram } from './datagram.ts';
 import type { PairCount } from './mapping.ts';
 
@@ -18,6 +19,7 @@ const MAX_PAIRS = 1_000_000;
 
 export class Survey {
   readonly checksums = new ChecksumSurvey();
+  readonly clocks = new ClockOffsets();
   readonly #pairs = new Map<string, { a: Address; b: Address; packets: number }>();
 
   add(record: PacketRecord): void {
@@ -33,6 +35,7 @@ export class Survey {
     const d = readDatagram(record.frame, view.bytes, view.offset, view.wireEnd);
     if (typeof d === 'string') return;
     this.checksums.add(record.iface.id, d.src, d.checksum);
+    this.clocks.add(record.iface.file, d, record.timeNs);
     this.#pair(d.src, d.dst);
   }
 
