@@ -14,6 +14,7 @@ import { type Inputs, loadInputs } from '../policy/inputs.ts';
 import { loadDumps } from './dump-inputs.ts';
 import { together } from './mistakes.ts';
 import type { ClusterOptions, RunFlags } from './options.ts';
+import { warn } from './say.ts';
 
 /** What is known of a cluster; `dump` when its nodes are real ones' dumps. */
 export interface Given extends Inputs {
@@ -53,11 +54,15 @@ function loadObjects(options: ClusterOptions): Inputs {
       },
     ]);
   }
-  return loadInputs(options.file, {
+  const inputs = loadInputs(options.file, {
     recursive: options.recursive,
     ignoreUnsupported: options.ignoreUnsupported,
     readStdin: () => readFileSync(0, 'utf8'),
   });
+  for (const [kind, count] of inputs.unsupported) {
+    warn(`${count} ${kind} skipped: not emulated, so what they decide is missing`);
+  }
+  return inputs;
 }
 
 /** A stack as `--stack` gives it; mistakes name the option. */
@@ -87,6 +92,10 @@ export function chooseStack(text: string | undefined, inputs: Given): Stack {
   const policy = { none: 'none', azure: 'npm', calico: 'calico', cilium: 'cilium' }[
     wiring.networkPolicy
   ];
+  if (policy === 'none' && wiring.inferred && inputs.policies.length > 0) {
+    const them = `${inputs.policies.length} NetworkPolicies have no effect`;
+    warn(`${them}: nothing says which engine enforces them (accepted: --stack, a Wiring document)`);
+  }
   const azure = wiring.networkPluginMode === 'overlay' ? 'azure-overlay' : 'azure-transparent';
   const network = { azure, kubenet: 'kubenet', none: 'byo' }[wiring.networkPlugin];
   return parseStack(`${network}+${policy}`);

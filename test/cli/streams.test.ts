@@ -14,6 +14,7 @@ import {
   COMMAND,
   caseFolder,
   forEachRow,
+  hasTool,
   NPM,
   start,
   wiretrial,
@@ -181,6 +182,42 @@ t.test('standard error: no bar and no colour off a terminal, workers noted once'
   t.equal(quiet.stderr, '');
 });
 
+t.test('what has no effect is not passed over in silence', async (t) => {
+  const silent = await wiretrial(['replay', ...CASE], { cwd });
+  t.match(silent.stderr, /warning: 3 NetworkPolicies have no effect: .*--stack/);
+  const other = 'apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: c}\n';
+  writeFileSync(join(cwd, 'cilium.yaml'), other);
+  const args = ['replay', ...CASE, '-f', 'cilium.yaml', ...NPM];
+  const refused = await wiretrial(args, { cwd });
+  t.equal(refused.status, 2);
+  t.match(refused.stderr, /cilium\.yaml:.*CiliumNetworkPolicy/);
+  const skipped = await wiretrial([...args, '--ignore-unsupported'], { cwd });
+  t.equal(skipped.status, 0);
+  t.match(skipped.stderr, /warning: 1 cilium\.io\/v2 CiliumNetworkPolicy skipped/);
+});
+
+t.test(
+  'on a terminal: a bar that is gone in the end, colour unless NO_COLOR',
+  {
+    skip: hasTool('script') ? false : 'needs script (util-linux)',
+  },
+  async (t) => {
+    const tty = (args: readonly string[], env: Readonly<Record<string, string>>) =>
+      spawnSync('script', ['-qec', [process.execPath, COMMAND, ...args].join(' '), '/dev/null'], {
+        cwd,
+        encoding: 'utf8',
+        env: { ...process.env, NO_COLOR: '', ...env },
+      }).stdout;
+    const red = '\u001b[31m';
+    t.ok(tty(['replay'], {}).includes(red), 'an error is red');
+    t.notOk(tty(['replay'], { NO_COLOR: '1' }).includes(red), 'unless NO_COLOR');
+    const bar = tty(['replay', ...CASE, ...NPM], {});
+    t.match(bar, /looking .*% .*replaying .*%/s);
+    t.ok(bar.includes('\u001b[2KREPLAY  case.pcap'), 'the line is cleared before the result');
+    t.notMatch(tty(['replay', ...CASE, ...NPM, '-q'], {}), /%/);
+  },
+);
+
 t.test('a reader that goes away ends the run quietly', async (t) => {
   await bigCapture();
   const run = (words: string) =>
@@ -190,10 +227,10 @@ t.test('a reader that goes away ends the run quietly', async (t) => {
       { cwd, encoding: 'utf8' },
     );
   for (const words of [
-    `replay ${CLUSTER.join(' ')} -r big.pcap -o jsonl`,
-    `replay ${CLUSTER.join(' ')} -r big.pcap -w -`,
+    `replay ${CLUSTER.join(' ')} -r big.pcap ${NPM.join(' ')} -o jsonl`,
+    `replay ${CLUSTER.join(' ')} -r big.pcap ${NPM.join(' ')} -w -`,
     'replay --help',
-    'plan -f cluster.yaml --node node-a',
+    `plan -f cluster.yaml --node node-a ${NPM.join(' ')}`,
   ]) {
     const { status, stderr, stdout } = run(words);
     t.equal(stderr, '', words);
