@@ -135,7 +135,7 @@ function jsonlReport(out: TextOutput, rows: RowKind): RunReport {
 
 const FRAME_COLUMNS = [
   ...['frame', 'time', 'src', 'sport', 'dst', 'dport', 'protocol', 'from', 'to', 'outcome'],
-  ...['reason', 'node', 'hook', 'rule', 'policy', 'source', 'connection'],
+  ...['reason', 'node', 'hook', 'rule', 'policy', 'source', 'connection', 'cause'],
 ];
 const CONNECTION_COLUMNS = [
   ...['id', 'protocol', 'src', 'sport', 'dst', 'dport', 'from', 'to', 'verdict', 'reason'],

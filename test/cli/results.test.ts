@@ -8,7 +8,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { parse as parseYaml } from 'yaml';
-import { CALICO, CASE, caseFolder, FATES, NPM, SECRET, wiretrial } from '../support/command.ts';
+import {
+  CALICO,
+  CASE,
+  caseFolder,
+  FATES,
+  NPM,
+  SECRET,
+  wiretrial,
+  writeCapture,
+} from '../support/command.ts';
+import { udp } from '../support/packets.ts';
 
 // A process each takes a third of a second, and this machine may have others to run.
 t.setTimeout(120_000);
@@ -154,6 +164,21 @@ t.test('replay -o jsonl: one line a packet, in capture order', async (t) => {
       .map((line) => (JSON.parse(line) as Connection).id),
     [1, 2, 3, 4, 5, 6],
   );
+});
+
+t.test('packets that nodes make carry no frame number but their cause', async (t) => {
+  const dying = udp().from('10.240.0.5', 1000).to('10.240.0.36', 53).ttl(1).payload('x');
+  await writeCapture(join(cwd, 'ttl.pcap'), [dying]);
+  const args = ['replay', ...CASE.slice(0, 4), '-r', 'ttl.pcap', ...CALICO];
+  const where = ['--vantage', 'ttl.pcap=pod/shop/web'];
+  const lines = (await run(...args, ...where, '-o', 'jsonl', '-o', 'json=ttl.json')).trimEnd();
+  const rows = lines.split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
+  t.match(rows, [
+    { frame: 1, outcome: 'dropped', reason: 'ttlExpired', node: 'node-a' },
+    { frame: null, cause: 1, protocol: 'icmp', from: 'node/node-a', to: 'pod/shop/web' },
+  ]);
+  const result = JSON.parse(readFileSync(join(cwd, 'ttl.json'), 'utf8')) as Replayed;
+  t.match(result, { counts: { packets: 1, dropped: 1 }, generated: { packets: 1 } });
 });
 
 t.test('csv parses, yaml says what json says, several outputs at once', async (t) => {
