@@ -18,6 +18,7 @@ import { setU8, setU16, u8 } from '../wire/bytes.ts';
 import type { DropReason } from '../wire/drop-reason.ts';
 import * as ipv4 from '../wire/ipv4.ts';
 import * as ipv6 from '../wire/ipv6.ts';
+import { Protocol } from '../wire/protocol.ts';
 import { NS_PER_S } from './connection.ts';
 import type { ConntrackSettings } from './timeouts.ts';
 
@@ -74,10 +75,10 @@ export class Defragmenter {
    */
   add(packet: Packet, nowNs: number): Reassembly {
     this.expire(nowNs);
-    if (!isFragment(packet)) return { kind: 'notFragment' };
+    if (!isFragment(packet) && !isAtomicFragment(packet)) return { kind: 'notFragment' };
     const off = transportOffset(packet);
     if (off === 'headerCut' || packet.end > packet.bytes.length) return { kind: 'headerCut' };
-    if (typeof off === 'string') return { kind: 'notFragment' };
+    if (typeof off === 'string' || isTruncatedFirst(packet, off)) return { kind: 'notFragment' };
     const key = queueKey(packet);
     const queue = this.#queues.get(key) ?? this.#newQueue(packet, nowNs);
     this.#queues.set(key, queue);
@@ -116,6 +117,29 @@ export class Defragmenter {
     return gone;
   }
 }
+
+/** A whole IPv6 packet with a fragment header (RFC 6946): the tracker takes the header off. */
+export function isAtomicFragment(packet: Packet): boolean {
+  const { family, bytes, l3, end, protocol } = packet;
+  if (family !== 6 || isFragment(packet) || ipv6.nextHeader(bytes, l3) === protocol) return false;
+  return ipv6.findTransport(bytes, l3, end).fragmentHeader >= 0;
+}
+
+/**
+ * First fragments of IPv6 without their whole transport header (RFC 8200 section 4.5) are let by, and
+ * nobody waits for the rest (`ipv6frag_thdr_truncated`).
+ */
+function isTruncatedFirst(packet: Packet, off: number): boolean {
+  if (packet.family !== 6 || packet.fragmentOffset !== 0) return false;
+  return off + (LEAST_HEADER.get(packet.protocol) ?? 1) > packet.end;
+}
+
+/** Fixed parts of the transport headers that must be in the first fragment. */
+const LEAST_HEADER: ReadonlyMap<number, number> = new Map([
+  [Protocol.tcp, 20],
+  [Protocol.udp, 8],
+  [Protocol.icmpv6, 8],
+]);
 
 /** Fragments of one datagram share this: ends, protocol (IPv4 only) and identification. */
 function queueKey(packet: Packet): string {

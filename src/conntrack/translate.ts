@@ -81,6 +81,9 @@ function mayRedirect(connection: Connection): boolean {
   return decided && !connection.sourceNat && !connection.destinationNat;
 }
 
+/** Bytes of the quoted transport header that must be there to be rewritten (`l4proto_manip_pkt`). */
+const LEAST_QUOTE = 8;
+
 /** Rewrite the quoted packet the other way round, then the error itself. */
 function translateError(
   packet: Packet,
@@ -94,6 +97,8 @@ function translateError(
   const innerL3 = l4 + icmp.HEADER_LENGTH;
   const inner = quotedTransport(bytes, innerL3, packet.end, packet.family);
   if (inner === null || inner === 'headerCut') return 'icmpTruncated';
+  const isKnown = tupleHasPorts(inner.protocol) || inner.protocol === packet.protocol;
+  if (isKnown && packet.end - inner.off < LEAST_QUOTE) return 'icmpTruncated';
   const opposite = manip === 'source' ? 'destination' : 'source';
   const place = { l3: innerL3, l4: inner.off, protocol: inner.protocol };
   rewrite(packet, place, otherWay, opposite);

@@ -3,10 +3,12 @@
  * packets that hosts make. A queue holds what is still to be moved; order is that of arrival.
  * @module
  */
+import type { Tuple } from '../conntrack/tuple.ts';
 import type { ImageInterface } from '../image/image.ts';
 import type { Host } from '../node/host.ts';
 import type { HostState } from '../node/host-state.ts';
 import { Passage, type Stage } from '../node/passage.ts';
+import type { RuleMemory } from '../node/rule-memory.ts';
 import { drop, finish, type MadePacket, type Run } from '../node/run.ts';
 import { runStages } from '../node/stages.ts';
 import { Trail } from '../node/trail.ts';
@@ -21,11 +23,13 @@ import type { Cables } from './topology.ts';
 export interface World {
   readonly cables: Cables;
   readonly seed: number;
+  readonly drawn?: (host: string, original: Tuple, search: number) => number | undefined;
   host(name: string): Host | null;
 }
 
 export interface ExecutionOptions {
   readonly nowNs: number;
+  readonly utcSeconds?: number;
   readonly tracing: boolean;
   readonly dry: boolean;
   readonly forgiving: boolean;
@@ -45,6 +49,7 @@ interface Task {
 
 export class Execution implements Run {
   readonly nowNs: number;
+  readonly utcSeconds?: number;
   readonly tracing: boolean;
   readonly dry: boolean;
   readonly forgiving: boolean;
@@ -53,6 +58,7 @@ export class Execution implements Run {
   /** Connections that packets of this execution belonged to. */
   readonly touched = new Map<object, Host>();
   readonly #copies = new Map<Host, HostState>();
+  readonly #memories = new Map<Host, RuleMemory>();
   readonly #world: World;
   readonly #queue: Task[] = [];
   #count = 0;
@@ -61,6 +67,7 @@ export class Execution implements Run {
     this.#world = world;
     this.seed = world.seed;
     this.nowNs = options.nowNs;
+    if (options.utcSeconds !== undefined) this.utcSeconds = options.utcSeconds;
     this.tracing = options.tracing;
     this.dry = options.dry;
     this.uncounted = options.dry || (options.uncounted ?? false);
@@ -73,6 +80,10 @@ export class Execution implements Run {
     for (let task = this.#queue.shift(); task !== undefined; task = this.#queue.shift()) {
       runStages(this, task.passage, task.stage);
     }
+  }
+
+  drawn(host: string, original: Tuple, search: number): number | undefined {
+    return this.#world.drawn?.(host, original, search);
   }
 
   later(passage: Passage, stage: Stage): void {
@@ -90,6 +101,15 @@ export class Execution implements Run {
     if (known !== undefined) return known;
     const copy = host.state.copyOf(this.nowNs);
     this.#copies.set(host, copy);
+    return copy;
+  }
+
+  memoryOf(host: Host): RuleMemory {
+    if (!this.uncounted || this.dry) return this.stateOf(host).memory;
+    const known = this.#memories.get(host);
+    if (known !== undefined) return known;
+    const copy = structuredClone(host.state.memory);
+    this.#memories.set(host, copy);
     return copy;
   }
 
@@ -178,4 +198,5 @@ function leaveHost(packet: Packet): void {
   packet.ctState = 'none';
   packet.connection = null;
   packet.ctDirection = 'original';
+  packet.ctTemplate = null;
 }

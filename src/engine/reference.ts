@@ -8,6 +8,7 @@
  * @module
  */
 import type { Connection } from '../conntrack/connection.ts';
+import type { Tuple } from '../conntrack/tuple.ts';
 import { unreachable } from '../diagnostic/diagnostic.ts';
 import type { ImageInterface } from '../image/image.ts';
 import { Host } from '../node/host.ts';
@@ -24,6 +25,11 @@ import { Cables, type Topology } from './topology.ts';
 export interface ReferenceOptions {
   /** Of everything that a kernel would draw; the same seed gives the same results. */
   readonly seed?: number;
+  /**
+   * What a real kernel drew where it had to draw a port: the number of 16 bits at which the search for a
+   * free one starts. Undefined where nobody looked.
+   */
+  readonly drawn?: (host: string, original: Tuple, search: number) => number | undefined;
 }
 
 export class ReferenceEngine implements Engine {
@@ -42,7 +48,8 @@ export class ReferenceEngine implements Engine {
       this.#hosts.set(name, made);
       return made;
     };
-    this.#world = { cables: new Cables(topology), seed: options.seed ?? 0, host };
+    const draws = options.drawn === undefined ? {} : { drawn: options.drawn };
+    this.#world = { cables: new Cables(topology), seed: options.seed ?? 0, ...draws, host };
   }
 
   inject(injection: Injection): Journey {
@@ -88,8 +95,9 @@ export class ReferenceEngine implements Engine {
 }
 
 function optionsOf(injection: Injection): ExecutionOptions {
-  const { nowNs, trace } = injection;
-  return { nowNs, tracing: trace ?? false, dry: false, forgiving: false };
+  const { nowNs, utcSeconds, trace } = injection;
+  const options = { nowNs, tracing: trace ?? false, dry: false, forgiving: false };
+  return utcSeconds === undefined ? options : { ...options, utcSeconds };
 }
 
 interface Start {

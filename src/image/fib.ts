@@ -55,6 +55,8 @@ export interface RouteResult {
   readonly scope: RouteScope;
   readonly table: number;
   readonly prefixLength: number;
+  /** The route names its source (`src`). */
+  readonly prefersSource?: true;
   /** The route is one that nobody listed. */
   readonly assumed?: true;
 }
@@ -67,6 +69,8 @@ export interface Fib {
    */
   addressType(address: Address, device?: string): AddressType;
   isLocal(address: Address): boolean;
+  /** The address of a device that IPv6 prefers for this destination; null when it has none. */
+  sourceOn(device: string, destination: Address): Address | null;
 }
 
 /** A route as it goes in; the plan's routes have this shape. */
@@ -263,6 +267,7 @@ class CompiledFib implements Fib {
       scope: route.scope,
       table: route.table,
       prefixLength: route.destination.length,
+      ...(route.source === undefined ? {} : { prefersSource: true as const }),
       ...(route.assumed ? { assumed: true } : {}),
     };
   }
@@ -270,7 +275,8 @@ class CompiledFib implements Fib {
   /**
    * Source address for a route without `src`. IPv4: `inet_select_addr`, the device's first address
    * whose subnet holds the next hop, else its first, else the first global one of any device.
-   * IPv6: RFC 6724 rules 1, 2 and 8 over the device's addresses (same scope, longest match).
+   * IPv6: RFC 6724 rules 1, 2 and 8 over the device's addresses (same scope, longest match within the
+   * prefix; `ipv6_get_saddr_eval`).
    */
   #select(route: FibRoute, destination: Address): Address | null {
     const own = this.#interfaces.get(route.device ?? '')?.addresses ?? [];
@@ -286,15 +292,22 @@ class CompiledFib implements Fib {
       );
       return (onLink ?? candidates.find((c) => c.scope !== 'host'))?.address ?? elsewhere;
     }
+    return this.sourceOn(route.device ?? '', destination) ?? elsewhere;
+  }
+
+  sourceOn(device: string, destination: Address): Address | null {
+    const own = this.#interfaces.get(device)?.addresses ?? [];
+    const candidates = own.filter((a) => a.address.family === 6);
     const wantsLink = isLinkLocal(destination);
     const inScope = candidates.filter((c) => isLinkLocal(c.address) === wantsLink);
     const pool = inScope.length > 0 ? inScope : candidates;
+    const fit = (c: (typeof pool)[number]) => Math.min(c.length, common(c.address, destination));
+    // The kernel asks the latest address first.
     const best = pool.reduce<(typeof pool)[number] | null>(
-      (found, c) =>
-        !found || common(c.address, destination) > common(found.address, destination) ? c : found,
+      (found, c) => (found === null || fit(c) >= fit(found) ? c : found),
       null,
     );
-    return best?.address ?? elsewhere;
+    return best?.address ?? null;
   }
 }
 

@@ -8,6 +8,7 @@
  * default bridge-nf-filter-vlan-tagged=0.
  * @module
  */
+import type { Packet } from '../packet/packet.ts';
 import { parseFrame } from '../packet/parse.ts';
 import { equalAddress } from '../wire/address.ts';
 import * as ethernet from '../wire/ethernet.ts';
@@ -41,6 +42,7 @@ export function bridgePrerouting(run: Run, passage: Passage, bridge: Bridge): bo
       return false;
     }
   }
+  trimPadding(packet);
   const port = passage.device;
   const before = packet.dst;
   passage.bridgeNetfilter = { destination: before, preroutingSkipped: false };
@@ -53,6 +55,13 @@ export function bridgePrerouting(run: Run, passage: Passage, bridge: Bridge): bo
   if (!passed) return false;
   if (equalAddress(before, packet.dst)) return true;
   return redirectTranslated(run, passage, bridge);
+}
+
+/** Bytes behind the IP packet go (`br_validate_ipv4`, `br_validate_ipv6`). */
+function trimPadding(packet: Packet): void {
+  if (packet.wireLength <= packet.end) return;
+  if (packet.bytes.length > packet.end) packet.bytes = packet.bytes.slice(0, packet.end);
+  packet.wireLength = packet.end;
 }
 
 /** The destination was translated: bridge it to the new neighbour, or hand it up to be routed. */
@@ -93,6 +102,7 @@ function redirectTranslated(run: Run, passage: Passage, bridge: Bridge): boolean
 
 /** FORWARD of a frame between two ports. */
 export function bridgeForwardHook(run: Run, passage: Passage, bridge: Bridge): boolean {
+  if (passage.packet.etherType === EtherType.arp) return forwardsArp(passage);
   if (passage.bridgeNetfilter === null || !calls(passage)) return true;
   const { packet } = passage;
   packet.inDevice = bridge.device.name;
@@ -100,6 +110,18 @@ export function bridgeForwardHook(run: Run, passage: Passage, bridge: Bridge): b
   packet.physIn = passage.bridgePortIn?.name ?? '';
   packet.physOut = passage.bridgePortOut?.name ?? '';
   return hook(run, passage, 'forward');
+}
+
+const ARP_FIXED_PART = 8;
+
+/** `br_nf_forward_arp`: not even without rules does it let a frame by that is no ARP at all. */
+function forwardsArp(passage: Passage): boolean {
+  const { packet, host } = passage;
+  const length = packet.wireLength - packet.l3;
+  const called = host.image.sysctl.get('net.bridge.bridge-nf-call-arptables') !== 0;
+  if (!called || packet.vlanTags.length > 0 || length >= ARP_FIXED_PART) return true;
+  drop(passage, 'bridge', 'arpMalformed');
+  return false;
 }
 
 /**

@@ -7,7 +7,7 @@
  * conntrack/defrag.ts and conntrack/refragment.ts.
  * @module
  */
-import type { Defragmenter } from '../conntrack/defrag.ts';
+import { type Defragmenter, isAtomicFragment } from '../conntrack/defrag.ts';
 import { refragment } from '../conntrack/refragment.ts';
 import { isFragment } from '../packet/parse.ts';
 import { sendIcmpError } from './icmp-error.ts';
@@ -20,7 +20,7 @@ const LEAST_MTU = 68;
 /** Before a hook: true when the packet goes on, whole; false when it is kept or lost. */
 export function gatherFragments(run: Run, passage: Passage): boolean {
   const { packet, host } = passage;
-  if (packet.family === 0 || !isFragment(packet)) return true;
+  if (packet.family === 0 || (!isFragment(packet) && !isAtomicFragment(packet))) return true;
   if (!host.image.defragActive(packet.family)) return true;
   return gather(run, passage, run.stateOf(host).trackedFragments);
 }

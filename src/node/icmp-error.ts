@@ -68,7 +68,7 @@ export function sendIcmpError(run: Run, passage: Passage, message: ErrorMessage)
   if (packet.family === 0 || passage.local || passage.frameType !== 'host') {
     if (!isBridgedReject(passage, message)) return;
   }
-  const ip = packet.family === 4 ? error4(host, packet, message) : error6(host, packet, message);
+  const ip = packet.family === 4 ? error4(host, packet, message) : error6(passage, message);
   if (ip !== null) run.generate(passage, { kind: 'icmpError', attach: true, ip });
 }
 
@@ -127,6 +127,20 @@ function ownSource(host: Host, packet: Packet): Address | null {
   return back.type === 'unicast' || back.type === 'local' ? back.source : null;
 }
 
+/**
+ * IPv6 errors come from the device that the packet came in by, unless the route back names a source;
+ * what is bridged or sent by the host itself came in by none (`IP6CB(skb)->iif`).
+ */
+function ownSource6({ host, packet, bridgeNetfilter, local }: Passage): Address | null {
+  const { fib } = host.image;
+  if (fib.isLocal(packet.dst)) return packet.dst;
+  const back = fib.lookup({ destination: packet.src, mark: 0 });
+  if (back.type !== 'unicast' && back.type !== 'local') return null;
+  const cameIn = !local && bridgeNetfilter === null && back.prefersSource !== true;
+  const meaningful = cameIn ? fib.sourceOn(packet.inDevice, packet.src) : null;
+  return meaningful ?? back.source;
+}
+
 function codes4(message: ErrorMessage): Codes {
   const { destinationUnreachable: type, timeExceeded } = icmp.IcmpType;
   switch (message.kind) {
@@ -147,12 +161,13 @@ function codes4(message: ErrorMessage): Codes {
   }
 }
 
-function error6(host: Host, packet: Packet, message: ErrorMessage): Uint8Array | null {
+function error6(passage: Passage, message: ErrorMessage): Uint8Array | null {
+  const { packet } = passage;
   const { src: to, dst } = packet;
   if (isIpv6Multicast(dst) && message.kind !== 'tooBig') return null;
   if (isIpv6Multicast(to) || (to.w0 | to.w1 | to.w2 | to.w3) === 0) return null;
   if (isAboutError6(packet)) return null;
-  const src = ownSource(host, packet);
+  const src = ownSource6(passage);
   if (src === null) return null;
   const room = MAX_IPV6_ERROR - ipv6.HEADER_LENGTH - icmpv6.HEADER_LENGTH;
   const body = icmpv6.emit(codes6(message), ipBytes(packet).subarray(0, room));

@@ -25,7 +25,8 @@ export function ipForward(run: Run, passage: Passage): Stage | null {
     sendIcmpError(run, passage, { kind: 'ttlExpired' });
     return drop(passage, 'ip-forward', 'ttlExpired');
   }
-  if (family === 6 && isUnforwardableSource(passage)) {
+  // Back by the device it came in by, the kernel thinks of a redirect and not of this.
+  if (family === 6 && packet.inDevice !== out.name && isUnforwardableSource(passage)) {
     return drop(passage, 'ip-forward', 'martianSource');
   }
   if (exceedsMtu(passage, out)) {

@@ -5,12 +5,13 @@
  * @module
  */
 import { formatAddress } from '../wire/address.ts';
+import type { DropReason } from '../wire/drop-reason.ts';
 import { hook } from './hook.ts';
 import { type ErrorMessage, sendIcmpError } from './icmp-error.ts';
 import { isAssumed } from './match-gap.ts';
 import { solicitedNode } from './neighbor-discovery.ts';
 import type { Passage, Stage } from './passage.ts';
-import { type RouteRefusal, routeInput } from './route-input.ts';
+import { isIpv6Loopback, isIpv6Multicast, type RouteRefusal, routeInput } from './route-input.ts';
 import { drop, type Run, unknown } from './run.ts';
 
 /** 224.0.0.1, the one group that every IPv4 host is in. */
@@ -19,13 +20,29 @@ const ALL_HOSTS = 0xe0000001;
 export function ipInput(run: Run, passage: Passage): Stage | null {
   const { packet } = passage;
   if (passage.frameType === 'otherHost') return drop(passage, 'ip-input', 'otherHost');
+  const impossible = impossibleAddress(passage);
+  if (impossible !== null) return drop(passage, 'ip-input', impossible);
   packet.inDevice = passage.device.name;
   packet.outDevice = '';
   packet.physOut = '';
+  // `ip_rcv` starts afresh: what br_netfilter put together is routed as one packet.
+  passage.fragmentMaxSize = 0;
+  packet.fragmentPieces = null;
   const bridged = passage.bridgeNetfilter;
   if (bridged !== null && !bridged.preroutingSkipped) bridged.preroutingSkipped = true;
   else if (!hook(run, passage, 'prerouting')) return null;
   return route(run, passage);
+}
+
+/** IPv6 addresses that no hook sees from outside (`ip6_rcv_core`). */
+function impossibleAddress({ packet, device }: Passage): DropReason | null {
+  const { src, dst, family } = packet;
+  if (family !== 6 || device.kind === 'loopback') return null;
+  if (isIpv6Loopback(src) || isIpv6Multicast(src)) return 'martianSource';
+  if (isIpv6Loopback(dst)) return 'martianDestination';
+  // Scopes 0 (reserved) and 1 (this interface alone) come from no other host.
+  const scope = (dst.w0 >>> 16) & 0xf;
+  return isIpv6Multicast(dst) && scope <= 1 ? 'martianDestination' : null;
 }
 
 function route(run: Run, passage: Passage): Stage | null {

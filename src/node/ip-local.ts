@@ -17,9 +17,11 @@ import { finish, type Run } from './run.ts';
 
 export function ipLocal(run: Run, passage: Passage): null {
   const { packet } = passage;
-  if (!reassembleLocal(run, passage)) return null;
-  packet.outDevice = '';
+  // IPv6 puts fragments together behind the hook: rules see them one by one (`ip6_input`).
+  if (packet.family === 4 && !reassembleLocal(run, passage)) return null;
+  passage.packet.outDevice = '';
   if (!hook(run, passage, 'input')) return null;
+  if (packet.family === 6 && !reassembleLocal(run, passage)) return null;
   if (takeNeighborDiscovery(run, passage)) return null;
   if (isKept(passage)) {
     passage.step('input', 'taken by the host itself');

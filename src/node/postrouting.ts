@@ -30,8 +30,18 @@ export function postrouting(run: Run, passage: Passage): Stage | null {
     passage.step('ip-output', `${whole}, judged as segments of ${passage.segmentSize}`);
     return 'neighborOutput';
   }
-  if (passage.ipLength <= out.mtu && passage.fragmentMaxSize === 0) return 'neighborOutput';
+  if (passage.ipLength <= out.mtu && !wasCut(passage)) return 'neighborOutput';
   return sendFragments(run, passage, out.mtu, 'neighborOutput') ? 'neighborOutput' : null;
+}
+
+/**
+ * A reassembled packet goes out in fragments again; one of IPv6 only when it is larger than its largest
+ * fragment was (`ip6_finish_output`).
+ */
+function wasCut({ fragmentMaxSize, ipLength, packet }: Passage): boolean {
+  return packet.family === 6
+    ? ipLength > fragmentMaxSize && fragmentMaxSize > 0
+    : fragmentMaxSize > 0;
 }
 
 /** Find the next hop's MAC and build the link header (`ip_finish_output2`). */

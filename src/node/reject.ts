@@ -11,6 +11,7 @@ import type { RejectWith } from '../netfilter/target.ts';
 import type { Packet } from '../packet/packet.ts';
 import { transportOffset } from '../packet/parse.ts';
 import { fillSegment, verifyChecksum } from '../packet/transport-checksum.ts';
+import { u8 } from '../wire/bytes.ts';
 import { fold, sumBytes, sumPseudoHeader } from '../wire/checksum.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import * as ipv4 from '../wire/ipv4.ts';
@@ -32,6 +33,9 @@ const UNSUMMED = new Set<number>([
   Protocol.udplite,
   Protocol.dccp,
 ]);
+
+/** Only GRE packets that say so carry a sum (`GRE_CSUM`). */
+const GRE_CHECKSUM = 0x80;
 
 /** Answer a packet that a REJECT rule refused; nothing is sent where the kernel sends nothing. */
 export function sendReject(run: Run, passage: Passage, how: RejectWith): void {
@@ -74,6 +78,7 @@ function hasBadChecksum(packet: Packet): boolean {
   if (UNSUMMED.has(protocol)) return false;
   const at = transportOffset(packet);
   if (typeof at === 'string') return true;
+  if (protocol === Protocol.gre && end > at && (u8(bytes, at) & GRE_CHECKSUM) === 0) return false;
   if (protocol === Protocol.udp && end - at >= udp.HEADER_LENGTH && udp.checksum(bytes, at) === 0) {
     return false;
   }

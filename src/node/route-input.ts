@@ -35,7 +35,7 @@ export function isIpv6Multicast(a: Address): boolean {
   return a.w0 >>> 24 === 0xff;
 }
 
-function isIpv6Loopback(a: Address): boolean {
+export function isIpv6Loopback(a: Address): boolean {
   return a.w0 === 0 && a.w1 === 0 && a.w2 === 0 && a.w3 === 1;
 }
 
@@ -139,7 +139,9 @@ export function validateSource(
     if (!acceptLocal) return 'martianSource';
   } else if (route.type !== 'unicast') return 'martianSource';
   if (route.device === device.name) return null;
-  return mode === 1 ? 'reversePathFilter' : null;
+  // Even loosely a device without an address of its own takes only what is routed back by it.
+  const hasAddress = device.addresses.some((own) => own.address.family === 4);
+  return mode === 1 || !hasAddress ? 'reversePathFilter' : null;
 }
 
 function routeInput6(host: Host, packet: Packet, device: ImageInterface): InputRoute {

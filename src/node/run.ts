@@ -3,6 +3,7 @@
  * packet can come to.
  * @module
  */
+import type { Tuple } from '../conntrack/tuple.ts';
 import type { ImageInterface } from '../image/image.ts';
 import type { Hook } from '../netfilter/hook.ts';
 import { ipBytes } from '../packet/parse.ts';
@@ -10,13 +11,18 @@ import type { DropReason, UnknownReason } from '../wire/drop-reason.ts';
 import type { Host } from './host.ts';
 import type { HostState } from './host-state.ts';
 import type { Passage, Stage } from './passage.ts';
+import type { RuleMemory } from './rule-memory.ts';
 import type { Decision, GeneratedKind, Outcome } from './trail.ts';
 
 export interface Run {
   readonly nowNs: number;
   readonly tracing: boolean;
+  /** What `nowNs` is in the world, in seconds since 1970; absent when nobody knows. */
+  readonly utcSeconds?: number;
   /** Seed of everything the kernel would draw. */
   readonly seed: number;
+  /** What a real kernel drew in this place, when that is known: a number of 16 bits. */
+  drawn?(host: string, original: Tuple, search: number): number | undefined;
   /** No connection that comes of this stays. */
   readonly dry: boolean;
   /** Rules are not counted. */
@@ -36,6 +42,8 @@ export interface Run {
   readonly touched: Map<object, Host>;
   /** Connections and fragments of a host: its own, or in a dry run a copy. */
   stateOf(host: Host): HostState;
+  /** What the host's rules remember; a copy where nothing is to be counted. */
+  memoryOf(host: Host): RuleMemory;
   /** Ask this question at once; an answer is learned by the host that asked. */
   resolveNeighbor(host: Host, request: Uint8Array, device: ImageInterface): void;
   /** Whether somebody who is not emulated answers such questions of the host. */

@@ -70,6 +70,7 @@ function setIpv4Word(packet: Packet, off: number, change: (word: number) => numb
   setU16(bytes, l3 + IPV4_CHECKSUM, update16(u16(bytes, l3 + IPV4_CHECKSUM), old, next));
 }
 
+const IPV4_TOTAL_LENGTH = 2;
 const TCP_HEADER = 20;
 const TCP_CHECKSUM = 16;
 const SYN = 0x02;
@@ -80,8 +81,9 @@ const MSS_OPTION_LENGTH = 4;
  * TCPMSS: lower the MSS of a SYN, never raise it. With `pmtu` it is the lower of the MTUs towards
  * both ends, less the headers.
  *
- * @returns false when the packet cannot be changed faithfully: its SYN has no MSS option, and the
- * kernel would make room for one, or its header is cut.
+ * A SYN without the option gets one.
+ *
+ * @returns false when the packet cannot be changed faithfully: its header is cut
  */
 export function applyMss(ctx: WalkContext, target: TargetOf<'tcpmss'>, packet: Packet): boolean {
   if (packet.protocol !== Protocol.tcp) return true;
@@ -91,7 +93,7 @@ export function applyMss(ctx: WalkContext, target: TargetOf<'tcpmss'>, packet: P
   const header = (u8(packet.bytes, at + 12) >>> 4) * 4;
   if (typeof transportHeader(packet, header) !== 'number') return false;
   const option = findMss(packet.bytes, at, header);
-  if (option < 0) return false;
+  if (option < 0) return addMss(ctx, target, packet, at);
   const old = u16(packet.bytes, option + 2);
   const wanted = target.mss === 'pmtu' ? pathMss(ctx, packet) : target.mss;
   if (old <= wanted) return true;
@@ -104,6 +106,44 @@ export function applyMss(ctx: WalkContext, target: TargetOf<'tcpmss'>, packet: P
   if (!packet.checksumOffloaded) {
     setU16(packet.bytes, sum, update16(u16(packet.bytes, sum), from, to));
   }
+  return true;
+}
+
+/** The MSS of a SYN without the option, which is never raised (RFC 9293 section 3.7.1). */
+const DEFAULT_MSS = { 4: 536, 6: 1220 } as const;
+const LONGEST_TCP_HEADER = 60;
+
+/** Put the option in front of the others; a SYN with data is left as it is. */
+function addMss(ctx: WalkContext, target: TargetOf<'tcpmss'>, packet: Packet, at: number): boolean {
+  const { bytes: b, l3, end, family } = packet;
+  const header = (u8(b, at + 12) >>> 4) * 4;
+  if (end - at > header || header >= LONGEST_TCP_HEADER || family === 0) return true;
+  const wanted = target.mss === 'pmtu' ? pathMss(ctx, packet) : target.mss;
+  const mss = Math.min(wanted, DEFAULT_MSS[family]);
+  const grown = new Uint8Array(b.length + MSS_OPTION_LENGTH);
+  const gap = at + TCP_HEADER;
+  grown.set(b.subarray(0, gap));
+  grown.set([MSS_OPTION, MSS_OPTION_LENGTH, mss >>> 8, mss & 0xff], gap);
+  grown.set(b.subarray(gap), gap + MSS_OPTION_LENGTH);
+  const offsetWord = u16(grown, at + 12);
+  const nextWord = offsetWord + ((MSS_OPTION_LENGTH / 4) << 12);
+  setU16(grown, at + 12, nextWord);
+  // The length counts in the pseudo header, also where the checksum is left to a device.
+  const length = end - at;
+  let sum = u16(grown, at + TCP_CHECKSUM);
+  if (packet.checksumOffloaded) sum = ~update16(~sum, length, length + MSS_OPTION_LENGTH) & 0xffff;
+  else {
+    sum = update16(sum, length, length + MSS_OPTION_LENGTH);
+    sum = update16(sum, 0, (MSS_OPTION << 8) | MSS_OPTION_LENGTH);
+    sum = update16(sum, 0, mss);
+    sum = update16(sum, offsetWord, nextWord);
+  }
+  setU16(grown, at + TCP_CHECKSUM, sum);
+  packet.bytes = grown;
+  packet.end += MSS_OPTION_LENGTH;
+  packet.wireLength += MSS_OPTION_LENGTH;
+  if (family === 6) setU16(grown, l3 + 4, u16(grown, l3 + 4) + MSS_OPTION_LENGTH);
+  else setIpv4Word(packet, IPV4_TOTAL_LENGTH, (word) => word + MSS_OPTION_LENGTH);
   return true;
 }
 

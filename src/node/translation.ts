@@ -129,6 +129,7 @@ function natContext({ run, passage }: Visit): NatContext {
   const table = run.stateOf(passage.host).connections;
   const salt = `${run.seed} ${passage.host.name} `;
   const draw = (original: Tuple, search: number) =>
+    run.drawn?.(passage.host.name, original, search) ??
     hash16(`${salt}${search} ${tupleKey(original)}`);
   return { table, nowNs: run.nowNs, draw };
 }

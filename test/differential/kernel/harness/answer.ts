@@ -57,11 +57,13 @@ export function answerTo(draw: Draw, { frame }: Out): Uint8Array {
 
 function replyTo(draw: Draw, r: Received): PacketBuilder {
   const { body, protocol } = r;
-  if (protocol === Protocol.tcp && body.length >= 20) return ported(nextSegment(draw, body), body, r);
+  if (protocol === Protocol.tcp && body.length >= 20)
+    return ported(nextSegment(draw, body), body, r);
   if (protocol === Protocol.udp && body.length >= 8) {
     return ported(udp().payload(draw.below(60)), body, r);
   }
-  if (protocol === Protocol.sctp && body.length >= 16) return ported(nextChunk(draw, body), body, r);
+  if (protocol === Protocol.sctp && body.length >= 16)
+    return ported(nextChunk(draw, body), body, r);
   const isEcho = body[0] === (r.family === 4 ? 8 : 128) && body.length >= 8;
   if ((protocol === Protocol.icmp || protocol === Protocol.icmpv6) && isEcho) {
     return icmpEchoReply(u16(body, 4), u16(body, 6), { v6: r.family === 6 }).payload(body.slice(8));
@@ -86,7 +88,9 @@ function nextSegment(draw: Draw, segment: Uint8Array): PacketBuilder {
   const slip = draw.chance(15) ? draw.of([1, -1, -700, 3000, 70_000, 5_000_000]) : 0;
   const ackSlip = draw.chance(12) ? draw.of([1, -1, 3000, -70_000]) : 0;
   const window = draw.chance(85) ? 64_240 : draw.of([0, 1, 64]);
-  const base = tcp().seq(own + slip).window(window);
+  const base = tcp()
+    .seq(own + slip)
+    .window(window);
   const acked = (bits: number) => base.flags(bits).ack(seen + ackSlip);
   if (flags & syn && !(flags & ack)) {
     const options = Uint8Array.of(2, 4, 5, 180, 4, 2, 1, 3, 3, draw.of([0, 7, 15]), 1, 1);
@@ -124,7 +128,9 @@ function nextChunk(draw: Draw, packet: Uint8Array): PacketBuilder {
     case SctpChunk.shutdownAck:
       return base.chunks(plain(SctpChunk.shutdownComplete));
     default:
-      return base.chunks(plain(draw.of([SctpChunk.data, SctpChunk.sack, SctpChunk.heartbeat, SctpChunk.shutdown])));
+      return base.chunks(
+        plain(draw.of([SctpChunk.data, SctpChunk.sack, SctpChunk.heartbeat, SctpChunk.shutdown])),
+      );
   }
 }
 

@@ -4,12 +4,16 @@
  * Frames may be drawn while it runs: what came out is what the next frame answers.
  * @module
  */
+
+import { formatTuple, type Tuple } from '../../../../src/conntrack/tuple.ts';
 import type { Journey } from '../../../../src/engine/engine.ts';
-import type { ReferenceEngine } from '../../../../src/engine/reference.ts';
+import { ReferenceEngine } from '../../../../src/engine/reference.ts';
+import { lower } from '../../../../src/lowering/link.ts';
 import type { Plan } from '../../../../src/plan/model.ts';
-import { engineOf, sentBy } from '../../../support/hosts.ts';
+import { sentBy } from '../../../support/hosts.ts';
 import { comparable } from './comparable.ts';
-import type { Answer, Shot, Trial } from './trial.ts';
+import { portsOf } from './kernel-host.ts';
+import type { Answer, Connection, Shot, Trial } from './trial.ts';
 
 /** A frame that left the host. */
 export interface Out {
@@ -25,9 +29,21 @@ export class EngineRun {
   #nowNs = 0;
   #count = 0;
 
-  constructor(plan: Plan) {
+  /** Original tuples for which a port had to be drawn, as often as it was. */
+  readonly draws: string[] = [];
+
+  /** `observed`: the port that a kernel drew, by original tuple. */
+  constructor(plan: Plan, observed: ReadonlyMap<string, number> = new Map()) {
     this.#plan = plan;
-    this.engine = engineOf([plan]);
+    const image = lower(plan);
+    const edges = portsOf(plan).map((device) => ({ host: plan.host, device }));
+    const hosts = (name: string) => (name === plan.host ? image : undefined);
+    const drawn = (_host: string, original: Tuple) => {
+      const name = `${original.protocol} ${formatTuple(original)}`;
+      this.draws.push(name);
+      return observed.get(name);
+    };
+    this.engine = new ReferenceEngine({ hosts, links: [], edges }, { drawn });
   }
 
   /** One more shot; what came out because of it. */
@@ -73,9 +89,37 @@ export class EngineRun {
   }
 }
 
-/** All shots of a trial. */
-export function askEngine(trial: Trial): EngineRun {
-  const run = new EngineRun(trial.plan);
+/** All shots of a trial; `observed` are ports that a kernel drew in its place. */
+export function askEngine(trial: Trial, observed?: ReadonlyMap<string, number>): EngineRun {
+  const run = new EngineRun(trial.plan, observed);
   for (const shot of trial.shots) run.take(shot);
   return run;
+}
+
+/**
+ * The 16-bit numbers from which the kernel's search for free ports started, as far as the connections
+ * that it still has show them (`nf_nat_l4proto_unique_tuple`): where they differ from what the engine
+ * would have drawn, they are its to take. Null when a draw can not be seen any more.
+ */
+export function observedDraws(
+  draws: readonly string[],
+  connections: readonly Connection[],
+): ReadonlyMap<string, number> | null {
+  if (new Set(draws).size < draws.length) return null;
+  const byOriginal = new Map(connections.map((c) => [`${c.protocol} ${c.original}`, c]));
+  const observed = new Map<string, number>();
+  for (const name of draws) {
+    const reply = byOriginal.get(name)?.reply;
+    const port = /dport=(\d+)/.exec(reply ?? '')?.[1];
+    const id = /id=(\d+)/.exec(reply ?? '')?.[1];
+    if (port === undefined && id === undefined) return null;
+    observed.set(name, port === undefined ? Number(id) : startOf(Number(port)));
+  }
+  return observed;
+}
+
+/** Where a search that ended at this port began, by the span that it is of. */
+function startOf(port: number): number {
+  if (port < 512) return port - 1;
+  return port < 1024 ? port - 600 : port - 1024;
 }

@@ -3,8 +3,8 @@
  * @module
  */
 import type { Agent, AgentFrame } from './agent.ts';
-import { buildSteps, portsOf, readHost } from './kernel-host.ts';
 import { comparable } from './comparable.ts';
+import { buildSteps, portsOf, readHost } from './kernel-host.ts';
 import type { Answer, Trial } from './trial.ts';
 
 /** Frames between two sentinels: few enough for the receivers' buffers and the backlog. */

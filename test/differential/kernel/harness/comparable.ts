@@ -1,9 +1,9 @@
 /**
  * Frames as lines that must be equal on both sides.
  *
- * Two fields are drawn by the kernel and carry nothing: the identification of IPv4 packets that it
- * makes itself (`ip_select_ident`) and the flow label of ICMPv6 errors (`ip6_make_flowlabel`); they are
- * blanked on both sides. What hosts say of their own accord (IGMP, MLD) is left out.
+ * Three fields are drawn by the kernel and carry nothing: the identification of IPv4 packets that it
+ * makes itself (`ip_select_ident`), the flow label of ICMPv6 errors (`ip6_make_flowlabel`), and the
+ * identification of IPv6 packets that it cuts up (`ipv6_select_ident`); they are blanked on both sides. What hosts say of their own accord (IGMP, MLD) is left out.
  * @module
  */
 import * as ethernet from '../../../../src/wire/ethernet.ts';
@@ -11,8 +11,6 @@ import * as icmp from '../../../../src/wire/icmp.ts';
 import * as ipv4 from '../../../../src/wire/ipv4.ts';
 import { EtherType, Protocol } from '../../../../src/wire/protocol.ts';
 
-/** Precedence that Linux gives to the ICMP errors it makes. */
-const INTERNET_CONTROL = 0xc0;
 /** All routers that listen to reports of version 2 (ff02::16). */
 const MLD_MAC = '33:33:00:00:00:16';
 const IPV6_HEADER = 40;
@@ -27,7 +25,7 @@ export function comparable(device: string, frame: Uint8Array): string | null {
     if (protocol === Protocol.igmp && frame[l3 + 8] === 1 && b[0] === 1) return null;
     const l4 = l3 + (b[l3]! & 15) * 4;
     const isError = protocol === Protocol.icmp && b.length > l4 && icmp.isError(b[l4]!);
-    if (isError && (ipv4.tos(b, l3) & 0xe0) === INTERNET_CONTROL) {
+    if (isError) {
       b.fill(0, l3 + 4, l3 + 6);
       ipv4.fillChecksum(b, l3);
     }
@@ -36,6 +34,7 @@ export function comparable(device: string, frame: Uint8Array): string | null {
     if (ethernet.destination(b) === MLD_MAC && b[l3 + 6] === Protocol.hopopts) return null;
     const next = b[l3 + 6];
     const first = b[l3 + IPV6_HEADER]!;
+    if (next === Protocol.fragment) b.fill(0, l3 + IPV6_HEADER + 4, l3 + IPV6_HEADER + 8);
     if (next === Protocol.icmpv6 && first < FIRST_INFORMATIONAL) b.fill(0, l3 + 1, l3 + 4);
   }
   return `${device} ${Buffer.from(b).toString('hex')}`;

@@ -6,7 +6,7 @@ import type { Answer, Connection, Trial } from './trial.ts';
 
 /** How many seconds a timeout may differ: both sides round, and the kernel's clock went on. */
 const ROUNDING_S = 1;
-const SHOWN = 4;
+const SHOWN = 12;
 
 export interface Difference {
   /** What differs, without the values: shrinking keeps to one kind. */
@@ -16,11 +16,7 @@ export interface Difference {
 
 /** The first kind of difference, or null. `engine` and `kernel` answered the same trial. */
 export function difference(trial: Trial, engine: Answer, kernel: Answer): Difference | null {
-  return (
-    frames(engine, kernel) ??
-    counters(trial, engine, kernel) ??
-    connections(engine, kernel)
-  );
+  return frames(engine, kernel) ?? counters(trial, engine, kernel) ?? connections(engine, kernel);
 }
 
 function frames(engine: Answer, kernel: Answer): Difference | null {
@@ -61,7 +57,7 @@ function counters(trial: Trial, engine: Answer, kernel: Answer): Difference | nu
 export const SILENCE = 'the laboratory keeps silent';
 
 function isUncounted({ plan }: Trial, name: string): boolean {
-  const [family, table, chain, index] = name.split(/[ /]| rule /);
+  const [, family, table, chain, index] = /^(\d) (\w+)\/(\S+) rule (\d+)$/.exec(name) ?? [];
   const rule = plan.tables
     .find((t) => String(t.family) === family && t.name === table)
     ?.chains.find((c) => c.name === chain)?.rules[Number(index) - 1];

@@ -131,7 +131,13 @@ export function drawMatch(draw: Draw, site: Site, kind: MatchKind): Match {
 }
 
 function drawSetMatch(draw: Draw, family: Family): Match {
-  const type = draw.of(['hash:ip', 'hash:net', 'hash:ip,port', 'hash:net,port', 'list:set'] as const);
+  const type = draw.of([
+    'hash:ip',
+    'hash:net',
+    'hash:ip,port',
+    'hash:net,port',
+    'list:set',
+  ] as const);
   const side = () => draw.of(['src', 'dst'] as const);
   const one = (type === 'hash:ip' || type === 'hash:net') && draw.chance(80);
   const directions = one ? [side()] : [side(), side()];
@@ -150,7 +156,11 @@ function drawPhysdev(draw: Draw, { words, hook }: Site): Match {
     case 3:
       return { kind: 'physdev', physOut: name, isBridged: { value: true, negate: false } };
     default:
-      return { kind: 'physdev', isOut: draw.negatable(true), isBridged: { value: true, negate: false } };
+      return {
+        kind: 'physdev',
+        isOut: draw.negatable(true),
+        isBridged: { value: true, negate: false },
+      };
   }
 }
 
@@ -214,7 +224,9 @@ function drawHeaderMatch(draw: Draw, words: Words, family: Family, kind: MatchKi
     case 'limit':
       return { kind, interval: 36_000_000, burst: 1 + draw.below(9) };
     case 'recent': {
-      const mask = address(family === 4 ? '255.255.255.255' : 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff');
+      const mask = address(
+        family === 4 ? '255.255.255.255' : 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff',
+      );
       const side = draw.of(['source', 'destination'] as const);
       const operation = draw.of(['set', 'rcheck', 'update', 'remove'] as const);
       const asks = operation === 'rcheck' || operation === 'update';

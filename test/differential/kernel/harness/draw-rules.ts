@@ -177,7 +177,7 @@ function connmark(draw: Draw): Target {
 }
 
 /** Targets of mangle that change bytes. */
-function rewrite(draw: Draw, { hook }: Site): Target {
+function rewrite(draw: Draw, { hook, words }: Site): Target {
   switch (draw.below(5)) {
     case 0:
       return { kind: 'tos', value: 0x10, mask: draw.of([0x3f, 0xff]) };
@@ -188,7 +188,9 @@ function rewrite(draw: Draw, { hook }: Site): Target {
       return { kind: 'ttl', operation, value: operation === 'set' ? draw.of([33, 1, 64]) : 1 };
     }
     case 3: {
-      const path = hook === 'forward' || hook === 'output' || hook === 'postrouting';
+      // What a bridge's path carries is not known to the engine.
+      const isRouted = words.place.plan.interfaces.every((i) => i.kind !== 'bridge');
+      const path = isRouted && (hook === 'forward' || hook === 'output' || hook === 'postrouting');
       return { kind: 'tcpmss', mss: path && draw.chance(50) ? 'pmtu' : draw.of([1200, 500]) };
     }
     default:

@@ -11,7 +11,8 @@ import { PORTS, PROTOCOLS, type Words } from './words.ts';
 const TYPES: readonly SetType[] = ['hash:ip', 'hash:net', 'hash:ip,port', 'hash:net,port'];
 
 export function drawPrefix(draw: Draw, words: Words, family: Family, least = 0): Prefix {
-  const lengths = family === 4 ? [0, 1, 8, 16, 24, 30, 31, 32, 32] : [0, 1, 16, 48, 64, 127, 128, 128];
+  const lengths =
+    family === 4 ? [0, 1, 8, 16, 24, 30, 31, 32, 32] : [0, 1, 16, 48, 64, 127, 128, 128];
   const length = draw.of(lengths.filter((n) => n >= least));
   return { address: maskAddress(address(draw.of(words.addresses[family])), length), length };
 }
@@ -29,7 +30,10 @@ export function drawSets(draw: Draw, words: Words, family: Family): IpSet[] {
   });
   const chosen = sets.filter(() => draw.chance(55));
   const members = chosen.map(({ name }) => ({ kind: 'set', set: name }) as const);
-  return [...sets, { name: setName('list:set', family), type: 'list:set', maxElements: 8, members }];
+  return [
+    ...sets,
+    { name: setName('list:set', family), type: 'list:set', maxElements: 8, members },
+  ];
 }
 
 export function setName(type: SetType, family: Family): string {

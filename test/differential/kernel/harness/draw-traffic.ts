@@ -77,7 +77,8 @@ export class Traffic {
     const roll = draw.below(100);
     const out = this.#outs.length === 0 ? null : draw.of(this.#outs.slice(-6));
     if (out !== null && roll < 42) return this.#shot(out.device, answerTo(draw, out));
-    if (out !== null && roll < 49) return this.#shot(out.device, errorAbout(draw, this.#place, out));
+    if (out !== null && roll < 49)
+      return this.#shot(out.device, errorAbout(draw, this.#place, out));
     if (roll < 55) return this.#fragments();
     if (roll < 58 && this.#last !== null) return this.#last;
     const { station, builder, macs } = this.#fresh();
@@ -113,7 +114,11 @@ export class Traffic {
     const from = draw.of(station.addresses[family]);
     const direct = roll < 75 && other.link === station.link && draw.chance(80);
     const dstMac = direct ? other.mac : station.gateway;
-    return { station, builder: this.#packet(family, from, to), macs: { srcMac: station.mac, dstMac } };
+    return {
+      station,
+      builder: this.#packet(family, from, to),
+      macs: { srcMac: station.mac, dstMac },
+    };
   }
 
   #packet(family: Family, from: string, to: string): PacketBuilder {
@@ -148,7 +153,12 @@ export class Traffic {
       [0x30, 1, 0x88, 0x0b],
     ]);
     const body = Uint8Array.of(...gre, 0, 4, 0, 9, 0, 0, 0, 1);
-    return dress(rawIp(draw.of([47, 47, 50, 99])).from(from).to(to).payload(body));
+    return dress(
+      rawIp(draw.of([47, 47, 50, 99]))
+        .from(from)
+        .to(to)
+        .payload(body),
+    );
   }
 
   #tcp(builder: PacketBuilder): PacketBuilder {
@@ -160,7 +170,18 @@ export class Traffic {
       const opening = builder.flags(syn).seq(isn);
       return options === null ? opening : opening.tcpOptions(options);
     }
-    const flags = [ack, syn | ack, rst, rst | ack, fin | ack, fin, 0, syn | fin, psh | ack | urg, 0xff];
+    const flags = [
+      ack,
+      syn | ack,
+      rst,
+      rst | ack,
+      fin | ack,
+      fin,
+      0,
+      syn | fin,
+      psh | ack | urg,
+      0xff,
+    ];
     const shaped = builder.flags(draw.of(flags)).seq(isn + draw.below(3));
     const bytes = shaped.payload(draw.of([0, 0, 5, 100, 1380, 1500]));
     return draw.chance(4) ? bytes.badChecksum() : bytes;
@@ -180,8 +201,11 @@ export class Traffic {
   #fragments(): Shot {
     const draw = this.#draw;
     const { station, builder, macs } = this.#fresh();
-    const size = draw.of([8, 64, 520, 1200]);
     const whole = builder.packet();
+    // A bridge cuts IPv6 again to no less than the least MTU, or as it came, as its buffers happen to lie.
+    const isBridge = this.#place.plan.interfaces.some((i) => i.kind === 'bridge');
+    const least = isBridge && whole[0]! >>> 4 === 6 ? 1232 : 8;
+    const size = draw.of([8, 64, 520, 1200].map((n) => Math.max(n, least)));
     const header = whole[0]! >>> 4 === 6 ? 40 : 20;
     const length = whole.length - header;
     const pieces: PacketBuilder[] = [];

@@ -7,7 +7,7 @@ import type { Table } from '../../../../src/netfilter/rule.ts';
 import type { Plan } from '../../../../src/plan/model.ts';
 import type { Family } from '../../../../src/wire/address.ts';
 import { Draw } from '../rule-space.ts';
-import { EngineRun } from './ask-engine.ts';
+import { askEngine, EngineRun } from './ask-engine.ts';
 import { drawTables } from './draw-rules.ts';
 import { drawSets } from './draw-sets.ts';
 import { Traffic } from './draw-traffic.ts';
@@ -43,11 +43,23 @@ export function drawTrial(shape: Shape, seed: number, frames: number): Drawn {
   const errors = new ErrorBudget();
   while (shots.length < frames && errors.isLeft()) {
     const shot = traffic.next();
+    const outs = run.take(shot);
+    if (asksForNeighbor(run.journeys.at(-1))) {
+      // The kernel would ask for seconds; everything up to here can be compared.
+      const trial = { name: `${shape} ${seed}`, backend: 'legacy', plan, shots } as const;
+      return { trial, run: askEngine(trial) };
+    }
     shots.push(shot);
-    traffic.heard(run.take(shot));
+    traffic.heard(outs);
     errors.note(run.journeys.at(-1));
   }
   return { trial: { name: `${shape} ${seed}`, backend: 'legacy', plan, shots }, run };
+}
+
+function asksForNeighbor(journey: Journey | undefined): boolean {
+  if (journey === undefined) return false;
+  const further = [...journey.copies, ...journey.generated.map((made) => made.journey)];
+  return journey.reason === 'noNeighbor' || further.some(asksForNeighbor);
 }
 
 /**

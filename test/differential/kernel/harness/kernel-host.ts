@@ -44,6 +44,9 @@ export function portsOf(plan: Plan): readonly string[] {
   return plan.interfaces.filter((i) => i.kind === 'veth' || i.kind === 'physical').map(nameOf);
 }
 
+/** The family of `ip rule` does not follow from its addresses: these need `-6`. */
+const RULE6 = /^rule add .*from \S*:.*\n/gm;
+
 function nameOf({ name }: Interface): string {
   return name;
 }
@@ -53,10 +56,15 @@ export function buildSteps(plan: Plan, backend: Backend): readonly BuildStep[] {
   const bridges = plan.interfaces.filter((i) => i.kind === 'bridge');
   // The cables are there already: to the printer they are given devices.
   const given = (i: Interface): Interface => (i.kind === 'veth' ? { ...i, kind: 'physical' } : i);
-  const lines = printIp({ ...plan, interfaces: plan.interfaces.map(given) }).replaceAll(/^ip /gm, '');
-  const [making, rest] = split(lines);
+  const lines = printIp({ ...plan, interfaces: plan.interfaces.map(given) }).replaceAll(
+    /^ip /gm,
+    '',
+  );
+  const [making, rest] = split(lines.replaceAll(RULE6, ''));
+  const rules6 = (lines.match(RULE6) ?? []).join('');
   const quiet = bridges.map(
-    ({ name }) => `link set ${name} type bridge forward_delay 0 mcast_snooping 0 ageing_time 30000\n`,
+    ({ name }) =>
+      `link set ${name} type bridge forward_delay 0 mcast_snooping 0 ageing_time 30000\n`,
   );
   const settings = Object.entries(plan.sysctls);
   const early = settings.filter(([key]) => isInherited(key));
@@ -67,6 +75,7 @@ export function buildSteps(plan: Plan, backend: Backend): readonly BuildStep[] {
     { kind: 'sysctls', values: { ...QUIET, ...Object.fromEntries(early) } },
     { kind: 'cables', devices: ports },
     run(['ip', '-batch', '-'], making + quiet.join('') + rest + DEAF),
+    ...(rules6 === '' ? [] : [run(['ip', '-6', '-batch', '-'], rules6)]),
     { kind: 'running', devices: up },
     ...(bridge === '' ? [] : [run(['bridge', '-batch', '-'], bridge)]),
     { kind: 'sysctls', values: { ...prompt(plan), ...Object.fromEntries(late) } },
@@ -155,9 +164,11 @@ export function readConnections(text: string): Connection[] {
     .map((line) => {
       const [, , , protocol, seconds] = line.split(/\s+/);
       const words = line.split(/\s+/).slice(5);
-      const values = words.filter((word) => /^(src|dst|sport|dport|type|code|id|srckey|dstkey)=/.test(word));
+      const values = words.filter((word) =>
+        /^(src|dst|sport|dport|type|code|id|srckey|dstkey)=/.test(word),
+      );
       const second = values.findIndex((word, i) => i > 0 && word.startsWith('src='));
-      const state = /^[A-Z_]+$/.test(words[0] ?? '') ? words[0] : '';
+      const state = /^[A-Z_0-9]+$/.test(words[0] ?? '') ? words[0] : '';
       const flags = ['UNREPLIED', 'ASSURED'].filter((flag) => line.includes(`[${flag}]`));
       return {
         protocol: Number(protocol),

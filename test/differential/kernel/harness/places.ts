@@ -166,7 +166,12 @@ export function bridgedPlace(draw: Draw): Place {
   const hairpin = draw.chance(50);
   const call4 = draw.chance(75);
   const call6 = draw.chance(60);
-  const pods = ids.map((i) => ({ device: `p${i}`, mac: macOf(1, i), 4: `10.1.0.1${i}`, 6: `fd00:b::1${i}` }));
+  const pods = ids.map((i) => ({
+    device: `p${i}`,
+    mac: macOf(1, i),
+    4: `10.1.0.1${i}`,
+    6: `fd00:b::1${i}`,
+  }));
   const own = uplinked
     ? { 4: ['10.1.0.1', '192.168.0.1'], 6: ['fd00:b::1', 'fd00:a::1'] }
     : { 4: ['10.1.0.1', '192.168.0.1'], 6: ['fd00:b::1', 'fd00:a::1'] };
@@ -219,7 +224,13 @@ export function bridgedPlace(draw: Draw): Place {
     link: 1,
   }));
   stations.push(gatewayStation('eth0', uplinked ? bridgeMac : uplinkMac, uplinked ? 1 : 0));
-  return { plan, stations, own, services: SERVICES, devices: ['br0', 'eth0', ...pods.map((p) => p.device)] };
+  return {
+    plan,
+    stations,
+    own,
+    services: SERVICES,
+    devices: ['br0', 'eth0', ...pods.map((p) => p.device)],
+  };
 }
 
 /** Three networks, a route of each refusing kind, and policy routing by mark and source. */
@@ -240,7 +251,9 @@ export function routerPlace(draw: Draw): Place {
       ...nets.map((i) => route(`10.${i}.0.0/24`, { device: name(i), source: `10.${i}.0.1` })),
       ...nets.map((i) => route(`2001:db8:${i}::/64`, { device: name(i) })),
       ...(draw.chance(80) ? [route('203.0.113.0/24', { device: last, via: '10.3.0.2' })] : []),
-      ...(draw.chance(80) ? [route('2001:db8:f::/48', { device: last, via: '2001:db8:3::2' })] : []),
+      ...(draw.chance(80)
+        ? [route('2001:db8:f::/48', { device: last, via: '2001:db8:3::2' })]
+        : []),
       ...refusals(draw),
     ],
     neighbors: nets.flatMap((i) =>
@@ -263,15 +276,17 @@ export function routerPlace(draw: Draw): Place {
       }
     },
   });
-  const stations = nets.map((i): Station => ({
-    device: name(i),
-    mac: macOf(1, i),
-    addresses: {
-      4: [`10.${i}.0.2`, `10.${i}.0.3`, ...(i === 3 ? ['203.0.113.9'] : [])],
-      6: [`2001:db8:${i}::2`, `2001:db8:${i}::3`, ...(i === 3 ? ['2001:db8:f::9'] : [])],
-    },
-    gateway: macOf(3, i),
-    link: i,
-  }));
+  const stations = nets.map(
+    (i): Station => ({
+      device: name(i),
+      mac: macOf(1, i),
+      addresses: {
+        4: [`10.${i}.0.2`, `10.${i}.0.3`, ...(i === 3 ? ['203.0.113.9'] : [])],
+        6: [`2001:db8:${i}::2`, `2001:db8:${i}::3`, ...(i === 3 ? ['2001:db8:f::9'] : [])],
+      },
+      gateway: macOf(3, i),
+      link: i,
+    }),
+  );
   return { plan, stations, own, services: SERVICES, devices };
 }

@@ -13,8 +13,8 @@ import * as ethernet from '../../../../src/wire/ethernet.ts';
 import { printIp } from '../../../../src/wire/print.ts';
 import type { Agent } from './agent.ts';
 import { askEngine } from './ask-engine.ts';
-import { askKernel } from './ask-kernel.ts';
-import { type Difference, difference } from './difference.ts';
+import { compare } from './compare.ts';
+import type { Difference } from './difference.ts';
 import type { Shot, Trial } from './trial.ts';
 
 type Judge = (trial: Trial) => Promise<Difference | null>;
@@ -22,8 +22,8 @@ type Judge = (trial: Trial) => Promise<Difference | null>;
 /** The difference of a trial, engine and kernel asked anew; null when there is none. */
 export async function judge(agent: Agent, trial: Trial): Promise<Difference | null> {
   try {
-    const ours = askEngine(trial).answer();
-    return difference(trial, ours, await askKernel(agent, trial));
+    const { outcome } = await compare(agent, trial, askEngine(trial));
+    return outcome.kind === 'different' ? outcome.difference : null;
   } catch {
     // What one of them refuses is no smaller case of this.
     return null;
@@ -73,7 +73,11 @@ async function fewer<T>(
   differs: Judge,
 ): Promise<Trial> {
   let left = all;
-  for (let size = Math.ceil(left.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
+  for (
+    let size = Math.ceil(left.length / 2);
+    size >= 1;
+    size = size === 1 ? 0 : Math.ceil(size / 2)
+  ) {
     for (let at = 0; at < left.length; ) {
       const without = left.toSpliced(at, size);
       if ((await differs(make(trial, without))) !== null) left = without;
@@ -150,7 +154,9 @@ export function printTrial(trial: Trial, found: Difference | null): string {
   const interfaces = plan.interfaces.map((i) => `${i.name}${i.master ? `@${i.master}` : ''}`);
   return [
     `== ${trial.name} (${trial.backend}): ${found?.kind ?? 'no difference any more'}`,
-    ...(found?.lines ?? []).flatMap((line) => [line, explained(line)].filter((text) => text !== '')),
+    ...(found?.lines ?? []).flatMap((line) =>
+      [line, explained(line)].filter((text) => text !== ''),
+    ),
     `-- devices ${interfaces.join(' ')}`,
     printSysctls(plan).trimEnd(),
     printIpsets(plan).trimEnd(),

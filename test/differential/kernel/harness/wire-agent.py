@@ -19,6 +19,7 @@ import ctypes
 import fcntl
 import json
 import os
+import re
 import select
 import socket
 import subprocess
@@ -29,7 +30,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
 SOL_PACKET, PACKET_AUXDATA, PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING = 263, 8, 15, 23
 SO_RCVBUFFORCE = 33
-SIOCGIFFLAGS, SIOCETHTOOL, IFF_RUNNING = 0x8913, 0x8946, 0x40
+SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCETHTOOL, IFF_RUNNING = 0x8913, 0x8914, 0x8946, 0x40
 ETHTOOL_SRXCSUM, ETHTOOL_STXCSUM, ETHTOOL_SGRO, ETHTOOL_SGSO, ETHTOOL_STSO = 0x15, 0x17, 0x2C, 0x24, 0x1F
 ETH_P_ALL = 3
 SENTINEL = bytes.fromhex("02000000005e" "02000000005e" "88b5")
@@ -58,7 +59,9 @@ def run(argv, stdin=""):
 def must(argv, stdin=""):
     result = run(argv, stdin)
     if result["rc"] != 0:
-        raise RuntimeError(f"{' '.join(argv)}: {result['err']}{result['out']}\n{stdin}")
+        number = re.search(r"-:(\d+)", result["err"])
+        line = stdin.split("\n")[int(number[1]) - 1] if number else stdin
+        raise RuntimeError(f"{argv}: {result['err']}{result['out']}\n{line}")
 
 
 def sysctls(values):
@@ -83,7 +86,7 @@ class Lab:
         self.control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
     def close(self):
-        for ear in self.ears + self.sentinels + [self.control]:
+        for ear in self.ears + self.sentinels + [self.control, self.far]:
             ear.close()
         os.close(self.world)
         os.close(self.host)
@@ -99,6 +102,7 @@ class Lab:
         for name in devices:
             self.offloads_off(self.control, name)
         enter(self.world)
+        self.far = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         text = "".join(f"link set w-{name} arp off mtu 9000 up\n" for name in devices)
         must(["ip", "-batch", "-"], text)
         for name in devices:
@@ -130,13 +134,20 @@ class Lab:
 
     def running(self, devices):
         for name in devices:
-            for _ in range(2000):
-                answer = fcntl.ioctl(self.control, SIOCGIFFLAGS, name.encode().ljust(40, b"\0"))
-                if int.from_bytes(answer[16:18], sys.byteorder) & IFF_RUNNING:
-                    break
-                time.sleep(0.0005)
-            else:
-                raise RuntimeError(f"{name} does not come up")
+            self.wait_for_carrier(self.control, name)
+            self.wait_for_carrier(self.far, f"w-{name}")
+
+    @staticmethod
+    def wait_for_carrier(control, name):
+        request = name.encode().ljust(40, b"\0")
+        for _ in range(4000):
+            answer = fcntl.ioctl(control, SIOCGIFFLAGS, request)
+            if int.from_bytes(answer[16:18], sys.byteorder) & IFF_RUNNING:
+                # Takes the lock under which linkwatch gives the device its queue, so that is done.
+                fcntl.ioctl(control, SIOCSIFFLAGS, answer)
+                return
+            time.sleep(0.0005)
+        raise RuntimeError(f"{name} does not come up")
 
     def step(self, step):
         kind = step["kind"]
