@@ -7,7 +7,8 @@
  * @module
  */
 import type { Interface, InterfaceAddress, InterfaceKind } from '../plan/model.ts';
-import { parseAddress } from '../wire/address.ts';
+import { ipv4, parseAddress } from '../wire/address.ts';
+import { assumedMac } from '../wire/assumed-mac.ts';
 import { parseMac, ZERO_MAC } from '../wire/mac.ts';
 import type { FdbRecord, LinkRecord } from './records.ts';
 
@@ -38,6 +39,13 @@ export function joinDevices(
   return [...joined.values()];
 }
 
+/** A made-up address for a device of which nobody knows the real one: tunnels have none. */
+export function namedMac(name: string): string {
+  let word = 0;
+  for (let i = 0; i < name.length; i++) word = Math.imul(word, 31) + name.charCodeAt(i);
+  return assumedMac(ipv4(word >>> 0));
+}
+
 /** Make the interfaces; `fdb` tells bridges from other masters. */
 export function interfacesOf(
   devices: readonly Device[],
@@ -51,7 +59,7 @@ export function interfacesOf(
     return {
       name,
       kind,
-      mac: parseMac(device.mac ?? '') ?? ZERO_MAC,
+      mac: kind === 'loopback' ? ZERO_MAC : (parseMac(device.mac ?? '') ?? namedMac(name)),
       mtu: device.mtu ?? (kind === 'loopback' ? 65_536 : 1500),
       up: flags.includes('UP'),
       addresses: (device.addresses ?? []).flatMap(interfaceAddress),

@@ -22,6 +22,7 @@ import {
 } from '../wire/address.ts';
 import { ZERO_MAC } from '../wire/mac.ts';
 import type { Collected } from './collected.ts';
+import { namedMac } from './devices.ts';
 import type { RouteRecord } from './records.ts';
 
 /** The way out of a host of which nobody listed the devices (`image/gaps.ts`). */
@@ -59,7 +60,7 @@ export function loopback(): Interface {
 }
 
 function plainDevice(name: string, kind: Interface['kind']): Interface {
-  return { name, kind, mac: ZERO_MAC, mtu: 1500, up: true, addresses: [] };
+  return { name, kind, mac: namedMac(name), mtu: 1500, up: true, addresses: [] };
 }
 
 /** Devices of a dump that lists none: those that its routes, neighbours and bridges name. */

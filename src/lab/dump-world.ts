@@ -9,12 +9,12 @@
 import type { Cluster, Node } from '../cluster/model.ts';
 import { isAttached, type Stack } from '../dataplane/dataplane.ts';
 import type { Diagnostic } from '../diagnostic/diagnostic.ts';
+import { namedMac } from '../dump/devices.ts';
 import { dumpNetwork } from '../dump/network.ts';
 import type { DumpNode } from '../dump/read-dump.ts';
 import { ASSUMED_MARK } from '../image/gaps.ts';
 import { type Interface, MAIN_TABLE, type Network, type Plan, type Route } from '../plan/model.ts';
 import { type Address, hostPrefix } from '../wire/address.ts';
-import { ZERO_MAC } from '../wire/mac.ts';
 
 /** What stands for a stack when the dumps are what was installed. */
 export const DUMP_STACK: Stack = { text: 'dump', network: 'byo', policy: 'none', options: {} };
@@ -119,7 +119,7 @@ function withNamed(node: DumpNode, cluster: Cluster): DumpNode {
 }
 
 function podDevice(name: string): Interface {
-  return { name, kind: 'veth', mac: ZERO_MAC, mtu: 1500, up: true, addresses: [] };
+  return { name, kind: 'veth', mac: namedMac(name), mtu: 1500, up: true, addresses: [] };
 }
 
 function toHost(address: Address, device: string): Route {

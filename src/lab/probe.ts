@@ -11,9 +11,10 @@ import { nearest } from '../cluster/nearest.ts';
 import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
 import type { Decision, Journey } from '../engine/engine.ts';
 import { selects } from '../policy/select.ts';
-import { type Address, formatAddress, parseAddress } from '../wire/address.ts';
+import { type Address, equalAddress, formatAddress, parseAddress } from '../wire/address.ts';
 import type { UnknownReason } from '../wire/drop-reason.ts';
 import { Protocol } from '../wire/protocol.ts';
+import { packetOf as packetOfBytes } from './headers.ts';
 import type { Place } from './identity.ts';
 import type { DecidedBy, DirectionResult, Verdict } from './result.ts';
 import { type SyntheticPacket, syntheticPacket } from './synthetic.ts';
@@ -83,7 +84,7 @@ export class Prober {
     const sport = FIRST_SPORT + (this.#count++ % SPORTS);
     const exchange = { ...ends, protocol: PROTOCOLS[request.protocol], sport };
     const forward = this.#send(exchange, 'request', nowNs);
-    const answer = arrived(forward) ? this.#send(exchange, 'answer', nowNs + 1e6) : null;
+    const answer = arrived(forward) ? this.#answer(exchange, forward, nowNs + 1e6) : null;
     const there = directionResult(forward);
     const back = answer ? directionResult(answer) : NOT_CAPTURED;
     const verdict = verdictOf(there, back);
@@ -114,6 +115,22 @@ export class Prober {
     const from = step === 'request' ? exchange.from : exchange.to;
     const packet = syntheticPacket(packetOf(exchange, step));
     return this.#world.engine.inject(this.#world.injectAt(from, packet, { frame: 0, nowNs }));
+  }
+
+  /** Whoever the request reached answers what it saw: after translation that is another packet. */
+  #answer(exchange: Exchange, forward: Journey, nowNs: number): Journey {
+    const seen = packetOfBytes(forward.packet);
+    if (seen === null) return this.#send(exchange, 'answer', nowNs);
+    const { src, dst } = seen;
+    const sport = seen.sport ?? exchange.sport;
+    const dport = seen.dport ?? exchange.dport;
+    const place = this.#world.identities.placeOf(dst);
+    const { host } = forward.end;
+    const itself: Place = { kind: 'endpoint', name: host, entry: { as: 'local', host } };
+    const isMoved = !equalAddress(dst, exchange.dst);
+    const known = place.kind === 'unplaced' && forward.outcome === 'delivered' ? itself : place;
+    const to = isMoved ? known : exchange.to;
+    return this.#send({ ...exchange, src, dst, to, sport, dport }, 'answer', nowNs);
   }
 
   #diagnose(

@@ -83,9 +83,7 @@ function inject(world: World, packet: SyntheticPacket, source: string, frame: nu
   if (source === '127.0.0.1' || source === '::1') {
     return world.engine.inject({ ...options, as: 'local', host: 'node-a', packet: bytes });
   }
-  return world.engine.inject(
-    world.injectAt(world.identities.placeOf(packet.src), bytes, options),
-  );
+  return world.engine.inject(world.injectAt(world.identities.placeOf(packet.src), bytes, options));
 }
 
 /** What came of the flow's packets: targets, `DROP`, `REJECT`, or `` for as it was sent. */
@@ -122,23 +120,27 @@ function outcomes(world: World, flow: Flow): { outputs: Set<string>; masq: Set<b
 
 const folder = sharedPath('suites/kube-proxy-iptables/cases');
 
-t.test("kube-proxy's flows go where kube-proxy's tests expect them", {
-  skip: folder === null ? 'needs ../shared' : false,
-}, async (t) => {
-  let flows = 0;
-  for (const name of readdirSync(folder ?? '')) {
-    const at = (file: string) => readFileSync(join(folder ?? '', name, file), 'utf8');
-    const { family, flows: asked } = JSON.parse(at('case.json')) as Case;
-    for (const flow of asked ?? []) {
-      flows++;
-      const { outputs, masq } = outcomes(worldOf(at('rules.iptables-save'), family), flow);
-      const isTarget = flow.output.includes(':');
-      const expected = flow.output === 'ACCEPT' ? '' : flow.output;
-      const wanted = expected === '' ? [] : expected.split(', ').toSorted();
-      const what = `${name}: ${flow.name} (${flow.sourceIP} -> ${flow.destIP}:${flow.destPort})`;
-      t.strictSame([...outputs].toSorted(), wanted, what);
-      if (isTarget) t.strictSame([...masq], [flow.masq], `${what}: masqueraded`);
+t.test(
+  "kube-proxy's flows go where kube-proxy's tests expect them",
+  {
+    skip: folder === null ? 'needs ../shared' : false,
+  },
+  async (t) => {
+    let flows = 0;
+    for (const name of readdirSync(folder ?? '')) {
+      const at = (file: string) => readFileSync(join(folder ?? '', name, file), 'utf8');
+      const { family, flows: asked } = JSON.parse(at('case.json')) as Case;
+      for (const flow of asked ?? []) {
+        flows++;
+        const { outputs, masq } = outcomes(worldOf(at('rules.iptables-save'), family), flow);
+        const isTarget = flow.output.includes(':');
+        const expected = flow.output === 'ACCEPT' ? '' : flow.output;
+        const wanted = expected === '' ? [] : expected.split(', ').toSorted();
+        const what = `${name}: ${flow.name} (${flow.sourceIP} -> ${flow.destIP}:${flow.destPort})`;
+        t.strictSame([...outputs].toSorted(), wanted, what);
+        if (isTarget) t.strictSame([...masq], [flow.masq], `${what}: masqueraded`);
+      }
     }
-  }
-  t.equal(flows, 237, 'flows of the suite');
-});
+    t.equal(flows, 237, 'flows of the suite');
+  },
+);
