@@ -40,6 +40,8 @@ export class CaptureSource {
   readonly #asked: Asked;
   /** By path as given: the file that holds what came through it. */
   readonly #kept = new Map<string, string>();
+  /** Offsets that the first pass found, by resolved path; what the user gave goes first. */
+  #estimatedNs: ReadonlyMap<string, bigint> = new Map();
   #folder: string | null = null;
 
   private constructor(asked: Asked) {
@@ -98,8 +100,13 @@ export class CaptureSource {
       ...(until === null ? {} : { until }),
       ...(count === null ? {} : { count }),
       ...(stdin === undefined ? {} : { stdin: createReadStream(stdin) }),
-      clockOffsetsNs: new Map(byFile),
+      clockOffsetsNs: new Map([...this.#estimatedNs, ...byFile]),
     });
+  }
+
+  /** Correct these files' clocks from the next reading on. */
+  correctClocks(offsetsNs: ReadonlyMap<string, bigint>): void {
+    this.#estimatedNs = offsetsNs;
   }
 
   /** Summaries with the paths that the user gave. */

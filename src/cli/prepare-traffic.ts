@@ -2,6 +2,7 @@
  * The first pass over a capture: what must be known of all of it before its first packet is judged.
  * @module
  */
+import { basename } from 'node:path';
 import type { InputSummary } from '../capture/record.ts';
 import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
 import { autoMap } from '../lab/auto-map.ts';
@@ -16,6 +17,7 @@ import type { Interruption } from './interruption.ts';
 import { together } from './mistakes.ts';
 import type { ReplayFlags, RunFlags } from './options.ts';
 import { withProgress } from './progress.ts';
+import { say } from './say.ts';
 
 /** How to read the traffic, and what the first pass saw of the files. */
 export interface Prepared {
@@ -47,6 +49,7 @@ export async function prepareTraffic(
     () => source.checkNames(stream, '--clock-offset', source.offsetNames),
     () => source.checkNames(stream, '--vantage', named),
   );
+  correctClocks(source, survey, flags.quiet);
   const assigned = flags.map.includes('auto') ? autoMap(world, survey.pairs(), given) : [];
   const traffic: TrafficOptions = {
     identities: world.identities,
@@ -58,6 +61,23 @@ export async function prepareTraffic(
     entryIsGiven: flags.at !== 'auto',
   };
   return { traffic, inputs: source.summaries(stream) };
+}
+
+/** Files whose clock is off, and of which nobody said by how much, are corrected and named. */
+function correctClocks(source: CaptureSource, survey: Survey, quiet: boolean): void {
+  const given = source.offsetNames;
+  const off = survey.clocks
+    .estimate()
+    .filter(({ file }) => !given.includes(file) && !given.includes(basename(file)));
+  source.correctClocks(new Map(off.map(({ file, addNs }) => [file, addNs])));
+  if (quiet) return;
+  for (const { file, reference, addNs, sharedPackets } of off) {
+    const seconds = `${addNs > 0n ? '+' : ''}${Number(addNs) / 1e9}s`;
+    say(
+      `note: ${basename(file)}: ${sharedPackets} packets also in ${basename(reference)} show its ` +
+        `clock to be off; corrected by ${seconds} (--clock-offset ${basename(file)}=${seconds})`,
+    );
+  }
 }
 
 function readMap(options: readonly string[], world: World): ReturnType<typeof parseMap> {
