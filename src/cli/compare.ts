@@ -79,7 +79,7 @@ async function compareVerb(words: readonly string[], flags: Flags): Promise<numb
   );
   noteWorkers(flags);
   const worlds = together(
-    ...flags.stack.map((text) => () => makeWorld(inputs, chooseStack(text, inputs), flags.at)),
+    ...flags.stack.map((text) => () => makeWorld(inputs, chooseStack(text, inputs), flags)),
   );
   const [first] = worlds;
   if (first === undefined) return ExitCode.internal;

@@ -123,7 +123,7 @@ function clusterText(flags: Flags, isJson: boolean): string {
   const inputs = loadCluster(flags);
   const { cluster, policies } = inputs;
   const { wiring } = cluster;
-  const world = makeWorld(inputs, chooseStack(flags.stack, inputs), 'auto');
+  const world = makeWorld(inputs, chooseStack(flags.stack, inputs));
   const prefixes = (list: readonly Parameters<typeof formatPrefix>[0][]) =>
     list.map(formatPrefix).join(', ') || '-';
   const warnings = (world.network.warnings ?? []).map(formatDiagnostic);

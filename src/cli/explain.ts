@@ -93,7 +93,7 @@ async function explainVerb(words: readonly string[], flags: Flags): Promise<numb
     () => checkRun(flags),
   );
   noteWorkers(flags);
-  const world = makeWorld(inputs, chooseStack(flags.stack, inputs), flags.at);
+  const world = makeWorld(inputs, chooseStack(flags.stack, inputs), flags);
   if (!flags.quiet) warnOfDumps(inputs);
   const end =
     source === null || flags.frame === undefined

@@ -8,7 +8,7 @@ import { parseStack } from '../dataplane/stack.ts';
 import { UserError } from '../diagnostic/diagnostic.ts';
 import { DUMP_STACK, type DumpCluster } from '../lab/dump-world.ts';
 import { Vantages } from '../lab/vantage.ts';
-import { type EntryPoint, World } from '../lab/world.ts';
+import { DEFAULT_SEED, type EntryPoint, World } from '../lab/world.ts';
 import type { Network } from '../plan/model.ts';
 import { type Inputs, loadInputs } from '../policy/inputs.ts';
 import { loadDumps } from './dump-inputs.ts';
@@ -135,13 +135,18 @@ function checkEngine(flags: Pick<RunFlags, 'engine'>): void {
   );
 }
 
-export function makeWorld(inputs: Given, stack: Stack, at: string): World {
+export function makeWorld(
+  inputs: Given,
+  stack: Stack,
+  { at = 'auto', seed = DEFAULT_SEED }: { readonly at?: string; readonly seed?: number } = {},
+): World {
   const { cluster, policies, dump } = inputs;
   const entry = parseEntry(at);
   const world = new World({
     cluster,
     policies,
     stack,
+    seed,
     ...(entry ? { at: entry } : {}),
     ...(dump ? { network: dump, dumped: true } : {}),
   });

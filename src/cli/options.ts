@@ -5,6 +5,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { CHECKSUM_MODES, type ChecksumMode } from '../lab/checksums.ts';
 import { MIDSTREAM, type Midstream } from '../lab/conversation.ts';
+import { DEFAULT_SEED } from '../lab/world.ts';
 import { FORMATS, type Format } from '../report/formats.ts';
 
 /** What `-f` and its companions were given. */
@@ -149,7 +150,12 @@ export function withRun(command: Command, formats: readonly Format[] = FORMATS):
         .choices(['auto', 'reference', 'compiled'])
         .default('auto'),
     )
-    .option('--seed <n>', 'seed of every choice that a kernel would draw', wholeNumber(0), 1)
+    .option(
+      '--seed <n>',
+      'seed of every choice that a kernel would draw',
+      wholeNumber(0),
+      DEFAULT_SEED,
+    )
     .option('-q, --quiet', 'no progress and no notes on standard error', false);
 }
 

@@ -84,7 +84,7 @@ function planVerb(flags: Flags): number {
     () => checkRun({ ...flags, engine: 'auto' }),
     () => checkHost(flags),
   );
-  const world = makeWorld(inputs, chooseStack(flags.stack, inputs), 'auto');
+  const world = makeWorld(inputs, chooseStack(flags.stack, inputs));
   warnOfDumps(inputs);
   const plan = choosePlan(world.network, flags);
   for (const { format, path } of requests) {

@@ -86,7 +86,7 @@ async function probeVerb(flags: Flags): Promise<number> {
     () => askedProbes(flags),
     () => checkRun(flags),
   );
-  const world = makeWorld(inputs, chooseStack(flags.stack, inputs), 'auto');
+  const world = makeWorld(inputs, chooseStack(flags.stack, inputs), { seed: flags.seed });
   if (!flags.quiet) for (const w of world.network.warnings ?? []) warn(formatDiagnostic(w));
   const requests = asked ?? allPairsOf(world, flags);
   const isShown = rowFilter(flags, world);

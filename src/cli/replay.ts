@@ -91,7 +91,7 @@ async function replayVerb(words: readonly string[], flags: Flags): Promise<numbe
     () => checkRun(flags),
   );
   noteWorkers(flags);
-  const world = makeWorld(inputs, chooseStack(flags.stack, inputs), flags.at);
+  const world = makeWorld(inputs, chooseStack(flags.stack, inputs), flags);
   const isShown = rowFilter(flags, world);
   const interruption = new Interruption();
   try {

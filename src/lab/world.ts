@@ -32,12 +32,17 @@ export type { EntryPoint } from './entry.ts';
 /** The device by which pods and nodes are plugged in. */
 const NIC = 'eth0';
 
+/** `--seed`'s default. */
+export const DEFAULT_SEED = 1;
+
 export interface WorldInput {
   readonly cluster: Cluster;
   readonly policies: readonly NetworkPolicy[];
   readonly stack: Stack;
   /** `--at`: every packet enters here, whoever sent it. */
   readonly at?: EntryPoint;
+  /** Of every choice that a kernel would draw. */
+  readonly seed?: number;
   /** Hosts to use instead of rendering them: a rendered network that somebody changed. */
   readonly network?: Network;
   /** The network's nodes are dumps: their own tables say where addresses are. */
@@ -73,12 +78,9 @@ export class World {
     const hosts = imagesOf(this.network);
     const locate = input.dumped ? locateAmong(dumpedHosts(this.network, hosts)) : null;
     this.identities = new Identities(input.cluster, this.addresses, locate);
-    this.engine = new ReferenceEngine({
-      hosts,
-      links: this.network.links,
-      edges: this.network.edges,
-      answered: this.network.answered ?? [],
-    });
+    const { links, edges, answered = [] } = this.network;
+    const topology = { hosts, links, edges, answered };
+    this.engine = new ReferenceEngine(topology, { seed: input.seed ?? DEFAULT_SEED });
   }
 
   /** The injection of an IP packet where its sender is. */
