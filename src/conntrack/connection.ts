@@ -6,6 +6,7 @@
  * @module
  */
 import type { Provenance } from '../netfilter/rule.ts';
+import type { CtZone } from '../packet/packet.ts';
 import type { SctpState } from './sctp-states.ts';
 import type { TcpState } from './tcp-states.ts';
 import type { Tuple } from './tuple.ts';
@@ -103,6 +104,12 @@ export interface Connection {
   expiresNs: number;
   readonly createdNs: number;
   tracking: Tracking;
+  /** Where in the table it is; null for zone 0. */
+  readonly zone: CtZone | null;
+  /** Its timeout was renewed: the packet counts (`nf_ct_refresh_acct`). */
+  refreshed: boolean;
+  /** Packets and bytes by direction; null when it was open before anybody counted. */
+  traffic: Record<Direction, { packets: number; bytes: number }> | null;
 }
 
 /** Make an unconfirmed connection. */
@@ -111,6 +118,7 @@ export function newConnection(options: {
   readonly original: Tuple;
   readonly reply: Tuple;
   readonly nowNs: number;
+  readonly zone?: CtZone | null;
 }): Connection {
   return {
     id: options.id,
@@ -131,11 +139,15 @@ export function newConnection(options: {
     expiresNs: 0,
     createdNs: options.nowNs,
     tracking: { kind: 'plain' },
+    zone: options.zone ?? null,
+    refreshed: false,
+    traffic: { original: { packets: 0, bytes: 0 }, reply: { packets: 0, bytes: 0 } },
   };
 }
 
 /** Let the connection live `seconds` from now (`nf_ct_refresh_acct`). */
 export function refresh(connection: Connection, seconds: number, nowNs: number): void {
+  connection.refreshed = true;
   if (connection.confirmed) connection.expiresNs = nowNs + seconds * NS_PER_S;
   else connection.lifetimeNs = seconds * NS_PER_S;
 }

@@ -110,7 +110,7 @@ function uniqueTuple(
     if (isInRange(current, range)) {
       if (isFree(current, own, context)) return current;
     } else {
-      const mapped = earlierMapping(current, range, context);
+      const mapped = earlierMapping(current, range, own, context);
       if (mapped !== null && isFree(mapped, own, context)) return mapped;
     }
   }
@@ -130,8 +130,13 @@ function uniqueTuple(
 }
 
 /** The source that this client's packets from this port have elsewhere, if the range has it. */
-function earlierMapping(current: Tuple, range: NatRange, context: NatContext): Tuple | null {
-  for (const other of context.table.fromSameSource(current, context.nowNs)) {
+function earlierMapping(
+  current: Tuple,
+  range: NatRange,
+  own: Connection,
+  context: NatContext,
+): Tuple | null {
+  for (const other of context.table.fromSameSource(current, context.nowNs, own.zone)) {
     const seen = invertTuple(other.reply);
     if (seen === null) continue;
     // The type and code of a query stand in the destination's place, so they come from the packet.
@@ -229,7 +234,7 @@ function isFreeOrEvicted(
     return false;
   }
   const reply = invertTuple(tuple);
-  const found = reply === null ? null : context.table.lookup(reply, context.nowNs);
+  const found = reply === null ? null : context.table.lookup(reply, context.nowNs, own.zone);
   if (found === null || found.direction === 'original') return false;
   const { tracking } = found.connection;
   if (tracking.kind !== 'tcp' || tracking.state !== 'timeWait') return false;

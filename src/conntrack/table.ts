@@ -6,7 +6,8 @@
  *   dropped packet ─ its unconfirmed connection is simply never inserted
  *
  * Kernel: net/netfilter/nf_conntrack_core.c `nf_conntrack_in`, `resolve_normal_ct`, `init_conntrack`,
- * `__nf_conntrack_confirm`, `nf_conntrack_tuple_taken`, `early_drop`, Linux 6.18. One zone (0).
+ * `__nf_conntrack_confirm`, `nf_conntrack_tuple_taken`, `early_drop`, Linux 6.18; zones as
+ * include/net/netfilter/nf_conntrack_zones.h has them.
  *
  * Packets run one at a time to their end, so two packets never race to confirm the same original tuple;
  * what is left of the kernel's clash resolution is a reply tuple that NAT could not make unique, and
@@ -16,7 +17,7 @@
  * oldest connection that may be evicted.
  * @module
  */
-import type { Packet } from '../packet/packet.ts';
+import type { CtZone, Packet } from '../packet/packet.ts';
 import { transportOffset } from '../packet/parse.ts';
 import { equalAddress } from '../wire/address.ts';
 import type { DropReason } from '../wire/drop-reason.ts';
@@ -66,6 +67,8 @@ export class ConntrackTable {
    */
   track(packet: Packet, nowNs: number, hook: TrackHook): DropReason | 'headerCut' | null {
     if (packet.connection !== null || packet.ctState === 'untracked') return null;
+    const zone = zoneOf(packet);
+    packet.ctTemplate = null;
     packet.ctState = 'invalid';
     packet.ctDirection = 'original';
     const s = this.#segmentOf(packet, nowNs, hook);
@@ -76,10 +79,10 @@ export class ConntrackTable {
       const message = classifyIcmp(s, hopLimit);
       if (message.kind === 'headerCut') return 'headerCut';
       if (message.kind === 'untracked') packet.ctState = 'untracked';
-      if (message.kind === 'error') this.#relate(packet, message.inner, nowNs);
+      if (message.kind === 'error') this.#relate(packet, message.inner, nowNs, zone);
       if (message.kind !== 'query') return null;
     }
-    return this.#trackSegment(packet, s);
+    return this.#trackSegment(packet, s, zone);
   }
 
   /** Null when the packet has no transport header that could be tracked. */
@@ -98,8 +101,8 @@ export class ConntrackTable {
   }
 
   /** An ICMP error belongs to the connection it quotes if it goes to that packet's sender. */
-  #relate(packet: Packet, inner: Tuple, nowNs: number): void {
-    const found = this.lookup(inner, nowNs);
+  #relate(packet: Packet, inner: Tuple, nowNs: number, zone: CtZone | null): void {
+    const found = this.lookup(inner, nowNs, zone);
     if (found === null) return;
     const { connection, direction } = found;
     const way = direction === 'original' ? connection.original : connection.reply;
@@ -109,17 +112,22 @@ export class ConntrackTable {
     packet.ctDirection = direction;
   }
 
-  #trackSegment(packet: Packet, s: TrackedSegment): DropReason | 'headerCut' | null {
+  #trackSegment(
+    packet: Packet,
+    s: TrackedSegment,
+    zone: CtZone | null,
+  ): DropReason | 'headerCut' | null {
     const tuple = tupleAt(s.bytes, s.off, s.end, s);
     if (tuple === 'headerCut') return 'headerCut';
     if (tuple === null) return null;
     for (;;) {
-      const found = this.lookup(tuple, s.nowNs) ?? this.#open(tuple, s.nowNs);
+      const found = this.lookup(tuple, s.nowNs, zone) ?? this.#open(tuple, s.nowNs, zone);
       if (found === null) return null;
       if (found === 'ctFull') return 'ctFull';
       const { connection, direction } = found;
       const isReply = direction === 'reply';
       const established = isReply || connection.seenReply;
+      connection.refreshed = false;
       const verdict = this.#judge(connection, { ...s, direction });
       if (verdict === 'repeat') {
         this.remove(connection);
@@ -128,6 +136,7 @@ export class ConntrackTable {
       if (verdict === 'headerCut') return 'headerCut';
       if (verdict === 'invalid') return null;
       if (isReply) connection.seenReply = true;
+      if (connection.refreshed) countTraffic(connection, direction, packet.end - packet.l3);
       if (connection.dying) this.remove(connection);
       packet.ctState = established ? 'established' : 'new';
       packet.connection = connection;
@@ -156,11 +165,11 @@ export class ConntrackTable {
   }
 
   /** Make an unconfirmed connection; null when the packet can not begin one. */
-  #open(tuple: Tuple, nowNs: number): Found | 'ctFull' | null {
+  #open(tuple: Tuple, nowNs: number, zone: CtZone | null): Found | 'ctFull' | null {
     const reply = invertTuple(tuple);
     if (reply === null) return null;
     if (!this.#makeRoom(nowNs)) return 'ctFull';
-    const connection = newConnection({ id: this.#nextId, original: tuple, reply, nowNs });
+    const connection = newConnection({ id: this.#nextId, original: tuple, reply, nowNs, zone });
     this.#nextId += 1;
     return { connection, direction: 'original' };
   }
@@ -179,13 +188,25 @@ export class ConntrackTable {
     return false;
   }
 
-  /** The living connection that owns the tuple, and the direction it names. */
-  lookup(tuple: Tuple, nowNs: number): Found | null {
-    const found = this.#byTuple.get(tupleKey(tuple));
+  /**
+   * The living connection that owns the tuple, and the direction it names. `zone` is where the
+   * packet is: its tuple may be the original one of the zone's original part, or the reply one of
+   * its reply part (`nf_ct_key_equal`).
+   */
+  lookup(tuple: Tuple, nowNs: number, zone: CtZone | null = null): Found | null {
+    if (zone === null) return this.#living(placeKey(tuple, 0), nowNs, null);
+    const original = this.#living(placeKey(tuple, zoneId(zone, 'original')), nowNs, 'original');
+    return original ?? this.#living(placeKey(tuple, zoneId(zone, 'reply')), nowNs, 'reply');
+  }
+
+  #living(key: string, nowNs: number, direction: Direction | null): Found | null {
+    const found = this.#byTuple.get(key);
     if (found === undefined) return null;
-    if (found.connection.expiresNs > nowNs) return found;
-    this.remove(found.connection);
-    return null;
+    if (found.connection.expiresNs <= nowNs) {
+      this.remove(found.connection);
+      return null;
+    }
+    return direction === null || found.direction === direction ? found : null;
   }
 
   /**
@@ -193,7 +214,7 @@ export class ConntrackTable {
    * same original tuple does not count: it is the same flow.
    */
   isTaken(tuple: Tuple, own: Connection, nowNs: number): boolean {
-    const found = this.lookup(tuple, nowNs);
+    const found = this.lookup(tuple, nowNs, own.zone);
     if (found === null || found.connection === own) return false;
     return !equalTuple(found.connection.original, own.original);
   }
@@ -210,14 +231,18 @@ export class ConntrackTable {
     // What a host sends in answer to a packet carries its connection, but is not its first packet.
     if (packet.ctDirection !== 'original') return true;
     if (connection.dying) return false;
-    if (this.lookup(connection.original, nowNs) !== null) return false;
-    if (this.lookup(connection.reply, nowNs) !== null) return false;
+    const { zone } = connection;
+    if (this.lookup(connection.original, nowNs, zone) !== null) return false;
+    if (this.lookup(connection.reply, nowNs, zone) !== null) return false;
+    const [original, reply] = keysOf(connection);
+    if (this.#byTuple.has(original) || this.#byTuple.has(reply)) return false;
     connection.confirmed = true;
     connection.expiresNs = nowNs + connection.lifetimeNs;
     this.#alive.add(connection);
-    this.#byTuple.set(tupleKey(connection.reply), { connection, direction: 'reply' });
-    this.#byTuple.set(tupleKey(connection.original), { connection, direction: 'original' });
-    const key = sourceKey(connection.original);
+    this.#byTuple.set(original, { connection, direction: 'original' });
+    // A tuple that is its own inverse is found as the answer (hash chains begin with the latest).
+    this.#byTuple.set(reply, { connection, direction: 'reply' });
+    const key = sourceKey(connection.original, zone);
     const sameSource = this.#bySource.get(key);
     if (sameSource === undefined) this.#bySource.set(key, [connection]);
     else sameSource.push(connection);
@@ -228,11 +253,10 @@ export class ConntrackTable {
   remove(connection: Connection): void {
     connection.dying = true;
     if (!this.#alive.delete(connection)) return;
-    for (const tuple of [connection.original, connection.reply]) {
-      const key = tupleKey(tuple);
+    for (const key of keysOf(connection)) {
       if (this.#byTuple.get(key)?.connection === connection) this.#byTuple.delete(key);
     }
-    const key = sourceKey(connection.original);
+    const key = sourceKey(connection.original, connection.zone);
     const others = (this.#bySource.get(key) ?? []).filter((other) => other !== connection);
     if (others.length === 0) this.#bySource.delete(key);
     else this.#bySource.set(key, others);
@@ -260,8 +284,8 @@ export class ConntrackTable {
   }
 
   /** Living connections from the source of `tuple`, newest first: the mappings NAT may use again. */
-  fromSameSource(tuple: Tuple, nowNs: number): readonly Connection[] {
-    const found = this.#bySource.get(sourceKey(tuple)) ?? [];
+  fromSameSource(tuple: Tuple, nowNs: number, zone: CtZone | null = null): readonly Connection[] {
+    const found = this.#bySource.get(sourceKey(tuple, zone)) ?? [];
     return found.filter((connection) => connection.expiresNs > nowNs).reverse();
   }
 
@@ -272,6 +296,7 @@ export class ConntrackTable {
   openEstablished(connection: Connection, nowNs: number): void {
     const { protocol } = connection.original;
     connection.seenReply = true;
+    connection.traffic = null;
     if (protocol === Protocol.tcp) {
       connection.tracking = establishedTracking();
       connection.assured = true;
@@ -324,6 +349,34 @@ function isClosing({ tracking }: Connection): boolean {
   return tracking.kind === 'sctp' && tracking.state.startsWith('shutdown');
 }
 
-function sourceKey(tuple: Tuple): string {
-  return tupleKey({ ...tuple, dst: tuple.src, dport: 0 });
+/** `nf_ct_zone_tmpl`: a zone by mark is the mark's lower half at the time of tracking. */
+function zoneOf({ ctTemplate, mark }: Packet): CtZone | null {
+  if (!ctTemplate) return null;
+  const { id, direction, byMark } = ctTemplate.zone;
+  return { id: byMark ? mark & 0xffff : id, direction };
+}
+
+function countTraffic({ traffic }: Connection, direction: Direction, bytes: number): void {
+  if (traffic === null) return;
+  traffic[direction].packets += 1;
+  traffic[direction].bytes += bytes;
+}
+
+/** The zone that one tuple of a connection is in (`nf_ct_zone_id`). */
+function zoneId(zone: CtZone | null, direction: Direction): number {
+  if (zone === null) return 0;
+  return zone.direction === 'both' || zone.direction === direction ? zone.id : 0;
+}
+
+/** The table's key: the tuple, and the zone it is in. */
+function placeKey(tuple: Tuple, zone: number): string {
+  return zone === 0 ? tupleKey(tuple) : `${zone} ${tupleKey(tuple)}`;
+}
+
+function keysOf({ original, reply, zone }: Connection): readonly [string, string] {
+  return [placeKey(original, zoneId(zone, 'original')), placeKey(reply, zoneId(zone, 'reply'))];
+}
+
+function sourceKey(tuple: Tuple, zone: CtZone | null): string {
+  return placeKey({ ...tuple, dst: tuple.src, dport: 0 }, zoneId(zone, 'original'));
 }

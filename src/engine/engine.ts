@@ -50,6 +50,8 @@ export type Injection = {
   /** Capture frame number, for hashes and traces. */
   readonly frame: number;
   readonly nowNs: number;
+  /** What `nowNs` is in the world, in whole seconds since 1970, for rules that ask the clock. */
+  readonly utcSeconds?: number;
   /** Length on the wire when the capture cut the bytes, else absent. */
   readonly wireLength?: number;
   /** The transport checksum was left to offload: treat it as right, and fill it in on output. */

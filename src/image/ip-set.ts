@@ -12,54 +12,43 @@ import { unreachable } from '../diagnostic/diagnostic.ts';
 import type { IpSet, SetMember, SetType } from '../netfilter/ip-set.ts';
 import type { SetDirection } from '../netfilter/match.ts';
 import { type Address, bits, type Family, maskAddress } from '../wire/address.ts';
-import { Protocol } from '../wire/protocol.ts';
+import { ChangingSet, changeList } from './changing-set.ts';
+import type { SetMemory } from './set-memory.ts';
+import {
+  type ChangeResult,
+  type CompiledSet,
+  PORT_CUT,
+  SET_DIMENSION,
+  type SetAnswer,
+  type SetChange,
+  type SetView,
+  storedPort,
+} from './set-view.ts';
 import { WordTable } from './word-table.ts';
 
-/** What a set may ask of a packet (image knows no packets). */
-export interface SetView {
-  readonly family: Family;
-  readonly src: Address;
-  readonly dst: Address;
-  readonly protocol: number;
-  /**
-   * The port that ip_set_getport.c reads: of TCP, UDP, UDP-Lite and SCTP the port, of ICMP type and
-   * code as one number, of any other protocol 0.
-   * @returns -1 when the packet has none, `PORT_CUT` when the capture cut it off.
-   */
-  setPort(direction: SetDirection): number;
-}
-
-export const PORT_CUT = -2;
-
-export interface CompiledSet {
-  readonly name: string;
-  readonly type: SetType;
-  /** How many dimensions a rule must give for the set to match at all. */
-  readonly dimension: number;
-  /**
-   * `cut`: the answer lies in bytes that the capture does not have; `missing`: in members that
-   * nobody knows.
-   */
-  test(view: SetView, directions: readonly SetDirection[]): SetAnswer;
-}
-
-export type SetAnswer = boolean | 'cut' | 'missing';
-
-/** How many dimensions a type has (`ip_set_type.dimension`). */
-export const SET_DIMENSION: Readonly<Record<SetType, number>> = {
-  'hash:ip': 1,
-  'hash:net': 1,
-  'hash:ip,port': 2,
-  'hash:net,port': 2,
-  'list:set': 1,
-};
+export {
+  type CompiledSet,
+  PORT_CUT,
+  SET_DIMENSION,
+  type SetAnswer,
+  type SetView,
+  storedPort,
+} from './set-view.ts';
 
 /**
- * Compile one set. `resolve` gives the compiled members of a list:set.
+ * Compile one set. `resolve` gives the compiled members of a list:set; `changes` says that a rule
+ * adds to it or deletes from it.
  * Precondition: members fit the type and family (lowering/check-sets.ts has proved it).
  */
-export function compileSet(set: IpSet, resolve: (name: string) => CompiledSet): CompiledSet {
+export function compileSet(
+  set: IpSet,
+  resolve: (name: string) => CompiledSet,
+  changes = false,
+): CompiledSet {
   if (set.membersUnknown) return unknownSet(set.name);
+  if (set.type !== 'list:set' && (changes || set.timeout !== undefined)) {
+    return new ChangingSet(set, set.family ?? 4);
+  }
   switch (set.type) {
     case 'hash:ip':
     case 'hash:net':
@@ -92,14 +81,25 @@ class ListSet implements CompiledSet {
     this.#members = members;
   }
 
-  test(view: SetView, directions: readonly SetDirection[]): SetAnswer {
+  test(view: SetView, directions: readonly SetDirection[], memory?: SetMemory): SetAnswer {
     let answer: SetAnswer = false;
     for (const member of this.#members) {
-      const found = member.test(view, directions);
+      // `ip_set_test` asks each member anew for its dimensions.
+      if (directions.length < member.dimension) continue;
+      const found = member.test(view, directions, memory);
       if (found === true) return true;
       if (found !== false) answer = found;
     }
     return answer;
+  }
+
+  change(
+    view: SetView,
+    directions: readonly SetDirection[],
+    memory: SetMemory,
+    change: SetChange,
+  ): ChangeResult {
+    return changeList(this.#members, view, directions, memory, change);
   }
 }
 
@@ -180,21 +180,4 @@ class HashSet implements CompiledSet {
     key[at++] = service;
     key[at] = length;
   }
-}
-
-/** Protocols whose members keep their port (`ip_set_proto_with_ports` and the family's ICMP). */
-const WITH_PORTS: ReadonlySet<number> = new Set([
-  Protocol.tcp,
-  Protocol.udp,
-  Protocol.udplite,
-  Protocol.sctp,
-]);
-
-/** The port as the kernel stores it: 0 where the protocol has none. */
-export function storedPort(
-  family: Family,
-  member: { readonly protocol: number; readonly port: number },
-): number {
-  const icmp = family === 4 ? Protocol.icmp : Protocol.icmpv6;
-  return WITH_PORTS.has(member.protocol) || member.protocol === icmp ? member.port : 0;
 }

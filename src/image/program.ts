@@ -26,6 +26,8 @@ export interface LinkedRule {
   readonly ip: IpMatch;
   readonly matches: readonly LinkedMatch[];
   readonly target: Target;
+  /** The set that a SET target changes. */
+  readonly targetSet: CompiledSet | null;
   /** The chain it stands in. */
   readonly home: LinkedChain;
   /** Where a jump or goto leads; null for every other target. */

@@ -6,8 +6,8 @@
  * @module
  */
 
-import { SET_DIMENSION } from '../image/ip-set.ts';
 import type { Hook } from '../netfilter/hook.ts';
+import { hashlimitCost, limitCredits } from '../netfilter/limit-credits.ts';
 import type { Match, MatchKind } from '../netfilter/match.ts';
 import type { Rule } from '../netfilter/rule.ts';
 import { Protocol, protocolName } from '../wire/protocol.ts';
@@ -74,6 +74,16 @@ function ownFaults(match: Match, site: RuleSite): FaultText[] {
       return beyond(match.kind, site, ['prerouting', 'input', 'forward']);
     case 'owner':
       return beyond(match.kind, site, ['output', 'postrouting']);
+    case 'cgroup':
+      return beyond(match.kind, site, ['output', 'postrouting', 'input']);
+    case 'socket':
+      return beyond(match.kind, site, ['prerouting', 'input']);
+    case 'limit':
+      return bucketFaults(match, limitCredits(match));
+    case 'hashlimit':
+      return bucketFaults(match, hashlimitCost(match));
+    case 'policy':
+      return policyFaults(match, site);
     case 'ttl':
     case 'hl':
       return ttlFaults(match, site);
@@ -98,8 +108,8 @@ function ttlFaults({ kind }: MatchOf<'ttl' | 'hl'>, { table }: RuleSite): FaultT
 type MatchOf<K extends MatchKind> = Extract<Match, { kind: K }>;
 
 /**
- * xt_set.c takes too few dimensions and never matches (ip_set_core.c `ip_set_test`): a rule that
- * can only be a mistake. A family that does not fit is refused by iptables itself.
+ * More than IPSET_DIM_MAX dimensions are refused. Too few are taken, and then the set never
+ * matches (ip_set_core.c `ip_set_test`). A family that does not fit is refused by iptables itself.
  */
 function setFaults(match: MatchOf<'set'>, { sets, table }: RuleSite): FaultText[] {
   const set = sets.get(match.set);
@@ -109,10 +119,9 @@ function setFaults(match: MatchOf<'set'>, { sets, table }: RuleSite): FaultText[
   if (set.membersUnknown) return [];
   const faults: FaultText[] = [];
   const given = match.directions.length;
-  const wanted = SET_DIMENSION[set.type];
-  if (given < wanted || given > 6) {
-    const message = `set ${set.name} is a ${set.type}`;
-    const accepted = `${wanted} to 6 of src and dst`;
+  if (given < 1 || given > 6) {
+    const message = `set ${set.name} is asked for ${given} dimensions`;
+    const accepted = '1 to 6 of src and dst';
     const found = match.directions.join(',');
     faults.push({ code: 'PLAN_SET_DIMENSIONS', message, found, accepted });
   }
@@ -121,6 +130,25 @@ function setFaults(match: MatchOf<'set'>, { sets, table }: RuleSite): FaultText[
     faults.push({ code: 'PLAN_SET_FAMILY', message });
   }
   return faults;
+}
+
+/** xt_limit.c `limit_mt_check`, xt_hashlimit.c `hashlimit_mt_check_common`. */
+function bucketFaults(
+  { kind, burst }: MatchOf<'limit' | 'hashlimit'>,
+  { cost, full }: { readonly cost: number; readonly full: number },
+): FaultText[] {
+  if (full >= cost) return [];
+  const message = `match ${kind}: this burst at this rate is more than the kernel counts`;
+  return [{ code: 'PLAN_MATCH_RANGE', message, found: `burst ${burst}` }];
+}
+
+/** xt_policy.c `policy_mt_check`. */
+function policyFaults({ direction }: MatchOf<'policy'>, { hooks }: RuleSite): FaultText[] {
+  const wrong = direction === 'in' ? ['postrouting', 'output'] : ['prerouting', 'input'];
+  const strange = [...hooks].filter((hook) => wrong.includes(hook));
+  if (strange.length === 0) return [];
+  const message = `policy --dir ${direction} is not valid in ${strange.join(', ').toUpperCase()}`;
+  return [{ code: 'PLAN_MATCH_HOOK', message }];
 }
 
 /** xt_physdev.c `physdev_mt_check`. */

@@ -80,6 +80,7 @@ function linkRule(rule: Rule, { home, index, id, drafts, sets }: RulePlace): Lin
     address: { family: home.family, table: home.table, chain: home.name, index },
     ip: rule.ip,
     matches: rule.matches.map((match) => linkMatch(match, sets)),
+    targetSet: target.kind === 'set' ? (sets.get(target.set) ?? null) : null,
     target,
     home,
     chain: leads ? find(drafts, target.chain) : null,

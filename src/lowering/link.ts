@@ -46,11 +46,12 @@ export function lower(plan: Plan): HostImage {
     ...checkRules(plan),
   ];
   if (faults.length > 0) throw new UserError(faults);
-  const sets = linkSets(plan.ipsets);
+  const sets = linkSets(plan);
   const program = linkProgram(plan.tables, sets);
   const interfaces = plan.interfaces.map(imageInterface);
   const sysctl = makeSysctlTable(numericSysctls(plan.sysctls));
-  const tracked = trackedFamilies(plan);
+  const tracked = familiesWith(plan, needsConntrack);
+  const defragmented = familiesWith(plan, (rule) => rule.matches.some((m) => m.kind === 'socket'));
   const neighbors = linkNeighbors(plan);
   return {
     host: plan.host,
@@ -66,7 +67,7 @@ export function lower(plan: Plan): HostImage {
     neighbor: (device, address) => neighbors.get(`${device} ${addressKey(address)}`) ?? null,
     sysctl,
     conntrackActive: (family) => tracked.has(family),
-    defragActive: (family) => tracked.has(family),
+    defragActive: (family) => tracked.has(family) || defragmented.has(family),
     texts: ruleTexts(program),
     gaps: imageGaps(plan),
   };
@@ -87,16 +88,29 @@ function imageGaps(plan: Plan): ImageGaps {
   };
 }
 
-function linkSets(sets: readonly IpSet[]): ReadonlyMap<string, CompiledSet> {
+function linkSets(plan: Plan): ReadonlyMap<string, CompiledSet> {
+  const changing = changingSets(plan);
   const linked = new Map<string, CompiledSet>();
   const resolve = (name: string): CompiledSet => {
     const found = linked.get(name);
     if (found === undefined) throw new RangeError(`set ${name} is compiled before its list`);
     return found;
   };
-  const listsLast = [...sets].sort((a, b) => rank(a) - rank(b));
-  for (const set of listsLast) linked.set(set.name, compileSet(set, resolve));
+  const listsLast = [...plan.ipsets].sort((a, b) => rank(a) - rank(b));
+  for (const set of listsLast) {
+    linked.set(set.name, compileSet(set, resolve, changing.has(set.name)));
+  }
   return linked;
+}
+
+/** The sets that SET rules add to and delete from, by themselves or as members of a list. */
+function changingSets({ tables, ipsets }: Plan): ReadonlySet<string> {
+  const rules = tables.flatMap((table) => table.chains.flatMap((chain) => chain.rules));
+  const named = new Set(rules.flatMap(({ target }) => (target.kind === 'set' ? [target.set] : [])));
+  const members = ipsets
+    .filter((set) => named.has(set.name))
+    .flatMap((set) => set.members.flatMap((m) => (m.kind === 'set' ? [m.set] : [])));
+  return new Set([...named, ...members]);
 }
 
 function rank(set: IpSet): number {
@@ -168,20 +182,19 @@ function linkFib(plan: Plan, interfaces: readonly ImageInterface[], sysctl: Sysc
   });
 }
 
-/**
- * The families whose connections are tracked: the ones with a rule whose module asks for it when it
- * is loaded (`nf_ct_netns_get` in the checkentry of xt_conntrack, xt_state, xt_connmark, xt_connlimit,
- * xt_helper, xt_nat, xt_MASQUERADE, xt_REDIRECT, xt_NETMAP and xt_CT). A nat table alone does not, nor does NOTRACK; defragmentation comes with it.
- * Seen on Linux 6.18 by test/differential/kernel/image.test.ts.
- */
-function trackedFamilies(plan: Plan): ReadonlySet<Family> {
-  const families = new Set<Family>();
-  for (const table of plan.tables) {
-    if (table.chains.some((chain) => chain.rules.some(needsConntrack))) families.add(table.family);
-  }
-  return families;
+/** The families that have such a rule. */
+function familiesWith(plan: Plan, is: (rule: Rule) => boolean): ReadonlySet<Family> {
+  const tables = plan.tables.filter((table) => table.chains.some((chain) => chain.rules.some(is)));
+  return new Set(tables.map((table) => table.family));
 }
 
+/**
+ * Are connections tracked because of this rule? Its module asks for it when it is loaded
+ * (`nf_ct_netns_get` in the checkentry of xt_conntrack, xt_state, xt_connmark, xt_connlimit,
+ * xt_connbytes, xt_helper, xt_nat, xt_MASQUERADE, xt_REDIRECT, xt_NETMAP and xt_CT). A nat table
+ * alone does not, nor does NOTRACK; defragmentation comes with it. Seen on Linux 6.18 by
+ * test/differential/kernel/image.test.ts.
+ */
 function needsConntrack(rule: Rule): boolean {
   return (
     CONNTRACK_TARGETS.has(rule.target.kind) ||
@@ -195,6 +208,7 @@ const CONNTRACK_MATCHES: ReadonlySet<string> = new Set([
   'state',
   'connmark',
   'connlimit',
+  'connbytes',
   'helper',
 ]);
 const CONNTRACK_TARGETS: ReadonlySet<string> = new Set([

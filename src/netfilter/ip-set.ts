@@ -14,7 +14,12 @@ export const SET_TYPES = [
 export type SetType = (typeof SET_TYPES)[number];
 
 /** One member; which fields are there follows from the set's type. */
-export type SetMember =
+export type SetMember = SetElement & {
+  /** Seconds left when the plan was made, 0 for ever; only in sets with a timeout. */
+  readonly timeout?: number;
+};
+
+type SetElement =
   | { readonly kind: 'ip'; readonly address: Address }
   | { readonly kind: 'net'; readonly net: Prefix; readonly nomatch: boolean }
   | {
@@ -39,6 +44,8 @@ export interface IpSet {
   readonly family?: Family;
   readonly maxElements: number;
   readonly members: readonly SetMember[];
+  /** Seconds that new members live unless they say otherwise, 0 for ever; absent: no timeouts. */
+  readonly timeout?: number;
   /** Rules name it, and nobody knows what is in it; type and members say nothing then. */
   readonly membersUnknown?: true;
   /** What the set stands for, in words, for reports (`pods labelled app=web`). */

@@ -8,6 +8,7 @@
  * @module
  */
 import type { Address, Prefix } from '../wire/address.ts';
+import type { ChunkTypes, FurtherMatch, HeadNetwork } from './further-match.ts';
 
 /** What stands for an address in dumps that somebody made anonymous. */
 export const REDACTED_MAC = 'XX:XX:XX:XX:XX:XX';
@@ -20,8 +21,8 @@ export interface Negatable<T> {
 
 /** The head of a rule: `struct ipt_ip` / `ip6t_ip6`. Absent parts match everything. */
 export interface IpMatch {
-  readonly source?: Negatable<Prefix>;
-  readonly destination?: Negatable<Prefix>;
+  readonly source?: Negatable<HeadNetwork>;
+  readonly destination?: Negatable<HeadNetwork>;
   /** Interface name; a trailing `+` matches any name that starts so. */
   readonly inInterface?: Negatable<string>;
   readonly outInterface?: Negatable<string>;
@@ -84,6 +85,7 @@ export interface AddressRange {
 export type SetDirection = 'src' | 'dst';
 
 export type Match =
+  | FurtherMatch
   | {
       readonly kind: 'tcp';
       readonly sport?: Negatable<PortRange>;
@@ -93,9 +95,23 @@ export type Match =
       readonly option?: Negatable<number>;
     }
   | {
-      readonly kind: 'udp' | 'sctp' | 'dccp' | 'udplite';
+      readonly kind: 'udp' | 'udplite';
       readonly sport?: Negatable<PortRange>;
       readonly dport?: Negatable<PortRange>;
+    }
+  | {
+      readonly kind: 'sctp';
+      readonly sport?: Negatable<PortRange>;
+      readonly dport?: Negatable<PortRange>;
+      readonly chunks?: Negatable<ChunkTypes>;
+    }
+  | {
+      readonly kind: 'dccp';
+      readonly sport?: Negatable<PortRange>;
+      readonly dport?: Negatable<PortRange>;
+      /** Packet types 0–15 (RFC 4340 section 5.1). */
+      readonly types?: Negatable<readonly number[]>;
+      readonly option?: Negatable<number>;
     }
   | {
       readonly kind: 'icmp' | 'icmp6';

@@ -52,6 +52,8 @@ export type Target =
       readonly value: number;
       readonly mask: number;
       readonly nfmask: number;
+      /** Of the new connection mark (`set`), or of the bits that move (`save`, `restore`). */
+      readonly shift?: { readonly direction: 'left' | 'right'; readonly bits: number };
     }
   | { readonly kind: 'reject'; readonly with: RejectWith }
   | {
@@ -71,7 +73,8 @@ export type Target =
   | {
       readonly kind: 'ct';
       readonly helper?: string;
-      readonly zone?: number;
+      /** `mark`: the packet's mark names the zone. */
+      readonly zone?: number | 'mark';
       readonly zoneDirection?: 'orig' | 'reply';
     }
   /** xt_REDIRECT: to the address of the device that the packet came in by, or to loopback. */

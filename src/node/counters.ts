@@ -5,19 +5,11 @@
  */
 import type { LinkedChain, LinkedRule, RuleProgram } from '../image/program.ts';
 import { formatRuleAddress } from '../netfilter/rule.ts';
-
-/** Addresses of one xt_recent list, the one unseen longest first. */
-export type RecentList = Map<string, { readonly ttl: number; readonly stamps: readonly number[] }>;
-
-/** What the stateful matches of a host remember (node/match-stateful.ts). */
-export interface RuleMemory {
-  readonly limits: Map<string, { readonly credit: number; readonly atNs: number }>;
-  readonly nths: Map<string, number>;
-  readonly recents: Map<string, RecentList>;
-}
+import { emptyMemory, type RuleMemory } from './rule-memory.ts';
 
 export class RuleCounters {
-  readonly memory: RuleMemory = { limits: new Map(), nths: new Map(), recents: new Map() };
+  /** For walks outside of an engine; a host keeps its memory in its state (node/host-state.ts). */
+  readonly memory: RuleMemory = emptyMemory();
   readonly #packets: Float64Array;
   readonly #bytes: Float64Array;
   readonly #policies = new Map<LinkedChain, { packets: number; bytes: number }>();

@@ -61,6 +61,9 @@ function beginVisit(run: Run, passage: Passage, at: Hook): Visit {
     recorder: looks,
     nowNs: run.nowNs,
     seed: run.seed,
+    memory: run.memoryOf(host),
+    table: run.stateOf(host).connections,
+    ...(run.utcSeconds === undefined ? {} : { utcSeconds: run.utcSeconds }),
   };
   if (!run.forgiving) return { run, passage, hook: at, looks, ctx };
   const forgive: WalkContext['forgive'] = (verdict) => {

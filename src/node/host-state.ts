@@ -1,5 +1,6 @@
 /**
- * What a host remembers of packets beyond their passage: connections and fragments that wait. A dry
+ * What a host remembers of packets beyond their passage: connections, fragments that wait, and the
+ * memory of stateful rules. A dry
  * run works on a copy of what it needs, so that nothing stays.
  * @module
  */
@@ -11,6 +12,7 @@ import { type ConntrackSettings, conntrackSettings } from '../conntrack/timeouts
 import type { SysctlTable } from '../image/sysctl.ts';
 import { SYSCTL_DEFAULTS } from '../image/sysctl.ts';
 import { newPacket } from '../packet/parse.ts';
+import { emptyMemory, type RuleMemory } from './rule-memory.ts';
 
 export class HostState {
   readonly connections: ConntrackTable;
@@ -19,8 +21,11 @@ export class HostState {
    */
   readonly trackedFragments: Defragmenter;
   readonly localFragments: Defragmenter;
+  /** What rules remember of packets. */
+  readonly memory: RuleMemory;
 
-  constructor(settings: ConntrackSettings) {
+  constructor(settings: ConntrackSettings, memory = emptyMemory()) {
+    this.memory = memory;
     this.connections = new ConntrackTable(settings);
     this.trackedFragments = new Defragmenter(settings);
     this.localFragments = new Defragmenter(settings);
@@ -28,7 +33,7 @@ export class HostState {
 
   /** A state with copies of these connections; what happens to them does not show in this one. */
   copyOf(nowNs: number): HostState {
-    const copy = new HostState(this.connections.settings);
+    const copy = new HostState(this.connections.settings, structuredClone(this.memory));
     for (const connection of this.connections.connections(nowNs)) {
       copy.connections.confirm(carrying(connection, nowNs), nowNs);
     }

@@ -40,6 +40,8 @@ function baseState(packet: Packet): CtState {
     case 'untracked':
       return 'UNTRACKED';
     case 'none':
+      // The template of a CT rule looks like a new connection (xt_CT.c `xt_ct_target`).
+      return packet.ctTemplate ? 'NEW' : 'INVALID';
     case 'invalid':
       return 'INVALID';
     default:

@@ -1,9 +1,8 @@
 /**
  * Matches on the network and link headers: length, TTL, traffic class, address ranges, MAC, kind of
- * frame, and what sockets would have to say.
+ * frame.
  *
- * Source: net/netfilter/xt_length.c, xt_hl.c, xt_dscp.c, xt_iprange.c, xt_mac.c, xt_pkttype.c,
- * xt_owner.c.
+ * Source: net/netfilter/xt_length.c, xt_hl.c, xt_dscp.c, xt_iprange.c, xt_mac.c, xt_pkttype.c.
  * @module
  */
 import {
@@ -21,7 +20,7 @@ import * as ethernet from '../wire/ethernet.ts';
 import * as ipv4 from '../wire/ipv4.ts';
 import * as ipv6 from '../wire/ipv6.ts';
 import { BROADCAST_MAC, ZERO_MAC } from '../wire/mac.ts';
-import type { Answer } from './match.ts';
+import type { Answer } from './answer.ts';
 import type { WalkContext } from './walk.ts';
 
 type MatchOf<K extends Match['kind']> = Extract<Match, { kind: K }>;
@@ -100,14 +99,4 @@ export function packetType(ctx: WalkContext, packet: Packet): PacketType {
   if (!hasLinkHeader(ctx, packet)) return 'unicast';
   if ((u8(packet.bytes, 0) & 1) === 0) return 'unicast';
   return ethernet.destination(packet.bytes) === BROADCAST_MAC ? 'broadcast' : 'multicast';
-}
-
-/**
- * A packet that came in from outside has no socket: every question about one is answered no. Of the
- * host's own packets nobody knows whose they are.
- */
-export function matchOwner(match: MatchOf<'owner'>, packet: Packet): Answer {
-  if (packet.inDevice === '') return 'unanswerable';
-  const asked = [match.uid, match.gid, match.socketExists];
-  return asked.every((part) => part === undefined || part.negate) ? 'hit' : 'miss';
 }

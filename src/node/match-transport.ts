@@ -13,7 +13,7 @@ import type { Match, Negatable, PortRange } from '../netfilter/match.ts';
 import type { Packet } from '../packet/packet.ts';
 import { transportOffset } from '../packet/parse.ts';
 import { u8, u16 } from '../wire/bytes.ts';
-import { type Answer, answer } from './match.ts';
+import { type Answer, answer } from './answer.ts';
 
 /**
  * Where the transport header starts, when `length` bytes of it can be read; else why not: the
@@ -31,7 +31,7 @@ export function transportHeader(
 }
 
 /** What a module answers when it can not read its header. */
-function unreadable(why: 'fragment' | 'short' | 'cut'): Answer {
+export function unreadable(why: 'fragment' | 'short' | 'cut'): Answer {
   if (why === 'fragment') return 'miss';
   return why === 'short' ? 'hotdrop' : 'cut';
 }
@@ -46,7 +46,7 @@ function portHolds(want: Negatable<PortRange> | undefined, port: number): boolea
 
 type PortsMatch = Extract<Match, { kind: 'udp' | 'sctp' | 'dccp' | 'udplite' }>;
 
-/** UDP, UDP-Lite, SCTP, DCCP: `length` is how much header the module wants to see. */
+/** The ports of UDP, UDP-Lite, SCTP and DCCP: `length` is how much header the module wants to see. */
 export function matchPorts(match: PortsMatch, packet: Packet, length: number): Answer {
   const at = transportHeader(packet, length);
   if (typeof at !== 'number') return unreadable(at);

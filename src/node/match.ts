@@ -12,46 +12,35 @@
  */
 import { unreachable } from '../diagnostic/diagnostic.ts';
 import { isAssumedDevice } from '../image/gaps.ts';
-import { PORT_CUT, type SetView } from '../image/ip-set.ts';
+import type { HeadNetwork } from '../netfilter/further-match.ts';
 import type { IpMatch, Match, Negatable } from '../netfilter/match.ts';
 import type { Packet } from '../packet/packet.ts';
 import { transportOffset } from '../packet/parse.ts';
-import { contains, type Family } from '../wire/address.ts';
-import { u8, u16 } from '../wire/bytes.ts';
-import { Protocol } from '../wire/protocol.ts';
+import { type Address, contains } from '../wire/address.ts';
+import { type Answer, answer } from './answer.ts';
+import { matchDccp, matchSctp } from './match-chunks.ts';
+import { matchConnbytes, matchConnlimit, quotaHolds } from './match-connlimit.ts';
 import { connmarkHolds, conntrackDetailHolds, statesHold } from './match-conntrack.ts';
 import { isOpen } from './match-gap.ts';
+import { matchHashlimit } from './match-hashlimit.ts';
 import {
   classHolds,
   ipRangeHolds,
   lengthHolds,
   matchMac,
-  matchOwner,
   packetType,
   ttlHolds,
 } from './match-header.ts';
+import { matchString, matchU32 } from './match-payload.ts';
+import type { MatchPlace } from './match-place.ts';
+import { recentHolds } from './match-recent.ts';
 import { matchAddressType, matchReversePath } from './match-route.ts';
-import {
-  limitHolds,
-  type MatchPlace,
-  nthHolds,
-  randomHolds,
-  recentHolds,
-} from './match-stateful.ts';
-import {
-  matchIcmp,
-  matchMultiport,
-  matchPorts,
-  matchTcp,
-  transportHeader,
-} from './match-transport.ts';
+import { PacketSetView, setMemory } from './match-set.ts';
+import { matchCgroup, matchOwner, matchSocket } from './match-socket.ts';
+import { limitHolds, nthHolds, randomHolds } from './match-stateful.ts';
+import { matchTime } from './match-time.ts';
+import { matchIcmp, matchMultiport, matchPorts, matchTcp } from './match-transport.ts';
 import type { WalkContext } from './walk.ts';
-
-export type Answer = 'hit' | 'miss' | 'hotdrop' | 'cut' | 'unanswerable' | 'missing';
-
-export function answer(holds: boolean): Answer {
-  return holds ? 'hit' : 'miss';
-}
 
 export type HeadPart =
   | 'source'
@@ -77,8 +66,8 @@ export function protocolFault(ip: IpMatch, packet: Packet): 'hotdrop' | 'cut' | 
  * is asked only where it is known (`protocolFault`).
  */
 export function missedHead(ip: IpMatch, packet: Packet): HeadPart | null {
-  if (ip.source && contains(ip.source.value, packet.src) === ip.source.negate) return 'source';
-  if (ip.destination && contains(ip.destination.value, packet.dst) === ip.destination.negate) {
+  if (ip.source && isIn(ip.source.value, packet.src) === ip.source.negate) return 'source';
+  if (ip.destination && isIn(ip.destination.value, packet.dst) === ip.destination.negate) {
     return 'destination';
   }
   if (!interfaceHolds(ip.inInterface, packet.inDevice)) return 'inInterface';
@@ -89,6 +78,15 @@ export function missedHead(ip: IpMatch, packet: Packet): HeadPart | null {
   }
   if (fragment && packet.fragmentOffset > 0 === fragment.negate) return 'fragment';
   return null;
+}
+
+function isIn(net: HeadNetwork, address: Address): boolean {
+  const { mask } = net;
+  if (mask === undefined) return contains(net, address);
+  const same = (at: 'w0' | 'w1' | 'w2' | 'w3') =>
+    (address[at] & mask[at]) >>> 0 === (net.address[at] & mask[at]) >>> 0;
+  if (address.family !== mask.family) return false;
+  return same('w3') && (address.family === 4 || (same('w0') && same('w1') && same('w2')));
 }
 
 /** Compare a device with a name, or with the beginning of one when it ends in `+`. */
@@ -124,15 +122,19 @@ export function ask(ctx: WalkContext, place: MatchPlace, packet: Packet): Answer
     case 'udplite':
       return matchPorts(match, packet, 8);
     case 'sctp':
+      return matchSctp(match, packet);
     case 'dccp':
-      return matchPorts(match, packet, 12);
+      return matchDccp(match, packet);
     case 'icmp':
     case 'icmp6':
       return matchIcmp(match, packet);
     case 'multiport':
       return matchMultiport(match, packet);
     case 'set': {
-      const found = set === null ? false : set.test(new PacketSetView(packet), match.directions);
+      const found =
+        set === null
+          ? false
+          : set.test(new PacketSetView(packet), match.directions, setMemory(ctx));
       return typeof found === 'string' ? found : answer(found !== match.negate);
     }
     case 'mac':
@@ -145,8 +147,21 @@ export function ask(ctx: WalkContext, place: MatchPlace, packet: Packet): Answer
       if (isOpen(ctx, match, packet)) return 'missing';
       return answer(holds(ctx, match, place, packet));
     case 'hashlimit':
+      return matchHashlimit(ctx, match, packet);
     case 'connlimit':
-      return 'unanswerable';
+      return matchConnlimit(ctx, match, place, packet);
+    case 'connbytes':
+      return matchConnbytes(match, packet);
+    case 'u32':
+      return matchU32(match, packet);
+    case 'string':
+      return matchString(match, packet);
+    case 'time':
+      return matchTime(ctx, match);
+    case 'socket':
+      return matchSocket(packet);
+    case 'cgroup':
+      return matchCgroup(match, packet);
     default:
       return answer(holds(ctx, match, place, packet));
   }
@@ -168,7 +183,13 @@ type PlainMatch = Exclude<
       | 'owner'
       | 'mac'
       | 'hashlimit'
-      | 'connlimit';
+      | 'connlimit'
+      | 'connbytes'
+      | 'u32'
+      | 'string'
+      | 'time'
+      | 'socket'
+      | 'cgroup';
   }
 >;
 
@@ -213,6 +234,11 @@ function holds(ctx: WalkContext, match: PlainMatch, place: MatchPlace, packet: P
     case 'helper':
       // No connection here was ever expected by a helper (xt_helper.c `helper_mt`: no master).
       return match.negate;
+    case 'quota':
+      return quotaHolds(ctx, match, place, packet);
+    case 'policy':
+      // No packet here was ever, or will be, protected by IPsec (xt_policy.c `policy_mt`).
+      return match.policy === 'none';
     case 'nfacct':
     case 'comment':
       return true;
@@ -241,56 +267,3 @@ function physdevHolds(match: Extract<Match, { kind: 'physdev' }>, packet: Packet
   if (!match.physOut) return true;
   return physOut !== '' && interfaceHolds(match.physOut, physOut);
 }
-
-/**
- * A packet as sets see it (ip_set_getport.c): a later IPv4 fragment has no port where its protocol
- * has ports, and port 0 where it has none (ICMPv6 over IPv4 counts as such); a later IPv6 fragment
- * never has one.
- */
-class PacketSetView implements SetView {
-  readonly #packet: Packet;
-
-  constructor(packet: Packet) {
-    this.#packet = packet;
-  }
-
-  get family(): Family {
-    return this.#packet.family === 6 ? 6 : 4;
-  }
-
-  get src() {
-    return this.#packet.src;
-  }
-
-  get dst() {
-    return this.#packet.dst;
-  }
-
-  get protocol() {
-    return this.#packet.protocol;
-  }
-
-  setPort(direction: 'src' | 'dst'): number {
-    const packet = this.#packet;
-    if (packet.family === 6 ? packet.fragmentOffset > 0 : packet.protocol === 0) return -1;
-    const length = SET_HEADER_LENGTH.get(packet.protocol);
-    if (length === undefined) return 0;
-    if (packet.fragmentOffset > 0) return packet.protocol === Protocol.icmpv6 ? 0 : -1;
-    const at = transportHeader(packet, length);
-    if (at === 'cut') return PORT_CUT;
-    if (typeof at !== 'number') return -1;
-    const isIcmp = packet.protocol === Protocol.icmp || packet.protocol === Protocol.icmpv6;
-    if (isIcmp) return (u8(packet.bytes, at) << 8) | u8(packet.bytes, at + 1);
-    return u16(packet.bytes, direction === 'src' ? at : at + 2);
-  }
-}
-
-/** How much of the header ip_set_getport.c wants to see before it answers. */
-const SET_HEADER_LENGTH: ReadonlyMap<number, number> = new Map([
-  [Protocol.tcp, 20],
-  [Protocol.sctp, 12],
-  [Protocol.udp, 8],
-  [Protocol.udplite, 8],
-  [Protocol.icmp, 8],
-  [Protocol.icmpv6, 8],
-]);

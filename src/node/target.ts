@@ -73,22 +73,33 @@ export function applyConnmark(
 ): void {
   const connection = connectionOf(packet);
   if (connection === null) return;
-  const { value, mask, nfmask } = target;
+  const { value, mask, nfmask, shift } = target;
   const mark = ctx.connections.mark(connection);
   const owner = connection as MarkOwner;
   switch (target.operation) {
     case 'set':
-      ctx.connections.setMark(connection, ((mark & ~mask) ^ value) >>> 0);
+      ctx.connections.setMark(connection, shifted((mark & ~mask) ^ value, shift));
       return;
     case 'save':
-      ctx.connections.setMark(connection, ((mark & ~mask) ^ (packet.mark & nfmask)) >>> 0);
-      owner.markOrigins = moved(packet.markOrigins, packet.mark & nfmask, owner.markOrigins);
+      ctx.connections.setMark(
+        connection,
+        ((mark & ~mask) ^ shifted(packet.mark & nfmask, shift)) >>> 0,
+      );
+      owner.markOrigins = moved(packet.markOrigins, packet.mark & nfmask, owner.markOrigins, shift);
       return;
     case 'restore':
-      packet.mark = ((packet.mark & ~nfmask) ^ (mark & mask)) >>> 0;
-      packet.markOrigins = moved(owner.markOrigins ?? null, mark & mask, packet.markOrigins);
+      packet.mark = ((packet.mark & ~nfmask) ^ shifted(mark & mask, shift)) >>> 0;
+      packet.markOrigins = moved(owner.markOrigins ?? null, mark & mask, packet.markOrigins, shift);
       return;
   }
+}
+
+type Shift = Extract<Target, { kind: 'connmark' }>['shift'];
+
+/** What a shift by all 32 bits does is not defined in C; x86 shifts by none. */
+function shifted(mark: number, shift: Shift): number {
+  if (shift === undefined) return mark >>> 0;
+  return shift.direction === 'left' ? (mark << shift.bits) >>> 0 : (mark >>> 0) >>> shift.bits;
 }
 
 type BitOrigins = Map<number, readonly Provenance[]>;
@@ -97,14 +108,19 @@ interface MarkOwner {
   markOrigins?: BitOrigins | null;
 }
 
-/** `to` with the origins that `from` knows of `bits`. */
+/** `to` with the origins that `from` knows of `bits`, which arrive shifted. */
 function moved(
   from: BitOrigins | null,
   bits: number,
   to: BitOrigins | null | undefined,
+  shift: Shift,
 ): BitOrigins | null {
   if (from === null) return to ?? null;
   const all = new Map(to ?? []);
-  for (const [bit, origins] of from) if (((bits >>> bit) & 1) === 1) all.set(bit, origins);
+  const by = shift === undefined ? 0 : shift.direction === 'left' ? shift.bits : -shift.bits;
+  for (const [bit, origins] of from) {
+    const at = bit + by;
+    if (((bits >>> bit) & 1) === 1 && at >= 0 && at < 32) all.set(at, origins);
+  }
   return all;
 }

@@ -13,20 +13,24 @@
  * with the kernel by test/differential/kernel/walk.test.ts.
  * @module
  */
+import type { ConntrackTable } from '../conntrack/table.ts';
 import { unreachable } from '../diagnostic/diagnostic.ts';
 import { isAssumedDevice } from '../image/gaps.ts';
 import type { HostImage, RulePart } from '../image/image.ts';
 import type { LinkedChain, LinkedRule } from '../image/program.ts';
 import { type Hook, TABLE_ORDER, type TableName } from '../netfilter/hook.ts';
 import type { Provenance } from '../netfilter/rule.ts';
-import type { NatRange, RejectWith } from '../netfilter/target.ts';
+import type { NatRange, RejectWith, Target } from '../netfilter/target.ts';
 import type { Packet } from '../packet/packet.ts';
 import type { DropReason, UnknownReason } from '../wire/drop-reason.ts';
 import type { RuleCounters } from './counters.ts';
 import { ask, missedHead, openDevice, protocolFault } from './match.ts';
+import type { RuleMemory } from './rule-memory.ts';
 import { applyConnmark, applyMark, originsOfMark } from './target.ts';
+import { applyCt, hasTracking } from './target-ct.ts';
 import { applyClass, applyMss, applyTtl } from './target-header.ts';
 import { type RewriteTarget, rewriteOf } from './target-rewrite.ts';
+import { applySet, type SetTarget } from './target-set.ts';
 import type { Recorder } from './walk-recorder.ts';
 
 export type { Recorder, RuleLook } from './walk-recorder.ts';
@@ -51,6 +55,12 @@ export interface WalkContext {
   readonly recorder: Recorder;
   /** Virtual time. */
   readonly nowNs: number;
+  /** What it is in the world, in whole seconds since 1970; absent when nobody knows. */
+  readonly utcSeconds?: number;
+  /** What rules remember; absent: in `counters`. */
+  readonly memory?: RuleMemory;
+  /** The host's connections, for rules that count them. */
+  readonly table?: ConntrackTable;
   /** Seed of everything the kernel would draw. */
   readonly seed: number;
   /**
@@ -251,7 +261,7 @@ class Walk {
       case 'reject':
         return this.#reject(rule, target.with);
       case 'notrack':
-        if (this.#packet.ctState === 'none') this.#packet.ctState = 'untracked';
+        if (!hasTracking(this.#packet)) this.#packet.ctState = 'untracked';
         return null;
       case 'ttl':
         applyTtl(target, this.#packet);
@@ -261,12 +271,12 @@ class Walk {
         applyClass(target, this.#packet);
         return null;
       case 'tcpmss':
-        return applyMss(this.#ctx, target, this.#packet) ? null : this.#unable(rule);
+        return this.#clamp(rule, target);
       case 'ct':
-        // A helper only names who may expect further connections; zones are not emulated.
-        return target.zone === undefined ? null : this.#unable(rule);
+        if (!hasTracking(this.#packet)) applyCt(target, this.#packet);
+        return null;
       case 'set':
-        return this.#unable(rule);
+        return this.#changeSet(rule, target);
       case 'redirect':
       case 'netmap':
         return this.#rewrite(rule, target);
@@ -279,11 +289,22 @@ class Walk {
     }
   }
 
-  /** A target whose effect is not emulated was reached: nothing after it can be trusted. */
-  #unable(rule: LinkedRule): WalkVerdict {
+  #changeSet(rule: LinkedRule, target: SetTarget): WalkVerdict | null {
+    const result = applySet(this.#ctx, rule.targetSet, target, this.#packet);
+    if (result === 'cut') return this.#unable(rule, 'headerCut');
+    return result === 'missing' ? this.#unable(rule, 'dumpIncomplete') : null;
+  }
+
+  /** What a target does can not be told: nothing after it can be trusted. */
+  #unable(rule: LinkedRule, reason: UnknownReason): WalkVerdict {
     const part = rule.matches.length;
-    const origin = this.#originOf(rule);
-    return { kind: 'unknown', reason: 'unsupportedRule', rule, part, origin };
+    return { kind: 'unknown', reason, rule, part, origin: this.#originOf(rule) };
+  }
+
+  #clamp(rule: LinkedRule, target: Extract<Target, { kind: 'tcpmss' }>): WalkVerdict | null {
+    const done = applyMss(this.#ctx, target, this.#packet);
+    if (done === 'drop') return { kind: 'drop', reason: 'tcpBadOffset', rule, origin: [] };
+    return done ? null : this.#unable(rule, 'headerCut');
   }
 
   /** REDIRECT and NETMAP are translations to an address that the packet and the host give. */

@@ -14,6 +14,18 @@ import type { VlanTag } from '../wire/ethernet.ts';
 /** Connection state as rules see it (`enum ip_conntrack_info` folded to words). */
 export type PacketCtState = 'none' | 'new' | 'established' | 'related' | 'invalid' | 'untracked';
 
+/** A part of the connection table that knows nothing of the others (`struct nf_conntrack_zone`). */
+export interface CtZone {
+  readonly id: number;
+  /** Which of a connection's two tuples are in the zone; the other is in zone 0. */
+  readonly direction: 'both' | 'original' | 'reply';
+}
+
+/** How a packet is to be tracked; with `byMark` its mark names the zone when it is. */
+export interface CtTemplate {
+  readonly zone: CtZone & { readonly byMark: boolean };
+}
+
 export interface Packet {
   /** Capture frame number; 0 for packets that hosts make. */
   readonly frame: number;
@@ -60,4 +72,6 @@ export interface Packet {
   /** The tracked connection (conntrack/connection.ts), and which way this packet goes. */
   connection: object | null;
   ctDirection: 'original' | 'reply';
+  /** The template that a CT rule hung on it before it was tracked; absent and null are none. */
+  ctTemplate?: CtTemplate | null;
 }

@@ -45,8 +45,16 @@ function printIpset(set: IpSet): string {
     set.type === 'list:set'
       ? `size ${set.maxElements}`
       : `family ${set.family === 6 ? 'inet6' : 'inet'} hashsize ${HASHSIZE} maxelem ${set.maxElements}`;
-  const members = set.members.map((m) => `add ${set.name} ${formatMember(m)}\n`);
-  return `create ${set.name} ${set.type} ${size}\n${members.join('')}`;
+  const timed = set.timeout === undefined ? '' : ` timeout ${set.timeout}`;
+  const left = (m: SetMember) => (timed === '' ? '' : ` timeout ${m.timeout ?? set.timeout}`);
+  const members = set.members.map((m) => `add ${set.name} ${formatTimed(m, left(m))}\n`);
+  return `create ${set.name} ${set.type} ${size}${timed}\n${members.join('')}`;
+}
+
+/** ipset prints `nomatch` after the time. */
+function formatTimed(member: SetMember, left: string): string {
+  if (!('nomatch' in member && member.nomatch)) return formatMember(member) + left;
+  return `${formatMember({ ...member, nomatch: false })}${left} nomatch`;
 }
 
 /** Old names of types (ipset(8), `ipset` 4 compatibility). */
@@ -63,6 +71,7 @@ interface DraftSet {
   readonly type: SetType;
   readonly family?: Family;
   readonly maxElements: number;
+  readonly timeout?: number;
   readonly members: Map<string, SetMember>;
 }
 
@@ -184,12 +193,17 @@ class SetReader {
       if (!exist) this.#fault('PLAN_SET_TWICE', 'the set is made twice', name);
       return;
     }
-    const { family, maxelem, size } = this.#createOptions(options);
+    const { family, maxelem, size, timeout } = this.#createOptions(options);
     const members = new Map<string, SetMember>();
     const list = type === 'list:set';
     const maxElements = list ? (size ?? DEFAULT_LIST_SIZE) : (maxelem ?? DEFAULT_MAXELEM);
     const familyOf = list ? undefined : (family ?? 4);
-    this.#sets.set(name, { name, type, ...optional('family', familyOf), maxElements, members });
+    if (list && timeout !== undefined) {
+      this.#fault('PLAN_UNSUPPORTED', 'a list:set with a timeout is not emulated', name);
+    }
+    const familyPart = optional('family', familyOf);
+    const timePart = optional('timeout', timeout);
+    this.#sets.set(name, { name, type, ...familyPart, maxElements, ...timePart, members });
   }
 
   /** What changes a lookup is kept or refused; what only tunes the table is passed over. */
@@ -197,6 +211,7 @@ class SetReader {
     let family: Family | undefined;
     let maxelem: number | undefined;
     let size: number | undefined;
+    let timeout: number | undefined;
     for (let i = 0; i < options.length; i++) {
       const option = options[i] ?? '';
       if (['counters', 'comment'].includes(option)) continue;
@@ -205,12 +220,14 @@ class SetReader {
         family = value.endsWith('6') ? 6 : 4;
       } else if (option === 'maxelem' && isU32(value)) maxelem = Number(value);
       else if (option === 'size' && isU32(value)) size = Number(value);
+      else if (option === 'timeout' && isU32(value)) timeout = Number(value);
       else if (!['hashsize', 'bucketsize', 'initval'].includes(option)) {
-        const accepted = 'family, maxelem, size, hashsize, bucketsize, initval, counters, comment';
+        const accepted =
+          'family, maxelem, size, timeout, hashsize, bucketsize, initval, counters, comment';
         this.#fault('PLAN_UNSUPPORTED', 'this option of a set is not emulated', option, accepted);
       }
     }
-    return { family, maxelem, size };
+    return { family, maxelem, size, timeout };
   }
 
   #known(name: string): DraftSet | undefined {
@@ -225,12 +242,16 @@ class SetReader {
     const set = this.#known(name);
     if (!set) return;
     const [element = '', ...options] = words;
-    const nomatch = this.#memberOptions(options);
-    const member = parseMember(set, element, nomatch);
-    if (typeof member === 'string') {
-      this.#fault('PLAN_SET_MEMBER', `not a member of a ${set.type}`, element, member);
+    const { nomatch, timeout } = this.#memberOptions(options);
+    const parsed = parseMember(set, element, nomatch);
+    if (typeof parsed === 'string') {
+      this.#fault('PLAN_SET_MEMBER', `not a member of a ${set.type}`, element, parsed);
       return;
     }
+    if (timeout !== undefined && set.timeout === undefined) {
+      this.#fault('PLAN_SET_MEMBER', `set ${name} knows no timeouts`, words.join(' '));
+    }
+    const member: SetMember = { ...parsed, ...optional('timeout', timeout) };
     if (nomatch && !('nomatch' in member)) {
       this.#fault('PLAN_SET_MEMBER', `a ${set.type} has no nomatch`, words.join(' '));
     }
@@ -247,15 +268,17 @@ class SetReader {
     }
   }
 
-  /** Options of a member: `nomatch`; counters and comments decide nothing. */
-  #memberOptions(options: readonly string[]): boolean {
+  /** Options of a member: `nomatch`, `timeout`; counters and comments decide nothing. */
+  #memberOptions(options: readonly string[]) {
     let nomatch = false;
+    let timeout: number | undefined;
     for (let i = 0; i < options.length; i++) {
       const option = options[i] ?? '';
       if (option === 'nomatch') nomatch = true;
+      else if (option === 'timeout' && isU32(options[i + 1] ?? '')) timeout = Number(options[++i]);
       else if (['packets', 'bytes', 'comment'].includes(option)) i++;
       else {
-        const accepted = 'nomatch, packets, bytes, comment';
+        const accepted = 'nomatch, timeout, packets, bytes, comment';
         this.#fault(
           'PLAN_UNSUPPORTED',
           'this option of a member is not emulated',
@@ -264,7 +287,7 @@ class SetReader {
         );
       }
     }
-    return nomatch;
+    return { nomatch, timeout };
   }
 
   #fault(code: string, message: string, found?: string, accepted?: string): void {

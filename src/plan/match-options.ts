@@ -15,7 +15,9 @@ import {
   type SetDirection,
 } from '../netfilter/match.ts';
 import { Protocol } from '../wire/protocol.ts';
+import { parseChunks, parseDccpTypes } from './chunk-match.ts';
 import { FIELD_EXTENSIONS } from './field-match.ts';
+import { FURTHER_EXTENSIONS } from './further-match.ts';
 import { type IcmpType, icmpTypeByName } from './icmp-names.ts';
 import { TCP_FLAGS } from './match-words.ts';
 import { METER_EXTENSIONS } from './meter-match.ts';
@@ -96,14 +98,35 @@ function tcpFlags(text: string): number {
   return bits;
 }
 
-function portMatch(kind: 'udp' | 'sctp' | 'dccp'): Extension<Match> {
-  const protocols = [Protocol[kind]];
-  return {
-    protocols: kind === 'udp' ? [...protocols, Protocol.udplite] : protocols,
-    options: PORT_OPTIONS,
-    read: (given) => ({ kind, ...ports(given) }),
-  };
-}
+const udp: Extension<Match> = {
+  protocols: [Protocol.udp, Protocol.udplite],
+  options: PORT_OPTIONS,
+  read: (given) => ({ kind: 'udp', ...ports(given) }),
+};
+
+const sctp: Extension<Match> = {
+  protocols: [Protocol.sctp],
+  options: [...PORT_OPTIONS, { name: '--chunk-types', values: 2, negatable: true }],
+  read(given) {
+    const chunks = given.two('--chunk-types', parseChunks);
+    return { kind: 'sctp', ...ports(given), ...optional('chunks', chunks) };
+  },
+};
+
+const dccp: Extension<Match> = {
+  protocols: [Protocol.dccp],
+  options: [
+    ...PORT_OPTIONS,
+    { name: '--dccp-types', values: 1, negatable: true },
+    { name: '--dccp-option', values: 1, negatable: true },
+  ],
+  read: (given) => ({
+    kind: 'dccp',
+    ...ports(given),
+    ...optional('types', given.one('--dccp-types', parseDccpTypes)),
+    ...optional('option', given.one('--dccp-option', whole(1, 255))),
+  }),
+};
 
 const icmp: Extension<Match> = {
   family: 4,
@@ -345,9 +368,9 @@ const comment: Extension<Match> = {
 /** Extensions by the name that `-m` takes. */
 export const MATCH_EXTENSIONS: Readonly<Record<string, Extension<Match>>> = {
   tcp,
-  udp: portMatch('udp'),
-  sctp: portMatch('sctp'),
-  dccp: portMatch('dccp'),
+  udp,
+  sctp,
+  dccp,
   icmp,
   icmp6,
   icmpv6: icmp6,
@@ -363,6 +386,7 @@ export const MATCH_EXTENSIONS: Readonly<Record<string, Extension<Match>>> = {
   comment,
   ...METER_EXTENSIONS,
   ...FIELD_EXTENSIONS,
+  ...FURTHER_EXTENSIONS,
 };
 
 /** The match that `-p PROTOCOL` brings when one of its options is used without `-m`. */

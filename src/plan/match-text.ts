@@ -17,7 +17,9 @@ import {
   type PortRange,
 } from '../netfilter/match.ts';
 import { bits, formatAddress, formatPrefix, type Prefix } from '../wire/address.ts';
+import { formatChunks, formatDccpTypes } from './chunk-match.ts';
 import { formatField } from './field-match.ts';
+import { formatFurther, isFurther } from './further-match.ts';
 import {
   formatMasked,
   formatPortRange,
@@ -32,14 +34,26 @@ import { formatMeter } from './meter-match.ts';
 
 /** Write a match as in an iptables-save line, without a space at either end. */
 export function formatMatch(match: Match): string {
+  if (isFurther(match)) return formatFurther(match);
   switch (match.kind) {
     case 'tcp':
       return words('-m tcp', formatPorts(match), formatTcp(match));
     case 'udp':
-    case 'sctp':
-    case 'dccp':
     case 'udplite':
       return words(`-m ${match.kind}`, formatPorts(match));
+    case 'sctp':
+      return words(
+        '-m sctp',
+        formatPorts(match),
+        option('--chunk-types', match.chunks, formatChunks),
+      );
+    case 'dccp':
+      return words(
+        '-m dccp',
+        formatPorts(match),
+        option('--dccp-types', match.types, formatDccpTypes),
+        option('--dccp-option', match.option, String),
+      );
     case 'icmp':
       return `-m icmp ${negated(match.type)}--icmp-type ${formatIcmpType(match.type.value)}`;
     case 'icmp6':

@@ -124,29 +124,39 @@ const UNITS: readonly (readonly [string, number])[] = [
 
 /** As `print_rate`: the shortest unit in which the rate is still a whole number. */
 function formatRate(interval: number, scale: number): string {
+  const [unit, seconds] = printedUnit(interval, scale);
+  return `${Math.floor((seconds * scale) / interval)}/${unit}`;
+}
+
+function printedUnit(interval: number, scale: number): readonly [string, number] {
   let found = UNITS[0] ?? ['day', 86_400];
   for (const unit of UNITS) {
     const ticks = unit[1] * scale;
     if (interval > ticks || Math.floor(ticks / interval) < ticks % interval) break;
     found = unit;
   }
-  return `${Math.floor((found[1] * scale) / interval)}/${found[0]}`;
+  return found;
 }
 
 /** As `parse_rate`: `NUMBER[/UNIT]`, any beginning of the unit's name. */
 function rate(scale: number): (text: string) => number {
-  return (text) => {
+  return (text) => readRate(scale)(text).interval;
+}
+
+/** The interval, and the unit that it was written in. */
+function readRate(scale: number) {
+  return (text: string): { readonly interval: number; readonly seconds: number } => {
     const m = /^(\d{1,9})(?:\/([a-z]+))?$/i.exec(text);
     const amount = Number(m?.[1] ?? 0);
     const wanted = (m?.[2] ?? 'second').toLowerCase();
     const names = ['day', 'hour', 'minute', 'second'];
     const seconds = UNITS[names.findIndex((name) => name.startsWith(wanted))]?.[1];
     const interval = seconds === undefined ? 0 : Math.floor((seconds * scale) / amount);
-    if (amount === 0 || interval === 0) {
+    if (seconds === undefined || amount === 0 || interval === 0) {
       const accepted = `NUMBER[/second|/minute|/hour|/day], at most ${scale} a second`;
       throw new OptionFault('not a rate of packets', text, accepted);
     }
-    return interval;
+    return { interval, seconds };
   };
 }
 
@@ -283,8 +293,12 @@ const hashlimit: Extension<Match> = {
     { name: '--hashlimit-htable-expire', values: 1 },
   ],
   read(given) {
-    const above = given.one('--hashlimit-above', rate(HASHLIMIT_SCALE));
-    const found = above ?? given.needed('--hashlimit-upto', rate(HASHLIMIT_SCALE));
+    const above = given.one('--hashlimit-above', readRate(HASHLIMIT_SCALE));
+    const found = above ?? given.needed('--hashlimit-upto', readRate(HASHLIMIT_SCALE));
+    const { interval, seconds } = found.value;
+    // The unit that was typed is how long a bucket lives; only another than is printed is written.
+    const unwritten = seconds === printedUnit(interval, HASHLIMIT_SCALE)[1];
+    const expire = unwritten ? undefined : seconds * 1000;
     const length = (name: string) => {
       const value = given.one(name, lengthOf(given.family))?.value;
       return value === undefined || value === bits(given.family) ? FULL_LENGTH : value;
@@ -293,7 +307,7 @@ const hashlimit: Extension<Match> = {
     return {
       kind: 'hashlimit',
       above: (above !== undefined) !== found.negate,
-      interval: found.value,
+      interval,
       burst: given.one('--hashlimit-burst', whole(1, 1_000_000))?.value ?? DEFAULT_BURST,
       modes: given.one('--hashlimit-mode', someOf(HASHLIMIT_MODES))?.value ?? [],
       name: given.needed('--hashlimit-name', textUpTo(254)).value,
@@ -302,7 +316,7 @@ const hashlimit: Extension<Match> = {
       ...optional('size', table('size')),
       ...optional('max', table('max')),
       ...optional('gcInterval', table('gcinterval')),
-      ...optional('expire', table('expire')),
+      ...optional('expire', table('expire') ?? expire),
     };
   },
 };

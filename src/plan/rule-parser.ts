@@ -10,11 +10,12 @@
  * `xtables_merge_options`.
  * @module
  */
+import type { HeadNetwork } from '../netfilter/further-match.ts';
 import type { Match, Negatable } from '../netfilter/match.ts';
 import type { Target } from '../netfilter/target.ts';
-import type { Family, Prefix } from '../wire/address.ts';
+import type { Family } from '../wire/address.ts';
 import { interfaceName, MATCH_EXTENSIONS, MATCH_OF_PROTOCOL } from './match-options.ts';
-import { networkPrefix } from './network-prefix.ts';
+import { headNetwork } from './network-prefix.ts';
 import { type Extension, Given, OptionFault, type OptionSpec, optional } from './option-reader.ts';
 import { formatProtocol, parseProtocol } from './protocol-name.ts';
 import type { Word } from './restore-line.ts';
@@ -30,8 +31,8 @@ export interface RuleFault {
 
 /** The rules that one line makes: one for each pair of source and destination. */
 export interface ParsedRule {
-  readonly sources: readonly Negatable<Prefix>[];
-  readonly destinations: readonly Negatable<Prefix>[];
+  readonly sources: readonly Negatable<HeadNetwork>[];
+  readonly destinations: readonly Negatable<HeadNetwork>[];
   readonly head: {
     readonly inInterface?: Negatable<string>;
     readonly outInterface?: Negatable<string>;
@@ -69,7 +70,6 @@ const HEAD: Readonly<Record<string, HeadOption>> = {
   '--out-interface': 'out-interface',
   '-p': 'protocol',
   '--protocol': 'protocol',
-  '--proto': 'protocol',
   '-f': 'fragments',
   '--fragments': 'fragments',
   '-m': 'match',
@@ -107,8 +107,8 @@ export class RuleParser {
   #foreign = false;
   readonly #matches: (Match | undefined)[] = [];
   #target: Target | undefined;
-  #sources: readonly Negatable<Prefix>[] = [];
-  #destinations: readonly Negatable<Prefix>[] = [];
+  #sources: readonly Negatable<HeadNetwork>[] = [];
+  #destinations: readonly Negatable<HeadNetwork>[] = [];
   #head: ParsedRule['head'] = {};
   #counters: ParsedRule['counters'];
 
@@ -264,11 +264,11 @@ export class RuleParser {
   }
 
   #addresses(
-    had: readonly Negatable<Prefix>[],
+    had: readonly Negatable<HeadNetwork>[],
     { text, negate }: { text: string; negate: boolean },
   ) {
     if (had.length > 0) throw new OptionFault('addresses are given twice', text);
-    const list = text.split(',').map((one) => networkPrefix(one, this.#family));
+    const list = text.split(',').map((one) => headNetwork(one, this.#family));
     if (list.length > 1 && negate) throw new OptionFault('a list cannot be inverted', text);
     return list.map((value) => ({ value, negate }));
   }

@@ -7,9 +7,10 @@
  * Source: iptables 1.8.9, iptables/iptables.c `print_rule4`, ip6tables.c `print_rule6`.
  * @module
  */
+import type { HeadNetwork } from '../netfilter/further-match.ts';
 import type { IpMatch } from '../netfilter/match.ts';
 import type { Rule } from '../netfilter/rule.ts';
-import { type Family, formatPrefix, maskAddress, type Prefix } from '../wire/address.ts';
+import { type Family, formatAddress, formatPrefix, maskAddress } from '../wire/address.ts';
 import { formatMatch } from './match-text.ts';
 import { option, words } from './match-words.ts';
 import { formatProtocol } from './protocol-name.ts';
@@ -39,11 +40,12 @@ export function formatHead(ip: IpMatch): string {
   );
 }
 
-function anyPrefix(part: { readonly value: Prefix; readonly negate: boolean } | undefined) {
-  return part !== undefined && !part.negate && part.value.length === 0;
+function anyPrefix(part: { readonly value: HeadNetwork; readonly negate: boolean } | undefined) {
+  return part !== undefined && !part.negate && part.value.length === 0 && !part.value.mask;
 }
 
 /** The tools clear host bits when they read a rule, so they never print any. */
-function formatNetwork({ address, length }: Prefix): string {
+function formatNetwork({ address, length, mask }: HeadNetwork): string {
+  if (mask !== undefined) return `${formatAddress(address)}/${formatAddress(mask)}`;
   return formatPrefix({ address: maskAddress(address, length), length });
 }

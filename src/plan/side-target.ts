@@ -103,7 +103,7 @@ const ct: Extension<Target> = {
   read(given) {
     const helper = given.one('--helper', textUpTo(15))?.value;
     const zones = (['--zone', '--zone-orig', '--zone-reply'] as const).flatMap((name) => {
-      const zone = given.one(name, u16)?.value;
+      const zone = given.one(name, zoneOf)?.value;
       if (zone === undefined) return [];
       if (name === '--zone') return [{ zone }];
       return [{ zone, zoneDirection: name === '--zone-orig' ? 'orig' : 'reply' } as const];
@@ -115,6 +115,10 @@ const ct: Extension<Target> = {
     return { kind: 'ct', ...optional('helper', helper), ...zones[0] };
   },
 };
+
+function zoneOf(text: string): number | 'mark' {
+  return text === 'mark' ? text : u16(text);
+}
 
 const netmap: Extension<Target> = {
   options: [{ name: '--to', values: 1 }],

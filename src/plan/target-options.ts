@@ -26,6 +26,7 @@ import {
   portNumber,
   textUpTo,
   u32,
+  whole,
 } from './option-reader.ts';
 import { SIDE_EXTENSIONS } from './side-target.ts';
 
@@ -73,15 +74,18 @@ const connmark: Extension<Target> = {
     { name: '--nfmask', values: 1 },
     { name: '--ctmask', values: 1 },
     { name: '--mask', values: 1 },
+    { name: '--left-shift-mark', values: 1 },
+    { name: '--right-shift-mark', values: 1 },
   ],
   read(given) {
     const value = newMark(given);
+    const shift = optional('shift', markShift(given));
     const save = given.has('--save-mark');
     const restore = given.has('--restore-mark');
     if ([value !== undefined, save, restore].filter(Boolean).length !== 1) {
       throw new OptionFault('CONNMARK needs exactly one operation');
     }
-    if (value) return { kind: 'connmark', operation: 'set', ...value, nfmask: FULL };
+    if (value) return { kind: 'connmark', operation: 'set', ...value, nfmask: FULL, ...shift };
     const both = given.one('--mask', u32)?.value;
     return {
       kind: 'connmark',
@@ -89,9 +93,19 @@ const connmark: Extension<Target> = {
       value: 0,
       mask: given.one('--ctmask', u32)?.value ?? both ?? FULL,
       nfmask: given.one('--nfmask', u32)?.value ?? both ?? FULL,
+      ...shift,
     };
   },
 };
+
+function markShift(given: Given) {
+  const left = given.one('--left-shift-mark', whole(0, 32))?.value;
+  const right = given.one('--right-shift-mark', whole(0, 32))?.value;
+  if (left !== undefined && right !== undefined) throw new OptionFault('one shift only');
+  const direction = left === undefined ? ('right' as const) : ('left' as const);
+  const bits = left ?? right ?? 0;
+  return bits === 0 ? undefined : { direction, bits };
+}
 
 /** Other names that REJECT reads, as pairs of short and full name. */
 const REJECT_ALIASES: Readonly<Record<Family, Readonly<Record<string, RejectWith>>>> = {

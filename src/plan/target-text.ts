@@ -79,6 +79,12 @@ export function formatTarget(target: Target, family: Family = 4): string {
 }
 
 function formatConnmark(target: Extract<Target, { kind: 'connmark' }>): string {
+  const { shift } = target;
+  const way = shift === undefined ? '' : `--${shift.direction}-shift-mark ${shift.bits}`;
+  return words(formatConnmarkOperation(target), way);
+}
+
+function formatConnmarkOperation(target: Extract<Target, { kind: 'connmark' }>): string {
   switch (target.operation) {
     case 'set':
       return `--set-xmark ${hex(target.value)}/${hex(target.mask)}`;

@@ -53,7 +53,7 @@ t.test('counters and comments of members decide nothing and are passed over', as
 
 t.test('what changes a lookup and is not known is refused, all at once', async (t) => {
   const text = [
-    'create a hash:ip timeout 60',
+    'create a hash:ip skbinfo',
     'create b hash:ip,port,ip',
     'add b 1.1.1.1,tcp:1,2.2.2.2',
     'create a hash:ip',

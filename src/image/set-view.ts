@@ -1,0 +1,87 @@
+/**
+ * What every compiled set can be asked, and what it may ask of a packet.
+ *
+ * Source: net/netfilter/ipset/ip_set_core.c `ip_set_test`, `ip_set_add`; ip_set_getport.c.
+ * @module
+ */
+import type { SetType } from '../netfilter/ip-set.ts';
+import type { SetDirection } from '../netfilter/match.ts';
+import type { Address, Family } from '../wire/address.ts';
+import { Protocol } from '../wire/protocol.ts';
+import type { SetMemory } from './set-memory.ts';
+
+/** What a set may ask of a packet (image knows no packets). */
+export interface SetView {
+  readonly family: Family;
+  readonly src: Address;
+  readonly dst: Address;
+  readonly protocol: number;
+  /**
+   * The port that ip_set_getport.c reads: of TCP, UDP, UDP-Lite and SCTP the port, of ICMP type and
+   * code as one number, of any other protocol 0.
+   * @returns -1 when the packet has none, `PORT_CUT` when the capture cut it off.
+   */
+  setPort(direction: SetDirection): number;
+}
+
+export const PORT_CUT = -2;
+
+export interface CompiledSet {
+  readonly name: string;
+  readonly type: SetType;
+  /** How many dimensions a rule must give for the set to match at all. */
+  readonly dimension: number;
+  /**
+   * `cut`: the answer lies in bytes that the capture does not have; `missing`: in members that
+   * nobody knows.
+   */
+  test(view: SetView, directions: readonly SetDirection[], memory?: SetMemory): SetAnswer;
+  /** Add or delete the packet's element; absent on sets that no rule changes. */
+  change?(
+    view: SetView,
+    directions: readonly SetDirection[],
+    memory: SetMemory,
+    change: SetChange,
+  ): ChangeResult;
+}
+
+export type SetAnswer = boolean | 'cut' | 'missing';
+
+/** How many dimensions a type has (`ip_set_type.dimension`). */
+export const SET_DIMENSION: Readonly<Record<SetType, number>> = {
+  'hash:ip': 1,
+  'hash:net': 1,
+  'hash:ip,port': 2,
+  'hash:net,port': 2,
+  'list:set': 1,
+};
+
+/** What a SET rule wants done; `timeout` in seconds, 0 for ever. */
+export interface SetChange {
+  readonly operation: 'add' | 'del';
+  readonly exist: boolean;
+  readonly timeout?: number;
+}
+
+/**
+ * `refused`: the set stays as it is; `cut`: bytes decide that the capture does not have; `missing`:
+ * nobody knows the set.
+ */
+export type ChangeResult = 'done' | 'refused' | 'cut' | 'missing';
+
+/** Protocols whose members keep their port (`ip_set_proto_with_ports` and the family's ICMP). */
+const WITH_PORTS: ReadonlySet<number> = new Set([
+  Protocol.tcp,
+  Protocol.udp,
+  Protocol.udplite,
+  Protocol.sctp,
+]);
+
+/** The port as the kernel stores it: 0 where the protocol has none. */
+export function storedPort(
+  family: Family,
+  member: { readonly protocol: number; readonly port: number },
+): number {
+  const icmp = family === 4 ? Protocol.icmp : Protocol.icmpv6;
+  return WITH_PORTS.has(member.protocol) || member.protocol === icmp ? member.port : 0;
+}

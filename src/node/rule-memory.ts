@@ -1,0 +1,52 @@
+/**
+ * What the rules of one host remember of packets (node/match-stateful.ts and its neighbours): plain
+ * data, so that a dry run can work on a copy.
+ * @module
+ */
+import type { SetMembers } from '../image/set-memory.ts';
+import type { CountedConnection } from './match-connlimit.ts';
+import type { HashlimitMatch } from './match-hashlimit.ts';
+import type { RecentList } from './match-recent.ts';
+import type { WalkContext } from './walk.ts';
+
+/** One bucket of xt_hashlimit. */
+export interface Bucket {
+  readonly creditNs: number;
+  readonly atNs: number;
+}
+
+/** A table of xt_hashlimit: the first rule that names it says how it works. */
+export interface HashlimitTable {
+  readonly rule: HashlimitMatch;
+  readonly buckets: Map<string, Bucket>;
+}
+
+export interface RuleMemory {
+  readonly limits: Map<string, { readonly credit: number; readonly atNs: number }>;
+  readonly nths: Map<string, number>;
+  /** Bytes that are left of a quota. */
+  readonly quotas: Map<string, number>;
+  readonly recents: Map<string, RecentList>;
+  readonly hashlimits: Map<string, HashlimitTable>;
+  /** Connections counted by a rule, by the address they count for. */
+  readonly connlimits: Map<string, CountedConnection[]>;
+  /** Members of sets that change. */
+  readonly sets: Map<string, SetMembers>;
+}
+
+export function emptyMemory(): RuleMemory {
+  return {
+    limits: new Map(),
+    nths: new Map(),
+    quotas: new Map(),
+    recents: new Map(),
+    hashlimits: new Map(),
+    connlimits: new Map(),
+    sets: new Map(),
+  };
+}
+
+/** The memory that a walk works on: the host's, or in a dry run a copy of it. */
+export function memoryOf(ctx: WalkContext): RuleMemory {
+  return ctx.memory ?? ctx.counters.memory;
+}
