@@ -8,7 +8,7 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { readDump } from '../../src/dump/read-dump.ts';
-import { dumpWorld, files, lines, PLAIN, send } from '../support/dumps.ts';
+import { dumpWorld, files, lines, mistakes, PLAIN, send } from '../support/dumps.ts';
 import { type PacketBuilder, rawIp, tcp, udp } from '../support/packets.ts';
 import { sharedPath } from '../support/shared.ts';
 
@@ -103,7 +103,6 @@ t.test('the two texts of one table are one table', { skip }, async (t) => {
 
 t.test('a list that stops in the middle of a rule names its line', { skip }, async (t) => {
   const text = lines('-P INPUT ACCEPT', '-N a', '-A INPUT -j');
-  t.throws(() => readDump('n', files({ 'rules.txt': text })), {
-    diagnostics: [{ file: 'dump/rules.txt', line: 3 }],
-  });
+  t.strictSame(mistakes(() => readDump('n', files({ 'rules.txt': text }))).length, 1);
+  t.match(mistakes(() => readDump('n', files({ 'rules.txt': text })))[0], /^dump\/rules.txt:3 /);
 });
