@@ -176,7 +176,7 @@ function clusterFacts(inputs: Inputs, stack: string) {
 }
 
 /** What an engineer runs on a node, as root, to take its dataplane home. */
-const COLLECT = `# Run on the node as root; the folder is what a later version reads with --dump.
+const COLLECT = `# Run on the node as root; the folder is what --dump NODE=node-dump reads.
 mkdir -p node-dump && cd node-dump
 iptables-save -c > iptables-save.txt
 ip6tables-save -c > ip6tables-save.txt
