@@ -149,12 +149,14 @@ export function assumedDefault(family: Family, device: string): Route {
 
 /**
  * Routes of a host whose addresses nobody listed: its own address may lie in any subnet that it is
- * on, so these say nothing sure; a single address and what is behind a gateway are another's.
+ * on, so these say nothing sure, but where the route names it as source; a single address and what
+ * is behind a gateway are another's.
  */
 export function doubtSubnets(routes: readonly Route[]): readonly Route[] {
   return routes.map((route): Route => {
-    const { destination, via, type, table } = route;
-    const isSubnet = via === undefined && destination.length < bitsOf(route.family);
+    const { destination, via, source, type, table } = route;
+    const isSubnet =
+      via === undefined && source === undefined && destination.length < bitsOf(route.family);
     const isOwn = isSubnet && type === 'unicast' && table !== LOCAL_TABLE;
     return isOwn ? { ...route, assumed: true } : route;
   });

@@ -120,6 +120,41 @@ function outcomes(world: World, flow: Flow): { outputs: Set<string>; masq: Set<b
 
 const folder = sharedPath('suites/kube-proxy-iptables/cases');
 
+interface Observed {
+  readonly cases: Readonly<
+    Record<
+      string,
+      readonly { readonly name: string; readonly kernel: { readonly dnat: string[] } }[]
+    >
+  >;
+}
+
+const observed = sharedPath('suites/kernel-oracle/kubeproxy-observed.json');
+
+t.test(
+  'what a kernel drew lies in what we may draw',
+  {
+    skip: observed === null || folder === null ? 'needs ../shared' : false,
+  },
+  async (t) => {
+    const { cases } = JSON.parse(readFileSync(observed ?? '', 'utf8')) as Observed;
+    let drawn = 0;
+    for (const [name, flows] of Object.entries(cases)) {
+      const at = (file: string) => readFileSync(join(folder ?? '', name, file), 'utf8');
+      const asked = (JSON.parse(at('case.json')) as Case).flows ?? [];
+      for (const [i, flow] of asked.entries()) {
+        const kernel = flows[i]?.kernel.dnat ?? [];
+        if (kernel.length === 0) continue;
+        drawn++;
+        const { outputs } = outcomes(worldOf(at('rules.iptables-save'), 'ipv4'), flow);
+        const others = kernel.filter((target) => !outputs.has(target));
+        t.strictSame(others, [], `${name}: ${flow.name}`);
+      }
+    }
+    t.ok(drawn > 150, `${drawn} flows were translated by the kernel`);
+  },
+);
+
 t.test(
   "kube-proxy's flows go where kube-proxy's tests expect them",
   {
