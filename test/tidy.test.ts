@@ -162,7 +162,7 @@ t.test(
       [/\b(TODO|FIXME|XXX|HACK)\b/, 'unfinished'],
       [/^\s*export default\b/m, 'default export'],
       [/^\s*(export )?(const )?enum\b/m, 'enum'],
-      [/^(?! *[/*])[^'`]*(: any\b|<any>|\bas any\b)/m, 'any'],
+      [/^(?! *[/*])[^'`\n]*(: any\b|<any>|\bas any\b)/m, 'any'],
       [/export \* from/, 'export *'],
     ];
     const found = sources.flatMap((f) =>
