@@ -5,8 +5,9 @@
  *   node-a ── uplink ── nic0 ┐                       ┌ everything else
  *   node-b ── uplink ── nic1 ┴ between ── outside ───┘
  *
- * Nobody dumped what is between the nodes, so it has no rules: it takes every frame whatever MAC the
- * node's own neighbour table gave it (ebtables redirect), does not lower TTL, and routes by address.
+ * Nobody dumped what is between the nodes, so it has no rules: it takes every frame whatever MAC
+ * the node's own neighbour table gave it (ebtables redirect), does not lower TTL, and routes by
+ * address.
  * @module
  */
 import type { Diagnostic } from '../diagnostic/diagnostic.ts';
@@ -142,7 +143,21 @@ function prefixesOf({ plan, uplink }: DumpNode): readonly Prefix[] {
     const isAway = out === undefined || out === uplink || out === master || out === 'lo';
     return leads && !isAway && destination.length > 0 ? [destination] : [];
   });
-  return [...own, ...behind.filter(({ address }) => !isLinkLocal(address))];
+  const near = neighborsBehind(plan, uplink).map(hostPrefix);
+  return [...own, ...near, ...behind.filter(({ address }) => !isLinkLocal(address))];
+}
+
+/** Who is behind a port of the uplink's own bridge, by MAC: their net leads out by the uplink. */
+function neighborsBehind(plan: Plan, uplink: string): readonly Address[] {
+  const master = plan.interfaces.find(({ name }) => name === uplink)?.master;
+  const ports = new Map(
+    plan.fdb.flatMap(({ mac, bridge: of, port, kind }) =>
+      of === master && port !== uplink && kind !== 'permanent' ? [[mac, port] as const] : [],
+    ),
+  );
+  return plan.neighbors.flatMap(({ address, device: at, mac }) =>
+    at === master && ports.has(mac) ? [address] : [],
+  );
 }
 
 function isLinkLocal(address: Address): boolean {

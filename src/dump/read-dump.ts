@@ -18,7 +18,8 @@ import {
   type Route,
   type RoutingRule,
 } from '../plan/model.ts';
-import { formatPrefix } from '../wire/address.ts';
+import { equalAddress, formatPrefix } from '../wire/address.ts';
+import { assumedMac } from '../wire/assumed-mac.ts';
 import { type Collected, collect } from './collected.ts';
 import { interfacesOf, joinDevices, TUNNEL_KINDS } from './devices.ts';
 import type { DumpFile } from './dump-file.ts';
@@ -82,7 +83,8 @@ export function readDump(host: string, files: readonly DumpFile[]): DumpNode {
   const interfaces = named.some(({ name }) => name === 'lo') ? named : [loopback(), ...named];
   const uplink = uplinkOf(interfaces, read.routes);
   const routes = fillRoutes({ interfaces, uplink: uplink.device, collected, say }, read.routes);
-  const plan = makePlan({ host, collected, say, interfaces }, { ...read, routes });
+  const fdb = withGateway({ ...read, routes }, interfaces, uplink);
+  const plan = makePlan({ host, collected, say, interfaces }, { ...read, routes, fdb });
   return { plan, uplink: uplink.port, warnings: [...say.warnings, ...unread(collected, host)] };
 }
 
@@ -165,6 +167,28 @@ function uplinkOf(
   const device = defaults[0]?.device ?? (addressed ?? physical[0])?.name ?? ASSUMED_UPLINK;
   const port = interfaces.find(({ master, kind }) => master === device && kind === 'physical');
   return { device, port: port?.name ?? device };
+}
+
+/**
+ * The gateway's MAC is behind the uplink, also where its entry had just aged: a bridge would flood
+ * what is sent there.
+ */
+function withGateway(
+  { routes, neighbors, fdb }: Routing,
+  interfaces: readonly Interface[],
+  uplink: { readonly device: string; readonly port: string },
+): readonly FdbEntry[] {
+  const { device: bridge, port } = uplink;
+  if (interfaces.find(({ name }) => name === port)?.master !== bridge) return fdb;
+  const gateways = routes.flatMap(({ destination, device, via }) => {
+    return destination.length === 0 && device === bridge && via !== undefined ? [via] : [];
+  });
+  const macs = gateways.map((via) => {
+    const known = neighbors.find((n) => n.device === bridge && equalAddress(n.address, via));
+    return known && known.state !== 'failed' ? known.mac : assumedMac(via);
+  });
+  const missing = [...new Set(macs)].filter((mac) => !fdb.some((entry) => entry.mac === mac));
+  return [...fdb, ...missing.map((mac) => ({ mac, bridge, port, kind: 'learned' as const }))];
 }
 
 interface Filling {

@@ -8,7 +8,7 @@
  */
 import type { RouteResult } from '../image/fib.ts';
 import type { HostImage, ImageInterface } from '../image/image.ts';
-import { type Address, contains, equalAddress } from '../wire/address.ts';
+import { type Address, ANY4, ANY6, contains, equalAddress } from '../wire/address.ts';
 import { assumedMac } from '../wire/assumed-mac.ts';
 import { ZERO_MAC } from '../wire/mac.ts';
 import type { EntryPoint, Locate, Location } from './entry.ts';
@@ -99,10 +99,13 @@ function nextMac(host: DumpedHost, bridge: ImageInterface, dst: Address): string
   if (own.some((a) => equalAddress(a.address, dst))) return bridge.mac;
   const neighborMac = (address: Address) =>
     image.neighbor(bridge.name, address)?.mac ?? assumedMac(address);
-  if (own.some((a) => contains({ address: a.address, length: a.length }, dst))) {
+  const isNear = own.some((a) => contains({ address: a.address, length: a.length }, dst));
+  if (isNear && (image.neighbor(bridge.name, dst) || !isUplinkBridge(host, bridge))) {
     return neighborMac(dst);
   }
+  // Nobody knows the MAC of whom the uplink leads to: the gateway's has the same way there.
   if (!isUplinkBridge(host, bridge)) return bridge.mac;
-  const way: RouteResult = image.fib.lookup({ destination: dst, mark: 0 });
+  const far = dst.family === 4 ? ANY4 : ANY6;
+  const way: RouteResult = image.fib.lookup({ destination: far, mark: 0 });
   return way.via === null ? bridge.mac : neighborMac(way.via);
 }
