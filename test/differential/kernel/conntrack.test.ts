@@ -4,7 +4,7 @@
  * afterwards both tables must list the same connections in the same states.
  * @module
  */
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { formatConnection, snapshot } from '../../../src/conntrack/snapshot.ts';
 import { ConntrackTable } from '../../../src/conntrack/table.ts';
 import { conntrackSettings } from '../../../src/conntrack/timeouts.ts';
@@ -12,7 +12,8 @@ import { setU16, u16 } from '../../../src/wire/bytes.ts';
 import { printIp } from '../../../src/wire/print.ts';
 import { parsedIp } from '../../support/packets.ts';
 import { conntrackTraffic, TRAFFIC_ADDRESSES } from './conntrack-traffic.ts';
-import { kernelMissing, ROUTER_MAC, WireTap } from './wire-tap.ts';
+import { kernelMissing, Laboratory } from './harness/laboratory.ts';
+import { farSide, intoRouter, ROUTER_MAC, routerIn } from './router.ts';
 
 const skip = kernelMissing(['iptables', 'ip6tables', 'conntrack', 'sysctl']) ?? false;
 const PACKETS = 4000;
@@ -70,11 +71,12 @@ function framed(ip: Uint8Array): Uint8Array {
   return Uint8Array.of(...mac(ROUTER_MAC), ...mac('02:00:00:00:00:cc'), ...etherType, ...ip);
 }
 
-function stateOf(frame: Uint8Array): { number: number; state: string } {
+/** The packet's number and the state that the kernel's rules saw. */
+function stateOf(frame: Uint8Array): [number, string] {
   const v6 = frame[14]! >>> 4 === 6;
   const tos = v6 ? ((frame[14]! & 0x0f) << 4) | (frame[15]! >>> 4) : frame[15]!;
   const state = STATES.find(([, value]) => value === tos)?.[0] ?? `tos ${tos}`;
-  return { number: u16(frame, v6 ? 16 : 18), state };
+  return [u16(frame, v6 ? 16 : 18), state];
 }
 
 /** Timeouts depend on the second the kernel was asked in, use counts on nothing of ours. */
@@ -90,20 +92,22 @@ function comparable(line: string): string {
   );
 }
 
+async function trackingRouter(t: Test, neighbors: readonly string[]): Promise<Laboratory> {
+  const lab = new Laboratory(t);
+  await lab.build(routerIn(neighbors), 'nft');
+  await lab.run(['iptables-restore'], RULES);
+  await lab.run(['ip6tables-restore'], RULES);
+  return lab;
+}
+
 for (const seed of [1, 20, 300, 4000]) {
   t.test(
     `every packet of random traffic gets the kernel’s state (seed ${seed})`,
     { skip },
     async (t) => {
-      const tap = new WireTap(`ct${seed}`);
-      t.teardown(() => tap.down());
-      tap.up(TRAFFIC_ADDRESSES);
-      tap.run(['sysctl', '-qw', 'net.ipv4.conf.eth0.rp_filter=0']);
-      tap.run(['iptables-restore'], RULES);
-      tap.run(['ip6tables-restore'], RULES);
+      const lab = await trackingRouter(t, TRAFFIC_ADDRESSES);
       const settings = Object.entries(LONG_LIVED).map(([key, value]) => `${key}=${value}`);
-      tap.run(['sysctl', '-qw', ...settings]);
-      await tap.listen();
+      await lab.run(['sysctl', '-qw', ...settings]);
 
       const packets = conntrackTraffic(seed, PACKETS).map((p, i) => numbered(p.packet(), i + 1));
       const table = new ConntrackTable(conntrackSettings(LONG_LIVED));
@@ -114,14 +118,8 @@ for (const seed of [1, 20, 300, 4000]) {
         return packet.ctState.toUpperCase();
       });
 
-      const kernel = new Map<number, string>();
-      for (let i = 0; i < packets.length; i += 250) {
-        tap.send(packets.slice(i, i + 250).map(framed));
-        for (const frame of await tap.heard()) {
-          const { number, state } = stateOf(frame);
-          kernel.set(number, state);
-        }
-      }
+      const heard = await lab.send(packets.map((ip) => intoRouter(framed(ip))));
+      const kernel = new Map(farSide(heard).map(stateOf));
       const wrong = packets.flatMap((ip, i) => {
         const theirs = kernel.get(i + 1) ?? 'lost';
         const text = printIp(ip, 0, ip.length);
@@ -133,12 +131,11 @@ for (const seed of [1, 20, 300, 4000]) {
         t.ok(seen.has(state), `the traffic shows ${state}`);
       }
 
-      const list = ['ipv4', 'ipv6'].flatMap((family) =>
-        tap
-          .run(['conntrack', '-L', '-f', family])
-          .split('\n')
-          .filter((line) => line !== ''),
-      );
+      const lists = [
+        await lab.run(['conntrack', '-L', '-f', 'ipv4']),
+        await lab.run(['conntrack', '-L', '-f', 'ipv6']),
+      ];
+      const list = lists.flatMap((text) => text.split('\n')).filter((line) => line !== '');
       const want = list.map(comparable).sort();
       // conntrack(8) prints ports for DCCP that the kernel no longer tracks.
       const lasting = (line: string) => !/^dccp|^unknown 33 /.test(line);
@@ -152,11 +149,8 @@ for (const seed of [1, 20, 300, 4000]) {
 }
 
 t.test('our default timeouts are the kernel’s sysctls', { skip }, async (t) => {
-  const tap = new WireTap('cts');
-  t.teardown(() => tap.down());
-  tap.up([]);
-  tap.run(['iptables-restore'], RULES);
-  const text = tap.run(['sysctl', '-a', '-r', 'nf_conntrack_|ipfrag_time']);
+  const lab = await trackingRouter(t, []);
+  const text = await lab.run(['sysctl', '-a', '-r', 'nf_conntrack_|ipfrag_time']);
   const sysctls = Object.fromEntries(
     text.split('\n').flatMap((line) => {
       const [key, value] = line.split(' = ');

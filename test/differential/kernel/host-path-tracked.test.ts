@@ -9,8 +9,9 @@ import type { Plan } from '../../../src/plan/model.ts';
 import * as ipv4 from '../../../src/wire/ipv4.ts';
 import { hostPlan, iface, route } from '../../support/hosts.ts';
 import { icmpEcho, icmpEchoReply, icmpError, tcp, udp } from '../../support/packets.ts';
+import { kernelMissing } from './harness/laboratory.ts';
+import type { Backend } from './harness/trial.ts';
 import { compare, edited, type Shot } from './host-path-compare.ts';
-import { kernelMissing } from './wire-tap.ts';
 
 const QUIET = {
   'net.ipv4.ip_forward': '1',
@@ -176,14 +177,16 @@ function shots(): Shot[] {
   return rows.map(([what, device, frame]) => ({ what, device, frame }));
 }
 
-const missing = kernelMissing(['iptables-restore', 'ebtables-restore', 'bridge', 'ethtool']);
+const skip =
+  kernelMissing(['iptables-restore', 'ebtables-restore', 'bridge', 'conntrack']) ?? false;
 
-for (const call of [true, false]) {
-  for (const hairpin of [true, false]) {
-    const name = `connections on a bridge node (call-iptables ${call}, hairpin ${hairpin})`;
-    const tag = `ht${call ? 1 : 0}${hairpin ? 1 : 0}`;
-    t.test(`${name} go as in the kernel`, { skip: missing ?? false }, (t) =>
-      compare(t, node({ call, hairpin }), shots(), tag),
-    );
+for (const backend of ['nft', 'legacy'] satisfies Backend[]) {
+  for (const call of [true, false]) {
+    for (const hairpin of [true, false]) {
+      const kind = `call-iptables ${call}, hairpin ${hairpin}, ${backend}`;
+      t.test(`connections on a bridge node (${kind}) go as in the kernel`, { skip }, (t) =>
+        compare(t, node({ call, hairpin }), shots(), backend),
+      );
+    }
   }
 }

@@ -13,8 +13,9 @@ import * as ethernet from '../../../src/wire/ethernet.ts';
 import { EtherType } from '../../../src/wire/protocol.ts';
 import { hostPlan, iface, route } from '../../support/hosts.ts';
 import { address, icmpEcho, icmpError, tcp, udp } from '../../support/packets.ts';
+import { kernelMissing } from './harness/laboratory.ts';
+import type { Backend } from './harness/trial.ts';
 import { compare, edited, type Shot } from './host-path-compare.ts';
-import { kernelMissing } from './wire-tap.ts';
 
 const QUIET = {
   'net.ipv4.ip_forward': '1',
@@ -341,24 +342,19 @@ function bridgeShots(): Shot[] {
   return rows.map(([what, device, frame]) => ({ what, device, frame }));
 }
 
-const missing = kernelMissing(['iptables-restore', 'ebtables-restore', 'bridge', 'ethtool']);
+const skip =
+  kernelMissing(['iptables-restore', 'ebtables-restore', 'bridge', 'conntrack']) ?? false;
 
-t.test(
-  'a routed node does with every frame what the kernel does',
-  { skip: missing ?? false },
-  (t) => compare(t, routedNode(), routedShots(), 'hr'),
-);
-
-for (const call of [true, false]) {
-  for (const hairpin of [true, false]) {
-    const name = `a bridge node (call-iptables ${call}, hairpin ${hairpin})`;
-    t.test(`${name} does with every frame what the kernel does`, { skip: missing ?? false }, (t) =>
-      compare(
-        t,
-        bridgeNode({ call, hairpin }),
-        bridgeShots(),
-        `hb${call ? 1 : 0}${hairpin ? 1 : 0}`,
-      ),
-    );
+for (const backend of ['nft', 'legacy'] satisfies Backend[]) {
+  t.test(`a routed node does with every frame what the kernel does (${backend})`, { skip }, (t) =>
+    compare(t, routedNode(), routedShots(), backend),
+  );
+  for (const call of [true, false]) {
+    for (const hairpin of [true, false]) {
+      const name = `a bridge node (call-iptables ${call}, hairpin ${hairpin}, ${backend})`;
+      t.test(`${name} does with every frame what the kernel does`, { skip }, (t) =>
+        compare(t, bridgeNode({ call, hairpin }), bridgeShots(), backend),
+      );
+    }
   }
 }

@@ -2,7 +2,6 @@
  * What images derive rather than read, against the real kernel: default sysctls, the local table and
  * route lookups, and when connections are tracked. Needs root.
  */
-import { spawnSync } from 'node:child_process';
 import t from 'tap';
 import { makeSysctlTable, SYSCTL_DEFAULTS } from '../../../src/image/sysctl.ts';
 import { lower } from '../../../src/lowering/link.ts';
@@ -11,7 +10,8 @@ import { formatAddress } from '../../../src/wire/address.ts';
 import { RULES } from '../../lowering/legality.ts';
 import { address, udp } from '../../support/packets.ts';
 import { prefix, routerPlan } from '../../support/walks.ts';
-import { kernelMissing, ROUTER_MAC, WireTap } from './wire-tap.ts';
+import { kernelMissing, Laboratory } from './harness/laboratory.ts';
+import { intoRouter, ROUTER_MAC, routerIn } from './router.ts';
 
 const skip = kernelMissing(['iptables-legacy', 'conntrack', 'sysctl']) ?? false;
 
@@ -19,10 +19,8 @@ t.test(
   'sysctls that a plan does not name have the value of a fresh namespace',
   { skip },
   async (t) => {
-    const name = `wt${process.pid}-sysctl`;
-    const run = (...words: string[]) => spawnSync('ip', words, { encoding: 'utf8' });
-    run('netns', 'add', name);
-    t.teardown(() => run('netns', 'del', name));
+    const lab = new Laboratory(t);
+    await lab.empty();
     const table = makeSysctlTable(new Map());
     const zero = [
       'net.ipv4.ip_forward',
@@ -30,8 +28,8 @@ t.test(
       'net.ipv6.conf.all.forwarding',
     ];
     for (const key of [...Object.keys(SYSCTL_DEFAULTS), ...zero]) {
-      const { status, stdout } = run('netns', 'exec', name, 'sysctl', '-n', key);
-      if (status === 0) t.equal(table.get(key), Number(stdout), key);
+      const text = await lab.run(['sysctl', '-n', key]).catch(() => null);
+      if (text !== null) t.equal(table.get(key), Number(text), key);
       else t.comment(`this kernel has no ${key}`);
     }
   },
@@ -45,9 +43,8 @@ interface Got {
 }
 
 t.test('route lookups end as `ip route get` says', { skip }, async (t) => {
-  const tap = new WireTap('fib');
-  t.teardown(() => tap.down());
-  tap.up([]);
+  const lab = new Laboratory(t);
+  await lab.build(routerIn([]), 'legacy');
   for (const words of [
     '-4 route add default via 10.1.0.254 dev eth0',
     '-4 route add default via 10.2.0.254 dev eth1 metric 10',
@@ -61,7 +58,7 @@ t.test('route lookups end as `ip route get` says', { skip }, async (t) => {
     '-6 route add default via 2001:db8:1::fe dev eth0',
     '-6 route add blackhole 2001:db8:dead::/48',
   ]) {
-    tap.ip(...words.split(' '));
+    await lab.run(['ip', ...words.split(' ')]);
   }
   const builder = routerPlan();
   builder.routes.splice(0);
@@ -137,7 +134,7 @@ t.test('route lookups end as `ip route get` says', { skip }, async (t) => {
     for (const mark of to.includes(':') ? [0] : [0, 0x10, 0x110, 0x20]) {
       const name = `${to} mark ${mark}`;
       const found = fib.lookup({ destination: address(to), mark });
-      const got = kernelRoute(tap, to, mark);
+      const got = await kernelRoute(lab, to, mark);
       if (typeof got === 'string') {
         t.equal(found.type, got, name);
         continue;
@@ -156,9 +153,10 @@ t.test('route lookups end as `ip route get` says', { skip }, async (t) => {
 });
 
 /** Where the kernel would send a packet of its own, or the type of the route that refuses it. */
-function kernelRoute(tap: WireTap, to: string, mark: number): Got | string {
+async function kernelRoute(lab: Laboratory, to: string, mark: number): Promise<Got | string> {
   try {
-    const [got] = JSON.parse(tap.ip('-j', 'route', 'get', to, 'mark', String(mark))) as Got[];
+    const text = await lab.run(['ip', '-j', 'route', 'get', to, 'mark', String(mark)]);
+    const [got] = JSON.parse(text) as Got[];
     if (got?.type === 'blackhole') return got.type;
     return { ...(got as Got), type: got?.type ?? 'unicast' };
   } catch (error) {
@@ -170,9 +168,8 @@ function kernelRoute(tap: WireTap, to: string, mark: number): Got | string {
 }
 
 t.test('connections are tracked exactly where a rule asks for it', { skip }, async (t) => {
-  const tap = new WireTap('ct');
-  t.teardown(() => tap.down());
-  tap.up(['10.2.0.2', '10.1.0.2']);
+  const lab = new Laboratory(t);
+  await lab.build(routerIn(['10.2.0.2', '10.1.0.2']), 'legacy');
   const range = { random: false, randomFully: false, persistent: false };
   const state = { kind: 'conntrack', states: ['NEW'], negate: false } as const;
   for (const [name, table, chain, rule] of [
@@ -193,30 +190,31 @@ t.test('connections are tracked exactly where a rule asks for it', { skip }, asy
     const builder = routerPlan();
     builder.append(4, table, chain, rule);
     const plan = builder.build();
-    tap.run(['iptables-legacy-restore'], printIptables(plan, 4));
-    tap.run(['conntrack', '-F']);
-    tap.send([udp().from('10.1.0.2', 7).to('10.2.0.2', 9).frame({ dstMac: ROUTER_MAC })]);
-    const tracked = tap.run(['conntrack', '-L', '-p', 'udp']).includes('dport=9 ');
+    await lab.run(['iptables-legacy-restore'], printIptables(plan, 4));
+    await lab.run(['conntrack', '-F']);
+    const frame = udp().from('10.1.0.2', 7).to('10.2.0.2', 9).frame({ dstMac: ROUTER_MAC });
+    await lab.send([intoRouter(frame)]);
+    const list = await lab.run(['conntrack', '-L', '-p', 'udp']);
+    const tracked = list.includes('dport=9 ');
     t.equal(lower(plan).conntrackActive(4), tracked, name);
-    tap.run(['iptables-legacy', '-t', table, '-F']);
-    tap.run(['iptables-legacy', '-t', table, '-X']);
+    await lab.run(['iptables-legacy', '-t', table, '-F']);
+    await lab.run(['iptables-legacy', '-t', table, '-X']);
   }
 });
 
 t.test('a rule is refused exactly where iptables and the kernel refuse it', { skip }, async (t) => {
-  const tap = new WireTap('legal');
-  t.teardown(() => tap.down());
-  tap.up([]);
+  const lab = new Laboratory(t);
+  await lab.build(routerIn([]), 'legacy');
   for (const { name, table, chain, rule, faults } of RULES) {
     const builder = routerPlan();
     builder.append(4, table, chain, rule);
     let refused = false;
     try {
-      tap.run(['iptables-legacy-restore'], printIptables(builder.build(), 4));
+      await lab.run(['iptables-legacy-restore'], printIptables(builder.build(), 4));
     } catch {
       refused = true;
     }
-    tap.run(['iptables-legacy', '-t', table, '-F']);
+    await lab.run(['iptables-legacy', '-t', table, '-F']);
     t.equal(faults.length > 0, refused, name);
   }
 });

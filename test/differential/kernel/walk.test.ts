@@ -7,7 +7,7 @@
  */
 import t from 'tap';
 import { lower } from '../../../src/lowering/link.ts';
-import { BUILTIN_CHAINS, type TableName } from '../../../src/netfilter/hook.ts';
+import type { TableName } from '../../../src/netfilter/hook.ts';
 import { RuleCounters } from '../../../src/node/counters.ts';
 import { applyTtl } from '../../../src/node/target-header.ts';
 import { runTable, type WalkContext } from '../../../src/node/walk.ts';
@@ -33,7 +33,10 @@ import {
   tcp,
   udp,
 } from '../../support/packets.ts';
-import { routerPlan, TEST_CONNECTIONS, type TestConnection } from '../../support/walks.ts';
+import { TEST_CONNECTIONS, type TestConnection } from '../../support/walks.ts';
+import { kernelMissing, Laboratory } from './harness/laboratory.ts';
+import type { Backend } from './harness/trial.ts';
+import { farSide, intoRouter, ROUTER_MAC, routerIn } from './router.ts';
 import {
   DESTINATIONS,
   Draw,
@@ -43,10 +46,11 @@ import {
   type RuleSetShape,
   SOURCES,
 } from './rule-space.ts';
-import { kernelMissing, ROUTER_MAC, WireTap } from './wire-tap.ts';
 
-/** The router's own addresses. */
-const ROUTER: ReadonlySet<string> = new Set(['10.1.0.1', '2001:db8:1::1']);
+/** Everybody on the router's two sides but itself. */
+const NEIGHBORS = [...DESTINATIONS[4], ...DESTINATIONS[6], ...SOURCES[4], ...SOURCES[6]].filter(
+  (a) => /^(10\.[12]\.|2001:db8:[12]:)/.test(a) && a !== '10.1.0.1' && a !== '2001:db8:1::1',
+);
 
 const SETS = Number(process.env['WALK_SETS'] ?? 40);
 const FIRST_SEED = Number(process.env['WALK_SEED'] ?? 1);
@@ -56,16 +60,15 @@ interface Case {
   readonly plan: Plan;
   readonly family: Family;
   readonly tracked: boolean;
-  readonly backend: 'legacy' | 'nft';
+  readonly backend: Backend;
 }
 
 function drawCase(seed: number): Case {
   const draw = new Draw(seed);
   const shape: RuleSetShape = { family: draw.chance(65) ? 4 : 6, tracked: draw.chance(35) };
   const backend = draw.chance(60) ? 'legacy' : 'nft';
-  const builder = routerPlan();
-  builder.ipsets.push(...drawSets(draw, shape.family));
-  const plan = { ...builder.build(), tables: drawTables(draw, shape) };
+  const ipsets = drawSets(draw, shape.family);
+  const plan = routerIn(NEIGHBORS, { ipsets, tables: drawTables(draw, shape) });
   return { plan, ...shape, backend };
 }
 
@@ -187,45 +190,24 @@ function ours(test: Case, frames: readonly Uint8Array[]): Seen {
 /** Built-in chains that only our packets pass; the router's own traffic passes the others. */
 const COMPARED: ReadonlySet<string> = new Set(['PREROUTING', 'INPUT', 'FORWARD']);
 
-function command(test: Case, tool: 'save' | 'restore'): string {
-  return `${test.family === 4 ? 'iptables' : 'ip6tables'}-${test.backend}-${tool}`;
-}
-
-async function kernels(tap: WireTap, test: Case, frames: readonly Uint8Array[]): Promise<Seen> {
-  await clear(tap);
-  tap.run(['ipset', 'restore'], printIpsets(test.plan));
-  tap.run([command(test, 'restore')], printIptables(test.plan, test.family));
-  await tap.heard();
-  tap.send(frames);
-  const out = new Set((await tap.heard()).filter((f) => isOurs(f)).map(idOf));
-  return { counts: readCounts(tap.run([command(test, 'save'), '-c'])), out };
-}
-
-/** Empty both back ends; sets stay in use for a moment after nftables let go of them. */
-async function clear(tap: WireTap): Promise<void> {
-  const tables = (['raw', 'mangle', 'filter'] as const).map((table) => {
-    const chains = BUILTIN_CHAINS[table].map((chain) => `:${chain} ACCEPT [0:0]\n`).join('');
-    return `*${table}\n${chains}COMMIT\n`;
-  });
-  for (const family of ['iptables', 'ip6tables']) {
-    for (const backend of ['legacy', 'nft']) {
-      tap.run([`${family}-${backend}-restore`], tables.join(''));
-    }
-  }
-  tap.run(['ipset', 'flush']);
-  for (let tries = 0; ; tries++) {
-    try {
-      tap.run(['ipset', 'destroy']);
-      return;
-    } catch (error) {
-      if (tries === 50) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
+/** The plan in fresh namespaces, the frames through it. */
+async function kernels(
+  lab: Laboratory,
+  { plan, family, backend }: Case,
+  frames: readonly Uint8Array[],
+): Promise<Seen> {
+  await lab.build(plan, backend);
+  const out = new Set(
+    farSide(await lab.send(frames.map(intoRouter)))
+      .filter(isOurs)
+      .map(idOf),
+  );
+  const save = `${family === 4 ? 'iptables' : 'ip6tables'}-${backend}-save`;
+  return { counts: readCounts(await lab.run([save, '-c'])), out };
 }
 
 /** The router's own packets (refusals, neighbour discovery) are none of the drawn ones. */
-function isOurs(frame: Buffer): boolean {
+function isOurs(frame: Uint8Array): boolean {
   const type = u16(frame, 12);
   if (type === 0x0800) return isSource(readIpv4(frame, 14 + 12));
   return type === 0x86dd && isSource(readIpv6(frame, 14 + 8));
@@ -265,26 +247,26 @@ function difference(mine: Seen, theirs: Seen): string | null {
   return null;
 }
 
-async function compare(tap: WireTap, test: Case, frames: readonly Uint8Array[]) {
-  return difference(ours(test, frames), await kernels(tap, test, frames));
+async function compare(lab: Laboratory, test: Case, frames: readonly Uint8Array[]) {
+  return difference(ours(test, frames), await kernels(lab, test, frames));
 }
 
 /** Make a differing case small: one packet if one suffices, then as few rules as keep it. */
-async function shrink(tap: WireTap, test: Case, frames: readonly Uint8Array[]): Promise<string> {
+async function shrink(lab: Laboratory, test: Case, frames: readonly Uint8Array[]): Promise<string> {
   let left = frames;
   for (const frame of frames) {
-    if (left.length > 1 && (await compare(tap, test, [frame])) !== null) left = [frame];
+    if (left.length > 1 && (await compare(lab, test, [frame])) !== null) left = [frame];
   }
   let small = test;
   for (const [ti, table] of test.plan.tables.entries()) {
     for (const [ci, chain] of table.chains.entries()) {
       for (let ri = chain.rules.length - 1; ri >= 0; ri--) {
         const without = removeRule(small, ti, ci, ri);
-        if ((await compare(tap, without, left)) !== null) small = without;
+        if ((await compare(lab, without, left)) !== null) small = without;
       }
     }
   }
-  const what = await compare(tap, small, left);
+  const what = await compare(lab, small, left);
   return [
     what,
     `${small.backend}, tracked ${small.tracked}`,
@@ -312,23 +294,19 @@ const skip = kernelMissing(['iptables-legacy', 'iptables-nft', 'ipset']) ?? fals
 
 t.test('random rules count and decide packets as the kernel does', { skip }, async (t) => {
   t.setTimeout(1_200_000);
-  const tap = new WireTap('walk');
-  t.teardown(() => tap.down());
-  const all = [...DESTINATIONS[4], ...DESTINATIONS[6], ...SOURCES[4], ...SOURCES[6]];
-  tap.up(all.filter((a) => /^(10\.[12]|2001:db8:[12]:)/.test(a) && !ROUTER.has(a)));
-  await tap.listen();
+  const lab = new Laboratory(t);
   let hits = 0;
   for (let seed = FIRST_SEED; seed < FIRST_SEED + SETS; seed++) {
     const test = drawCase(seed);
     const draw = new Draw(seed * 7919);
     const first = 1 + ((seed * PACKETS) % 60000);
     const frames = Array.from({ length: PACKETS }, (_, i) => drawPacket(draw, test, first + i));
-    const found = await compare(tap, test, frames);
+    const found = await compare(lab, test, frames);
     const counts = ours(test, frames).counts;
     hits += [...counts.values()].filter((count) => !count.startsWith('0:')).length;
     if (found !== null) {
       t.fail(`seed ${seed}: ${found}`);
-      console.error(await shrink(tap, test, frames));
+      console.error(await shrink(lab, test, frames));
       return;
     }
   }

@@ -28,11 +28,18 @@ export interface Ran {
   readonly err: string;
 }
 
+/** A cable of a network: `[host, device, far host, far device]`. */
+export type Cable = readonly [string, string, string, string];
+
+/** A TCP connection to try. */
+export type Attempt = readonly [host: string, address: string, port: number];
+
 interface Answer {
   readonly error?: string;
   readonly seconds: number;
   readonly heard?: readonly HeardFrame[];
   readonly ran?: readonly Ran[];
+  readonly outcomes?: readonly (string | null)[];
 }
 
 /** The source stands beside this file's source; compiled code runs from `OUT/test/…`. */
@@ -87,8 +94,31 @@ export class Agent {
   }
 
   /** Run commands on the host, one after another; failures are the caller's to judge. */
-  async run(commands: readonly (readonly string[])[]): Promise<readonly Ran[]> {
-    return (await this.#ask({ op: 'run', commands })).ran ?? [];
+  async run(commands: readonly (readonly string[])[], stdin = ''): Promise<readonly Ran[]> {
+    return (await this.#ask({ op: 'run', commands, stdin })).ran ?? [];
+  }
+
+  /** Instead of one host and the world: a fresh namespace for each of these hosts. */
+  async network(hosts: readonly string[]): Promise<void> {
+    await this.#ask({ op: 'network', hosts });
+  }
+
+  /** Lay a network's cables, all at once. */
+  async lay(links: readonly Cable[]): Promise<void> {
+    await this.#ask({ op: 'links', links });
+  }
+
+  /** Take steps on a host of the network; cables are laid by `lay`. */
+  async at(host: string, steps: readonly BuildStep[]): Promise<void> {
+    await this.#ask({ op: 'steps', host, steps });
+  }
+
+  /**
+   * Begin all connections, one after another, and let them come to rest. `OK` where the far end took
+   * it, the error's name (`ECONNREFUSED`), or null where nothing came back.
+   */
+  async connect(attempts: readonly Attempt[]): Promise<readonly (string | null)[]> {
+    return (await this.#ask({ op: 'connect', attempts })).outcomes ?? [];
   }
 
   close(): void {

@@ -51,7 +51,37 @@ function nameOf({ name }: Interface): string {
   return name;
 }
 
+/** A host alone in its world, from nothing. */
 export function buildSteps(plan: Plan, backend: Backend): readonly BuildStep[] {
+  const { before, making, settling } = partsOf(plan, backend, DEAF);
+  return [
+    { kind: 'sysctls', values: { ...QUIET, ...before } },
+    { kind: 'cables', devices: portsOf(plan) },
+    ...making,
+    ...settling,
+  ];
+}
+
+/** The parts in which a host of a whole network is built, which answers as hosts do. */
+export interface HostSteps {
+  /** Before its cables are laid. */
+  readonly early: readonly BuildStep[];
+  /** Its devices come up. */
+  readonly making: readonly BuildStep[];
+  /** Once the far ends of its cables are up, too. */
+  readonly settling: readonly BuildStep[];
+}
+
+export function networkSteps(plan: Plan, backend: Backend): HostSteps {
+  const { before, making, settling } = partsOf(plan, backend);
+  return { early: [{ kind: 'sysctls', values: before }], making, settling };
+}
+
+interface Parts extends Pick<HostSteps, 'making' | 'settling'> {
+  readonly before: Readonly<Record<string, string>>;
+}
+
+function partsOf(plan: Plan, backend: Backend, more = ''): Parts {
   const ports = portsOf(plan);
   const bridges = plan.interfaces.filter((i) => i.kind === 'bridge');
   // The cables are there already: to the printer they are given devices.
@@ -60,7 +90,7 @@ export function buildSteps(plan: Plan, backend: Backend): readonly BuildStep[] {
     /^ip /gm,
     '',
   );
-  const [making, rest] = split(lines.replaceAll(RULE6, ''));
+  const [links, rest] = split(lines.replaceAll(RULE6, ''));
   const rules6 = (lines.match(RULE6) ?? []).join('');
   const quiet = bridges.map(
     ({ name }) =>
@@ -71,11 +101,11 @@ export function buildSteps(plan: Plan, backend: Backend): readonly BuildStep[] {
   const late = settings.filter(([key]) => !isInherited(key));
   const up = plan.interfaces.filter((i) => i.up && ports.includes(i.name)).map(nameOf);
   const bridge = printBridge(plan).replaceAll(/^bridge /gm, '');
-  return [
-    { kind: 'sysctls', values: { ...QUIET, ...Object.fromEntries(early) } },
-    { kind: 'cables', devices: ports },
-    run(['ip', '-batch', '-'], making + quiet.join('') + rest + DEAF),
+  const making = [
+    run(['ip', '-batch', '-'], links + quiet.join('') + rest + more),
     ...(rules6 === '' ? [] : [run(['ip', '-6', '-batch', '-'], rules6)]),
+  ];
+  const settling: BuildStep[] = [
     { kind: 'running', devices: up },
     ...(bridge === '' ? [] : [run(['bridge', '-batch', '-'], bridge)]),
     { kind: 'sysctls', values: { ...prompt(plan), ...Object.fromEntries(late) } },
@@ -86,6 +116,7 @@ export function buildSteps(plan: Plan, backend: Backend): readonly BuildStep[] {
       return text === '' ? [] : [run([tool(family, backend, 'restore')], text)];
     }),
   ];
+  return { before: Object.fromEntries(early), making, settling };
 }
 
 /** Proxy ARP answers at once (by default within 0.8 s, drawn). */

@@ -5,6 +5,8 @@ what comes out.
     world  w-eth0 == eth0  host
            w-p1   == p1
 
+Or it makes a network of many hosts with cables between them, and opens connections in them.
+
 Requests come as JSON lines on stdin, one answer each on stdout. Namespaces that have no name live as
 long as something of this process lives in them, so they are gone whatever ends it; nothing has to be
 removed. Python because AF_PACKET with virtio-net headers needs no compiler here, and because the time
@@ -16,6 +18,7 @@ comes out says that everything before it has made one more hop (see `burst`).
 
 import array
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -30,12 +33,17 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
 SOL_PACKET, PACKET_AUXDATA, PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING = 263, 8, 15, 23
 SO_RCVBUFFORCE = 33
+NETLINK_ROUTE, RTMGRP_LINK = 0, 1
 SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCETHTOOL, IFF_RUNNING = 0x8913, 0x8914, 0x8946, 0x40
 ETHTOOL_SRXCSUM, ETHTOOL_STXCSUM, ETHTOOL_SGRO, ETHTOOL_SGSO, ETHTOOL_STSO = 0x15, 0x17, 0x2C, 0x24, 0x1F
 ETH_P_ALL = 3
 SENTINEL = bytes.fromhex("02000000005e" "02000000005e" "88b5")
 # Hops inside one namespace that a frame, and what is made because of it, can take.
 ROUNDS = 3
+# Hops in a whole network that a SYN, its answer, and neighbour discovery on their ways can take.
+NETWORK_ROUNDS = 200
+# Seconds after which what was to come is missing: nothing waits so long that works.
+PATIENCE = 30
 TCI_VALID = 16
 NEEDS_CSUM = 1
 
@@ -74,6 +82,47 @@ def sysctls(values):
             raise RuntimeError(f"sysctl {key}={value}: {error}") from error
 
 
+class Links:
+    """The devices of the namespace in which it is made: their flags, and news of them."""
+
+    def __init__(self):
+        self.control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.news = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_ROUTE)
+        self.news.bind((0, RTMGRP_LINK))
+        self.news.setblocking(False)
+
+    def close(self):
+        self.control.close()
+        self.news.close()
+
+    def wait_for_carrier(self, name):
+        request = name.encode().ljust(40, b"\0")
+        while True:
+            answer = fcntl.ioctl(self.control, SIOCGIFFLAGS, request)
+            if int.from_bytes(answer[16:18], sys.byteorder) & IFF_RUNNING:
+                # Takes the lock under which linkwatch gives the device its queue, so that is done.
+                fcntl.ioctl(self.control, SIOCSIFFLAGS, answer)
+                return
+            if not select.select([self.news], [], [], PATIENCE)[0]:
+                raise RuntimeError(f"{name} does not come up")
+            try:
+                while self.news.recv(65536):
+                    pass
+            except BlockingIOError:
+                pass
+            except OSError as error:  # More news than it could hold are news, too.
+                if error.errno != errno.ENOBUFS:
+                    raise
+
+
+def take(step):
+    """A step that is the same wherever it is taken."""
+    if step["kind"] == "sysctls":
+        sysctls(step["values"])
+    else:
+        must(step["argv"], step.get("stdin", ""))
+
+
 class Lab:
     """The two namespaces of one plan."""
 
@@ -83,11 +132,14 @@ class Lab:
         self.host = in_new_namespace()
         self.ears = []
         self.sentinels = []
-        self.control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.links = Links()
+        self.far = None
 
     def close(self):
-        for ear in self.ears + self.sentinels + [self.control, self.far]:
+        for ear in self.ears + self.sentinels + [self.links]:
             ear.close()
+        if self.far is not None:
+            self.far.close()
         os.close(self.world)
         os.close(self.host)
 
@@ -100,9 +152,9 @@ class Lab:
         )
         must(["ip", "-batch", "-"], text)
         for name in devices:
-            self.offloads_off(self.control, name)
+            self.offloads_off(self.links.control, name)
         enter(self.world)
-        self.far = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.far = Links()
         text = "".join(f"link set w-{name} arp off mtu 9000 up\n" for name in devices)
         must(["ip", "-batch", "-"], text)
         for name in devices:
@@ -134,20 +186,8 @@ class Lab:
 
     def running(self, devices):
         for name in devices:
-            self.wait_for_carrier(self.control, name)
-            self.wait_for_carrier(self.far, f"w-{name}")
-
-    @staticmethod
-    def wait_for_carrier(control, name):
-        request = name.encode().ljust(40, b"\0")
-        for _ in range(4000):
-            answer = fcntl.ioctl(control, SIOCGIFFLAGS, request)
-            if int.from_bytes(answer[16:18], sys.byteorder) & IFF_RUNNING:
-                # Takes the lock under which linkwatch gives the device its queue, so that is done.
-                fcntl.ioctl(control, SIOCSIFFLAGS, answer)
-                return
-            time.sleep(0.0005)
-        raise RuntimeError(f"{name} does not come up")
+            self.links.wait_for_carrier(name)
+            self.far.wait_for_carrier(f"w-{name}")
 
     def step(self, step):
         kind = step["kind"]
@@ -155,10 +195,8 @@ class Lab:
             self.cables(step["devices"])
         elif kind == "running":
             self.running(step["devices"])
-        elif kind == "sysctls":
-            sysctls(step["values"])
         else:
-            must(step["argv"], step.get("stdin", ""))
+            take(step)
 
     def burst(self, frames):
         """Send, then wait until a sentinel has come out of every device, once per hop."""
@@ -176,7 +214,7 @@ class Lab:
                 except OSError:
                     continue  # The plan has the device down.
             while waiting:
-                ready, _, _ = select.select([self.ears[p] for p in waiting], [], [], 10)
+                ready, _, _ = select.select([self.ears[p] for p in waiting], [], [], PATIENCE)
                 if not ready:
                     raise RuntimeError(f"no sentinel at {waiting}")
                 for port in list(waiting):
@@ -194,7 +232,7 @@ class Lab:
             except BlockingIOError:
                 return seen
             frame = data[10:]
-            if frame[12:14] == SENTINEL[12:14]:
+            if frame[:14] == SENTINEL:
                 seen = True
                 continue
             for level, kind, body in extras:
@@ -207,6 +245,79 @@ class Lab:
             heard.append([port, start, frame.hex()])
 
 
+class Network:
+    """Hosts of a namespace each, with cables between them and real connections through them."""
+
+    def __init__(self, hosts):
+        self.spaces = {host: in_new_namespace() for host in hosts}
+        self.watched = {}
+        for host, space in self.spaces.items():
+            enter(space)
+            self.watched[host] = Links()
+        self.own = in_new_namespace()
+        must(["ip", "link", "set", "lo", "up"])
+        self.echo = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.echo.bind(("127.0.0.1", 0))
+        self.echo.connect(self.echo.getsockname())
+        self.echo.settimeout(PATIENCE)
+
+    def close(self):
+        for one in [*self.watched.values(), self.echo]:
+            one.close()
+        for space in [*self.spaces.values(), self.own]:
+            os.close(space)
+
+    def links(self, links):
+        def end(host):
+            return f"netns /proc/{os.getpid()}/fd/{self.spaces[host]}"
+
+        # Numbers as in Lab.cables.
+        text = "".join(
+            f"link add name {device} {end(host)} index {10 + i} type veth"
+            f" peer name {peer} {end(far)} index {1010 + i}\n"
+            for i, (host, device, far, peer) in enumerate(links)
+        )
+        must(["ip", "-batch", "-"], text)
+
+    def steps(self, host, steps):
+        enter(self.spaces[host])
+        for step in steps:
+            if step["kind"] == "running":
+                for name in step["devices"]:
+                    self.watched[host].wait_for_carrier(name)
+            else:
+                take(step)
+
+    def connect(self, attempts):
+        """Begin every connection; what became of each, once nothing moves any more: OK, the name of
+        the error, or None where nothing came back."""
+        trying = []
+        for host, address, port in attempts:
+            enter(self.spaces[host])
+            one = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+            one.setblocking(False)
+            trying.append((one, one.connect_ex((address, port))))
+            self.settle()
+        return [self.outcome(one, began) for one, began in trying]
+
+    def settle(self):
+        """Datagrams to itself go through the backlog that every cable's frames go through, too: each
+        that comes back says that all of them have made one more hop."""
+        for _ in range(NETWORK_ROUNDS):
+            self.echo.send(b".")
+            self.echo.recv(1)
+
+    @staticmethod
+    def outcome(one, began):
+        with one:
+            if began not in (0, errno.EINPROGRESS):
+                return errno.errorcode[began]
+            if not select.select([], [one], [], 0)[1]:
+                return None
+            error = one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            return errno.errorcode.get(error, "OK")
+
+
 def main():
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     os.environ["XTABLES_LOCKFILE"] = f"/run/wt{os.getpid()}.lock"
@@ -216,19 +327,29 @@ def main():
         began = time.monotonic()
         try:
             answer = {}
-            if request["op"] == "build":
-                if lab is not None:
-                    lab.close()
+            op = request["op"]
+            if op in ("build", "network") and lab is not None:
+                lab.close()
+                lab = None
+            if op == "build":
                 lab = Lab()
                 for step in request["steps"]:
                     lab.step(step)
                 lab.burst([])
-            elif request["op"] == "burst":
+            elif op == "burst":
                 answer["heard"] = lab.burst(request["frames"])
-            elif request["op"] == "wait":
+            elif op == "wait":
                 time.sleep(request["seconds"])
+            elif op == "network":
+                lab = Network(request["hosts"])
+            elif op == "links":
+                lab.links(request["links"])
+            elif op == "steps":
+                lab.steps(request["host"], request["steps"])
+            elif op == "connect":
+                answer["outcomes"] = lab.connect(request["attempts"])
             else:
-                answer["ran"] = [run(argv) for argv in request["commands"]]
+                answer["ran"] = [run(argv, request.get("stdin", "")) for argv in request["commands"]]
         except Exception as error:  # pylint: disable=broad-except
             answer = {"error": f"{type(error).__name__}: {error}"}
         answer["seconds"] = time.monotonic() - began
