@@ -129,7 +129,7 @@ export function isAtomicFragment(packet: Packet): boolean {
  * First fragments of IPv6 without their whole transport header (RFC 8200 section 4.5) are let by, and
  * nobody waits for the rest (`ipv6frag_thdr_truncated`).
  */
-function isTruncatedFirst(packet: Packet, off: number): boolean {
+export function isTruncatedFirst(packet: Packet, off: number): boolean {
   if (packet.family !== 6 || packet.fragmentOffset !== 0) return false;
   return off + (LEAST_HEADER.get(packet.protocol) ?? 1) > packet.end;
 }

@@ -23,7 +23,7 @@ import { equalAddress } from '../wire/address.ts';
 import type { DropReason } from '../wire/drop-reason.ts';
 import * as ipv6 from '../wire/ipv6.ts';
 import { Protocol } from '../wire/protocol.ts';
-import { type Connection, type Direction, newConnection, refresh } from './connection.ts';
+import { type Connection, type Direction, NS_PER_S, newConnection, refresh } from './connection.ts';
 import { trackGeneric, trackGre } from './generic.ts';
 import { classifyIcmp, trackIcmpQuery } from './icmp.ts';
 import { trackSctp, UNKNOWN_TAG } from './sctp.ts';
@@ -335,8 +335,17 @@ export function connectionOf(packet: Packet): Connection | null {
 }
 
 /** A refused connection may be opened again at once (`nf_ct_set_closing`, by REJECT's reset). */
-export function setClosing(connection: Connection): void {
-  if (connection.tracking.kind === 'tcp') connection.tracking.seen.original.closeInit = true;
+export function setClosing(
+  connection: Connection,
+  nowNs: number,
+  settings: ConntrackSettings,
+): void {
+  const { tracking } = connection;
+  if (tracking.kind !== 'tcp') return;
+  tracking.seen.original.closeInit = true;
+  if (!connection.confirmed || tracking.state === 'close') return;
+  tracking.state = 'close';
+  connection.expiresNs = nowNs + settings.tcp.close * NS_PER_S;
 }
 
 function isIcmp(s: TrackedSegment): boolean {

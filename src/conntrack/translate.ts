@@ -45,12 +45,17 @@ export function translatePacket(packet: Packet, manip: Manip): DropReason | null
   const connection = connectionOf(packet);
   if (connection === null || packet.family === 0) return null;
   const isError = packet.ctState === 'related' && isIcmp(packet);
+  // Errors are summed before anybody asks whether there is something to translate.
+  const isBroken = isError && !packet.checksumOffloaded && verifyChecksum(packet) === 'wrong';
+  if (isBroken) return 'ctInvalid';
   if (isError && isRedirect(packet) && !mayRedirect(connection)) return 'ctInvalid';
   if (!isTranslated(connection, manip, packet.ctDirection)) return null;
   // What goes the other way, turned round, is what this packet shall look like.
   const otherWay = packet.ctDirection === 'original' ? connection.reply : connection.original;
   const target = invertTuple(otherWay);
   if (target === null) return null;
+  const isShort = packet.protocol === Protocol.gre && packet.end - packet.l4 < LEAST_QUOTE;
+  if (isShort) return 'greTruncated';
   if (isError) return translateError(packet, otherWay, target, manip);
   rewrite(packet, { l3: packet.l3, l4: packet.l4, protocol: packet.protocol }, target, manip);
   parseFrame(packet);
@@ -81,7 +86,7 @@ function mayRedirect(connection: Connection): boolean {
   return decided && !connection.sourceNat && !connection.destinationNat;
 }
 
-/** Bytes of the quoted transport header that must be there to be rewritten (`l4proto_manip_pkt`). */
+/** Bytes of a transport header that must be there to be rewritten (`l4proto_manip_pkt`). */
 const LEAST_QUOTE = 8;
 
 /** Rewrite the quoted packet the other way round, then the error itself. */
@@ -93,11 +98,11 @@ function translateError(
 ): DropReason | null {
   if (packet.family === 0) return null;
   const { bytes, l4 } = packet;
-  if (!packet.checksumOffloaded && verifyChecksum(packet) === 'wrong') return 'ctInvalid';
   const innerL3 = l4 + icmp.HEADER_LENGTH;
   const inner = quotedTransport(bytes, innerL3, packet.end, packet.family);
   if (inner === null || inner === 'headerCut') return 'icmpTruncated';
-  const isKnown = tupleHasPorts(inner.protocol) || inner.protocol === packet.protocol;
+  const isPlain = inner.protocol === Protocol.gre || inner.protocol === packet.protocol;
+  const isKnown = isPlain || tupleHasPorts(inner.protocol);
   if (isKnown && packet.end - inner.off < LEAST_QUOTE) return 'icmpTruncated';
   const opposite = manip === 'source' ? 'destination' : 'source';
   const place = { l3: innerL3, l4: inner.off, protocol: inner.protocol };
@@ -158,7 +163,9 @@ function rewriteTransport(
   const to = number < 0 ? 0 : newNumber(target, protocol, packet.family, manip);
   if (number >= 0) setU16(b, number, to);
   if (protocol === Protocol.sctp) {
-    if (!quoted && packet.end <= b.length) sctp.fillChecksum(b, l4, packet.end);
+    // A quote that has the field is summed as far as it goes.
+    const hasField = !quoted || packet.end - l4 >= sctp.HEADER_LENGTH;
+    if (hasField && packet.end <= b.length) sctp.fillChecksum(b, l4, packet.end);
     return;
   }
   const field = checksumField(protocol, packet.family);

@@ -285,11 +285,11 @@ class CompiledFib implements Fib {
     if (route.type === 'local' && candidates.some((c) => sameAddress(c.address, destination))) {
       return destination;
     }
-    const towards = route.via ?? destination;
     if (destination.family === 4) {
-      const onLink = candidates.find((c) =>
-        contains({ address: c.address, length: c.length }, towards),
-      );
+      // Settled when the route is made (`fib_info_update_nhc_saddr`), so only a gateway counts.
+      const { via } = route;
+      const onLink =
+        via && candidates.find((c) => contains({ address: c.address, length: c.length }, via));
       return (onLink ?? candidates.find((c) => c.scope !== 'host'))?.address ?? elsewhere;
     }
     return this.sourceOn(route.device ?? '', destination) ?? elsewhere;

@@ -9,7 +9,7 @@
  */
 import type { ImageInterface } from '../image/image.ts';
 import type { Packet } from '../packet/packet.ts';
-import { type Address, formatAddress } from '../wire/address.ts';
+import { contains, formatAddress } from '../wire/address.ts';
 import * as arp from '../wire/arp.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import { EtherType } from '../wire/protocol.ts';
@@ -58,7 +58,7 @@ function reply(heard: arp.Arp, device: ImageInterface): Uint8Array {
 /** The route decides: a local address, or one that lies behind another device of a proxy. */
 function answersFor(host: Host, packet: Packet, device: ImageInterface, heard: arp.Arp): boolean {
   if (heard.senderIp.w3 === 0) {
-    return host.image.fib.isLocal(heard.targetIp) && !ignores(host, device, heard.targetIp);
+    return host.image.fib.isLocal(heard.targetIp) && !ignores(host, device, heard);
   }
   const asRouted: Packet = {
     ...packet,
@@ -68,15 +68,24 @@ function answersFor(host: Host, packet: Packet, device: ImageInterface, heard: a
     mark: 0,
   };
   const found = routeInput(host, asRouted, device);
-  if (found.kind === 'local') return !ignores(host, device, heard.targetIp);
+  if (found.kind === 'local') return !ignores(host, device, heard);
   if (found.kind !== 'forward' || found.route.device === device.name) return false;
   return host.ipv4(device.name).proxyArp;
 }
 
 /** `arp_ignore`: 1 answers only for addresses of the asked device, 2 also wants the same subnet. */
-function ignores(host: Host, device: ImageInterface, target: Address): boolean {
+function ignores(
+  host: Host,
+  device: ImageInterface,
+  { targetIp, senderIp }: Pick<arp.Arp, 'targetIp' | 'senderIp'>,
+): boolean {
   const mode = host.ipv4(device.name).arpIgnore;
   if (mode === 0) return false;
   if (mode === 8) return true;
-  return !device.addresses.some((own) => own.address.w3 === target.w3 && own.address.family === 4);
+  return !device.addresses.some(
+    ({ address, length }) =>
+      address.family === 4 &&
+      address.w3 === targetIp.w3 &&
+      (mode === 1 || contains({ address, length }, senderIp)),
+  );
 }

@@ -53,7 +53,8 @@ export function bridgePrerouting(run: Run, passage: Passage, bridge: Bridge): bo
   const passed = hook(run, passage, 'prerouting');
   passage.device = port;
   if (!passed) return false;
-  if (equalAddress(before, packet.dst)) return true;
+  // Fragments became another packet meanwhile.
+  if (equalAddress(before, passage.packet.dst)) return true;
   return redirectTranslated(run, passage, bridge);
 }
 

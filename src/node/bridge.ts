@@ -112,7 +112,8 @@ function flood(
   bridge: Bridge,
   options: { readonly alsoUp: boolean },
 ): Stage | null {
-  const ports = bridge.ports.filter((port) => shouldDeliver(port, passage));
+  // The port that joined last is the first of the kernel's list.
+  const ports = bridge.ports.filter((port) => shouldDeliver(port, passage)).toReversed();
   if (ports.length === 0 && !options.alsoUp) return drop(passage, 'bridge', 'sameBridgePort');
   const only = ports.length === 1 && !options.alsoUp ? ports[0] : undefined;
   if (only !== undefined) {
@@ -157,8 +158,28 @@ export function bridgeLocalInput(run: Run, passage: Passage): Stage | null {
   const bridge = port === null ? null : passage.host.bridgeOf(port);
   if (bridge === null) return drop(passage, 'bridge', 'noSuchDevice');
   if (!ebtables(run, passage, { table: 'filter', hook: 'INPUT', bridge })) return null;
+  if (!confirmGroup(run, passage, bridge)) return null;
   passage.device = bridge.device;
   return 'protocolInput';
+}
+
+/**
+ * A flooded packet's connection is made real before the copy for the host goes up, so that copies agree
+ * on it (`br_nf_local_in`); what only a promiscuous bridge hears has none.
+ */
+function confirmGroup(run: Run, passage: Passage, bridge: Bridge): boolean {
+  const { packet, host, frameType, bridgeNetfilter } = passage;
+  if (bridgeNetfilter === null || packet.connection === null) return true;
+  const target = bridge.fdb.get(ethernet.destination(packet.bytes));
+  if (bridge.device.promiscuous && target !== undefined && !target.local) {
+    packet.connection = null;
+    packet.ctState = 'none';
+    return true;
+  }
+  if (frameType === 'host') return true;
+  if (run.stateOf(host).connections.confirm(packet, run.nowNs)) return true;
+  drop(passage, 'bridge', 'ctClash');
+  return false;
 }
 
 /** The host itself sends by the bridge device (`br_dev_xmit`). */

@@ -7,9 +7,10 @@
  * conntrack/defrag.ts and conntrack/refragment.ts.
  * @module
  */
-import { type Defragmenter, isAtomicFragment } from '../conntrack/defrag.ts';
+import { type Defragmenter, isAtomicFragment, isTruncatedFirst } from '../conntrack/defrag.ts';
 import { refragment } from '../conntrack/refragment.ts';
-import { isFragment } from '../packet/parse.ts';
+import { isFragment, transportOffset } from '../packet/parse.ts';
+import { completeChecksum } from '../packet/transport-checksum.ts';
 import { sendIcmpError } from './icmp-error.ts';
 import type { Passage, Stage } from './passage.ts';
 import { drop, finish, type Run, unknown } from './run.ts';
@@ -28,8 +29,29 @@ export function gatherFragments(run: Run, passage: Passage): boolean {
 /** Before local delivery: every host puts together what is addressed to it. */
 export function reassembleLocal(run: Run, passage: Passage): boolean {
   if (!isFragment(passage.packet)) return true;
+  if (passage.packet.family === 6 && complains(run, passage)) return false;
   return gather(run, passage, run.stateOf(passage.host).localFragments);
 }
+
+/**
+ * IPv6 hosts say what is wrong with a fragment (`ipv6_frag_rcv`, `ip6_frag_queue`): a first one without
+ * its transport header, one of many with a length that nothing can follow.
+ */
+function complains(run: Run, passage: Passage): boolean {
+  const { packet } = passage;
+  const off = transportOffset(packet);
+  if (typeof off === 'string') return false;
+  const isShort = isTruncatedFirst(packet, off);
+  const isOdd = packet.moreFragments && (packet.end - off) % 8 !== 0;
+  if (!isShort && !isOdd) return false;
+  const what = isShort ? { code: 3, pointer: 0 } : { code: 0, pointer: PAYLOAD_LENGTH };
+  sendIcmpError(run, passage, { kind: 'parameter', ...what });
+  drop(passage, 'defrag', 'fragmentMalformed');
+  return true;
+}
+
+/** Where IPv6 says how long it is. */
+const PAYLOAD_LENGTH = 4;
 
 function gather(run: Run, passage: Passage, fragments: Defragmenter): boolean {
   const { packet } = passage;
@@ -81,6 +103,8 @@ export function sendFragments(run: Run, passage: Passage, mtu: number, stage: St
     unknown(passage, { host: passage.host.name, stage: 'ip-output' }, 'headerCut');
     return false;
   }
+  // No device can fill in the checksum of pieces (`skb_checksum_help` in `ip_do_fragment`).
+  if (packet.checksumOffloaded) completeChecksum(packet);
   const pieces = mtu < LEAST_MTU ? 'tooBig' : refragment(packet, mtu);
   if (pieces === 'tooBig') {
     sendIcmpError(run, passage, { kind: 'tooBig', mtu });

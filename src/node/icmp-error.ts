@@ -27,6 +27,8 @@ import type { Run } from './run.ts';
 export type ErrorMessage =
   | { readonly kind: 'ttlExpired' | 'noRoute' | 'hostUnreachable' | 'prohibited' }
   | { readonly kind: 'tooBig'; readonly mtu: number }
+  /** IPv6 only: what is wrong (RFC 4443 section 3.4), and where in the packet. */
+  | { readonly kind: 'parameter'; readonly code: number; readonly pointer: number }
   | { readonly kind: 'reject'; readonly with: Exclude<RejectWith, 'tcp-reset'> };
 
 interface Codes {
@@ -142,7 +144,7 @@ function ownSource6({ host, packet, bridgeNetfilter, local }: Passage): Address 
 }
 
 function codes4(message: ErrorMessage): Codes {
-  const { destinationUnreachable: type, timeExceeded } = icmp.IcmpType;
+  const { destinationUnreachable: type, timeExceeded, parameterProblem } = icmp.IcmpType;
   switch (message.kind) {
     case 'ttlExpired':
       return { type: timeExceeded, code: 0, rest: 0 };
@@ -154,6 +156,8 @@ function codes4(message: ErrorMessage): Codes {
       return { type, code: 13, rest: 0 };
     case 'tooBig':
       return { type, code: 4, rest: message.mtu };
+    case 'parameter':
+      return { type: parameterProblem, code: 0, rest: message.pointer * 2 ** 24 };
     case 'reject':
       return { type, code: REJECT_CODES[message.with], rest: 0 };
     default:
@@ -192,7 +196,8 @@ function isAboutError6(packet: Packet): boolean {
 }
 
 function codes6(message: ErrorMessage): Codes {
-  const { destinationUnreachable: type, timeExceeded, packetTooBig } = icmpv6.Icmpv6Type;
+  const codes = icmpv6.Icmpv6Type;
+  const { destinationUnreachable: type, timeExceeded, packetTooBig, parameterProblem } = codes;
   switch (message.kind) {
     case 'ttlExpired':
       return { type: timeExceeded, code: 0, rest: 0 };
@@ -204,6 +209,8 @@ function codes6(message: ErrorMessage): Codes {
       return { type, code: 1, rest: 0 };
     case 'tooBig':
       return { type: packetTooBig, code: 0, rest: message.mtu };
+    case 'parameter':
+      return { type: parameterProblem, code: message.code, rest: message.pointer };
     case 'reject':
       return { type, code: REJECT_CODES[message.with], rest: 0 };
     default:

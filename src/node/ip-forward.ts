@@ -52,7 +52,7 @@ function isUnforwardableSource(passage: Passage): boolean {
  */
 function exceedsMtu(passage: Passage, out: ImageInterface): boolean {
   const { packet, fragmentMaxSize, segmentSize } = passage;
-  if (fragmentMaxSize > 0) {
+  if (packet.fragmentPieces !== null) {
     const mayNotCut = packet.family === 6 || ipv4.dontFragment(packet.bytes, packet.l3);
     return mayNotCut && passage.ipLength > out.mtu && fragmentMaxSize > out.mtu;
   }

@@ -127,7 +127,8 @@ function reverse4(ctx: WalkContext, match: ReversePathMatch, packet: Packet): bo
 function reverse6(ctx: WalkContext, match: ReversePathMatch, packet: Packet): boolean {
   const { src, dst, inDevice } = packet;
   if (cameByLoopback(ctx, packet) || isUnspecified(src)) return true;
-  const onDevice = isLinkLocal6(src) || !match.loose;
+  // Only link-local sources are looked for on the device alone (`RT6_LOOKUP_F_IFACE`).
+  const onDevice = isLinkLocal6(src);
   const route = ctx.image.fib.lookup({
     destination: src,
     ...(isUnicast6(dst) ? { source: dst } : {}),

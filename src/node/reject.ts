@@ -48,7 +48,9 @@ export function sendReject(run: Run, passage: Passage, how: RejectWith): void {
   const ip = makeReset(packet);
   if (ip === null) return;
   const connection = connectionOf(packet);
-  if (connection !== null) setClosing(connection);
+  if (connection !== null) {
+    setClosing(connection, run.nowNs, run.stateOf(passage.host).connections.settings);
+  }
   const port = passage.bridgeNetfilter === null ? null : passage.bridgePortIn;
   if (port === null) {
     run.generate(passage, { kind: 'tcpReset', attach: true, ip });

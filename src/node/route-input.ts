@@ -164,7 +164,7 @@ function routeInput6(host: Host, packet: Packet, device: ImageInterface): InputR
     case 'unicast':
       return forwards6(host) ? { kind: 'forward', route } : dropped('forwardingDisabled');
     case 'none':
-      return forwards6(host) ? dropped('noRoute', 'noRoute') : dropped('forwardingDisabled');
+      return dropped('noRoute', 'noRoute');
     case 'unreachable':
       return dropped('prohibitedRoute', 'noRoute');
     case 'prohibit':

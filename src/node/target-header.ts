@@ -83,14 +83,20 @@ const MSS_OPTION_LENGTH = 4;
  *
  * A SYN without the option gets one.
  *
- * @returns false when the packet cannot be changed faithfully: its header is cut
+ * @returns false when the packet cannot be changed faithfully: its header is cut;
+ * `drop` when its header length is impossible
  */
-export function applyMss(ctx: WalkContext, target: TargetOf<'tcpmss'>, packet: Packet): boolean {
+export function applyMss(
+  ctx: WalkContext,
+  target: TargetOf<'tcpmss'>,
+  packet: Packet,
+): boolean | 'drop' {
   if (packet.protocol !== Protocol.tcp) return true;
   const at = transportHeader(packet, TCP_HEADER);
   if (at === 'cut') return false;
   if (typeof at !== 'number' || (u8(packet.bytes, at + 13) & SYN) === 0) return true;
   const header = (u8(packet.bytes, at + 12) >>> 4) * 4;
+  if (header < TCP_HEADER || at + header > packet.end) return 'drop';
   if (typeof transportHeader(packet, header) !== 'number') return false;
   const option = findMss(packet.bytes, at, header);
   if (option < 0) return addMss(ctx, target, packet, at);
@@ -100,11 +106,9 @@ export function applyMss(ctx: WalkContext, target: TargetOf<'tcpmss'>, packet: P
   packet.bytes = packet.bytes.slice();
   setU16(packet.bytes, option + 2, wanted);
   const sum = at + TCP_CHECKSUM;
-  // A word that starts at an odd place enters the sum with its bytes exchanged.
-  const odd = ((option + 2 - at) & 1) === 1;
-  const [from, to] = odd ? [swap(old), swap(wanted)] : [old, wanted];
+  // At an odd place its bytes enter the sum exchanged; the kernel does not ask, and the sum breaks.
   if (!packet.checksumOffloaded) {
-    setU16(packet.bytes, sum, update16(u16(packet.bytes, sum), from, to));
+    setU16(packet.bytes, sum, update16(u16(packet.bytes, sum), old, wanted));
   }
   return true;
 }
@@ -145,10 +149,6 @@ function addMss(ctx: WalkContext, target: TargetOf<'tcpmss'>, packet: Packet, at
   if (family === 6) setU16(grown, l3 + 4, u16(grown, l3 + 4) + MSS_OPTION_LENGTH);
   else setIpv4Word(packet, IPV4_TOTAL_LENGTH, (word) => word + MSS_OPTION_LENGTH);
   return true;
-}
-
-function swap(word: number): number {
-  return ((word & 0xff) << 8) | (word >>> 8);
 }
 
 /** Where the MSS option starts, or -1. */

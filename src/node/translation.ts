@@ -19,8 +19,10 @@ import { connectionOf } from '../conntrack/table.ts';
 import { manipOfHook, translatePacket } from '../conntrack/translate.ts';
 import { type Tuple, tupleKey } from '../conntrack/tuple.ts';
 import type { NatRange } from '../netfilter/target.ts';
+import type { Packet } from '../packet/packet.ts';
 import { type Address, contains } from '../wire/address.ts';
 import { Protocol } from '../wire/protocol.ts';
+import type { Host } from './host.ts';
 import { drop, unknown } from './run.ts';
 import { settle } from './settle.ts';
 import type { Visit } from './visit.ts';
@@ -111,16 +113,28 @@ function masquerade(
 /** `inet_select_addr`: the out-device's address in the next hop's subnet, else its first. */
 function masqueradeAddress({ passage }: Visit): Address | null {
   const { host, packet, route } = passage;
+  if (packet.family === 6) return masqueradeAddress6(host, packet);
   const towards = route?.via ?? packet.dst;
   const device = host.device(packet.outDevice);
   const own = (device?.addresses ?? []).filter(
     (a) => a.address.family === packet.family && a.scope === 'global',
   );
   const near = own.find((a) => contains({ address: a.address, length: a.length }, towards));
-  if (packet.family === 6 || own.length > 0) return (near ?? own[0])?.address ?? null;
+  if (own.length > 0) return (near ?? own[0])?.address ?? null;
   for (const other of host.image.interfaces.values()) {
     const found = other.addresses.find((a) => a.address.family === 4 && a.scope === 'global');
     if (found !== undefined) return found.address;
+  }
+  return null;
+}
+
+/** `ipv6_dev_get_saddr`: an address of the out-device, else one of another. */
+function masqueradeAddress6(host: Host, packet: Packet): Address | null {
+  const { fib, interfaces } = host.image;
+  const devices = [...interfaces.values()].filter((device) => device.kind !== 'loopback');
+  for (const name of [packet.outDevice, ...devices.map((device) => device.name)]) {
+    const found = fib.sourceOn(name, packet.dst);
+    if (found !== null) return found;
   }
   return null;
 }

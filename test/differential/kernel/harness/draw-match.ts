@@ -62,7 +62,7 @@ export function drawProtocolMatch(draw: Draw, protocol: number, family: Family):
     default: {
       const type = draw.of(family === 4 ? [8, 0, 3, 11, 255] : [128, 129, 1, 3]);
       const all = { low: 0, high: 255 };
-      const codes = draw.of([all, all, { low: 0, high: 0 }, { low: 1, high: 3 }]);
+      const codes = draw.of([all, all, { low: 0, high: 0 }, { low: 1, high: 1 }]);
       const value = { type, codes: type === 255 ? all : codes };
       return { kind: family === 4 ? 'icmp' : 'icmp6', type: draw.negatable(value) };
     }

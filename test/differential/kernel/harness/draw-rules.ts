@@ -94,13 +94,18 @@ function drawRule(draw: Draw, site: Site, below: readonly string[]): Rule {
     matches.push(drawProtocolMatch(draw, ip.protocol.value, site.family));
   }
   const kinds = legalKinds(site);
-  while (draw.chance(35)) matches.push(drawMatch(draw, site, draw.of(kinds)));
+  while (draw.chance(35)) {
+    const match = drawMatch(draw, site, draw.of(kinds));
+    // iptables takes most modules once.
+    if (matches.every((other) => other.kind !== match.kind)) matches.push(match);
+  }
   return { ip, matches, target };
 }
 
 /** Targets that make no sense without a protocol of their own. */
-function wantedProtocol(draw: Draw, target: Target, { family }: Site): number | null {
+function wantedProtocol(draw: Draw, target: Target, { family, hook }: Site): number | null {
   if (target.kind === 'tcpmss') return Protocol.tcp;
+  if (target.kind === 'reject' && hook === 'output') return Protocol.udp;
   if (target.kind === 'reject' && target.with === 'tcp-reset') return Protocol.tcp;
   const hasPorts = 'range' in target && target.range.ports !== undefined;
   if (hasPorts) return draw.of([Protocol.tcp, Protocol.tcp, Protocol.udp]);
@@ -163,9 +168,15 @@ function classify(): Target {
   return { kind: 'classify', major: 1, minor: 2 };
 }
 
-function reject(draw: Draw, { family }: Site): Target {
-  const kinds = REJECT_WITH.filter((name) => name.startsWith('icmp6') === (family === 6));
-  return { kind: 'reject', with: draw.chance(35) ? 'tcp-reset' : draw.of(kinds) };
+/** A host's own resets are not refused: their sums are still open, and so they are quoted. */
+function reject(draw: Draw, { family, hook }: Site): Target {
+  const kinds = REJECT_WITH.filter(
+    (name) => name !== 'tcp-reset' && name.startsWith('icmp6') === (family === 6),
+  );
+  return {
+    kind: 'reject',
+    with: hook !== 'output' && draw.chance(35) ? 'tcp-reset' : draw.of(kinds),
+  };
 }
 
 function connmark(draw: Draw): Target {

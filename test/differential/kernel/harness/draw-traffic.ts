@@ -6,7 +6,7 @@
  */
 import type { Family } from '../../../../src/wire/address.ts';
 import * as ethernet from '../../../../src/wire/ethernet.ts';
-import { EtherType } from '../../../../src/wire/protocol.ts';
+import { EtherType, Protocol } from '../../../../src/wire/protocol.ts';
 import { SctpChunk } from '../../../../src/wire/sctp.ts';
 import { TcpFlag } from '../../../../src/wire/tcp.ts';
 import {
@@ -202,9 +202,12 @@ export class Traffic {
     const draw = this.#draw;
     const { station, builder, macs } = this.#fresh();
     const whole = builder.packet();
+    // Pieces shorter than a header that somebody writes to are joined, and not cut again as they came.
     // A bridge cuts IPv6 again to no less than the least MTU, or as it came, as its buffers happen to lie.
     const isBridge = this.#place.plan.interfaces.some((i) => i.kind === 'bridge');
-    const least = isBridge && whole[0]! >>> 4 === 6 ? 1232 : 8;
+    const isV6 = whole[0]! >>> 4 === 6;
+    const isSctp = whole[isV6 ? 6 : 9] === Protocol.sctp;
+    const least = isV6 ? (isBridge ? 1232 : 64) : isSctp ? 64 : 8;
     const size = draw.of([8, 64, 520, 1200].map((n) => Math.max(n, least)));
     const header = whole[0]! >>> 4 === 6 ? 40 : 20;
     const length = whole.length - header;
@@ -234,5 +237,7 @@ export class Traffic {
 function isUnicastIp(frame: Uint8Array): boolean {
   const type = ethernet.etherType(frame);
   if (type !== EtherType.ipv4 && type !== EtherType.ipv6) return false;
-  return (frame[0]! & 1) === 0;
+  // Nobody answers those who have no address yet.
+  const source = type === EtherType.ipv4 ? frame.subarray(26, 30) : frame.subarray(22, 38);
+  return (frame[0]! & 1) === 0 && source.some((byte) => byte !== 0);
 }

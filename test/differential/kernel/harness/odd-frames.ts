@@ -31,7 +31,7 @@ export function malformed(draw: Draw, whole: Uint8Array): Uint8Array {
     case 0:
       return frame.slice(0, l3 + draw.below(Math.max(1, frame.length - l3)));
     case 1:
-      setU8(frame, l3, draw.of([0x44, 0x4f, 0x65, 0x05, 0x46, 0x64]));
+      setU8(frame, l3, draw.of([0x44, 0x65, 0x05, 0x64]));
       return refill();
     case 2: {
       const at = v4 ? l3 + 2 : l3 + 4;
@@ -59,11 +59,11 @@ export function malformed(draw: Draw, whole: Uint8Array): Uint8Array {
       setU8(frame, l4 + draw.below(Math.max(1, frame.length - l4)), draw.below(256));
       return frame;
     case 8:
-      // Fragment bits and offsets that lead nowhere.
+      // Fragment bits and offsets that lead nowhere. IPv4 options are left out: hosts do not answer them.
       if (v4) setU16(frame, l3 + 6, draw.of([0x8000, 0x2000, 0x1fff, 0x3fff, 0x6000, 0x0001]));
       return refill();
     default:
-      setU8(frame, v4 ? l3 + 9 : l3 + 6, draw.of([0, 4, 41, 43, 44, 51, 59, 60, 253]));
+      setU8(frame, v4 ? l3 + 9 : l3 + 6, draw.of([4, 41, 59, 253]));
       return refill();
   }
 }
