@@ -12,9 +12,12 @@ import { World } from '../../../src/lab/world.ts';
 import { arrived, firstPacket } from '../../dataplane/first-packet.ts';
 import * as make from '../../dataplane/objects.ts';
 import { type Answer, CONNECTIONS, policies, shop } from '../../dataplane/shop.ts';
+import { kernelMissing } from './harness/laboratory.ts';
 import { RealNetwork } from './real-network.ts';
 
-const needs = { skip: process.getuid?.() === 0 ? false : 'needs root: network namespaces' };
+const needs = {
+  skip: kernelMissing(['iptables-nft', 'ebtables-restore', 'ipset', 'bridge']) ?? false,
+};
 
 /** From, to, the TTL that the sender gives, and whether that is enough. */
 const HOPS: Readonly<Record<string, readonly (readonly [string, string, number, Answer])[]>> = {
@@ -31,17 +34,15 @@ const HOPS: Readonly<Record<string, readonly (readonly [string, string, number, 
 for (const mode of ['azure-bridge', 'azure-transparent']) {
   t.test(`${mode} with NPM on a real kernel`, needs, async (t) => {
     const network = renderNetwork(make.input(shop, `${mode}+npm`, policies));
-    const real = new RealNetwork(network, mode === 'azure-bridge' ? 'ab' : 'at');
-    t.teardown(() => real.remove());
-    const answers = await Promise.all(
-      CONNECTIONS.map(([from, to, port]) => real.connect(from, to, port)),
-    );
+    const real = await RealNetwork.build(t, network);
+    const answers = await real.connect(CONNECTIONS.map(([from, to, port]) => [from, to, port]));
     for (const [i, [from, to, port, want]] of CONNECTIONS.entries()) {
       t.equal(answers[i], want, `${from} to ${to}:${port}`);
     }
     for (const [from, to, ttl, want] of HOPS[mode] ?? []) {
-      real.setTtl(from, ttl);
-      t.equal(await real.connect(from, to, 80), want, `${from} to ${to} with TTL ${ttl}`);
+      await real.setTtl(from, ttl);
+      const [answer] = await real.connect([[from, to, 80]]);
+      t.equal(answer, want, `${from} to ${to} with TTL ${ttl}`);
     }
   });
 }
@@ -49,11 +50,8 @@ for (const mode of ['azure-bridge', 'azure-transparent']) {
 t.test('azure-transparent with Calico: the kernel and the walk agree', needs, async (t) => {
   const request = make.input(shop, 'azure-transparent+calico', policies);
   const world = new World(request);
-  const real = new RealNetwork(renderNetwork(request), 'ac');
-  t.teardown(() => real.remove());
-  const answers = await Promise.all(
-    CONNECTIONS.map(([from, to, port]) => real.connect(from, to, port)),
-  );
+  const real = await RealNetwork.build(t, renderNetwork(request));
+  const answers = await real.connect(CONNECTIONS.map(([from, to, port]) => [from, to, port]));
   let different = 0;
   for (const [i, [from, to, port, npm]] of CONNECTIONS.entries()) {
     const journey = firstPacket(world, from, { to, port, frame: i + 1 });
