@@ -86,6 +86,6 @@ function ignores(
     ({ address, length }) =>
       address.family === 4 &&
       address.w3 === targetIp.w3 &&
-      (mode === 1 || contains({ address, length }, senderIp)),
+      (mode === 1 || senderIp.w3 === 0 || contains({ address, length }, senderIp)),
   );
 }

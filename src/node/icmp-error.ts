@@ -78,7 +78,8 @@ export function sendIcmpError(run: Run, passage: Passage, message: ErrorMessage)
  * REJECT answers its host's own packets too, and what br_netfilter shows it counts as PACKET_HOST.
  */
 function isBridgedReject(passage: Passage, message: ErrorMessage): boolean {
-  return message.kind === 'reject' && (passage.local || passage.bridgeNetfilter !== null);
+  if (message.kind !== 'reject') return false;
+  return passage.local || (passage.bridgeNetfilter !== null && passage.frameType === 'otherHost');
 }
 
 function error4(host: Host, packet: Packet, message: ErrorMessage): Uint8Array | null {
@@ -189,7 +190,8 @@ function error6(passage: Passage, message: ErrorMessage): Uint8Array | null {
 }
 
 function isAboutError6(packet: Packet): boolean {
-  if (packet.protocol !== Protocol.icmpv6) return false;
+  // Later fragments show no type, and are answered whatever they are part of.
+  if (packet.protocol !== Protocol.icmpv6 || packet.fragmentOffset !== 0) return false;
   const at = transportOffset(packet);
   if (typeof at === 'string' || at < 0 || at >= packet.bytes.length) return true;
   return icmpv6.isError(u8(packet.bytes, at));

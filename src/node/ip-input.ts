@@ -46,7 +46,8 @@ function impossibleAddress({ packet, device }: Passage): DropReason | null {
 
 function route(run: Run, passage: Passage): Stage | null {
   const { host, packet, device } = passage;
-  if (host.image.gaps.routes && isUncertain(passage)) {
+  const { routes, sysctls } = host.image.gaps;
+  if ((routes && isUncertain(passage)) || (sysctls && isAskew(passage))) {
     return unknown(passage, { host: host.name, stage: 'route' }, 'dumpIncomplete');
   }
   const found = routeInput(host, packet, device);
@@ -80,6 +81,16 @@ function isUncertain({ host, packet, device }: Passage): boolean {
   if (isAssumed(host, packet.dst)) return true;
   const filters = packet.family === 4 && host.ipv4(device.name).rpFilter !== 0;
   return filters && isAssumed(host, packet.src);
+}
+
+/**
+ * Whether the answer would take another way, so that rp_filter would drop the packet if it is on,
+ * and nobody knows whether it is.
+ */
+function isAskew({ host, packet, device }: Passage): boolean {
+  if (packet.family !== 4 || device.kind === 'loopback') return false;
+  const back = host.image.fib.lookup({ destination: packet.src, source: packet.dst, mark: 0 });
+  return back.type === 'unicast' ? back.device !== device.name : back.type !== 'local';
 }
 
 /** Groups that the host itself is in without any process asking for it. */

@@ -11,6 +11,7 @@ import type { RejectWith } from '../netfilter/target.ts';
 import type { Packet } from '../packet/packet.ts';
 import { transportOffset } from '../packet/parse.ts';
 import { fillSegment, verifyChecksum } from '../packet/transport-checksum.ts';
+import type { Address } from '../wire/address.ts';
 import { u8 } from '../wire/bytes.ts';
 import { fold, sumBytes, sumPseudoHeader } from '../wire/checksum.ts';
 import * as ethernet from '../wire/ethernet.ts';
@@ -21,6 +22,7 @@ import * as tcp from '../wire/tcp.ts';
 import * as udp from '../wire/udp.ts';
 import { sendIcmpError, TTL } from './icmp-error.ts';
 import type { Passage } from './passage.ts';
+import { isIpv6Multicast } from './route-input.ts';
 import type { Run } from './run.ts';
 
 /** Protocols whose sum `verifyChecksum` knows. */
@@ -89,10 +91,15 @@ function hasBadChecksum(packet: Packet): boolean {
   return fold(sumBytes(bytes, at, end) + pseudo) !== 0xffff;
 }
 
+function isUnicast6(a: Address): boolean {
+  return !isIpv6Multicast(a) && (a.w0 | a.w1 | a.w2 | a.w3) !== 0;
+}
+
 /** The RST for a segment, or null: none for a RST, a fragment, or a header that can not be read. */
 function makeReset(packet: Packet): Uint8Array | null {
   const { bytes, l4, end, protocol, src, dst } = packet;
   if (protocol !== Protocol.tcp || l4 < 0) return null;
+  if (packet.family === 6 && !(isUnicast6(src) && isUnicast6(dst))) return null;
   const old = tcp.flags(bytes, l4);
   const { syn, ack, fin, rst } = tcp.TcpFlag;
   if ((old & rst) !== 0) return null;

@@ -34,7 +34,21 @@ export async function compare(agent: Agent, trial: Trial, run: EngineRun): Promi
   if (draws === null) return { outcome: { kind: 'drawn' } };
   const observed = { trial, kernel, draws };
   const again = draws.size === 0 ? run : askEngine(trial, draws);
-  return { outcome: judged(difference(trial, again.answer(), kernel)), observed };
+  const ours = again.answer();
+  const found = difference(trial, ours, kernel);
+  if (found !== null && !followed(draws, ours, kernel)) return { outcome: { kind: 'drawn' } };
+  return { outcome: judged(found), observed };
+}
+
+/**
+ * Whether every connection that a draw was for ended with the kernel's port: one that was made anew
+ * meanwhile, with another draw, does not.
+ */
+function followed(draws: ReadonlyMap<string, number>, ours: Answer, kernel: Answer): boolean {
+  const replies = (answer: Answer) =>
+    new Map(answer.reading.connections.map((c) => [`${c.protocol} ${c.original}`, c.reply]));
+  const [mine, theirs] = [replies(ours), replies(kernel)];
+  return [...draws.keys()].every((name) => mine.get(name) === theirs.get(name));
 }
 
 function judged(found: Difference | null): Outcome {

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Hook } from '../../../../src/netfilter/hook.ts';
-import type { IpMatch, Match } from '../../../../src/netfilter/match.ts';
+import { CT_STATES, type IpMatch, type Match } from '../../../../src/netfilter/match.ts';
 import type { Rule, Table } from '../../../../src/netfilter/rule.ts';
 import { type NatRange, REJECT_WITH, type Target } from '../../../../src/netfilter/target.ts';
 import { type Family, maskAddress } from '../../../../src/wire/address.ts';
@@ -73,13 +73,34 @@ function drawTable(draw: Draw, sites: readonly Site[]): Table {
     return [place, ...users].map((name, i) => {
       const count = i === 0 ? draw.below(site.table === 'nat' ? 7 : 5) : draw.below(3);
       const below = users.slice(i);
-      const rules = Array.from({ length: count }, () => drawRule(draw, site, below));
+      const drawn = Array.from({ length: count }, () => drawRule(draw, site, below));
+      const rules = i === 0 && draw.chance(70) ? [...observers(site), ...drawn] : drawn;
       if (i > 0) return { name, rules };
       const mayDrop = table !== 'nat' && draw.chance(5);
       return { name, policy: mayDrop ? ('DROP' as const) : ('ACCEPT' as const), rules };
     });
   });
   return { family, name: table, chains };
+}
+
+/** Rules that only count: what a packet carries shows at every hook of mangle. */
+function observers({ table, tracked }: Site): Rule[] {
+  if (table !== 'mangle') return [];
+  const bit = (value: number) => ({ value, mask: value, negate: false });
+  const matches: Match[] = [1, 2, 0x400].map((value) => ({ kind: 'mark', ...bit(value) }));
+  if (tracked) {
+    matches.push(...[1, 2, 0x400].map((value) => ({ kind: 'connmark', ...bit(value) }) as const));
+    for (const state of CT_STATES)
+      matches.push({ kind: 'conntrack', states: [state], negate: false });
+    for (const status of ['SEEN_REPLY', 'ASSURED', 'CONFIRMED'] as const) {
+      matches.push({ kind: 'conntrackDetail', status: { value: [status], negate: false } });
+    }
+    for (const port of [53, 80]) {
+      const range = { value: { low: port, high: port }, negate: false };
+      matches.push({ kind: 'conntrackDetail', replySourcePort: range });
+    }
+  }
+  return matches.map((match) => ({ ip: {}, matches: [match], target: { kind: 'none' } }));
 }
 
 function drawRule(draw: Draw, site: Site, below: readonly string[]): Rule {
