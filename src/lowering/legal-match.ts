@@ -7,7 +7,7 @@
  */
 
 import type { Hook } from '../netfilter/hook.ts';
-import { hashlimitCost, limitCredits } from '../netfilter/limit-credits.ts';
+import { hashlimitBucket } from '../netfilter/limit-bucket.ts';
 import type { Match, MatchKind } from '../netfilter/match.ts';
 import type { Rule } from '../netfilter/rule.ts';
 import { Protocol, protocolName } from '../wire/protocol.ts';
@@ -78,10 +78,8 @@ function ownFaults(match: Match, site: RuleSite): FaultText[] {
       return beyond(match.kind, site, ['output', 'postrouting', 'input']);
     case 'socket':
       return beyond(match.kind, site, ['prerouting', 'input']);
-    case 'limit':
-      return bucketFaults(match, limitCredits(match));
     case 'hashlimit':
-      return bucketFaults(match, hashlimitCost(match));
+      return hashlimitFaults(match);
     case 'policy':
       return policyFaults(match, site);
     case 'ttl':
@@ -132,14 +130,12 @@ function setFaults(match: MatchOf<'set'>, { sets, table }: RuleSite): FaultText[
   return faults;
 }
 
-/** xt_limit.c `limit_mt_check`, xt_hashlimit.c `hashlimit_mt_check_common`. */
-function bucketFaults(
-  { kind, burst }: MatchOf<'limit' | 'hashlimit'>,
-  { cost, full }: { readonly cost: number; readonly full: number },
-): FaultText[] {
+/** xt_hashlimit.c `hashlimit_mt_check_common`; iptables-nft takes any burst of xt_limit. */
+function hashlimitFaults(match: MatchOf<'hashlimit'>): FaultText[] {
+  const { cost, full } = hashlimitBucket(match);
   if (full >= cost) return [];
-  const message = `match ${kind}: this burst at this rate is more than the kernel counts`;
-  return [{ code: 'PLAN_MATCH_RANGE', message, found: `burst ${burst}` }];
+  const message = 'match hashlimit: this burst at this rate is more than the kernel counts';
+  return [{ code: 'PLAN_MATCH_RANGE', message, found: `burst ${match.burst}` }];
 }
 
 /** xt_policy.c `policy_mt_check`. */

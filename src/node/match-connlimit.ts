@@ -45,15 +45,35 @@ export function matchConnlimit(
   const address = match.side === 'source' ? packet.src : packet.dst;
   const length = Math.min(match.maskLength, bits(address.family));
   const key = `${keyOf(place)} ${zone?.id ?? 0} ${addressKey(maskAddress(address, length))}`;
-  const counted = (connlimits.get(key) ?? []).filter((one) => {
-    const found = table.lookup(one.tuple, ctx.nowNs, one.zone)?.connection;
-    if (found === undefined) return false;
-    return equalTuple(one.tuple, tuple) || !isClosed(found);
-  });
-  const isKnown = counted.some((one) => equalTuple(one.tuple, tuple));
-  if (!isKnown) counted.push({ tuple, zone });
+  const living = (one: CountedConnection) =>
+    table.lookup(one.tuple, ctx.nowNs, one.zone)?.connection ?? null;
+  const counted = counting(connlimits.get(key) ?? [], { tuple, zone }, living);
   connlimits.set(key, counted);
   return answer(counted.length > match.limit === match.above);
+}
+
+/** CONNCOUNT_GC_MAX_NODES: more than so many dead ones are not swept at once. */
+const SWEPT_AT_ONCE = 8;
+
+/**
+ * The list after one more packet: dead and closed connections go, in order, until the packet's own
+ * is found; those behind it stay and count.
+ */
+function counting(
+  list: readonly CountedConnection[],
+  own: CountedConnection,
+  living: (one: CountedConnection) => Connection | null,
+): CountedConnection[] {
+  const kept: CountedConnection[] = [];
+  let swept = 0;
+  for (const [i, one] of list.entries()) {
+    if (swept > SWEPT_AT_ONCE) return [...kept, ...list.slice(i), own];
+    const found = living(one);
+    if (found !== null && equalTuple(one.tuple, own.tuple)) return [...kept, ...list.slice(i)];
+    if (found === null || isClosed(found)) swept += 1;
+    else kept.push(one);
+  }
+  return [...kept, own];
 }
 
 /** `already_closed`. */

@@ -2,12 +2,13 @@
  * xt_hashlimit by packets: a bucket for every address and port that the table tells apart.
  *
  * Source: net/netfilter/xt_hashlimit.c `hashlimit_mt_common`, `hashlimit_init_dst`,
- * `rateinfo_recalc`, `htable_create` (Linux 6.18). Jiffies are not emulated: times are exact, and a
- * bucket goes when its time is up, not when the collector next looks. Compared with the kernel by
- * test/differential/kernel/stateful.test.ts.
+ * `rateinfo_recalc`, `htable_create`, `htable_gc` (Linux 6.18). Jiffies are not emulated: times are
+ * exact. A bucket whose time is up is full again once the collector has looked, which it does at
+ * times of its own; between, a packet for which that decides has no answer. Compared with the
+ * kernel by test/differential/kernel/stateful.test.ts.
  * @module
  */
-import { hashlimitCost } from '../netfilter/limit-credits.ts';
+import { hashlimitBucket } from '../netfilter/limit-bucket.ts';
 import type { Match } from '../netfilter/match.ts';
 import type { Packet } from '../packet/packet.ts';
 import { transportOffset } from '../packet/parse.ts';
@@ -15,7 +16,7 @@ import { type Address, addressKey, bits, maskAddress } from '../wire/address.ts'
 import { u16 } from '../wire/bytes.ts';
 import { Protocol } from '../wire/protocol.ts';
 import { type Answer, answer } from './answer.ts';
-import { type HashlimitTable, memoryOf } from './rule-memory.ts';
+import { type Bucket, type HashlimitTable, memoryOf } from './rule-memory.ts';
 import type { WalkContext } from './walk.ts';
 
 export type HashlimitMatch = Extract<Match, { kind: 'hashlimit' }>;
@@ -31,17 +32,33 @@ export function matchHashlimit(ctx: WalkContext, match: HashlimitMatch, packet: 
   const key = bucketKey(table.rule, packet);
   if (key === null) return 'hotdrop';
   if (key === 'cut') return 'cut';
-  const { cost, full } = hashlimitCost(table.rule);
+  const { cost, full } = hashlimitBucket(table.rule);
   const before = table.buckets.get(key);
-  if (before === undefined || isOver(table, before.atNs, ctx.nowNs)) {
-    if (!hasRoom(table, ctx.nowNs)) return 'hotdrop';
-    table.buckets.set(key, { creditNs: full, atNs: ctx.nowNs });
-  }
-  const bucket = table.buckets.get(key) ?? { creditNs: full, atNs: ctx.nowNs };
-  const credit = Math.min(full, bucket.creditNs + ctx.nowNs - bucket.atNs);
-  const within = credit >= cost;
-  table.buckets.set(key, { creditNs: within ? credit - cost : credit, atNs: ctx.nowNs });
-  return answer(within !== match.above);
+  if (before === undefined && !hasRoom(table, ctx.nowNs)) return 'hotdrop';
+  const bucket = refilled(table, before, full, ctx.nowNs);
+  const surely = bucket.least >= cost;
+  const perhaps = bucket.most >= cost;
+  table.buckets.set(key, {
+    least: surely ? bucket.least - cost : bucket.least,
+    most: perhaps ? bucket.most - cost : bucket.most,
+    atNs: ctx.nowNs,
+  });
+  return surely === perhaps ? answer(surely !== match.above) : 'unanswerable';
+}
+
+/** What a bucket holds by now: what it gained, or all when it was over and swept. */
+function refilled(
+  { rule }: HashlimitTable,
+  before: Bucket | undefined,
+  full: number,
+  nowNs: number,
+): Bucket {
+  const overNs = before === undefined ? 0 : before.atNs + expireNs(rule);
+  const sweptNs = overNs + (rule.gcInterval ?? DEFAULT_GC_MS) * NS_PER_MS;
+  if (before === undefined || nowNs >= sweptNs) return { least: full, most: full, atNs: nowNs };
+  const gained = (credit: number) => Math.min(full, credit + nowNs - before.atNs);
+  const most = nowNs >= overNs ? full : gained(before.most);
+  return { least: gained(before.least), most, atNs: nowNs };
 }
 
 function tableOf(ctx: WalkContext, match: HashlimitMatch, packet: Packet): HashlimitTable {
@@ -58,9 +75,12 @@ function tableOf(ctx: WalkContext, match: HashlimitMatch, packet: Packet): Hashl
   return table;
 }
 
+/** XT_HASHLIMIT_GCINTERVAL. */
+const DEFAULT_GC_MS = 1000;
+
 /** A bucket lives on for this long after the last packet of its own. */
-function isOver({ rule }: HashlimitTable, atNs: number, nowNs: number): boolean {
-  return nowNs - atNs >= (rule.expire ?? defaultExpireMs(rule.interval)) * NS_PER_MS;
+function expireNs(rule: HashlimitMatch): number {
+  return (rule.expire ?? defaultExpireMs(rule.interval)) * NS_PER_MS;
 }
 
 /** libxt_hashlimit.c `hashlimit_mt_check`: the unit of the rate, as it is printed. */
@@ -79,7 +99,7 @@ function hasRoom(table: HashlimitTable, nowNs: number): boolean {
   const size = rule.size || DEFAULT_SIZE;
   const max = rule.max ? Math.max(rule.max, size) : PER_SIZE * size;
   if (buckets.size < max) return true;
-  for (const [key, { atNs }] of buckets) if (isOver(table, atNs, nowNs)) buckets.delete(key);
+  for (const [key, { atNs }] of buckets) if (nowNs - atNs >= expireNs(rule)) buckets.delete(key);
   return buckets.size < max;
 }
 

@@ -7,27 +7,36 @@
  * are exact.
  * @module
  */
-import { CREDITS_PER_S, limitCredits } from '../netfilter/limit-credits.ts';
+import { limitBucket } from '../netfilter/limit-bucket.ts';
 import type { Match } from '../netfilter/match.ts';
 import type { Packet } from '../packet/packet.ts';
+import { type Answer, answer } from './answer.ts';
 import { keyOf, type MatchPlace } from './match-place.ts';
 import { memoryOf } from './rule-memory.ts';
 import type { WalkContext } from './walk.ts';
 
 type MatchOf<K extends Match['kind']> = Extract<Match, { kind: K }>;
 
-const CREDITS_PER_NS = CREDITS_PER_S / 1e9;
-
-/** xt_limit: a bucket that holds `burst` packets and gains one each interval. */
-export function limitHolds(ctx: WalkContext, match: MatchOf<'limit'>, place: MatchPlace): boolean {
-  const { cost, full } = limitCredits(match);
+/**
+ * xt_limit: a bucket that holds `burst` packets and gains one each interval. Where the back ends of
+ * iptables differ, a packet for which that decides has no answer.
+ */
+export function matchLimit(ctx: WalkContext, match: MatchOf<'limit'>, place: MatchPlace): Answer {
+  const bucket = limitBucket(match);
+  const { cost } = bucket;
   const { limits } = memoryOf(ctx);
-  const before = limits.get(keyOf(place)) ?? { credit: full, atNs: ctx.nowNs };
-  const gained = (ctx.nowNs - before.atNs) * CREDITS_PER_NS;
-  const credit = Math.min(full, before.credit + gained);
-  const holds = credit >= cost;
-  limits.set(keyOf(place), { credit: holds ? credit - cost : credit, atNs: ctx.nowNs });
-  return holds;
+  const before = limits.get(keyOf(place)) ?? { ...bucket, atNs: ctx.nowNs };
+  const gained = ctx.nowNs - before.atNs;
+  const least = Math.min(bucket.least, before.least + gained);
+  const most = Math.min(bucket.most, before.most + gained);
+  const surely = least >= cost;
+  const perhaps = most >= cost;
+  limits.set(keyOf(place), {
+    least: surely ? least - cost : least,
+    most: perhaps ? most - cost : most,
+    atNs: ctx.nowNs,
+  });
+  return surely === perhaps ? answer(surely) : 'unanswerable';
 }
 
 /** xt_statistic `nth`: of the packets that get here, numbered from 0, those with the remainder. */

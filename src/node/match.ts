@@ -37,7 +37,7 @@ import { recentHolds } from './match-recent.ts';
 import { matchAddressType, matchReversePath } from './match-route.ts';
 import { PacketSetView, setMemory } from './match-set.ts';
 import { matchCgroup, matchOwner, matchSocket } from './match-socket.ts';
-import { limitHolds, nthHolds, randomHolds } from './match-stateful.ts';
+import { matchLimit, nthHolds, randomHolds } from './match-stateful.ts';
 import { matchTime } from './match-time.ts';
 import { matchIcmp, matchMultiport, matchPorts, matchTcp } from './match-transport.ts';
 import type { WalkContext } from './walk.ts';
@@ -150,6 +150,8 @@ export function ask(ctx: WalkContext, place: MatchPlace, packet: Packet): Answer
       return matchHashlimit(ctx, match, packet);
     case 'connlimit':
       return matchConnlimit(ctx, match, place, packet);
+    case 'limit':
+      return matchLimit(ctx, match, place);
     case 'connbytes':
       return matchConnbytes(match, packet);
     case 'u32':
@@ -184,6 +186,7 @@ type PlainMatch = Exclude<
       | 'mac'
       | 'hashlimit'
       | 'connlimit'
+      | 'limit'
       | 'connbytes'
       | 'u32'
       | 'string'
@@ -211,8 +214,6 @@ function holds(ctx: WalkContext, match: PlainMatch, place: MatchPlace, packet: P
       return matchAddressType(ctx, match, packet);
     case 'rpfilter':
       return matchReversePath(ctx, match, packet);
-    case 'limit':
-      return limitHolds(ctx, match, place);
     case 'random':
       return randomHolds(ctx, match, place, packet);
     case 'nth':

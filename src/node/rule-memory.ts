@@ -9,9 +9,13 @@ import type { HashlimitMatch } from './match-hashlimit.ts';
 import type { RecentList } from './match-recent.ts';
 import type { WalkContext } from './walk.ts';
 
-/** One bucket of xt_hashlimit. */
+/**
+ * A bucket of xt_limit or xt_hashlimit: what it holds at least and at most, because nobody knows the
+ * back end, or when the kernel last looked for buckets that are over.
+ */
 export interface Bucket {
-  readonly creditNs: number;
+  readonly least: number;
+  readonly most: number;
   readonly atNs: number;
 }
 
@@ -22,7 +26,7 @@ export interface HashlimitTable {
 }
 
 export interface RuleMemory {
-  readonly limits: Map<string, { readonly credit: number; readonly atNs: number }>;
+  readonly limits: Map<string, Bucket>;
   readonly nths: Map<string, number>;
   /** Bytes that are left of a quota. */
   readonly quotas: Map<string, number>;

@@ -318,7 +318,7 @@ function expand(parsed: ParsedRule, place: string, counters: Counters | undefine
 
 /** A prefix of length 0 matches every packet. */
 function noCondition(part: ParsedRule['sources'][number] | undefined): boolean {
-  return part !== undefined && part.value.length === 0 && !part.negate;
+  return part !== undefined && part.value.length === 0 && !part.value.mask && !part.negate;
 }
 
 function parseCounters(text: string): Counters | null {

@@ -223,6 +223,15 @@ const recent: Extension<Match> = {
     if (operation === undefined || operations.length > 1) {
       throw new OptionFault('recent needs one of --set, --rcheck, --update, --remove');
     }
+    const limits = ['--seconds', '--hitcount', '--rttl', '--reap'].filter((name) =>
+      given.has(name),
+    );
+    if (limits[0] !== undefined && (operation === 'set' || operation === 'remove')) {
+      throw new OptionFault(`${limits[0]} goes with --rcheck and --update only`);
+    }
+    if (given.has('--reap') && !given.has('--seconds')) {
+      throw new OptionFault('--reap needs --seconds');
+    }
     return {
       kind: 'recent',
       operation,

@@ -21,11 +21,12 @@ export function kernelMissing(tools: readonly string[]): string | null {
 }
 
 const SEND = `
-import socket, sys
+import socket, sys, time
 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 s.bind((sys.argv[1], 0))
 for line in sys.stdin:
     s.send(bytes.fromhex(line.strip()))
+    if sys.argv[2] != '0': time.sleep(int(sys.argv[2]) / 1000)
 `;
 
 const LISTEN = `
@@ -149,10 +150,14 @@ export class WireTap {
     throw new Error(`${command.join(' ')}: ${result.stderr}${result.stdout}\n${input}`);
   }
 
-  /** Send whole frames from the sender, in order. */
-  send(frames: readonly Uint8Array[]): void {
+  /** Send whole frames in order, by the sender or by the listener, with a pause after each. */
+  send(
+    frames: readonly Uint8Array[],
+    { from = 'sender', pauseMs = 0 }: { from?: 'sender' | 'listener'; pauseMs?: number } = {},
+  ): void {
     const lines = frames.map((frame) => Buffer.from(frame).toString('hex')).join('\n');
-    const command = ['netns', 'exec', this.#names[0], 'python3', '-c', SEND, 's0'];
+    const [netns, device] = from === 'sender' ? [this.#names[0], 's0'] : [this.#names[2], 'd0'];
+    const command = ['netns', 'exec', netns, 'python3', '-c', SEND, device, `${pauseMs}`];
     const result = spawnSync('ip', command, { input: `${lines}\n`, encoding: 'utf8' });
     if (result.status !== 0) throw new Error(result.stderr);
   }
