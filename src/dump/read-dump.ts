@@ -285,7 +285,7 @@ function noteMissing(
     say.gap('ebtables', 'no ebtables-save: the rules of its bridges are not known');
   }
   if (!kinds.has('sysctl')) {
-    say.say('no sysctl -a: it is taken to forward, without rp_filter, all else as Linux starts');
+    say.gap('sysctls', 'no sysctl -a: it is taken to forward, all else as Linux starts');
   }
   if (!kinds.has('neigh')) say.say('no ip neigh: every neighbour is taken to answer');
   if (collected.kernel === null) say.say(`no uname -r: taken to be Linux ${TESTED_KERNEL}`);

@@ -16,6 +16,8 @@ export interface ImageGaps {
   readonly addresses: boolean;
   /** Some routes are assumed (`RouteResult.assumed`). */
   readonly routes: boolean;
+  /** Settings are assumed: whether it checks where packets come from is not known. */
+  readonly sysctls: boolean;
 }
 
 export const NO_GAPS: ImageGaps = {
@@ -23,6 +25,7 @@ export const NO_GAPS: ImageGaps = {
   ebtables: false,
   addresses: false,
   routes: false,
+  sysctls: false,
 };
 
 /** The last character of an assumed device's name. */

@@ -85,6 +85,7 @@ function imageGaps(plan: Plan): ImageGaps {
     ebtables: gaps.includes('ebtables'),
     addresses: gaps.includes('addresses'),
     routes,
+    sysctls: gaps.includes('sysctls'),
   };
 }
 

@@ -71,6 +71,13 @@ t.test('what a missing part would decide has no verdict', async (t) => {
   t.equal(sent(without('ip-route.txt'), '10.1.0.4'), 'delivered', 'its own address is known');
   t.equal(sent(without('ip-addr.txt'), '203.0.113.1'), 'exited', 'the route is known');
   t.equal(sent(without('sysctl.txt', 'ip-neigh.txt', 'uname.txt'), '203.0.113.1'), 'exited');
+  const elsewhere: Texts = {
+    ...WHOLE,
+    'ip-route.txt': ROUTE.replace('10.244.0.2 dev veth1', '10.244.0.9 dev veth1'),
+  };
+  t.equal(sent(elsewhere, '203.0.113.1'), 'exited', 'its answers go another way');
+  const { 'sysctl.txt': _, ...open } = elsewhere;
+  t.equal(sent(open, '203.0.113.1'), 'unknown dumpIncomplete', 'rp_filter might be on');
 });
 
 t.test('rules that ask what is not known are not judged; the others are', async (t) => {
