@@ -66,6 +66,11 @@ export class Laboratory {
     return heard;
   }
 
+  /** Let the kernel's time pass, where time is what is tried. */
+  async wait(seconds: number): Promise<void> {
+    await this.#agent.wait(seconds);
+  }
+
   /** Run a command on the host; what it prints. Rejects when it fails. */
   async run(argv: readonly string[], stdin = ''): Promise<string> {
     const [ran] = await this.#agent.run([argv], stdin);
