@@ -18,6 +18,9 @@ import { World } from '../../src/lab/world.ts';
 import { frameJson } from '../../src/report/json-shape.ts';
 import { bigCluster } from '../support/big-cluster.ts';
 
+// Forty captures on two stacks, most of them twice.
+t.setTimeout(900_000);
+
 const FOLDER = join(process.cwd(), '..', 'shared', 'data', 'captures');
 const have = existsSync(FOLDER);
 const { cluster, policies } = bigCluster({ nodes: 2, podsPerNode: 300 });
