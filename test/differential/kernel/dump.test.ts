@@ -13,7 +13,7 @@ import { type DumpNode, readDump } from '../../../src/dump/read-dump.ts';
 import { lower } from '../../../src/lowering/link.ts';
 import type { Plan } from '../../../src/plan/model.ts';
 import { formatAddress, formatPrefix } from '../../../src/wire/address.ts';
-import { kernelMissing } from './wire-tap.ts';
+import { kernelMissing } from './harness/laboratory.ts';
 
 const skip = kernelMissing(['iptables-save', 'ipset', 'bridge', 'sysctl']) ?? false;
 

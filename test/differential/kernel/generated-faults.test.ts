@@ -12,9 +12,9 @@ import { promisify } from 'node:util';
 import t from 'tap';
 import { Agent } from './harness/agent.ts';
 import { campaign } from './harness/campaign.ts';
+import { kernelMissing } from './harness/laboratory.ts';
 import { MUTANTS } from './harness/mutants.ts';
 import { writeObserved } from './harness/recorded.ts';
-import { kernelMissing } from './wire-tap.ts';
 
 const run = promisify(execFile);
 
