@@ -29,12 +29,16 @@ export function rewriteOf(
   return { kind: isSource ? 'snat' : 'dnat', range };
 }
 
-/** Loopback for the host's own packets, else the first address of the device they came in by. */
+/**
+ * Loopback for the host's own packets, else the first address of the device they came in by; the kernel's
+ * list of IPv6 addresses begins with the latest (`ipv6_link_dev_addr`).
+ */
 function redirectAddress(ctx: WalkContext, hook: Hook, packet: Packet): Address | null {
   const { family } = packet.dst;
   if (hook === 'output') return family === 4 ? ipv4(0x7f000001) : ipv6(0, 0, 0, 1);
   const addresses = ctx.image.interfaces.get(packet.inDevice)?.addresses ?? [];
-  return addresses.find((a) => a.address.family === family)?.address ?? null;
+  const own = addresses.filter((a) => a.address.family === family);
+  return (family === 4 ? own[0] : own.at(-1))?.address ?? null;
 }
 
 /** The net of `to` with the host part of `address`. */
