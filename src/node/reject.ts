@@ -22,7 +22,7 @@ import * as tcp from '../wire/tcp.ts';
 import * as udp from '../wire/udp.ts';
 import { sendIcmpError, TTL } from './icmp-error.ts';
 import type { Passage } from './passage.ts';
-import { isIpv6Multicast } from './route-input.ts';
+import { isIpv4Multicast, isIpv6Multicast } from './route-input.ts';
 import type { Run } from './run.ts';
 
 /** Protocols whose sum `verifyChecksum` knows. */
@@ -47,7 +47,7 @@ export function sendReject(run: Run, passage: Passage, how: RejectWith): void {
     sendIcmpError(run, passage, { kind: 'reject', with: how });
     return;
   }
-  const ip = makeReset(packet);
+  const ip = isForGroup(passage) ? null : makeReset(packet);
   if (ip === null) return;
   const connection = connectionOf(packet);
   if (connection !== null) {
@@ -93,6 +93,13 @@ function hasBadChecksum(packet: Packet): boolean {
 
 function isUnicast6(a: Address): boolean {
   return !isIpv6Multicast(a) && (a.w0 | a.w1 | a.w2 | a.w3) !== 0;
+}
+
+/** No RST answers what was for everybody (`RTCF_BROADCAST`, `RTCF_MULTICAST`). */
+function isForGroup({ packet, route }: Passage): boolean {
+  if (packet.family !== 4) return false;
+  const { dst } = packet;
+  return dst.w3 === 0xffffffff || isIpv4Multicast(dst) || route?.type === 'broadcast';
 }
 
 /** The RST for a segment, or null: none for a RST, a fragment, or a header that can not be read. */

@@ -22,6 +22,7 @@ import { type Hook, TABLE_ORDER, type TableName } from '../netfilter/hook.ts';
 import type { Provenance } from '../netfilter/rule.ts';
 import type { NatRange, RejectWith, Target } from '../netfilter/target.ts';
 import type { Packet } from '../packet/packet.ts';
+import { completeChecksum } from '../packet/transport-checksum.ts';
 import type { DropReason, UnknownReason } from '../wire/drop-reason.ts';
 import type { RuleCounters } from './counters.ts';
 import { ask, missedHead, openDevice, protocolFault } from './match.ts';
@@ -241,7 +242,10 @@ class Walk {
       case 'trace':
       case 'audit':
       case 'classify':
+        return null;
       case 'checksum':
+        // Fills in what was left to a device (`checksum_tg`, `skb_checksum_help`).
+        if (this.#packet.checksumOffloaded) completeChecksum(this.#packet);
         return null;
       case 'accept':
         return { kind: 'accept', rule, origin: this.#originOf(rule) };
