@@ -19,7 +19,6 @@ import * as icmpv6 from '../wire/icmpv6.ts';
 import * as ipv4 from '../wire/ipv4.ts';
 import * as ipv6 from '../wire/ipv6.ts';
 import { Protocol } from '../wire/protocol.ts';
-import type { Host } from './host.ts';
 import type { Passage } from './passage.ts';
 import { isIpv4Multicast, isIpv6Multicast } from './route-input.ts';
 import type { Run } from './run.ts';
@@ -66,11 +65,11 @@ const REJECT_CODES: Readonly<Record<Exclude<RejectWith, 'tcp-reset'>, number>> =
  * Answer a packet with an error, when the kernel would: the error is routed and sent by the host.
  */
 export function sendIcmpError(run: Run, passage: Passage, message: ErrorMessage): void {
-  const { packet, host } = passage;
+  const { packet } = passage;
   if (packet.family === 0 || passage.local || passage.frameType !== 'host') {
     if (!isBridgedReject(passage, message)) return;
   }
-  const ip = packet.family === 4 ? error4(host, packet, message) : error6(passage, message);
+  const ip = packet.family === 4 ? error4(passage, message) : error6(passage, message);
   if (ip !== null) run.generate(passage, { kind: 'icmpError', attach: true, ip });
 }
 
@@ -82,12 +81,14 @@ function isBridgedReject(passage: Passage, message: ErrorMessage): boolean {
   return passage.local || (passage.bridgeNetfilter !== null && passage.frameType === 'otherHost');
 }
 
-function error4(host: Host, packet: Packet, message: ErrorMessage): Uint8Array | null {
+function error4(passage: Passage, message: ErrorMessage): Uint8Array | null {
+  const { packet } = passage;
   const { bytes, l3 } = packet;
+  if (passage.route?.type === 'broadcast') return null;
   if (packet.fragmentOffset !== 0 || isGroup4(packet.dst) || isIpv4Multicast(packet.src))
     return null;
   if (packet.src.w3 === 0 || isAboutError(packet)) return null;
-  const src = ownSource(host, packet);
+  const src = ownSource(passage);
   if (src === null) return null;
   const codes = codes4(message);
   const room = MAX_IPV4_ERROR - ipv4.MIN_HEADER_LENGTH - icmp.HEADER_LENGTH;
@@ -123,16 +124,18 @@ function isAboutError(packet: Packet): boolean {
 }
 
 /** The packet's own destination when that is ours, else the source of the route back. */
-function ownSource(host: Host, packet: Packet): Address | null {
+function ownSource({ host, packet, bridgeNetfilter, route }: Passage): Address | null {
   const { fib } = host.image;
-  if (fib.isLocal(packet.dst)) return packet.dst;
+  // What is only bridged has no route that could say that it is for the host.
+  const isRouted = bridgeNetfilter === null || route !== null;
+  if (isRouted && fib.isLocal(packet.dst)) return packet.dst;
   const back = fib.lookup({ destination: packet.src, mark: 0 });
   return back.type === 'unicast' || back.type === 'local' ? back.source : null;
 }
 
 /**
- * IPv6 errors come from the device that the packet came in by, unless the route back names a source;
- * what is bridged or sent by the host itself came in by none (`IP6CB(skb)->iif`).
+ * IPv6 errors come from the device that the packet came in by, unless the route back names a
+ * source; what is bridged or sent by the host itself came in by none (`IP6CB(skb)->iif`).
  */
 function ownSource6({ host, packet, bridgeNetfilter, local }: Passage): Address | null {
   const { fib } = host.image;

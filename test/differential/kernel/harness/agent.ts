@@ -36,6 +36,8 @@ export type Attempt = readonly [host: string, address: string, port: number];
 
 interface Answer {
   readonly error?: string;
+  /** Seconds of the kernel's monotonic clock. */
+  readonly began: number;
   readonly seconds: number;
   readonly heard?: readonly HeardFrame[];
   readonly ran?: readonly Ran[];
@@ -86,7 +88,15 @@ export class Agent {
 
   /** Send in order; everything that came out until the wires were known to be empty. */
   async burst(frames: readonly AgentFrame[]): Promise<readonly HeardFrame[]> {
-    return (await this.#ask({ op: 'burst', frames })).heard ?? [];
+    return (await this.timedBurst(frames)).heard;
+  }
+
+  /** The same, with the second of the kernel's clock at which the first was sent. */
+  async timedBurst(
+    frames: readonly AgentFrame[],
+  ): Promise<{ readonly heard: readonly HeardFrame[]; readonly began: number }> {
+    const { heard = [], began } = await this.#ask({ op: 'burst', frames });
+    return { heard, began };
   }
 
   async wait(seconds: number): Promise<void> {

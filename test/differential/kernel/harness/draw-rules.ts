@@ -171,7 +171,7 @@ function drawTarget(draw: Draw, site: Site, below: readonly string[]): Target {
     [14, () => ({ kind: 'none' })],
     [2, () => ({ kind: 'nflog', prefix: 'drawn', group: 9, threshold: 0 })],
     [table === 'raw' && tracked ? 6 : 0, () => ({ kind: 'notrack' })],
-    [table === 'filter' ? 6 : 0, () => reject(draw, site)],
+    [table === 'filter' ? 11 : 0, () => reject(draw, site)],
     [tracked && table !== 'raw' ? 8 : 0, () => connmark(draw)],
     [table === 'mangle' ? 8 : 0, () => rewrite(draw, site)],
     [hook === 'forward' || hook === 'output' || hook === 'postrouting' ? 1 : 0, classify],

@@ -31,6 +31,8 @@ const BURST = 64;
 export class Laboratory {
   readonly #agent = new Agent();
   #ports: readonly string[] = [];
+  #zero = 0;
+  #sentAt = 0;
 
   /** Gone when the test is over. */
   constructor(t: Test) {
@@ -49,6 +51,16 @@ export class Laboratory {
     await this.#agent.build(buildSteps(plan, backend));
   }
 
+  /** Seconds are counted from here. */
+  async startClock(): Promise<void> {
+    this.#zero = (await this.#agent.timedBurst([])).began;
+  }
+
+  /** The second in which the last burst began to arrive, by the kernel's monotonic clock. */
+  get sentAt(): number {
+    return this.#sentAt - this.#zero;
+  }
+
   /** Let frames arrive in order; every frame that left the host because of them. */
   async send(frames: readonly Wired[]): Promise<readonly Wired[]> {
     const heard: Wired[] = [];
@@ -58,7 +70,9 @@ export class Laboratory {
         if (port < 0) throw new Error(`no wire behind ${device}`);
         return [port, 0, 0, Buffer.from(frame).toString('hex')] as const;
       });
-      for (const [port, start, hex] of await this.#agent.burst(burst)) {
+      const answer = await this.#agent.timedBurst(burst);
+      this.#sentAt = answer.began;
+      for (const [port, start, hex] of answer.heard) {
         if (start !== 0) throw new Error('a device left a checksum open');
         heard.push({ device: this.#ports[port] ?? '', frame: Buffer.from(hex, 'hex') });
       }

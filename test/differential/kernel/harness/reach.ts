@@ -30,7 +30,7 @@ const REQUIRED: Readonly<Record<ReachKind, readonly string[]>> = {
     'reversePathFilter martianSource martianDestination forwardingDisabled ttlExpired tooBig otherHost',
     'sameBridgePort fragmentOverlap fragmentMalformed ipv4Truncated ipv4BadVersion',
     'ipv4BadHeaderLength ipv4BadTotalLength ipv4BadChecksum ipv6Truncated ipv6BadVersion',
-    'ipv6BadPayloadLength arpMalformed unknownEtherType icmpTruncated sctpTruncated tcpTruncated',
+    'ipv6BadPayloadLength arpMalformed unknownEtherType icmpTruncated tcpTruncated',
   ),
   hook: words('prerouting input forward output postrouting'),
   path: words(

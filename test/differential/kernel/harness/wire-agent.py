@@ -352,6 +352,7 @@ def main():
                 answer["ran"] = [run(argv, request.get("stdin", "")) for argv in request["commands"]]
         except Exception as error:  # pylint: disable=broad-except
             answer = {"error": f"{type(error).__name__}: {error}"}
+        answer["began"] = began
         answer["seconds"] = time.monotonic() - began
         print(json.dumps(answer), flush=True)
     try:
