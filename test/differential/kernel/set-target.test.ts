@@ -4,8 +4,8 @@
  */
 import t from 'tap';
 import { icmpEcho, tcp, udp } from '../../support/packets.ts';
-import { compareCase, NEIGHBORS, type StatefulCase } from './stateful-lab.ts';
-import { kernelMissing, WireTap } from './wire-tap.ts';
+import { kernelMissing, Laboratory } from './harness/laboratory.ts';
+import { compareCase, type StatefulCase } from './stateful-lab.ts';
 
 const CLIENT = '10.1.0.2';
 const OTHER = '10.1.0.3';
@@ -167,12 +167,9 @@ t.setTimeout(300_000);
 const skip = kernelMissing(['iptables-legacy', 'iptables-nft', 'ipset', 'conntrack']) ?? false;
 
 t.test('SET changes sets as the kernel does', { skip }, async (t) => {
-  const tap = new WireTap('sets');
-  t.teardown(() => tap.down());
-  tap.up(NEIGHBORS.map(([address]) => address));
-  await tap.listen();
+  const lab = new Laboratory(t);
   const only = process.env['STATE_CASE'];
   for (const test of CASES.filter(({ name }) => only === undefined || name.includes(only))) {
-    await compareCase(t, tap, test, 'legacy');
+    await compareCase(t, lab, test, 'legacy');
   }
 });

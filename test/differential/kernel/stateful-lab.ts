@@ -6,10 +6,12 @@
 import type { Test } from 'tap';
 import { parseIpsets } from '../../../src/plan/ipset-text.ts';
 import { MAIN_TABLE, type Plan } from '../../../src/plan/model.ts';
-import { u16 } from '../../../src/wire/bytes.ts';
 import { engineOf, hostPlan, iface, route, sentBy } from '../../support/hosts.ts';
 import type { PacketBuilder } from '../../support/packets.ts';
-import { ROUTER_MAC, type WireTap } from './wire-tap.ts';
+import { comparable } from './harness/comparable.ts';
+import type { Laboratory, Wired } from './harness/laboratory.ts';
+import type { Backend } from './harness/trial.ts';
+import { ROUTER_MAC } from './router.ts';
 
 export const ROUTER_OUT_MAC = '02:00:00:00:00:ab';
 
@@ -90,109 +92,75 @@ export const NEIGHBORS: readonly (readonly [string, 'in' | 'out'])[] = [
   ['2001:db8:2::2', 'out'],
 ];
 
-function tool({ family = 4 }: StatefulCase, verb: string, backend: string): string {
-  return `${family === 4 ? 'iptables' : 'ip6tables'}-${backend}-${verb}`;
+/** The router alone, without rules and sets. */
+export function bareRouter(): Plan {
+  return planOf({ name: 'bare', rules: [], steps: [] });
 }
 
 /** Run one case against the kernel. */
-export async function compareCase(
-  t: Test,
-  tap: WireTap,
-  test: StatefulCase,
-  backend: 'legacy' | 'nft',
-): Promise<void> {
-  await reset(tap);
-  tap.run(['ipset', 'restore'], `${(test.sets ?? []).join('\n')}\n`);
-  tap.run([tool(test, 'restore', backend)], restoreText(test, false));
-  const engine = engineOf([planOf(test)]);
-  await tap.heard();
-  const start = performance.now();
+export async function compareCase(t: Test, lab: Laboratory, test: StatefulCase, backend: Backend) {
+  const plan = planOf(test);
+  await lab.build(bareRouter(), backend);
+  await lab.run(['ipset', 'restore'], `${(test.sets ?? []).join('\n')}\n`);
+  // Members of sets begin to age now.
+  await lab.startClock();
+  const tool = test.family === 6 ? 'ip6tables' : 'iptables';
+  await lab.run([`${tool}-${backend}-restore`], restoreText(test, false));
+  const engine = engineOf([plan]);
   let frame = 0;
   for (const [at, step] of test.steps.entries()) {
-    if (step.wait !== undefined) await sleep(step.wait * 1000);
-    const from = step.back ? 'listener' : 'sender';
-    const mac = step.back ? ROUTER_OUT_MAC : ROUTER_MAC;
-    const frames = step.send.map((builder) => builder.frame({ dstMac: mac }));
-    const pauseMs = test.pauseMs ?? 0;
-    tap.send(frames, { from, pauseMs });
-    // Most of that time went into starting the sender.
-    const nowNs = Math.round((performance.now() - start - frames.length * pauseMs) * 1e6);
-    const out: string[] = [];
-    frames.forEach((bytes, i) => {
+    if (step.wait !== undefined) await lab.wait(step.wait);
+    const device = step.back ? 'eth1' : 'eth0';
+    const dstMac = step.back ? ROUTER_OUT_MAC : ROUTER_MAC;
+    const frames = step.send.map((builder) => ({ device, frame: builder.frame({ dstMac }) }));
+    const { heard, seconds } = await sent(lab, frames, test.pauseMs);
+    const out: Wired[] = [];
+    for (const [i, one] of frames.entries()) {
       frame += 1;
       const journey = engine.inject({
         as: 'frame',
         host: 'router',
-        device: step.back ? 'eth1' : 'eth0',
-        frameBytes: bytes,
+        device,
+        frameBytes: one.frame,
         frame,
-        nowNs: nowNs + i * (1000 + pauseMs * 1e6),
+        nowNs: Math.round((seconds[i] ?? 0) * 1e9),
         utcSeconds: Math.floor(Date.now() / 1000),
       });
-      const sent = sentBy(journey).filter((one) => one.device === 'eth1');
-      out.push(...sent.map((one) => Buffer.from(one.frame).toString('hex')));
-    });
+      out.push(...sentBy(journey));
+    }
     const name = `${test.name} (${backend}), step ${at + 1}`;
-    const heard = (await tap.heard()).filter((bytes) => isTraffic(bytes));
-    if (!step.back) {
-      t.same(
-        out.toSorted(),
-        heard.map((bytes) => bytes.toString('hex')).toSorted(),
-        `${name}: frames`,
-      );
-    }
-    const kernel = readCounters(tap.run([tool(test, 'save', backend), '-c']));
-    const mine = new Map(
-      [...engine.counters('router')].map(([key, { packets, bytes }]) => [
-        key.slice(2),
-        `${packets}:${bytes}`,
-      ]),
+    t.same(lines(out), lines(heard), `${name}: frames`);
+    const { counters } = await lab.read(plan, backend);
+    const own = [...engine.counters('router')].map(
+      ([key, { packets, bytes }]) => [key, `${packets}:${bytes}`] as const,
     );
-    t.same(Object.fromEntries(mine), Object.fromEntries(kernel), `${name}: counters`);
+    t.same(Object.fromEntries(own), Object.fromEntries(counters), `${name}: counters`);
   }
 }
 
-/** Neighbour discovery and the like are the router's own. */
-function isTraffic(bytes: Buffer): boolean {
-  const type = u16(bytes, 12);
-  if (type === 0x0800) return bytes[23] !== 2;
-  return type === 0x86dd && bytes[20] !== 0 && !(bytes[20] === 58 && (bytes[54] ?? 0) > 129);
+/** What left, and when each frame arrived: together, or with pauses for the clock to tick in. */
+async function sent(
+  lab: Laboratory,
+  frames: readonly Wired[],
+  pauseMs: number | undefined,
+): Promise<{ readonly heard: readonly Wired[]; readonly seconds: readonly number[] }> {
+  if (pauseMs === undefined) {
+    const heard = await lab.send(frames);
+    return { heard, seconds: frames.map((_, i) => lab.sentAt + i / 1e6) };
+  }
+  const heard: Wired[] = [];
+  const seconds: number[] = [];
+  for (const one of frames) {
+    heard.push(...(await lab.send([one])));
+    seconds.push(lab.sentAt);
+    await lab.wait(pauseMs / 1000);
+  }
+  return { heard, seconds };
 }
 
-async function reset(tap: WireTap): Promise<void> {
-  const tables = TABLES.map((table) => `*${table}\nCOMMIT\n`).join('');
-  for (const family of ['iptables', 'ip6tables']) {
-    for (const backend of ['legacy', 'nft']) tap.run([`${family}-${backend}-restore`], tables);
-  }
-  tap.run(['conntrack', '-F']);
-  // A list holds on to its members.
-  tap.run(['ipset', 'flush']);
-  for (let tries = 0; ; tries++) {
-    try {
-      tap.run(['ipset', 'destroy']);
-      return;
-    } catch (error) {
-      if (tries === 50) throw error;
-      await sleep(20);
-    }
-  }
-}
-
-function readCounters(text: string): Map<string, string> {
-  const counts = new Map<string, string>();
-  const lengths = new Map<string, number>();
-  let table = '';
-  for (const line of text.split('\n')) {
-    if (line.startsWith('*')) table = line.slice(1);
-    const rule = /^\[(\d+:\d+)\] -A (\S+)/.exec(line);
-    if (!rule) continue;
-    const chain = `${table}/${rule[2]}`;
-    lengths.set(chain, (lengths.get(chain) ?? 0) + 1);
-    counts.set(`${chain} rule ${lengths.get(chain)}`, rule[1] ?? '');
-  }
-  return counts;
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
+function lines(wired: readonly Wired[]): string[] {
+  return wired
+    .map(({ device, frame }) => comparable(device, frame))
+    .filter((line) => line !== null)
+    .toSorted();
 }

@@ -5,8 +5,9 @@
 import t from 'tap';
 import { limitBucket } from '../../../src/netfilter/limit-bucket.ts';
 import { icmpEcho, tcp, udp } from '../../support/packets.ts';
-import { compareCase, NEIGHBORS, type StatefulCase } from './stateful-lab.ts';
-import { kernelMissing, ROUTER_MAC, WireTap } from './wire-tap.ts';
+import { kernelMissing, Laboratory } from './harness/laboratory.ts';
+import { intoRouter, ROUTER_MAC } from './router.ts';
+import { bareRouter, compareCase, type StatefulCase } from './stateful-lab.ts';
 
 const CLIENT = '10.1.0.2';
 const OTHER = '10.1.0.3';
@@ -180,32 +181,27 @@ t.setTimeout(300_000);
 const skip = kernelMissing(['iptables-legacy', 'iptables-nft', 'ipset', 'conntrack']) ?? false;
 
 t.test('rules that remember count as the kernel does', { skip }, async (t) => {
-  const tap = new WireTap('state');
-  t.teardown(() => tap.down());
-  tap.up(NEIGHBORS.map(([address]) => address));
-  await tap.listen();
+  const lab = new Laboratory(t);
   const only = process.env['STATE_CASE'];
   for (const test of CASES.filter(({ name }) => only === undefined || name.includes(only))) {
     for (const backend of ['legacy', 'nft'] as const) {
-      await compareCase(t, tap, test, backend);
+      await compareCase(t, lab, test, backend);
     }
   }
 });
 
 t.test('a long interval with a large burst is less in one back end', { skip }, async (t) => {
-  const tap = new WireTap('wrap');
-  t.teardown(() => tap.down());
-  tap.up(NEIGHBORS.map(([address]) => address));
+  const lab = new Laboratory(t);
   const { cost, least, most } = limitBucket({ interval: 36_000_000, burst: 50 });
   for (const [backend, bucket] of [
     ['legacy', least],
     ['nft', most],
   ] as const) {
     const rule = '-A FORWARD -m limit --limit 1/hour --limit-burst 50';
-    tap.run([`iptables-${backend}-restore`], `*filter\n${rule}\nCOMMIT\n`);
-    tap.send(times(60, () => dgram().frame({ dstMac: ROUTER_MAC })));
-    const saved = tap.run([`iptables-${backend}-save`, '-c', '-t', 'filter']);
+    await lab.build(bareRouter(), backend);
+    await lab.run([`iptables-${backend}-restore`], `*filter\n${rule}\nCOMMIT\n`);
+    await lab.send(times(60, () => intoRouter(dgram().frame({ dstMac: ROUTER_MAC }))));
+    const saved = await lab.run([`iptables-${backend}-save`, '-c', '-t', 'filter']);
     t.match(saved, `[${Math.floor(bucket / cost)}:`, `${backend} lets ${bucket / cost} through`);
-    tap.run([`iptables-${backend}-restore`], '*filter\nCOMMIT\n');
   }
 });
