@@ -7,15 +7,14 @@ import type { InputSummary } from '../capture/record.ts';
 import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
 import type { Journey } from '../engine/engine.ts';
 import { explain, setMeanings } from '../lab/explain.ts';
-import { packetOf } from '../lab/headers.ts';
 import { PROBE_PROTOCOLS, type ProbeProtocol, Prober } from '../lab/probe.ts';
 import { replay as run } from '../lab/replay.ts';
 import type { FrameResult } from '../lab/result.ts';
 import type { World } from '../lab/world.ts';
 import { type ExplainEnd, writeExplanation } from '../report/explain-report.ts';
 import { type Format, openOutput } from '../report/formats.ts';
-import { formatAddress } from '../wire/address.ts';
 import { describeReason, isReason } from '../wire/drop-reason.ts';
+import { printIp } from '../wire/print.ts';
 import { CaptureSource } from './capture-source.ts';
 import { chooseOutputs } from './destinations.ts';
 import { checkRun, chooseStack, loadCluster, makeWorld } from './inputs.ts';
@@ -136,7 +135,13 @@ function explainFlow(world: World, flags: Flags): ExplainEnd {
   }
   const options = { frame: 0, nowNs: 0, trace: true };
   const journey = world.engine.inject(world.injectAt(made.from, made.packet, options));
-  return endOf(world, flags, `${from} -> ${to}  ${describe(made.packet)}`, journey, null);
+  return endOf(
+    world,
+    flags,
+    `${from} -> ${to}  ${printIp(made.packet, 0, made.packet.length)}`,
+    journey,
+    null,
+  );
 }
 
 /** Replay up to the frame, so that connections are as they were, and trace that one. */
@@ -192,14 +197,6 @@ function ends(row: FrameResult, names: boolean): string {
   const end = (name: string | null, address: string | null, port: number | null) =>
     `${address ?? '?'}${port === null ? '' : `:${port}`}${name && names ? ` (${name})` : ''}`;
   return `${end(row.from, row.src, row.sport)} > ${end(row.to, row.dst, row.dport)} ${row.protocol}`;
-}
-
-function describe(packet: Uint8Array): string {
-  const d = packetOf(packet);
-  if (d === null) return '';
-  const end = (a: string, port: number | null) => (port === null ? a : `${a}:${port}`);
-  const src = end(formatAddress(d.src), d.sport);
-  return `${src} > ${end(formatAddress(d.dst), d.dport)} ${d.protocolName}`;
 }
 
 /** Sentences for reasons that are the replay's, not a packet's. */

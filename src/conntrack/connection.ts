@@ -1,8 +1,9 @@
 /**
  * One tracked connection (`struct nf_conn`): both tuples, status, timeout and protocol state.
  *
- * Life: made unconfirmed by the first packet, confirmed (in the table by both tuples) when that packet
- * has survived the host, then found by lookup until its timeout passes or something kills it.
+ * Life: made unconfirmed by the first packet, confirmed (in the table by both tuples) when that
+ * packet has survived the host, then found by lookup until its timeout passes or something kills
+ * it.
  * @module
  */
 import type { Provenance } from '../netfilter/rule.ts';

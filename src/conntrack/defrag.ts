@@ -3,12 +3,12 @@
  *
  * A fragment waits until its datagram is whole; the packet that then goes on carries the first
  * fragment's header and remembers the sizes it came in (refragment.ts cuts it up again). A repeated
- * fragment is ignored; one that overlaps others without repeating one kills the datagram, as do sizes
- * that contradict each other (RFC 5722, RFC 8900).
+ * fragment is ignored; one that overlaps others without repeating one kills the datagram, as do
+ * sizes that contradict each other (RFC 5722, RFC 8900).
  *
  * Kernel: net/ipv4/ip_fragment.c `ip_frag_queue`, `ip_frag_reasm`; net/ipv4/inet_fragment.c
- * `inet_frag_queue_insert`; net/ipv6/netfilter/nf_conntrack_reasm.c `nf_ct_frag6_queue`. Left out: the
- * memory limits, and giving up after 64 other datagrams of one sender (`ipfrag_max_dist`).
+ * `inet_frag_queue_insert`; net/ipv6/netfilter/nf_conntrack_reasm.c `nf_ct_frag6_queue`. Left out:
+ * the memory limits, and giving up after 64 other datagrams of one sender (`ipfrag_max_dist`).
  * @module
  */
 import type { Packet } from '../packet/packet.ts';
@@ -28,8 +28,8 @@ const IPV4_FRAGMENT = 6;
 const DONT_FRAGMENT = 0x4000;
 
 /**
- * What became of a packet: not a fragment and left alone, kept until the others come, complete (`packet`
- * takes its place), dropped, or unreadable because the capture cut it.
+ * What became of a packet: not a fragment and left alone, kept until the others come, complete
+ * (`packet` takes its place), dropped, or unreadable because the capture cut it.
  */
 export type Reassembly =
   | { readonly kind: 'notFragment' | 'waiting' | 'headerCut' }
@@ -126,8 +126,8 @@ export function isAtomicFragment(packet: Packet): boolean {
 }
 
 /**
- * First fragments of IPv6 without their whole transport header (RFC 8200 section 4.5) are let by, and
- * nobody waits for the rest (`ipv6frag_thdr_truncated`).
+ * First fragments of IPv6 without their whole transport header (RFC 8200 section 4.5) are let by,
+ * and nobody waits for the rest (`ipv6frag_thdr_truncated`).
  */
 export function isTruncatedFirst(packet: Packet, off: number): boolean {
   if (packet.family !== 6 || packet.fragmentOffset !== 0) return false;

@@ -2,8 +2,8 @@
  * Tracking of GRE, and of every protocol without a tracker of its own (by addresses alone).
  *
  * Kernel: net/netfilter/nf_conntrack_proto_gre.c `nf_conntrack_gre_packet`,
- * net/netfilter/nf_conntrack_core.c `generic_packet`, Linux 6.18. Left out: PPTP's helper, which pairs
- * call numbers; its tunnels are tracked one way each.
+ * net/netfilter/nf_conntrack_core.c `generic_packet`, Linux 6.18. Left out: PPTP's helper, which
+ * pairs call numbers; its tunnels are tracked one way each.
  * @module
  */
 import { type Connection, refresh } from './connection.ts';

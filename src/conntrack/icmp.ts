@@ -65,7 +65,9 @@ function classifyIcmpv6(s: TrackedSegment, hopLimit: number): IcmpKind {
   return quoted(s, s.off + icmpv6.HEADER_LENGTH);
 }
 
-/** RFC 4861 section 8: a redirect quotes its packet in an option (`nf_conntrack_icmpv6_redirect`). */
+/**
+ * RFC 4861 section 8: a redirect quotes its packet in an option (`nf_conntrack_icmpv6_redirect`).
+ */
 function classifyRedirect(s: TrackedSegment, hopLimit: number): IcmpKind {
   const option = s.off + REDIRECT_LENGTH;
   if (option > s.end) return { kind: 'invalid' };

@@ -1,13 +1,15 @@
 /**
  * Network address translation: what a connection's packets are to look like on the other side.
  *
- * The first packet decides, once for the source and once for the destination: by a rule (`setupNat`) or,
- * when no rule of the nat table matched, by a null binding that keeps the addresses and changes the
- * port only if the answer could not be told apart. The decision is stored as the reply tuple.
+ * The first packet decides, once for the source and once for the destination: by a rule
+ * (`setupNat`) or, when no rule of the nat table matched, by a null binding that keeps the
+ * addresses and changes the port only if the answer could not be told apart. The decision is stored
+ * as the reply tuple.
  *
  * Kernel: net/netfilter/nf_nat_core.c `nf_nat_setup_info`, `get_unique_tuple`,
- * `nf_nat_l4proto_unique_tuple`, `nf_nat_alloc_null_binding`, Linux 6.18. Where the kernel draws a random
- * port, the caller's `draw` does. Left out: PPTP, and `--to-ports` with a base port (nft shifts).
+ * `nf_nat_l4proto_unique_tuple`, `nf_nat_alloc_null_binding`, Linux 6.18. Where the kernel draws a
+ * random port, the caller's `draw` does. Left out: PPTP, and `--to-ports` with a base port (nft
+ * shifts).
  * @module
  */
 import type { NatRange } from '../netfilter/target.ts';
@@ -26,7 +28,10 @@ export type Manip = 'source' | 'destination';
 export interface NatContext {
   readonly table: ConntrackTable;
   readonly nowNs: number;
-  /** A number of 16 bits for the n-th search of this tuple, n from 0; the same for the same arguments. */
+  /**
+   * A number of 16 bits for the n-th search of this tuple, n from 0; the same for the same
+   * arguments.
+   */
   draw(original: Tuple, search: number): number;
 }
 
@@ -43,8 +48,8 @@ export function isNatDecided(connection: Connection, manip: Manip): boolean {
 /**
  * Decide the translation that a rule asks for. A confirmed connection keeps what it has.
  *
- * When nothing in the range is free the last candidate stays, and the packet is dropped when it is to
- * be confirmed (`ctClash`), as in the kernel.
+ * When nothing in the range is free the last candidate stays, and the packet is dropped when it is
+ * to be confirmed (`ctClash`), as in the kernel.
  */
 export function setupNat(
   connection: Connection,

@@ -1,10 +1,11 @@
 /**
- * Cutting a packet into fragments on its way out: a reassembled one as it came, any other to the MTU.
+ * Cutting a packet into fragments on its way out: a reassembled one as it came, any other to the
+ * MTU.
  *
- * Kernel: net/ipv4/ip_output.c `ip_fragment`, `ip_do_fragment`; net/ipv6/ip6_output.c `ip6_fragment`,
- * Linux 6.18. A reassembled IPv6 packet gets a new identification, which the kernel draws; here it is
- * made of what the packet is, so that a run repeats itself. Not done: IPv4 options that are not to be
- * copied stay in all fragments.
+ * Kernel: net/ipv4/ip_output.c `ip_fragment`, `ip_do_fragment`; net/ipv6/ip6_output.c
+ * `ip6_fragment`, Linux 6.18. A reassembled IPv6 packet gets a new identification, which the kernel
+ * draws; here it is made of what the packet is, so that a run repeats itself. Not done: IPv4
+ * options that are not to be copied stay in all fragments.
  * @module
  */
 import type { Packet } from '../packet/packet.ts';
@@ -21,8 +22,8 @@ const MORE_FRAGMENTS = 0x2000;
 const DONT_FRAGMENT = 0x4000;
 
 /**
- * Whether the packet must be cut up before it leaves by a device of this MTU: it is too large, or it
- * came in fragments.
+ * Whether the packet must be cut up before it leaves by a device of this MTU: it is too large, or
+ * it came in fragments.
  */
 export function needsFragmenting(packet: Packet, mtu: number): boolean {
   return packet.fragmentPieces !== null || packet.end - packet.l3 > mtu;
@@ -32,8 +33,8 @@ export function needsFragmenting(packet: Packet, mtu: number): boolean {
  * Cut the packet up, in order of offset. Each fragment keeps mark, devices and connection.
  *
  * @param mtu bytes from the network header on
- * @returns `tooBig` when it may not be fragmented (Don't Fragment, or IPv6 not ours to cut), or when a
- * fragment came in larger than the MTU and may not be made smaller
+ * @returns `tooBig` when it may not be fragmented (Don't Fragment, or IPv6 not ours to cut), or
+ * when a fragment came in larger than the MTU and may not be made smaller
  * Precondition: whole in the capture.
  */
 export function refragment(packet: Packet, mtu: number): readonly Packet[] | 'tooBig' {

@@ -1,8 +1,8 @@
 /**
  * The SCTP state table: what each kind of chunk from each side makes of each state.
  *
- * The states are those of the association as seen from the middle, not of either end. Chunks that are
- * not listed (DATA, SACK …) change nothing.
+ * The states are those of the association as seen from the middle, not of either end. Chunks that
+ * are not listed (DATA, SACK …) change nothing.
  *
  * Source: net/netfilter/nf_conntrack_proto_sctp.c `sctp_conntracks`, Linux 6.18.
  * @module

@@ -22,7 +22,8 @@ export interface TrackedSegment {
 }
 
 /**
- * `accept`: part of the connection. `invalid`: no part of it, the packet loses it. `repeat`: the entry
- * is to be deleted and the packet looked up anew. `headerCut`: the capture cut what is needed.
+ * `accept`: part of the connection. `invalid`: no part of it, the packet loses it. `repeat`: the
+ * entry is to be deleted and the packet looked up anew. `headerCut`: the capture cut what is
+ * needed.
  */
 export type TrackVerdict = 'accept' | 'invalid' | 'repeat' | 'headerCut';

@@ -1,20 +1,20 @@
 /**
  * The connection table of one host: which connection a packet belongs to, and which are alive.
  *
- *   first packet ── track: new, unconfirmed ── … the host's hooks … ── confirm: both tuples inserted
+ *   first packet ── track: new, unconfirmed ── … the host's hooks … ── confirm: in by both tuples
  *   later packets ─ track: found by tuple, judged by the protocol's tracker, timeout renewed
  *   dropped packet ─ its unconfirmed connection is simply never inserted
  *
- * Kernel: net/netfilter/nf_conntrack_core.c `nf_conntrack_in`, `resolve_normal_ct`, `init_conntrack`,
- * `__nf_conntrack_confirm`, `nf_conntrack_tuple_taken`, `early_drop`, Linux 6.18; zones as
- * include/net/netfilter/nf_conntrack_zones.h has them.
+ * Kernel: net/netfilter/nf_conntrack_core.c `nf_conntrack_in`, `resolve_normal_ct`,
+ * `init_conntrack`, `__nf_conntrack_confirm`, `nf_conntrack_tuple_taken`, `early_drop`, Linux 6.18;
+ * zones as include/net/netfilter/nf_conntrack_zones.h has them.
  *
- * Packets run one at a time to their end, so two packets never race to confirm the same original tuple;
- * what is left of the kernel's clash resolution is a reply tuple that NAT could not make unique, and
- * that packet is dropped (`nf_ct_resolve_clash`).
+ * Packets run one at a time to their end, so two packets never race to confirm the same original
+ * tuple; what is left of the kernel's clash resolution is a reply tuple that NAT could not make
+ * unique, and that packet is dropped (`nf_ct_resolve_clash`).
  *
- * Deviation, by design: whom `early_drop` evicts depends on a random hash in the kernel; here it is the
- * oldest connection that may be evicted.
+ * Deviation, by design: whom `early_drop` evicts depends on a random hash in the kernel; here it is
+ * the oldest connection that may be evicted.
  * @module
  */
 import type { CtZone, Packet } from '../packet/packet.ts';
@@ -210,8 +210,8 @@ export class ConntrackTable {
   }
 
   /**
-   * Whether another connection than `own` answers to the tuple (`nf_conntrack_tuple_taken`). One of the
-   * same original tuple does not count: it is the same flow.
+   * Whether another connection than `own` answers to the tuple (`nf_conntrack_tuple_taken`). One of
+   * the same original tuple does not count: it is the same flow.
    */
   isTaken(tuple: Tuple, own: Connection, nowNs: number): boolean {
     const found = this.lookup(tuple, nowNs, own.zone);
@@ -223,7 +223,8 @@ export class ConntrackTable {
    * Put the packet's new connection into the table, now that the packet has survived; its timeout
    * starts here. Nothing to do for packets of confirmed connections and those without one.
    *
-   * @returns false when one of its tuples belongs to another connection: the caller drops (`ctClash`)
+   * @returns false when one of its tuples belongs to another connection: the caller drops
+   * (`ctClash`)
    */
   confirm(packet: Packet, nowNs: number): boolean {
     const connection = connectionOf(packet);
@@ -283,15 +284,17 @@ export class ConntrackTable {
     return [...this.#alive];
   }
 
-  /** Living connections from the source of `tuple`, newest first: the mappings NAT may use again. */
+  /**
+   * Living connections from the source of `tuple`, newest first: the mappings NAT may use again.
+   */
   fromSameSource(tuple: Tuple, nowNs: number, zone: CtZone | null = null): readonly Connection[] {
     const found = this.#bySource.get(sourceKey(tuple, zone)) ?? [];
     return found.filter((connection) => connection.expiresNs > nowNs).reverse();
   }
 
   /**
-   * Make a connection look as if it had been open before the capture: answered, assured, established,
-   * with no window to judge by. Timeouts start at `nowNs`. Confirmed or not yet.
+   * Make a connection look as if it had been open before the capture: answered, assured,
+   * established, with no window to judge by. Timeouts start at `nowNs`. Confirmed or not yet.
    */
   openEstablished(connection: Connection, nowNs: number): void {
     const { protocol } = connection.original;
@@ -318,8 +321,8 @@ export class ConntrackTable {
   }
 
   /**
-   * Give a packet that a host made in answer to `cause` the cause's connection (`nf_conntrack_attach`,
-   * as nf_send_reset asks for): RELATED, the other way.
+   * Give a packet that a host made in answer to `cause` the cause's connection
+   * (`nf_conntrack_attach`, as nf_send_reset asks for): RELATED, the other way.
    */
   attach(made: Packet, cause: Packet): void {
     if (cause.connection === null) return;

@@ -1,8 +1,9 @@
 /**
  * The TCP state table: what each kind of segment from each side makes of each state.
  *
- * We sit in the middle and guess the sender's state. `ignore`: the segment may be valid or not, only
- * the receiver knows; it passes and changes nothing but a note. `invalid`: it can not belong here.
+ * We sit in the middle and guess the sender's state. `ignore`: the segment may be valid or not,
+ * only the receiver knows; it passes and changes nothing but a note. `invalid`: it can not belong
+ * here.
  *
  * Source: net/netfilter/nf_conntrack_proto_tcp.c `tcp_conntracks`, Linux 6.18; held by
  * test/differential/kernel/conntrack.test.ts.

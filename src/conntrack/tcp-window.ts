@@ -1,16 +1,16 @@
 /**
  * TCP window tracking: does a segment lie where its sender may be sending?
  *
- * After Guido van Rooij, "Real Stateful TCP Packet Filtering in IP Filter" (SANE 2000). For a sender S
- * and a receiver R a segment is in the window when
+ * After Guido van Rooij, "Real Stateful TCP Packet Filtering in IP Filter" (SANE 2000). For a
+ * sender S and a receiver R a segment is in the window when
  *
  *   I    seq          <= S.maxEnd                      (not past what R allowed)
  *   II   seq + length >= S.end - R.maxWindow           (not older than R's window)
  *   III  sack         <= R.end                         (acknowledges what R has sent)
  *   IV   sack         >= R.end - max(66000, S.maxWindow)
  *
- * Kernel: net/netfilter/nf_conntrack_proto_tcp.c `tcp_in_window`, `tcp_options`, `tcp_sack`, Linux 6.18.
- * Sequence numbers that a helper shifts (ftp …) are left out: no helpers are emulated.
+ * Kernel: net/netfilter/nf_conntrack_proto_tcp.c `tcp_in_window`, `tcp_options`, `tcp_sack`, Linux
+ * 6.18. Sequence numbers that a helper shifts (ftp …) are left out: no helpers are emulated.
  * @module
  */
 import { u8, u32 } from '../wire/bytes.ts';

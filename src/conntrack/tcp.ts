@@ -199,8 +199,8 @@ function isChallengeAck(
 }
 
 /**
- * Let a segment pass that only its receiver can judge, and note it: a SYN-ACK that answers such a SYN
- * shows that both ends agree and we were out of step.
+ * Let a segment pass that only its receiver can judge, and note it: a SYN-ACK that answers such a
+ * SYN shows that both ends agree and we were out of step.
  */
 function passUnjudged(
   tracking: TcpTracking,
@@ -349,8 +349,8 @@ function stateTimeout(
 }
 
 /**
- * A second reset or FIN that we call INVALID, from the other side, says that we are out of step: the
- * connection shall not stay for days (`nf_tcp_handle_invalid`).
+ * A second reset or FIN that we call INVALID, from the other side, says that we are out of step:
+ * the connection shall not stay for days (`nf_tcp_handle_invalid`).
  */
 function shortenAfterInvalid(
   connection: Connection,

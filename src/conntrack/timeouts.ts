@@ -3,8 +3,8 @@
  *
  * Source: `tcp_timeouts`, `udp_timeouts`, `sctp_timeouts`, `nf_ct_icmp_timeout` … in
  * net/netfilter/nf_conntrack_proto_*.c; equal to the sysctls of Linux 6.18
- * (test/differential/kernel/conntrack.test.ts reads them). Kernel defaults only: kube-proxy raises two
- * of them and `nf_conntrack_max` on real nodes, so a plan carries its own.
+ * (test/differential/kernel/conntrack.test.ts reads them). Kernel defaults only: kube-proxy raises
+ * two of them and `nf_conntrack_max` on real nodes, so a plan carries its own.
  * @module
  */
 import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';

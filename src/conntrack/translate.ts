@@ -1,9 +1,10 @@
 /**
  * Rewriting a packet as its connection's translation says, checksums included.
  *
- * At a hook that can change the destination, packets of the original direction get the reply's source
- * as destination, and answers get back what the first packet asked for; likewise for sources. An ICMP
- * error is changed inside and outside, so that it quotes what its receiver once sent.
+ * At a hook that can change the destination, packets of the original direction get the reply's
+ * source as destination, and answers get back what the first packet asked for; likewise for
+ * sources. An ICMP error is changed inside and outside, so that it quotes what its receiver once
+ * sent.
  *
  * Kernel: net/netfilter/nf_nat_core.c `nf_nat_packet`, net/netfilter/nf_nat_proto.c
  * `nf_nat_manip_pkt`, `l4proto_manip_pkt`, `nf_nat_icmp_reply_translation`, Linux 6.18.
@@ -36,7 +37,8 @@ export function manipOfHook(hook: 'prerouting' | 'input' | 'output' | 'postrouti
 }
 
 /**
- * Rewrite the packet at a hook, if its connection is translated. Header fields of the packet follow.
+ * Rewrite the packet at a hook, if its connection is translated. Header fields of the packet
+ * follow.
  *
  * @returns null, or why the packet can not be translated
  * Precondition: `track` ran, and for the first packet the translation is decided (nat.ts).
@@ -143,8 +145,8 @@ interface AddressChange {
 }
 
 /**
- * Change ports or identifier and the checksum. A quote may end before its checksum field; the ports of
- * its first eight bytes are changed all the same.
+ * Change ports or identifier and the checksum. A quote may end before its checksum field; the ports
+ * of its first eight bytes are changed all the same.
  */
 function rewriteTransport(
   packet: Packet,

@@ -9,8 +9,8 @@
  *   any other protocol         0                  0
  *
  * Kernel: net/netfilter/nf_conntrack_core.c `nf_ct_get_tuple`, `nf_ct_invert_tuple`, and
- * `*_pkt_to_tuple`, `*_invert_tuple` of each protocol. DCCP has had no tracker since Linux 6.16 and is
- * tracked by addresses, as any other protocol.
+ * `*_pkt_to_tuple`, `*_invert_tuple` of each protocol. DCCP has had no tracker since Linux 6.16 and
+ * is tracked by addresses, as any other protocol.
  * @module
  */
 import { type Address, addressKey, equalAddress, formatAddress } from '../wire/address.ts';
@@ -27,7 +27,9 @@ export interface Tuple {
   readonly dport: number;
 }
 
-/** Bytes of transport header that a tuple is read from (`skb_header_pointer` in `*_pkt_to_tuple`). */
+/**
+ * Bytes of transport header that a tuple is read from (`skb_header_pointer` in `*_pkt_to_tuple`).
+ */
 const PORT_BYTES = 4;
 const ICMP_BYTES = 8;
 const PPTP_BYTES = 8;
@@ -73,7 +75,8 @@ export function isIcmpTuple(t: Tuple): boolean {
  * Read the tuple of a packet whose transport header starts at `off`.
  *
  * @param end one past the packet's last byte on the wire
- * @returns null when the header is too short for one on the wire, `headerCut` when the capture cut it
+ * @returns null when the header is too short for one on the wire, `headerCut` when the capture cut
+ * it
  */
 export function tupleAt(
   b: Uint8Array,
@@ -94,7 +97,9 @@ export function tupleAt(
   return protocol === Protocol.gre ? greTuple(b, off, end, plain) : plain;
 }
 
-/** A PPTP tunnel is named by its call number (RFC 2637 section 4.1); plain GRE by addresses only. */
+/**
+ * A PPTP tunnel is named by its call number (RFC 2637 section 4.1); plain GRE by addresses only.
+ */
 function greTuple(
   b: Uint8Array,
   off: number,

@@ -1,6 +1,6 @@
 /**
- * Tracking of UDP and UDP-Lite: a flow is a stream, and assured, once it has gone both ways for longer
- * than two seconds.
+ * Tracking of UDP and UDP-Lite: a flow is a stream, and assured, once it has gone both ways for
+ * longer than two seconds.
  *
  * Kernel: net/netfilter/nf_conntrack_proto_udp.c `nf_conntrack_udp_packet`, `udp_error`,
  * `udplite_error`, Linux 6.18.

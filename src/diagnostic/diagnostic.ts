@@ -26,7 +26,10 @@ export interface Diagnostic {
   readonly accepted?: string;
 }
 
-/** Print a diagnostic on one line: `FILE:LINE:COLUMN: OBJECT FIELD: MESSAGE (found …; accepted: …) [CODE]`. */
+/**
+ * Print a diagnostic on one line: `FILE:LINE:COLUMN: OBJECT FIELD: MESSAGE (found …; accepted: …)
+ * [CODE]`.
+ */
 export function formatDiagnostic(d: Diagnostic): string {
   const place = [d.file, d.line, d.column].filter((part) => part !== undefined).join(':');
   const subject = [d.object, d.field].filter((part) => part !== undefined).join(' ');

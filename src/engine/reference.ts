@@ -26,8 +26,8 @@ export interface ReferenceOptions {
   /** Of everything that a kernel would draw; the same seed gives the same results. */
   readonly seed?: number;
   /**
-   * What a real kernel drew where it had to draw a port: the number of 16 bits at which the search for a
-   * free one starts. Undefined where nobody looked.
+   * What a real kernel drew where it had to draw a port: the number of 16 bits at which the search
+   * for a free one starts. Undefined where nobody looked.
    */
   readonly drawn?: (host: string, original: Tuple, search: number) => number | undefined;
 }

@@ -275,8 +275,8 @@ class CompiledFib implements Fib {
   /**
    * Source address for a route without `src`. IPv4: `inet_select_addr`, the device's first address
    * whose subnet holds the next hop, else its first, else the first global one of any device.
-   * IPv6: RFC 6724 rules 1, 2 and 8 over the device's addresses (same scope, longest match within the
-   * prefix; `ipv6_get_saddr_eval`).
+   * IPv6: RFC 6724 rules 1, 2 and 8 over the device's addresses (same scope, longest match within
+   * the prefix; `ipv6_get_saddr_eval`).
    */
   #select(route: FibRoute, destination: Address): Address | null {
     const own = this.#interfaces.get(route.device ?? '')?.addresses ?? [];

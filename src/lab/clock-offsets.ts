@@ -3,8 +3,8 @@
  * far their clocks are apart (SEMANTICS A3).
  *
  * A packet needs well under a tenth of a second from one end of a cluster to another, so a median
- * difference above that is a clock that is wrong, and one below is the way itself and is left alone.
- * A packet that one file holds twice can not tell which copy is meant, and is not used.
+ * difference above that is a clock that is wrong, and one below is the way itself and is left
+ * alone. A packet that one file holds twice can not tell which copy is meant, and is not used.
  * @module
  */
 import type { Datagram } from './datagram.ts';

@@ -10,8 +10,8 @@ import type { EntryPoint, Locate, Location } from './entry.ts';
 
 /**
  * Where an address belongs. `edge`: outside the cluster, behind the fabric. `endpoint`: somebody
- * behind a device of a dumped node. `entry` is where its packets enter, when it is not a host of its
- * own.
+ * behind a device of a dumped node. `entry` is where its packets enter, when it is not a host of
+ * its own.
  */
 export type Place =
   | {

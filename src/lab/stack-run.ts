@@ -209,7 +209,8 @@ export class StackRun {
     if (state.assumed === null) {
       const { frame, nowNs } = captured;
       const packet = openingPacket(conversation);
-      const opening = this.world.injectAt(conversation.from, packet, { frame, nowNs });
+      const when = { frame, nowNs, utcSeconds: utcSeconds(captured) };
+      const opening = this.world.injectAt(conversation.from, packet, when);
       state.assumed = this.world.engine.assumeOpen(opening);
       state.opening = state.assumed;
       state.forward = directionResult(state.assumed);
@@ -238,6 +239,7 @@ export class StackRun {
     const options = {
       frame,
       nowNs,
+      utcSeconds: utcSeconds(captured),
       ...(datagram.cut ? { wireLength: datagram.wireLength } : {}),
       ...(captured.offloaded ? { checksumOffloaded: true } : {}),
       ...(captured.segmentSize > 0 ? { segmentSize: captured.segmentSize } : {}),
@@ -463,4 +465,9 @@ function frameHead(captured: Captured) {
     connection: captured.membership?.conversation.id ?? null,
     notes: captured.notes,
   };
+}
+
+/** Rules can ask what time it is (xt_time): the capture says. */
+function utcSeconds({ timeNs }: Captured): number {
+  return Number(timeNs / 1_000_000_000n);
 }

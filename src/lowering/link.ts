@@ -172,7 +172,9 @@ function numericSysctls(sysctls: Plan['sysctls']): ReadonlyMap<string, number> {
   );
 }
 
-/** The plan lists the main and further tables; the local table is derived, and may be listed too. */
+/**
+ * The plan lists the main and further tables; the local table is derived, and may be listed too.
+ */
 function linkFib(plan: Plan, interfaces: readonly ImageInterface[], sysctl: SysctlTable): Fib {
   const isRouter6 = sysctl.get('net.ipv6.conf.all.forwarding') !== 0;
   const derived = localRoutes(interfaces, isRouter6);

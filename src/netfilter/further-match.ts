@@ -79,7 +79,9 @@ export type FurtherMatch =
       readonly group: { readonly classId: number } | { readonly path: string };
       readonly negate: boolean;
     }
-  /** xt_string: the bytes start between `from` and `to` of the packet, counted from its IP header. */
+  /**
+   * xt_string: the bytes start between `from` and `to` of the packet, counted from its IP header.
+   */
   | {
       readonly kind: 'string';
       readonly algorithm: 'bm' | 'kmp';

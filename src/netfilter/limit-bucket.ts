@@ -1,7 +1,8 @@
 /**
- * Buckets of xt_limit and xt_hashlimit in nanoseconds of waiting. The kernel counts in credits of 32
- * and 64 bits, so that long intervals with large bursts wrap around and the bucket holds less than
- * the rule says. What iptables-nft makes of `-m limit` (net/netfilter/nft_limit.c) does not wrap.
+ * Buckets of xt_limit and xt_hashlimit in nanoseconds of waiting. The kernel counts in credits of
+ * 32 and 64 bits, so that long intervals with large bursts wrap around and the bucket holds less
+ * than the rule says. What iptables-nft makes of `-m limit` (net/netfilter/nft_limit.c) does not
+ * wrap.
  *
  * Source: net/netfilter/xt_limit.c `user2credits`, `limit_mt_check`, xt_hashlimit.c `user2credits`,
  * `hashlimit_mt_check_common` (Linux 6.18; the same with 250 and 1000 jiffies a second).

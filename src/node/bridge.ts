@@ -164,8 +164,8 @@ export function bridgeLocalInput(run: Run, passage: Passage): Stage | null {
 }
 
 /**
- * A flooded packet's connection is made real before the copy for the host goes up, so that copies agree
- * on it (`br_nf_local_in`); what only a promiscuous bridge hears has none.
+ * A flooded packet's connection is made real before the copy for the host goes up, so that copies
+ * agree on it (`br_nf_local_in`); what only a promiscuous bridge hears has none.
  */
 function confirmGroup(run: Run, passage: Passage, bridge: Bridge): boolean {
   const { packet, host, frameType, bridgeNetfilter } = passage;

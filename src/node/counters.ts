@@ -1,6 +1,7 @@
 /**
- * What the rules of one host count and remember: packets and bytes per rule and per built-in policy,
- * as `iptables-save -c` prints them (struct xt_counters), and the memory of stateful matches.
+ * What the rules of one host count and remember: packets and bytes per rule and per built-in
+ * policy, as `iptables-save -c` prints them (struct xt_counters), and the memory of stateful
+ * matches.
  * @module
  */
 import type { LinkedChain, LinkedRule, RuleProgram } from '../image/program.ts';

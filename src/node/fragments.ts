@@ -34,8 +34,8 @@ export function reassembleLocal(run: Run, passage: Passage): boolean {
 }
 
 /**
- * IPv6 hosts say what is wrong with a fragment (`ipv6_frag_rcv`, `ip6_frag_queue`): a first one without
- * its transport header, one of many with a length that nothing can follow.
+ * IPv6 hosts say what is wrong with a fragment (`ipv6_frag_rcv`, `ip6_frag_queue`): a first one
+ * without its transport header, one of many with a length that nothing can follow.
  */
 function complains(run: Run, passage: Passage): boolean {
   const { packet } = passage;

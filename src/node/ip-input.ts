@@ -25,7 +25,8 @@ export function ipInput(run: Run, passage: Passage): Stage | null {
   packet.inDevice = passage.device.name;
   packet.outDevice = '';
   packet.physOut = '';
-  // `ip_rcv` starts afresh: it does not know how large the pieces were that br_netfilter put together.
+  // `ip_rcv` starts afresh: it does not know how large the pieces were that br_netfilter put
+  // together.
   passage.fragmentMaxSize = 0;
   const bridged = passage.bridgeNetfilter;
   if (bridged !== null && !bridged.preroutingSkipped) bridged.preroutingSkipped = true;

@@ -2,8 +2,8 @@
  * Matches that count connections, and packets of connections: connlimit, connbytes, quota.
  *
  * Source: net/netfilter/nf_conncount.c `__nf_conncount_add`, `find_or_evict`, xt_connlimit.c
- * `connlimit_mt`, xt_connbytes.c `connbytes_mt`, xt_quota.c `quota_mt` (Linux 6.18). Packets run one
- * at a time on one CPU, each in an instant of its own. Compared with the kernel by
+ * `connlimit_mt`, xt_connbytes.c `connbytes_mt`, xt_quota.c `quota_mt` (Linux 6.18). Packets run
+ * one at a time on one CPU, each in an instant of its own. Compared with the kernel by
  * test/differential/kernel/stateful.test.ts.
  * @module
  */

@@ -133,7 +133,9 @@ const PORTS_AT: ReadonlyMap<number, number> = new Map([
   [Protocol.ah, 4],
 ]);
 
-/** Later IPv4 fragments are read as if they had a header: the module does not ask; IPv6 has none. */
+/**
+ * Later IPv4 fragments are read as if they had a header: the module does not ask; IPv6 has none.
+ */
 function ports(
   packet: Packet,
 ): { readonly source: number; readonly destination: number } | 'cut' | null {

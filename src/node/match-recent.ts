@@ -119,7 +119,9 @@ function reapOldest(list: RecentList, since: number, updated: RecentEntry | null
   if ((oldest.stamps.at(-1) ?? since) < since) list.entries.shift();
 }
 
-/** As it was before this host forwarded it; the host's own packets have a socket and count as is. */
+/**
+ * As it was before this host forwarded it; the host's own packets have a socket and count as is.
+ */
 function seenTtl(packet: Packet): number {
   const forwarded = packet.outDevice !== '' && packet.inDevice !== '';
   return (packetTtl(packet) + (forwarded ? 1 : 0)) & 0xff;

@@ -46,7 +46,9 @@ function portHolds(want: Negatable<PortRange> | undefined, port: number): boolea
 
 type PortsMatch = Extract<Match, { kind: 'udp' | 'sctp' | 'dccp' | 'udplite' }>;
 
-/** The ports of UDP, UDP-Lite, SCTP and DCCP: `length` is how much header the module wants to see. */
+/**
+ * The ports of UDP, UDP-Lite, SCTP and DCCP: `length` is how much header the module wants to see.
+ */
 export function matchPorts(match: PortsMatch, packet: Packet, length: number): Answer {
   const at = transportHeader(packet, length);
   if (typeof at !== 'number') return unreadable(at);

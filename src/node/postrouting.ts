@@ -35,8 +35,8 @@ export function postrouting(run: Run, passage: Passage): Stage | null {
 }
 
 /**
- * A reassembled packet goes out in fragments again; one of IPv6 only when it is larger than its largest
- * fragment was (`ip6_finish_output`).
+ * A reassembled packet goes out in fragments again; one of IPv6 only when it is larger than its
+ * largest fragment was (`ip6_finish_output`).
  */
 function wasCut({ fragmentMaxSize, ipLength, packet }: Passage): boolean {
   return packet.family === 6

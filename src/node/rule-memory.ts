@@ -10,8 +10,8 @@ import type { RecentList } from './match-recent.ts';
 import type { WalkContext } from './walk.ts';
 
 /**
- * A bucket of xt_limit or xt_hashlimit: what it holds at least and at most, because nobody knows the
- * back end, or when the kernel last looked for buckets that are over.
+ * A bucket of xt_limit or xt_hashlimit: what it holds at least and at most, because nobody knows
+ * the back end, or when the kernel last looked for buckets that are over.
  */
 export interface Bucket {
   readonly least: number;

@@ -96,7 +96,6 @@ export function applyConnmark(
 
 type Shift = Extract<Target, { kind: 'connmark' }>['shift'];
 
-/** What a shift by all 32 bits does is not defined in C; x86 shifts by none. */
 function shifted(mark: number, shift: Shift): number {
   if (shift === undefined) return mark >>> 0;
   return shift.direction === 'left' ? (mark << shift.bits) >>> 0 : (mark >>> 0) >>> shift.bits;

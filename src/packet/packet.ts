@@ -54,8 +54,8 @@ export interface Packet {
   fragmentOffset: number;
   moreFragments: boolean;
   /**
-   * Of a packet that reassembly made: IP payload bytes of each original fragment, in order of offset.
-   * On output it is cut up the same way (conntrack/refragment.ts). Null for all others.
+   * Of a packet that reassembly made: IP payload bytes of each original fragment, in order of
+   * offset. On output it is cut up the same way (conntrack/refragment.ts). Null for all others.
    */
   fragmentPieces: readonly number[] | null;
 

@@ -1,10 +1,10 @@
 /**
  * Read a packet's headers from its frame, and make new packets.
  *
- * `parseFrame` drops what a host's `ip_rcv_core`, `ip6_rcv_core` or `arp_rcv` would drop, and nothing
- * else: a TCP header with a bad offset or a wrong transport checksum is forwarded by Linux too, and
- * only connection tracking calls it INVALID. A snaplen cut is never malformed; it is `headerCut`, and
- * only when it lies inside a header that is wanted.
+ * `parseFrame` drops what a host's `ip_rcv_core`, `ip6_rcv_core` or `arp_rcv` would drop, and
+ * nothing else: a TCP header with a bad offset or a wrong transport checksum is forwarded by Linux
+ * too, and only connection tracking calls it INVALID. A snaplen cut is never malformed; it is
+ * `headerCut`, and only when it lies inside a header that is wanted.
  * @module
  */
 import { ANY4 } from '../wire/address.ts';
@@ -165,8 +165,8 @@ export function transportFault(packet: Packet): HeaderFault | null {
 }
 
 /**
- * Where the payload of the IP header and its extensions starts, fragment or not, or the fault of the
- * extension chain. Precondition: `parseFrame` gave null and `family` is not 0.
+ * Where the payload of the IP header and its extensions starts, fragment or not, or the fault of
+ * the extension chain. Precondition: `parseFrame` gave null and `family` is not 0.
  */
 export function transportOffset(packet: Packet): number | HeaderFault {
   const { bytes: b, l3 } = packet;

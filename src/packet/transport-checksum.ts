@@ -1,6 +1,7 @@
 /**
- * Transport checksums of whole packets: is it right, is it one that a sender left to its device, and
- * fill it in. What is right is decided as the kernel's `nf_ip_checksum` does (net/netfilter/utils.c).
+ * Transport checksums of whole packets: is it right, is it one that a sender left to its device,
+ * and fill it in. What is right is decided as the kernel's `nf_ip_checksum` does
+ * (net/netfilter/utils.c).
  *
  * Fragments and packets that the capture cut have no checksum that could be judged.
  * @module
@@ -23,7 +24,10 @@ import * as tcp from '../wire/tcp.ts';
 import * as udp from '../wire/udp.ts';
 import type { Packet } from './packet.ts';
 
-/** `none`: there is no checksum to judge (UDP over IPv4 without one, unknown protocol, fragment, cut). */
+/**
+ * `none`: there is no checksum to judge (UDP over IPv4 without one, unknown protocol, fragment,
+ * cut).
+ */
 export type ChecksumVerdict = 'right' | 'wrong' | 'partial' | 'none';
 
 /** A transport segment lying in `b[off, end)` with what its pseudo header needs. */
@@ -57,7 +61,8 @@ export function verifySegment(s: Segment): ChecksumVerdict {
   const field = checksumField(protocol, s.src.family);
   if (field < 0) return 'none';
   const stored = u16(b, off + field);
-  // RFC 768: "An all zero transmitted checksum value means that the transmitter generated no checksum".
+  // RFC 768: "An all zero transmitted checksum value means that the transmitter generated no
+  // checksum".
   if (protocol === Protocol.udp && stored === 0) return s.src.family === 4 ? 'none' : 'wrong';
   const pseudo = sumPseudoHeader(s.src, s.dst, protocol, end - off);
   if (fold(sumBytes(b, off, end) + pseudo) === 0xffff) return 'right';

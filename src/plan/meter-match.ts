@@ -305,14 +305,14 @@ const hashlimit: Extension<Match> = {
     const above = given.one('--hashlimit-above', readRate(HASHLIMIT_SCALE));
     const found = above ?? given.needed('--hashlimit-upto', readRate(HASHLIMIT_SCALE));
     const { interval, seconds } = found.value;
-    // The unit that was typed is how long a bucket lives; only another than is printed is written.
-    const unwritten = seconds === printedUnit(interval, HASHLIMIT_SCALE)[1];
-    const expire = unwritten ? undefined : seconds * 1000;
     const length = (name: string) => {
       const value = given.one(name, lengthOf(given.family))?.value;
       return value === undefined || value === bits(given.family) ? FULL_LENGTH : value;
     };
     const table = (name: string) => given.one(`--hashlimit-htable-${name}`, u32)?.value;
+    // The unit that was typed is how long a bucket lives; only another than is printed is written.
+    const expire = table('expire') ?? seconds * 1000;
+    const unwritten = expire === printedUnit(interval, HASHLIMIT_SCALE)[1] * 1000;
     return {
       kind: 'hashlimit',
       above: (above !== undefined) !== found.negate,
@@ -325,7 +325,7 @@ const hashlimit: Extension<Match> = {
       ...optional('size', table('size')),
       ...optional('max', table('max')),
       ...optional('gcInterval', table('gcinterval')),
-      ...optional('expire', table('expire') ?? expire),
+      ...optional('expire', unwritten ? undefined : expire),
     };
   },
 };

@@ -153,8 +153,8 @@ export interface Network {
   readonly edges: readonly Attachment[];
   readonly links: readonly Link[];
   /**
-   * Hosts around which every neighbour answers that the plan does not list: what stands there is not
-   * emulated.
+   * Hosts around which every neighbour answers that the plan does not list: what stands there is
+   * not emulated.
    */
   readonly answered?: readonly string[];
   /** Host names of all pods, and the plan of one. */

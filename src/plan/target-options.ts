@@ -99,8 +99,8 @@ const connmark: Extension<Target> = {
 };
 
 function markShift(given: Given) {
-  const left = given.one('--left-shift-mark', whole(0, 32))?.value;
-  const right = given.one('--right-shift-mark', whole(0, 32))?.value;
+  const left = given.one('--left-shift-mark', whole(0, 31))?.value;
+  const right = given.one('--right-shift-mark', whole(0, 31))?.value;
   if (left !== undefined && right !== undefined) throw new OptionFault('one shift only');
   const direction = left === undefined ? ('right' as const) : ('left' as const);
   const bits = left ?? right ?? 0;

@@ -9,7 +9,7 @@
 import type { FurtherMatch, U32Step, U32Test } from '../netfilter/further-match.ts';
 import type { Match } from '../netfilter/match.ts';
 import { hex, negated } from './match-words.ts';
-import { type Extension, OptionFault, u32 } from './option-reader.ts';
+import { type Extension, OptionFault, u32, whole } from './option-reader.ts';
 
 const OPERATIONS = [
   ['<<', 'left'],
@@ -44,6 +44,9 @@ export const u32Match: Extension<Match> = {
   },
 };
 
+/** The kernel refuses to shift by the whole word or more. */
+const shiftBits = whole(0, 31);
+
 function parseTests(text: string): readonly U32Test[] {
   const tests = text.replaceAll(/\s/g, '').split('&&').map(parseTest);
   if (tests.length > MAX_SIZE) throw new OptionFault('too many tests', text, `at most ${MAX_SIZE}`);
@@ -59,7 +62,8 @@ function parseTest(text: string): U32Test {
   const steps: U32Step[] = [];
   for (let i = 0; i < words.length; i += 2) {
     const operation = OPERATIONS.find(([sign]) => sign === words[i])?.[1] ?? 'and';
-    steps.push({ operation, number: u32(words[i + 1] ?? '') });
+    const isShift = operation === 'left' || operation === 'right';
+    steps.push({ operation, number: (isShift ? shiftBits : u32)(words[i + 1] ?? '') });
   }
   const ranges = values.split(',').map((range) => {
     const [low = '', high = low, ...more] = range.split(':');

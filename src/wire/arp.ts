@@ -35,7 +35,10 @@ export interface Arp {
   readonly targetIp: Address;
 }
 
-/** Check for a whole Ethernet/IPv4 ARP packet; what `arp_rcv` and `arp_process` would not answer fails. */
+/**
+ * Check for a whole Ethernet/IPv4 ARP packet; what `arp_rcv` and `arp_process` would not answer
+ * fails.
+ */
 export function check(b: Uint8Array, off: number, end: number): HeaderFault | null {
   if (end - off < LENGTH) return 'arpMalformed';
   if (b.length - off < LENGTH) return 'headerCut';

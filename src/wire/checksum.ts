@@ -2,7 +2,8 @@
  * The Internet checksum (RFC 1071), its incremental update (RFC 1624), the pseudo headers of both
  * families (RFC 9293 section 3.1, RFC 8200 section 8.1), and CRC32c for SCTP (RFC 9260 appendix A).
  *
- * Sums are kept unfolded below 2^53 while they run: a frame is at most 64 KiB, so nothing overflows.
+ * Sums are kept unfolded below 2^53 while they run: a frame is at most 64 KiB, so nothing
+ * overflows.
  * @module
  */
 import type { Address } from './address.ts';
@@ -15,7 +16,9 @@ export function fold(sum: number): number {
   return folded;
 }
 
-/** Running sum of the 16-bit words of `b[off, end)`; an odd last byte is the high half of a word. */
+/**
+ * Running sum of the 16-bit words of `b[off, end)`; an odd last byte is the high half of a word.
+ */
 export function sumBytes(b: Uint8Array, off: number, end: number): number {
   let sum = 0;
   const even = off + ((end - off) & ~1);
@@ -23,7 +26,10 @@ export function sumBytes(b: Uint8Array, off: number, end: number): number {
   return even < end ? sum + (u8(b, even) << 8) : sum;
 }
 
-/** The checksum to store: complement of the folded sum. Over data with its checksum it is 0 if right. */
+/**
+ * The checksum to store: complement of the folded sum. Over data with its checksum it is 0 if
+ * right.
+ */
 export function checksum(b: Uint8Array, off: number, end: number): number {
   return ~fold(sumBytes(b, off, end)) & 0xffff;
 }
@@ -53,7 +59,10 @@ export function sumPseudoHeader(
   return sumAddress(src) + sumAddress(dst) + protocol + (length >>> 16) + (length & 0xffff);
 }
 
-/** What a sender stores that leaves the checksum to its device: the folded pseudo header, not inverted. */
+/**
+ * What a sender stores that leaves the checksum to its device: the folded pseudo header, not
+ * inverted.
+ */
 export function partialChecksum(
   src: Address,
   dst: Address,

@@ -47,13 +47,17 @@ export interface Ipv6Transport {
   /** In bytes; 0 when whole or first. */
   readonly fragmentOffset: number;
   readonly moreFragments: boolean;
-  /** Offset of the fragment header, and of the byte that names it as next; -1 when there is none. */
+  /**
+   * Offset of the fragment header, and of the byte that names it as next; -1 when there is none.
+   */
   readonly fragmentHeader: number;
   readonly fragmentPointer: number;
   readonly fault: HeaderFault | null;
 }
 
-/** Check that the fixed header and hop-by-hop options can be read and the kernel would take them. */
+/**
+ * Check that the fixed header and hop-by-hop options can be read and the kernel would take them.
+ */
 export function check(b: Uint8Array, off: number, end: number): HeaderFault | null {
   if (end - off < HEADER_LENGTH) return 'ipv6Truncated';
   if (b.length - off < HEADER_LENGTH) return 'headerCut';

@@ -22,7 +22,9 @@ export function writeMac(b: Uint8Array, off: number, mac: string): void {
   for (let i = 0; i < 6; i++) setU8(b, off + i, Number.parseInt(mac.slice(3 * i, 3 * i + 2), 16));
 }
 
-/** Bring `aa:bb:…`, `AA-BB-…` or leading-zero-less forms into the project's form; `null` if none. */
+/**
+ * Bring `aa:bb:…`, `AA-BB-…` or leading-zero-less forms into the project's form; `null` if none.
+ */
 export function parseMac(text: string): string | null {
   const parts = text.trim().toLowerCase().split(/[:-]/);
   if (parts.length !== 6 || !parts.every((part) => /^[0-9a-f]{1,2}$/.test(part))) return null;

@@ -9,7 +9,7 @@ import { ConntrackTable, connectionOf } from '../../src/conntrack/table.ts';
 import { conntrackSettings, DEFAULT_SETTINGS } from '../../src/conntrack/timeouts.ts';
 import { equalTuple, invertTuple, tupleAt } from '../../src/conntrack/tuple.ts';
 import { UserError } from '../../src/diagnostic/diagnostic.ts';
-import type { Packet } from '../../src/packet/packet.ts';
+import type { CtZone, Packet } from '../../src/packet/packet.ts';
 import { conntrackTraffic } from '../differential/kernel/conntrack-traffic.ts';
 import {
   icmpError,
@@ -224,4 +224,26 @@ t.test('laws over random traffic', async (t) => {
   );
   fc.assert(inverse, { seed: 6, numRuns: 100 });
   t.pass('the reply of the reply is the original');
+});
+
+t.test('zones do not see each other, and may have one direction only', async (t) => {
+  const table = new ConntrackTable();
+  const send = (zone: CtZone | null, back = false) => {
+    const base = udp().from('10.1.0.2', 1000).to('10.2.0.2', 53).payload(4);
+    const packet = (back ? base.reversed() : base).parsed();
+    packet.ctTemplate = zone === null ? null : { zone: { ...zone, byMark: false } };
+    table.track(packet, 0, 'prerouting');
+    const state = `${packet.ctState} ${packet.ctDirection}`;
+    return { state, confirmed: table.confirm(packet, 0) };
+  };
+  const five = { id: 5, direction: 'both' } as const;
+  t.same(send(null), { state: 'new original', confirmed: true });
+  t.same(send(five), { state: 'new original', confirmed: true }, 'the same tuple, another zone');
+  t.equal(send(five, true).state, 'established reply');
+  t.equal(send(null).state, 'new original', 'not answered in zone 0');
+  t.equal(send({ id: 6, direction: 'both' }, true).state, 'new original');
+  table.flush();
+  t.ok(send({ id: 7, direction: 'original' }).confirmed);
+  t.equal(send(null, true).state, 'established reply', 'answers come in zone 0');
+  t.equal(send(null).state, 'new original', 'but requests do not');
 });

@@ -16,6 +16,7 @@ import {
 } from '../../src/netfilter/match.ts';
 import type { Rule } from '../../src/netfilter/rule.ts';
 import { bits, compareAddress, type Family, ipv4, ipv6 } from '../../src/wire/address.ts';
+import { chunkTypes, dccpTypes, furtherMatches } from './plan-further.ts';
 import { targetFor } from './plan-targets.ts';
 import {
   addressOf,
@@ -84,11 +85,17 @@ function protocolMatch(protocol: number): fc.Arbitrary<Match> {
     case 132:
       return fc.oneof(
         optionalPorts.map((p): Match => ({ kind: 'sctp', ...p })),
+        fc
+          .tuple(optionalPorts, negatable(chunkTypes))
+          .map(([p, chunks]): Match => ({ kind: 'sctp', ...p, chunks })),
         multiport,
       );
     case 33:
       return fc.oneof(
         optionalPorts.map((p): Match => ({ kind: 'dccp', ...p })),
+        fc
+          .tuple(negatable(dccpTypes), negatable(fc.integer({ min: 1, max: 255 })))
+          .map(([types, option]): Match => ({ kind: 'dccp', types, option })),
         multiport,
       );
     case 1:
@@ -340,7 +347,12 @@ const L4_PROTOCOLS: Readonly<Record<Family, readonly number[]>> = {
 /** Any rule that may stand in a user chain of the table. */
 export function ruleFor(scope: RuleScope): fc.Arbitrary<Rule> {
   const { family } = scope;
-  const others = [...contextMatches(scope), ...meterMatches(scope), ...fieldMatches(scope)];
+  const others = [
+    ...contextMatches(scope),
+    ...meterMatches(scope),
+    ...fieldMatches(scope),
+    ...furtherMatches(scope),
+  ];
   const more = fc
     .array(fc.oneof(...others), { maxLength: 3 })
     .map((list) => list.filter((m, i) => list.findIndex((o) => o.kind === m.kind) === i));

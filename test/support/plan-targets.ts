@@ -71,6 +71,16 @@ function everywhere(scope: RuleScope): fc.Arbitrary<Target>[] {
         mask,
         nfmask,
       })),
+    fc
+      .tuple(
+        fc.constantFrom('left' as const, 'right' as const),
+        fc.integer({ min: 1, max: 31 }),
+        u32,
+      )
+      .map(([direction, bits, mask]): Target => {
+        const shift = { direction, bits };
+        return { kind: 'connmark', operation: 'save', value: 0, mask, nfmask: mask, shift };
+      }),
     log,
     fc.tuple(log, flags).map(([l, f]) => ({ ...l, flags: f })),
     set,
