@@ -30,8 +30,8 @@ export function rewriteOf(
 }
 
 /**
- * Loopback for the host's own packets, else the first address of the device they came in by; the kernel's
- * list of IPv6 addresses begins with the latest (`ipv6_link_dev_addr`).
+ * Loopback for the host's own packets, else the first address of the device they came in by; the
+ * kernel's list of IPv6 addresses begins with the latest (`ipv6_link_dev_addr`).
  */
 function redirectAddress(ctx: WalkContext, hook: Hook, packet: Packet): Address | null {
   const { family } = packet.dst;

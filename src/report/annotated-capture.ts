@@ -2,7 +2,7 @@
  * `-w`: the capture again, every packet with its verdict, as stock Wireshark shows it.
  *
  *   interface    the emulated device where the packet's fate was settled (`node-a:azv1234`), its
- *                description what its cable leads to; packets that were never sent stand at `not sent`
+ *                description what its cable leads to; packets never sent stand at `not sent`
  *   comment      the outcome in words: reason, rule, policy and its file and line (frame.comment)
  *   verdict      epb_verdict, eBPF TC: TC_ACT_OK 0 or TC_ACT_SHOT 2 (frame.verdict.ebpf_tc)
  *   packet id    the frame number in the input (frame.packet_id)
