@@ -15,7 +15,7 @@ export interface CampaignOptions {
   readonly packets: number;
   /** Frames of one trial at most. */
   readonly frames: number;
-  /** Differences that are shown small before the campaign gives up. */
+  /** Differences that are shown small before the campaign gives up; at 0 they are passed over. */
   readonly patience: number;
 }
 
@@ -58,6 +58,7 @@ export async function campaign(
       if (agreed.length < keep && observed !== undefined) agreed.push(observed);
       continue;
     }
+    if (options.patience === 0) continue;
     const small = await shrink(agent, trial, outcome.difference.kind);
     differences.push(printTrial(small, (await judge(agent, small)) ?? outcome.difference));
     if (differences.length === options.patience) break;

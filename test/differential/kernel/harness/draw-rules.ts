@@ -88,6 +88,9 @@ function observers({ table, tracked }: Site): Rule[] {
   if (table !== 'mangle') return [];
   const bit = (value: number) => ({ value, mask: value, negate: false });
   const matches: Match[] = [1, 2, 0x400].map((value) => ({ kind: 'mark', ...bit(value) }));
+  for (const name of ['p1', 'p2', 'eth0']) {
+    matches.push({ kind: 'physdev', physIn: { value: name, negate: false } });
+  }
   if (tracked) {
     matches.push(...[1, 2, 0x400].map((value) => ({ kind: 'connmark', ...bit(value) }) as const));
     for (const state of CT_STATES)
@@ -95,7 +98,7 @@ function observers({ table, tracked }: Site): Rule[] {
     for (const status of ['SEEN_REPLY', 'ASSURED', 'CONFIRMED'] as const) {
       matches.push({ kind: 'conntrackDetail', status: { value: [status], negate: false } });
     }
-    for (const port of [53, 80]) {
+    for (const port of [53, 80, 8080]) {
       const range = { value: { low: port, high: port }, negate: false };
       matches.push({ kind: 'conntrackDetail', replySourcePort: range });
     }
@@ -164,7 +167,7 @@ function drawTarget(draw: Draw, site: Site, below: readonly string[]): Target {
   const choices: Weighted = [
     [below.length > 0 ? 18 : 0, () => ({ kind: 'jump', chain: draw.of(below) })],
     [below.length > 0 ? 7 : 0, () => ({ kind: 'goto', chain: draw.of(below) })],
-    [12, mark],
+    [site.hook === 'prerouting' ? 18 : 10, mark],
     [6, () => ({ kind: 'return' })],
     [7, () => ({ kind: 'accept' })],
     [table === 'nat' ? 0 : 4, () => ({ kind: 'drop' })],
@@ -172,7 +175,7 @@ function drawTarget(draw: Draw, site: Site, below: readonly string[]): Target {
     [2, () => ({ kind: 'nflog', prefix: 'drawn', group: 9, threshold: 0 })],
     [table === 'raw' && tracked ? 6 : 0, () => ({ kind: 'notrack' })],
     [table === 'filter' ? 11 : 0, () => reject(draw, site)],
-    [tracked && table !== 'raw' ? 8 : 0, () => connmark(draw)],
+    [tracked && table !== 'raw' ? 14 : 0, () => connmark(draw)],
     [table === 'mangle' ? 8 : 0, () => rewrite(draw, site)],
     [hook === 'forward' || hook === 'output' || hook === 'postrouting' ? 1 : 0, classify],
     [table === 'nat' ? 50 : 0, () => translation(draw, site)],

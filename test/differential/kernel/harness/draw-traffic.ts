@@ -145,7 +145,8 @@ export class Traffic {
       const chunk = draw.chance(60)
         ? sctpInit(0x10000 + sport)
         : { type: draw.of(Object.values(SctpChunk)), flags: 0, body: new Uint8Array(8) };
-      const tag = chunk.type === SctpChunk.init ? 0 : draw.of([0, 0x10000 + dport, 7]);
+      const tag =
+        chunk.type === SctpChunk.init && draw.chance(80) ? 0 : draw.of([0, 0x10000 + dport, 7]);
       return dress(sctp().from(from, sport).to(to, dport).tag(tag).chunks(chunk));
     }
     const gre = draw.of([
