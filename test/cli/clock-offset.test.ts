@@ -8,7 +8,7 @@ import t from 'tap';
 import { CASE, caseFolder, NPM, wiretrial, writeCapture } from '../support/command.ts';
 import { udp } from '../support/packets.ts';
 
-t.setTimeout(120_000);
+t.setTimeout(600_000);
 const folder = await caseFolder();
 t.teardown(folder.done);
 

@@ -21,7 +21,7 @@ interface Case {
 const suite = sharedPath('suites/apiserver-validation/networkpolicy');
 
 // A process a case.
-t.setTimeout(120_000);
+t.setTimeout(600_000);
 t.test('NetworkPolicies', { skip: suite ? false : 'needs ../shared' }, async (t) => {
   const cwd = mkdtempSync(join(tmpdir(), 'wiretrial-validation-'));
   t.teardown(() => rmSync(cwd, { recursive: true, force: true }));

@@ -23,7 +23,7 @@ import {
 import { tcp, udp } from '../support/packets.ts';
 
 // A process each takes a third of a second, and this machine may have others to run.
-t.setTimeout(120_000);
+t.setTimeout(600_000);
 const folder = await caseFolder();
 t.teardown(folder.done);
 const cwd = folder.path;

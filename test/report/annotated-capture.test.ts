@@ -11,7 +11,7 @@ import { readAll } from '../support/captures.ts';
 import { CASE, COMMAND, caseFolder, FATES, hasTool, NPM, wiretrial } from '../support/command.ts';
 
 // A process each takes a third of a second, and this machine may have others to run.
-t.setTimeout(120_000);
+t.setTimeout(600_000);
 const folder = await caseFolder();
 t.teardown(folder.done);
 const cwd = folder.path;
