@@ -114,7 +114,9 @@ t.test('TCPMSS lowers the MSS of a SYN and its checksum, and never raises it', a
   }
   const bare = tcp().syn().parsed();
   t.equal(clamp(1200, bare), true);
-  const least = tcp().syn().tcpOptions(Uint8Array.of(2, 4, 536 >>> 8, 536 & 255));
+  const least = tcp()
+    .syn()
+    .tcpOptions(Uint8Array.of(2, 4, 536 >>> 8, 536 & 255));
   sameBytes(t, bare, least.frame(), 'no option to lower: one is added');
   t.equal(clamp(1200, icmpEcho().parsed()), true, 'not TCP');
 });
