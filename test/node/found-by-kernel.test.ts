@@ -1,5 +1,5 @@
 /**
- * What generated trials against the running kernel (test/differential/kernel/generated.test.ts) showed to be
+ * What generated trials against the running kernel (test/differential/kernel/generated) showed to be
  * otherwise than thought, one smallest case each. Expectations are what Linux 6.18 did.
  * @module
  */

@@ -10,11 +10,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import t from 'tap';
-import { Agent } from './harness/agent.ts';
-import { campaign } from './harness/campaign.ts';
-import { kernelMissing } from './harness/laboratory.ts';
-import { MUTANTS } from './harness/mutants.ts';
-import { writeObserved } from './harness/recorded.ts';
+import { Agent } from '../harness/agent.ts';
+import { campaign } from '../harness/campaign.ts';
+import { kernelMissing } from '../harness/laboratory.ts';
+import { MUTANTS } from '../harness/mutants.ts';
+import { writeObserved } from '../harness/recorded.ts';
 
 const run = promisify(execFile);
 
@@ -52,8 +52,8 @@ t.test('every planted fault is found', { skip }, async (t) => {
 
 /** What a process with this fault finds in the recorded trials. */
 async function hunt(file: string, mutant: number): Promise<{ found: string; frames: number }> {
-  const here = (name: string) => fileURLToPath(new URL(`harness/${name}.js`, import.meta.url));
-  const loader = new URL('harness/mutant-loader.js', import.meta.url).href;
+  const here = (name: string) => fileURLToPath(new URL(`../harness/${name}.js`, import.meta.url));
+  const loader = new URL('../harness/mutant-loader.js', import.meta.url).href;
   const options = { env: { ...process.env, WIRETRIAL_MUTANT: String(mutant) } };
   try {
     const argv = ['--import', loader, here('hunt'), file];

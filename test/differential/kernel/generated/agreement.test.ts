@@ -6,9 +6,9 @@
  * root. Takes minutes: that is what it is for.
  */
 import t from 'tap';
-import { Agent } from './harness/agent.ts';
-import { campaign } from './harness/campaign.ts';
-import { kernelMissing } from './harness/laboratory.ts';
+import { Agent } from '../harness/agent.ts';
+import { campaign } from '../harness/campaign.ts';
+import { kernelMissing } from '../harness/laboratory.ts';
 
 const PACKETS = Number(process.env['GENERATED_PACKETS'] ?? 100_000);
 const SEED = Number(process.env['GENERATED_SEED'] ?? 1);
