@@ -125,9 +125,10 @@ function isKernelRule({ preference, table, ...rest }: RoutingRule): boolean {
 
 function addRule(rule: RoutingRule): string {
   const { family, preference, table, from, to, iif, oif, fwmark, negate } = rule;
-  // The family of the command follows from `from`.
   const everything = family === 4 ? '0.0.0.0/0' : '::/0';
   return words(
+    // Unlike routes, `ip rule add from ::/0` without -6 makes an IPv4 rule (seen, iproute2 6.1).
+    family === 6 && '-6',
     `rule add pref ${preference}`,
     negate && 'not',
     `from ${from ? formatPrefix(from) : everything}`,

@@ -77,7 +77,7 @@ ip addr replace fd00::4/64 dev azure0 scope global noprefixroute nodad
 ip neigh replace 10.0.0.5 lladdr 00:0d:3a:00:00:05 dev azure0 nud permanent
 ip route replace 10.0.0.0/24 dev azure0 scope link
 ip route replace 0.0.0.0/0 via 10.0.0.1 dev azure0 scope global
-ip rule add pref 9 from ::/0 iif azv1 lookup 100
+ip -6 rule add pref 9 from ::/0 iif azv1 lookup 100
 `,
   );
 });

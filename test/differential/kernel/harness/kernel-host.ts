@@ -44,8 +44,8 @@ export function portsOf(plan: Plan): readonly string[] {
   return plan.interfaces.filter((i) => i.kind === 'veth' || i.kind === 'physical').map(nameOf);
 }
 
-/** The family of `ip rule` does not follow from its addresses: these need `-6`. */
-const RULE6 = /^rule add .*from \S*:.*\n/gm;
+/** A batch has one family: these need their own. */
+const RULE6 = /^-6 rule add .*\n/gm;
 
 function nameOf({ name }: Interface): string {
   return name;
@@ -91,7 +91,7 @@ function partsOf(plan: Plan, backend: Backend, more = ''): Parts {
     '',
   );
   const [links, rest] = split(lines.replaceAll(RULE6, ''));
-  const rules6 = (lines.match(RULE6) ?? []).join('');
+  const rules6 = (lines.match(RULE6) ?? []).join('').replaceAll(/^-6 /gm, '');
   const quiet = bridges.map(
     ({ name }) =>
       `link set ${name} type bridge forward_delay 0 mcast_snooping 0 ageing_time 30000\n`,
