@@ -7,9 +7,9 @@
  * @module
  */
 import { Writable } from 'node:stream';
-import { ByteSink } from '../src/capture/byte-sink.ts';
-import { PcapWriter } from '../src/capture/pcap-writer.ts';
 import { LinkType } from '../src/capture/record.ts';
+import { ByteSink } from '../src/capture/write/byte-sink.ts';
+import { PcapWriter } from '../src/capture/write/pcap-writer.ts';
 import {
   icmpEcho,
   icmpEchoReply,

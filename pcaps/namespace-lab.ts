@@ -13,10 +13,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { openSink } from '../src/capture/byte-sink.ts';
-import { PcapngWriter } from '../src/capture/pcapng-writer.ts';
 import { openCaptures } from '../src/capture/reader.ts';
 import { LinkType, type ResolvedName } from '../src/capture/record.ts';
+import { openSink } from '../src/capture/write/byte-sink.ts';
+import { PcapngWriter } from '../src/capture/write/pcapng-writer.ts';
 import type { Answer, Command, Service } from './peer.ts';
 
 export interface LabNode {

@@ -3,11 +3,11 @@
  * @module
  */
 import type { Readable } from 'node:stream';
-import { type ByteSource, openBytes } from './byte-source.ts';
+import { type ByteSource, openBytes } from './format/byte-source.ts';
+import type { PacketFormat, UnnumberedRecord } from './format/packet-format.ts';
+import { openPcap, PCAP_HEADER_BYTES, pcapMagic } from './format/pcap.ts';
+import { isPcapngMagic, PcapngFormat } from './format/pcapng.ts';
 import { type CutShort, captureError } from './input-error.ts';
-import type { PacketFormat, UnnumberedRecord } from './packet-format.ts';
-import { openPcap, PCAP_HEADER_BYTES, pcapMagic } from './pcap.ts';
-import { isPcapngMagic, PcapngFormat } from './pcapng.ts';
 import type { CaptureInterface, InputSummary, ResolvedName } from './record.ts';
 
 const MAGIC_BYTES = 4;

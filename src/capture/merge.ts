@@ -8,7 +8,7 @@
 import type { Readable } from 'node:stream';
 import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
 import { CaptureInput } from './capture-input.ts';
-import type { UnnumberedRecord } from './packet-format.ts';
+import type { UnnumberedRecord } from './format/packet-format.ts';
 import type { CaptureInterface, InputSummary, PacketRecord, ResolvedName } from './record.ts';
 
 /** How many records are taken from one file at a time. */

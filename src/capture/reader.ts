@@ -12,8 +12,8 @@
 import type { Readable } from 'node:stream';
 import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
 import { captureFiles } from './capture-files.ts';
-import type { Filter } from './filter.ts';
-import { matches } from './filter.ts';
+import type { Filter } from './filter/filter.ts';
+import { matches } from './filter/filter.ts';
 import { MergedInputs } from './merge.ts';
 import type { CaptureInterface, InputSummary, PacketRecord, ResolvedName } from './record.ts';
 import type { TimeBound } from './time-bound.ts';

@@ -15,8 +15,8 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import type { Filter } from '../capture/filter.ts';
-import { parseFilter } from '../capture/filter.ts';
+import type { Filter } from '../capture/filter/filter.ts';
+import { parseFilter } from '../capture/filter/filter.ts';
 import { type CaptureStream, openCaptures } from '../capture/reader.ts';
 import type { InputSummary } from '../capture/record.ts';
 import { parseTimeBound, type TimeBound } from '../capture/time-bound.ts';

@@ -5,7 +5,7 @@
  */
 import { Command } from 'commander';
 import { UserError } from '../diagnostic/diagnostic.ts';
-import { Comparison } from '../lab/compare.ts';
+import { Comparison } from '../lab/compare/compare.ts';
 import { replay as run } from '../lab/replay.ts';
 import { compareReport } from '../report/compare-report.ts';
 import { openOutput } from '../report/formats.ts';

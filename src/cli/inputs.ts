@@ -7,7 +7,7 @@ import type { Stack } from '../dataplane/dataplane.ts';
 import { parseStack } from '../dataplane/stack.ts';
 import { UserError } from '../diagnostic/diagnostic.ts';
 import { DUMP_STACK, type DumpCluster } from '../lab/dump-world.ts';
-import { Vantages } from '../lab/vantage.ts';
+import { Vantages } from '../lab/traffic/vantage.ts';
 import { DEFAULT_SEED, type EntryPoint, World } from '../lab/world.ts';
 import type { Network } from '../plan/model.ts';
 import { type Inputs, loadInputs } from '../policy/inputs.ts';

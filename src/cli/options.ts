@@ -3,8 +3,8 @@
  * @module
  */
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { CHECKSUM_MODES, type ChecksumMode } from '../lab/checksums.ts';
-import { MIDSTREAM, type Midstream } from '../lab/conversation.ts';
+import { CHECKSUM_MODES, type ChecksumMode } from '../lab/datagram/checksums.ts';
+import { MIDSTREAM, type Midstream } from '../lab/traffic/conversation.ts';
 import { DEFAULT_SEED } from '../lab/world.ts';
 import { FORMATS, type Format } from '../report/formats.ts';
 

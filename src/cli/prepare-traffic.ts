@@ -5,11 +5,11 @@
 import { basename } from 'node:path';
 import type { InputSummary } from '../capture/record.ts';
 import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
-import { autoMap } from '../lab/auto-map.ts';
-import { AddressMap, parseMap } from '../lab/mapping.ts';
-import { Survey } from '../lab/survey.ts';
-import type { TrafficOptions } from '../lab/traffic.ts';
-import { Vantages } from '../lab/vantage.ts';
+import { autoMap } from '../lab/traffic/auto-map.ts';
+import { AddressMap, parseMap } from '../lab/traffic/mapping.ts';
+import { Survey } from '../lab/traffic/survey.ts';
+import type { TrafficOptions } from '../lab/traffic/traffic.ts';
+import { Vantages } from '../lab/traffic/vantage.ts';
 import type { World } from '../lab/world.ts';
 import type { CaptureSource } from './capture-source.ts';
 import { isEntry, parseEntry } from './inputs.ts';

@@ -4,11 +4,19 @@
  * @module
  */
 import { readFileSync } from 'node:fs';
+import { parseJson } from '../cluster/manifest/parse-json.ts';
+import {
+  entries,
+  get,
+  placeAt,
+  placeOf,
+  sourceText,
+  type Tree,
+  toPlain,
+} from '../cluster/manifest/tree.ts';
 import { nearest } from '../cluster/nearest.ts';
-import { parseJson } from '../cluster/parse-json.ts';
-import { entries, get, placeAt, placeOf, sourceText, type Tree, toPlain } from '../cluster/tree.ts';
 import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
-import { PROBE_PROTOCOLS, type ProbeRequest } from '../lab/probe.ts';
+import { PROBE_PROTOCOLS, type ProbeRequest } from '../lab/ask/probe.ts';
 
 /** A probe and where its file says so. */
 export interface AskedProbe {

@@ -10,7 +10,7 @@ import {
   type ProbeProtocol,
   type ProbeResult,
   Prober,
-} from '../lab/probe.ts';
+} from '../lab/ask/probe.ts';
 import type { World } from '../lab/world.ts';
 import { openOutput } from '../report/formats.ts';
 import { isMismatch, writeProbes } from '../report/probe-report.ts';

@@ -17,12 +17,15 @@ import {
   decodeNode,
   namespaceLabels,
   nodeLabels,
-} from './decode-node.ts';
-import type { PodDraft } from './decode-pod.ts';
-import { decodePod } from './decode-pod.ts';
-import { decodeEndpointSlice, decodeEndpoints, decodeService } from './decode-service.ts';
-import { makeEndpointSlices } from './endpoints.ts';
-import { FieldErrors, toDiagnostic } from './field-error.ts';
+} from './decode/decode-node.ts';
+import type { PodDraft } from './decode/decode-pod.ts';
+import { decodePod } from './decode/decode-pod.ts';
+import { decodeEndpointSlice, decodeEndpoints, decodeService } from './decode/decode-service.ts';
+import { makeEndpointSlices } from './decode/endpoints.ts';
+import type { GivenWiring } from './decode/wiring.ts';
+import { decodeWiring } from './decode/wiring.ts';
+import type { Workload } from './decode/workloads.ts';
+import { decodeWorkload, isWorkload } from './decode/workloads.ts';
 import type { KnownAddresses, MasqueradeConfig } from './infer-wiring.ts';
 import { clusterFamilies, settleWiring } from './infer-wiring.ts';
 import type { Exhausted } from './ipam.ts';
@@ -33,16 +36,13 @@ import {
   assignServiceAddresses,
   schedule,
 } from './ipam.ts';
-import type { Documents, LoadedObject } from './load.ts';
+import { FieldErrors, toDiagnostic } from './manifest/field-error.ts';
+import type { Documents, LoadedObject } from './manifest/load.ts';
+import { placeOf } from './manifest/tree.ts';
 import { decodeMasquerade } from './masquerade.ts';
 import type { Cluster, EndpointSlice, Namespace, Node, Pod, Service, SourceRef } from './model.ts';
 import { formatSource } from './model.ts';
 import { nearest } from './nearest.ts';
-import { placeOf } from './tree.ts';
-import type { GivenWiring } from './wiring.ts';
-import { decodeWiring } from './wiring.ts';
-import type { Workload } from './workloads.ts';
-import { decodeWorkload, isWorkload } from './workloads.ts';
 
 /** A namespace that something else is in. */
 export interface NamespaceUse {

@@ -19,11 +19,11 @@ import {
   overlaps,
   parsePrefix,
 } from '../wire/address.ts';
+import type { GivenWiring } from './decode/wiring.ts';
 import { hasPodRanges } from './infer-wiring.ts';
+import type { Tree } from './manifest/tree.ts';
+import { get, placeOf } from './manifest/tree.ts';
 import type { Node, Pod, Wiring } from './model.ts';
-import type { Tree } from './tree.ts';
-import { get, placeOf } from './tree.ts';
-import type { GivenWiring } from './wiring.ts';
 
 function ranges(...written: readonly string[]): readonly Prefix[] {
   return written.flatMap((w) => parsePrefix(w) ?? []);

@@ -19,8 +19,8 @@ import {
   overlaps,
   parsePrefix,
 } from '../wire/address.ts';
+import type { GivenWiring } from './decode/wiring.ts';
 import type { Wiring } from './model.ts';
-import type { GivenWiring } from './wiring.ts';
 
 /** What the objects themselves tell. */
 export interface KnownAddresses {

@@ -21,7 +21,7 @@ import {
   equalAddress,
   maskAddress,
 } from '../wire/address.ts';
-import type { PodDraft } from './decode-pod.ts';
+import type { PodDraft } from './decode/decode-pod.ts';
 import { hasPodRanges } from './infer-wiring.ts';
 import type { Node, Pod, Service, Wiring } from './model.ts';
 

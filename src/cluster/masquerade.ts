@@ -4,13 +4,13 @@
  * @module
  */
 import type { Prefix } from '../wire/address.ts';
-import { parseCidr } from './cidr.ts';
-import { CIDR_DETAIL } from './decode.ts';
-import type { FieldErrors } from './field-error.ts';
+import { CIDR_DETAIL } from './decode/decode.ts';
 import type { MasqueradeConfig } from './infer-wiring.ts';
-import type { LoadedObject } from './load.ts';
-import { parseYaml } from './parse-yaml.ts';
-import { entries, get, items, sourceText, text } from './tree.ts';
+import { parseCidr } from './manifest/cidr.ts';
+import type { FieldErrors } from './manifest/field-error.ts';
+import type { LoadedObject } from './manifest/load.ts';
+import { parseYaml } from './manifest/parse-yaml.ts';
+import { entries, get, items, sourceText, text } from './manifest/tree.ts';
 
 /**
  * Read one ConfigMap. The user's `azure-ip-masq-agent-config` adds to what AKS reconciles; any

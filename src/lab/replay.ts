@@ -6,12 +6,12 @@
  * @module
  */
 import type { PacketRecord } from '../capture/record.ts';
-import type { Captured } from './captured.ts';
-import type { Clock } from './clock.ts';
-import type { Conversation } from './conversation.ts';
 import { type RunOptions, type RunSink, StackRun } from './stack-run.ts';
 import type { RunSummary } from './tally.ts';
-import { Traffic, type TrafficOptions } from './traffic.ts';
+import type { Captured } from './traffic/captured.ts';
+import type { Clock } from './traffic/clock.ts';
+import type { Conversation } from './traffic/conversation.ts';
+import { Traffic, type TrafficOptions } from './traffic/traffic.ts';
 import type { World } from './world.ts';
 
 /** Records in batches, as capture readers give them. */

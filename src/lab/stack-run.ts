@@ -4,12 +4,11 @@
  */
 import type { Journey } from '../engine/engine.ts';
 import { weakestEvidence } from '../plan/model.ts';
-import type { Captured } from './captured.ts';
 import { Causes, type CauseVerdict, type Direction, opposite } from './causes.ts';
-import type { Conversation, Membership } from './conversation.ts';
-import { type Datagram, withTtl } from './datagram.ts';
+import { type Datagram, withTtl } from './datagram/datagram.ts';
+import { headersOf, isHardError } from './datagram/headers.ts';
+import { openingPacket } from './datagram/synthetic.ts';
 import { FrameQueue, type Pending } from './frame-queue.ts';
-import { headersOf, isHardError } from './headers.ts';
 import type {
   ConnectionResult,
   DecidedBy,
@@ -17,8 +16,9 @@ import type {
   FrameOutcome,
   FrameResult,
 } from './result.ts';
-import { openingPacket } from './synthetic.ts';
 import { type RunSummary, Tally } from './tally.ts';
+import type { Captured } from './traffic/captured.ts';
+import type { Conversation, Membership } from './traffic/conversation.ts';
 import {
   arrived,
   decidedBy,

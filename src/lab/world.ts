@@ -20,12 +20,12 @@ import { ArpOperation } from '../wire/arp.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import { BROADCAST_MAC, ZERO_MAC } from '../wire/mac.ts';
 import { EtherType } from '../wire/protocol.ts';
-import type { Conversation } from './conversation.ts';
+import { packetOf, visiblePorts } from './datagram/headers.ts';
 import { type DumpedHost, locateAmong } from './dump-places.ts';
 import type { EntryPoint } from './entry.ts';
-import { packetOf, visiblePorts } from './headers.ts';
 import { Identities, type Place } from './identity.ts';
 import type { Endpoints } from './result.ts';
+import type { Conversation } from './traffic/conversation.ts';
 
 export type { EntryPoint } from './entry.ts';
 

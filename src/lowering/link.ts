@@ -28,7 +28,7 @@ import { makeSysctlTable, type SysctlTable } from '../image/sysctl.ts';
 import type { IpSet } from '../netfilter/ip-set.ts';
 import type { Rule } from '../netfilter/rule.ts';
 import type { Plan } from '../plan/model.ts';
-import { formatHead, formatMatch, formatRule, formatTarget } from '../plan/rule-text.ts';
+import { formatHead, formatMatch, formatRule, formatTarget } from '../plan/rule/rule-text.ts';
 import { addressKey, type Family } from '../wire/address.ts';
 import { checkDevices } from './check-devices.ts';
 import { checkRules } from './check-rules.ts';

@@ -11,7 +11,7 @@
  * @module
  */
 import { formatAddress, formatPrefix } from '../wire/address.ts';
-import { hex, words } from './match-words.ts';
+import { hex, words } from './match/match-words.ts';
 import {
   type Interface,
   MAIN_TABLE,

@@ -7,10 +7,10 @@
 import type { EbTable } from '../netfilter/ebtables.ts';
 import type { Rule, Table } from '../netfilter/rule.ts';
 import { formatAddress, formatPrefix } from '../wire/address.ts';
-import { formatEbRule } from './ebtables-text.ts';
-import { formatMember } from './ipset-member.ts';
+import { formatEbRule } from './ebtables/text.ts';
+import { formatMember } from './ipset/member.ts';
 import type { Interface, Plan, Route, RoutingRule } from './model.ts';
-import { formatRule } from './rule-text.ts';
+import { formatRule } from './rule/rule-text.ts';
 
 /** A value that JSON.stringify writes as it is. */
 export type Json =

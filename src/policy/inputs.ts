@@ -3,10 +3,10 @@
  * @module
  */
 import { assembleCluster } from '../cluster/assemble.ts';
-import type { Documents, LoadOptions } from '../cluster/load.ts';
-import { gather, loadObjects } from '../cluster/load.ts';
+import type { Documents, LoadOptions } from '../cluster/manifest/load.ts';
+import { gather, loadObjects } from '../cluster/manifest/load.ts';
+import { sourceText } from '../cluster/manifest/tree.ts';
 import type { Cluster } from '../cluster/model.ts';
-import { sourceText } from '../cluster/tree.ts';
 import type { Diagnostic } from '../diagnostic/diagnostic.ts';
 import { UserError } from '../diagnostic/diagnostic.ts';
 import { loadPolicies } from './load.ts';

@@ -3,13 +3,14 @@
  * (kubernetes pkg/apis/networking/v1/defaults.go).
  * @module
  */
-import { parseCidr } from '../cluster/cidr.ts';
-import { metaOf, protocolOf } from '../cluster/decode.ts';
-import { FieldErrors, toDiagnostic } from '../cluster/field-error.ts';
-import type { LoadedObject } from '../cluster/load.ts';
-import { checkShape } from '../cluster/schema.ts';
-import type { Tree } from '../cluster/tree.ts';
-import { get, items, number, placeOf, text, textMap, texts } from '../cluster/tree.ts';
+
+import { metaOf, protocolOf } from '../cluster/decode/decode.ts';
+import { parseCidr } from '../cluster/manifest/cidr.ts';
+import { FieldErrors, toDiagnostic } from '../cluster/manifest/field-error.ts';
+import type { LoadedObject } from '../cluster/manifest/load.ts';
+import { checkShape } from '../cluster/manifest/schema.ts';
+import type { Tree } from '../cluster/manifest/tree.ts';
+import { get, items, number, placeOf, text, textMap, texts } from '../cluster/manifest/tree.ts';
 import type { Diagnostic } from '../diagnostic/diagnostic.ts';
 import type { LabelSelector, NetworkPolicy, Peer, PolicyPort, PolicyRule } from './model.ts';
 import { NETWORK_POLICY, validateNetworkPolicy } from './validate.ts';

@@ -3,15 +3,22 @@
  * pkg/apis/networking/validation/validation.go `ValidateNetworkPolicySpec`.
  * @module
  */
-import { parseCidr } from '../cluster/cidr.ts';
-import type { FieldErrors } from '../cluster/field-error.ts';
-import { dnsSubdomainErrors } from '../cluster/names.ts';
-import type { Shape } from '../cluster/schema.ts';
-import { INTEGER, INTEGER_OR_STRING, list, object, STRING, STRINGS } from '../cluster/schema.ts';
-import { kindShape, SELECTOR } from '../cluster/schema-core.ts';
-import type { Tree } from '../cluster/tree.ts';
-import { get, items, number, text } from '../cluster/tree.ts';
-import { validateMeta, validatePortOrName, validateSelector } from '../cluster/validate-meta.ts';
+import { parseCidr } from '../cluster/manifest/cidr.ts';
+import type { FieldErrors } from '../cluster/manifest/field-error.ts';
+import { dnsSubdomainErrors } from '../cluster/manifest/names.ts';
+import type { Shape } from '../cluster/manifest/schema.ts';
+import {
+  INTEGER,
+  INTEGER_OR_STRING,
+  list,
+  object,
+  STRING,
+  STRINGS,
+} from '../cluster/manifest/schema.ts';
+import { kindShape, SELECTOR } from '../cluster/manifest/schema-core.ts';
+import type { Tree } from '../cluster/manifest/tree.ts';
+import { get, items, number, text } from '../cluster/manifest/tree.ts';
+import { validateMeta, validatePortOrName, validateSelector } from '../cluster/validate/meta.ts';
 import { containsPrefix } from '../wire/address.ts';
 
 const PEER = object({

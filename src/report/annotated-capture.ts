@@ -14,11 +14,11 @@
  * @module
  */
 import { statSync } from 'node:fs';
-import { openSink } from '../capture/byte-sink.ts';
-import { PcapngWriter } from '../capture/pcapng-writer.ts';
 import { LinkType, type PacketRecord } from '../capture/record.ts';
-import type { Captured } from '../lab/captured.ts';
+import { openSink } from '../capture/write/byte-sink.ts';
+import { PcapngWriter } from '../capture/write/pcapng-writer.ts';
 import type { FrameResult } from '../lab/result.ts';
+import type { Captured } from '../lab/traffic/captured.ts';
 import type { World } from '../lab/world.ts';
 import type { Attachment, Network } from '../plan/model.ts';
 import { formatAddress } from '../wire/address.ts';

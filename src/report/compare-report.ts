@@ -5,7 +5,7 @@
 import { stringify } from 'yaml';
 import type { InputSummary } from '../capture/record.ts';
 import { type Diagnostic, formatDiagnostic } from '../diagnostic/diagnostic.ts';
-import type { ClassCount, CompareCounts, Difference } from '../lab/compare.ts';
+import type { ClassCount, CompareCounts, Difference } from '../lab/compare/compare.ts';
 import type { RunSummary } from '../lab/tally.ts';
 import type { OutputRequest } from './formats.ts';
 import { countsJson, differenceJson, dropJson, inputsJson, resultHead } from './json-shape.ts';

@@ -5,7 +5,7 @@
 import { stringify } from 'yaml';
 import type { InputSummary } from '../capture/record.ts';
 import type { RuleLook, Step } from '../engine/engine.ts';
-import type { Explanation, TriedRule } from '../lab/explain.ts';
+import type { Explanation, TriedRule } from '../lab/ask/explain.ts';
 import { formatRuleAddress } from '../netfilter/rule.ts';
 import { describeReason, isReason } from '../wire/drop-reason.ts';
 import type { OutputRequest } from './formats.ts';

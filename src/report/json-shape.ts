@@ -3,8 +3,8 @@
  * @module
  */
 import type { InputSummary } from '../capture/record.ts';
-import type { Difference } from '../lab/compare.ts';
-import type { ProbeResult } from '../lab/probe.ts';
+import type { ProbeResult } from '../lab/ask/probe.ts';
+import type { Difference } from '../lab/compare/compare.ts';
 import type {
   ConnectionResult,
   DecidedBy,

@@ -3,7 +3,7 @@
  * @module
  */
 import { stringify } from 'yaml';
-import type { ProbeResult } from '../lab/probe.ts';
+import type { ProbeResult } from '../lab/ask/probe.ts';
 import type { OutputRequest } from './formats.ts';
 import { probeJson, resultHead } from './json-shape.ts';
 import { formatPlace, formatPolicy } from './replay-table.ts';

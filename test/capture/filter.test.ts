@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { matches, parseFilter } from '../../src/capture/filter.ts';
+import { matches, parseFilter } from '../../src/capture/filter/filter.ts';
 import { LinkType, type PacketRecord } from '../../src/capture/record.ts';
 import { UserError } from '../../src/diagnostic/diagnostic.ts';
 import { EXPRESSIONS } from './filter-expressions.ts';

@@ -9,7 +9,7 @@ import { basename } from 'node:path';
 import { Readable } from 'node:stream';
 import fc from 'fast-check';
 import t from 'tap';
-import { toIp } from '../../src/capture/linktype.ts';
+import { toIp } from '../../src/capture/link/linktype.ts';
 import { openCaptures } from '../../src/capture/reader.ts';
 import type { InputSummary } from '../../src/capture/record.ts';
 import { UserError } from '../../src/diagnostic/diagnostic.ts';

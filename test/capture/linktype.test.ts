@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { toIp } from '../../src/capture/linktype.ts';
+import { toIp } from '../../src/capture/link/linktype.ts';
 import { LinkType, type PacketRecord } from '../../src/capture/record.ts';
 
 const IP = '45000014000000004011000000000000 7f000001';

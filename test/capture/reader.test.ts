@@ -5,7 +5,7 @@ import { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import t from 'tap';
 import { compareNames } from '../../src/capture/capture-files.ts';
-import { parseFilter } from '../../src/capture/filter.ts';
+import { parseFilter } from '../../src/capture/filter/filter.ts';
 import type { CaptureOptions } from '../../src/capture/reader.ts';
 import { parseTimeBound } from '../../src/capture/time-bound.ts';
 import { corpusFiles, readAll, temporaryFolder } from '../support/captures.ts';

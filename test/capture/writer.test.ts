@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import fc from 'fast-check';
 import t from 'tap';
-import { ByteSink, openSink } from '../../src/capture/byte-sink.ts';
-import { PcapWriter } from '../../src/capture/pcap-writer.ts';
-import { type PacketOptions, PcapngWriter } from '../../src/capture/pcapng-writer.ts';
 import type { PacketAnnotations } from '../../src/capture/record.ts';
+import { ByteSink, openSink } from '../../src/capture/write/byte-sink.ts';
+import { PcapWriter } from '../../src/capture/write/pcap-writer.ts';
+import { type PacketOptions, PcapngWriter } from '../../src/capture/write/pcapng-writer.ts';
 import { readAll, temporaryFolder } from '../support/captures.ts';
 
 const folder = temporaryFolder();

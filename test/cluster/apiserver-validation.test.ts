@@ -6,12 +6,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { FieldErrors } from '../../src/cluster/field-error.ts';
-import { parseJson } from '../../src/cluster/parse-json.ts';
-import { checkShape } from '../../src/cluster/schema.ts';
-import { SERVICE } from '../../src/cluster/schema-core.ts';
-import { get, sourceText } from '../../src/cluster/tree.ts';
-import { validateService } from '../../src/cluster/validate-service.ts';
+import { FieldErrors } from '../../src/cluster/manifest/field-error.ts';
+import { parseJson } from '../../src/cluster/manifest/parse-json.ts';
+import { checkShape } from '../../src/cluster/manifest/schema.ts';
+import { SERVICE } from '../../src/cluster/manifest/schema-core.ts';
+import { get, sourceText } from '../../src/cluster/manifest/tree.ts';
+import { validateService } from '../../src/cluster/validate/service.ts';
 import { NETWORK_POLICY, validateNetworkPolicy } from '../../src/policy/validate.ts';
 import { sharedPath } from '../support/shared.ts';
 

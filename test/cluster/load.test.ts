@@ -5,10 +5,10 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { gather, loadObjects } from '../../src/cluster/load.ts';
-import { parseJson } from '../../src/cluster/parse-json.ts';
-import { parseYaml, resolvePlain } from '../../src/cluster/parse-yaml.ts';
-import { get, placeOf, sourceText, toPlain } from '../../src/cluster/tree.ts';
+import { gather, loadObjects } from '../../src/cluster/manifest/load.ts';
+import { parseJson } from '../../src/cluster/manifest/parse-json.ts';
+import { parseYaml, resolvePlain } from '../../src/cluster/manifest/parse-yaml.ts';
+import { get, placeOf, sourceText, toPlain } from '../../src/cluster/manifest/tree.ts';
 import { UserError } from '../../src/diagnostic/diagnostic.ts';
 import { loadInputs } from '../../src/policy/inputs.ts';
 

@@ -4,7 +4,7 @@
  */
 
 import type { Journey } from '../../src/engine/engine.ts';
-import { syntheticPacket } from '../../src/lab/synthetic.ts';
+import { syntheticPacket } from '../../src/lab/datagram/synthetic.ts';
 import type { World } from '../../src/lab/world.ts';
 import { Protocol } from '../../src/wire/protocol.ts';
 import * as make from './objects.ts';

@@ -11,9 +11,9 @@ import t from 'tap';
 import { renderKubeProxy } from '../../src/dataplane/kube-proxy/static.ts';
 import type { Table } from '../../src/netfilter/rule.ts';
 import { PlanBuilder } from '../../src/plan/builder.ts';
-import { parseIptables } from '../../src/plan/iptables-text.ts';
 import { findChain, findTable, type Plan } from '../../src/plan/model.ts';
-import { formatRule } from '../../src/plan/rule-text.ts';
+import { parseIptables } from '../../src/plan/rule/iptables-text.ts';
+import { formatRule } from '../../src/plan/rule/rule-text.ts';
 import type { Family } from '../../src/wire/address.ts';
 import { sharedPath } from '../support/shared.ts';
 

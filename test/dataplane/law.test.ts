@@ -9,7 +9,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import type { Pod } from '../../src/cluster/model.ts';
 import { parseStack } from '../../src/dataplane/stack.ts';
-import { syntheticPacket } from '../../src/lab/synthetic.ts';
+import { syntheticPacket } from '../../src/lab/datagram/synthetic.ts';
 import { World } from '../../src/lab/world.ts';
 import { type End, evaluate } from '../../src/policy/evaluate.ts';
 import type { LabelExpression, NetworkPolicy, Peer } from '../../src/policy/model.ts';

@@ -11,7 +11,7 @@ import t from 'tap';
 import { hostVethName, nodeMac, podMac } from '../../src/dataplane/azure-cni/mac.ts';
 import { renderNetwork } from '../../src/dataplane/render.ts';
 import { UserError } from '../../src/diagnostic/diagnostic.ts';
-import { printEbtables } from '../../src/plan/ebtables-text.ts';
+import { printEbtables } from '../../src/plan/ebtables/text.ts';
 import { printIp } from '../../src/plan/ip-text.ts';
 import type { Network, Plan } from '../../src/plan/model.ts';
 import { formatAddress } from '../../src/wire/address.ts';

@@ -10,7 +10,7 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { readDump } from '../../src/dump/read-dump.ts';
-import { Prober } from '../../src/lab/probe.ts';
+import { Prober } from '../../src/lab/ask/probe.ts';
 import { dumpWorld, files, lines, PLAIN } from '../support/dumps.ts';
 import { sharedPath } from '../support/shared.ts';
 

@@ -13,7 +13,7 @@ import t from 'tap';
 import { lower } from '../../src/lowering/link.ts';
 import type { Hook } from '../../src/netfilter/hook.ts';
 import { runTable } from '../../src/node/walk.ts';
-import { parseIptables } from '../../src/plan/iptables-text.ts';
+import { parseIptables } from '../../src/plan/rule/iptables-text.ts';
 import {
   type Address,
   contains,

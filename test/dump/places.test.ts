@@ -4,7 +4,7 @@
  */
 import t from 'tap';
 import { readDump } from '../../src/dump/read-dump.ts';
-import { Prober } from '../../src/lab/probe.ts';
+import { Prober } from '../../src/lab/ask/probe.ts';
 import type { World } from '../../src/lab/world.ts';
 import { device, dumpWorld, files, LO, lines, oneNode, PLAIN, send } from '../support/dumps.ts';
 import { address, tcp, udp } from '../support/packets.ts';

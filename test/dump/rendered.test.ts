@@ -6,12 +6,12 @@
 import t from 'tap';
 import { parseStack } from '../../src/dataplane/stack.ts';
 import { readDump } from '../../src/dump/read-dump.ts';
-import { allPairs, Prober } from '../../src/lab/probe.ts';
+import { allPairs, Prober } from '../../src/lab/ask/probe.ts';
 import { World } from '../../src/lab/world.ts';
-import { printEbtables } from '../../src/plan/ebtables-text.ts';
-import { printIpsets } from '../../src/plan/ipset-text.ts';
-import { printIptables } from '../../src/plan/iptables-text.ts';
+import { printEbtables } from '../../src/plan/ebtables/text.ts';
+import { printIpsets } from '../../src/plan/ipset/text.ts';
 import type { Interface, Plan, Route } from '../../src/plan/model.ts';
+import { printIptables } from '../../src/plan/rule/iptables-text.ts';
 import { printSysctls } from '../../src/plan/sysctl-text.ts';
 import { parseInputs } from '../../src/policy/inputs.ts';
 import { formatAddress, formatPrefix } from '../../src/wire/address.ts';

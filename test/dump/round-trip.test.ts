@@ -11,7 +11,7 @@ import { UserError } from '../../src/diagnostic/diagnostic.ts';
 import { readDumpFolder } from '../../src/dump/dump-file.ts';
 import { readDump } from '../../src/dump/read-dump.ts';
 import { lower } from '../../src/lowering/link.ts';
-import { printIptables } from '../../src/plan/iptables-text.ts';
+import { printIptables } from '../../src/plan/rule/iptables-text.ts';
 import { files, lines } from '../support/dumps.ts';
 import { sharedPath } from '../support/shared.ts';
 

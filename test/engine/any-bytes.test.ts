@@ -6,7 +6,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import type { Injection, Journey } from '../../src/engine/engine.ts';
-import { parseEbtables } from '../../src/plan/ebtables-parser.ts';
+import { parseEbtables } from '../../src/plan/ebtables/parser.ts';
 import type { Plan } from '../../src/plan/model.ts';
 import { engineOf, hostPlan, iface, inject, link, route } from '../support/hosts.ts';
 import { icmpEcho, icmpError, tcp, udp } from '../support/packets.ts';

@@ -6,8 +6,8 @@ import t from 'tap';
 import { fabricDevice } from '../../src/fabric/devices.ts';
 import { renderFabric } from '../../src/fabric/render.ts';
 import { printIp } from '../../src/plan/ip-text.ts';
-import { printIptables } from '../../src/plan/iptables-text.ts';
 import type { Plan } from '../../src/plan/model.ts';
+import { printIptables } from '../../src/plan/rule/iptables-text.ts';
 import { cluster, ip, node, pod } from '../dataplane/objects.ts';
 
 const { wiring } = cluster({

@@ -4,7 +4,7 @@
  * @module
  */
 import t from 'tap';
-import type { Difference } from '../../src/lab/compare.ts';
+import type { Difference } from '../../src/lab/compare/compare.ts';
 import { fateOn, goldenCases } from './case.ts';
 import { compareCase } from './run-case.ts';
 

@@ -4,15 +4,15 @@
  */
 import { openCaptures } from '../../src/capture/reader.ts';
 import { parseStack } from '../../src/dataplane/stack.ts';
-import { Comparison, type Difference } from '../../src/lab/compare.ts';
-import { AddressMap } from '../../src/lab/mapping.ts';
+import { Comparison, type Difference } from '../../src/lab/compare/compare.ts';
 import { replay } from '../../src/lab/replay.ts';
 import type { ConnectionResult, FrameResult } from '../../src/lab/result.ts';
 import type { RunSink } from '../../src/lab/stack-run.ts';
-import { Survey } from '../../src/lab/survey.ts';
 import type { RunSummary } from '../../src/lab/tally.ts';
-import type { TrafficOptions } from '../../src/lab/traffic.ts';
-import { Vantages } from '../../src/lab/vantage.ts';
+import { AddressMap } from '../../src/lab/traffic/mapping.ts';
+import { Survey } from '../../src/lab/traffic/survey.ts';
+import type { TrafficOptions } from '../../src/lab/traffic/traffic.ts';
+import { Vantages } from '../../src/lab/traffic/vantage.ts';
 import { World } from '../../src/lab/world.ts';
 import { loadInputs } from '../../src/policy/inputs.ts';
 import type { GoldenCase } from './case.ts';

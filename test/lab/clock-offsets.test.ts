@@ -1,6 +1,6 @@
 import t from 'tap';
-import { ClockOffsets } from '../../src/lab/clock-offsets.ts';
-import { readDatagram } from '../../src/lab/datagram.ts';
+import { readDatagram } from '../../src/lab/datagram/datagram.ts';
+import { ClockOffsets } from '../../src/lab/traffic/clock-offsets.ts';
 import { udp } from '../support/packets.ts';
 
 function datagram(n: number) {

@@ -5,10 +5,10 @@
  */
 import t from 'tap';
 import { parseStack } from '../../src/dataplane/stack.ts';
-import { type ProbeRequest, type ProbeResult, Prober } from '../../src/lab/probe.ts';
+import { type ProbeRequest, type ProbeResult, Prober } from '../../src/lab/ask/probe.ts';
 import { World } from '../../src/lab/world.ts';
-import { parseIptables, printIptables } from '../../src/plan/iptables-text.ts';
 import type { Network, Plan } from '../../src/plan/model.ts';
+import { parseIptables, printIptables } from '../../src/plan/rule/iptables-text.ts';
 import { cyclonusCases, haveSuites } from '../support/suites.ts';
 
 const STACKS = ['azure-bridge+npm', 'azure-transparent+calico'];

@@ -7,13 +7,13 @@
 import t from 'tap';
 import { LinkType, type PacketRecord } from '../../src/capture/record.ts';
 import { parseStack } from '../../src/dataplane/stack.ts';
-import { AddressMap } from '../../src/lab/mapping.ts';
 import { replay } from '../../src/lab/replay.ts';
 import type { ConnectionResult, FrameResult } from '../../src/lab/result.ts';
-import { Survey } from '../../src/lab/survey.ts';
 import type { RunSummary } from '../../src/lab/tally.ts';
-import type { TrafficOptions } from '../../src/lab/traffic.ts';
-import { Vantages } from '../../src/lab/vantage.ts';
+import { AddressMap } from '../../src/lab/traffic/mapping.ts';
+import { Survey } from '../../src/lab/traffic/survey.ts';
+import type { TrafficOptions } from '../../src/lab/traffic/traffic.ts';
+import { Vantages } from '../../src/lab/traffic/vantage.ts';
 import { World } from '../../src/lab/world.ts';
 import { twoNodesShop } from '../support/clusters.ts';
 import { icmpEcho, icmpEchoReply, icmpError, tcp, udp } from '../support/packets.ts';

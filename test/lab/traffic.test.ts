@@ -6,12 +6,12 @@
 import t from 'tap';
 import { LinkType, type PacketRecord } from '../../src/capture/record.ts';
 import { addressPlan } from '../../src/cluster/address-plan.ts';
-import type { Captured } from '../../src/lab/captured.ts';
 import { Identities } from '../../src/lab/identity.ts';
-import { AddressMap } from '../../src/lab/mapping.ts';
-import { Survey } from '../../src/lab/survey.ts';
-import { Traffic, type TrafficOptions } from '../../src/lab/traffic.ts';
-import { Vantages } from '../../src/lab/vantage.ts';
+import type { Captured } from '../../src/lab/traffic/captured.ts';
+import { AddressMap } from '../../src/lab/traffic/mapping.ts';
+import { Survey } from '../../src/lab/traffic/survey.ts';
+import { Traffic, type TrafficOptions } from '../../src/lab/traffic/traffic.ts';
+import { Vantages } from '../../src/lab/traffic/vantage.ts';
 import { twoNodesShop } from '../support/clusters.ts';
 import { tcp, udp } from '../support/packets.ts';
 

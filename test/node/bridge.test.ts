@@ -4,7 +4,7 @@
  * @module
  */
 import t from 'tap';
-import { parseEbtables } from '../../src/plan/ebtables-parser.ts';
+import { parseEbtables } from '../../src/plan/ebtables/parser.ts';
 import type { Plan } from '../../src/plan/model.ts';
 import * as arp from '../../src/wire/arp.ts';
 import * as ethernet from '../../src/wire/ethernet.ts';

@@ -5,7 +5,7 @@ import type { Match } from '../../src/netfilter/match.ts';
 import { ask } from '../../src/node/match.ts';
 import type { WalkContext } from '../../src/node/walk.ts';
 import type { Packet } from '../../src/packet/packet.ts';
-import { parseIptables } from '../../src/plan/iptables-text.ts';
+import { parseIptables } from '../../src/plan/rule/iptables-text.ts';
 import { icmpEcho, rawIp, sctp, sctpInit, tcp, udp } from '../support/packets.ts';
 import { routerPlan, walkContext } from '../support/walks.ts';
 

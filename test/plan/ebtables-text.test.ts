@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { UserError } from '../../src/diagnostic/diagnostic.ts';
 import { PlanBuilder } from '../../src/plan/builder.ts';
-import { parseEbtables, printEbtables } from '../../src/plan/ebtables-text.ts';
+import { parseEbtables, printEbtables } from '../../src/plan/ebtables/text.ts';
 import { ebTables } from '../support/plan-ebtables.ts';
 
 const empty = new PlanBuilder('node-a', 'node').build();

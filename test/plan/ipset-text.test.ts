@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { UserError } from '../../src/diagnostic/diagnostic.ts';
 import { PlanBuilder } from '../../src/plan/builder.ts';
-import { parseIpsets, printIpsets } from '../../src/plan/ipset-text.ts';
+import { parseIpsets, printIpsets } from '../../src/plan/ipset/text.ts';
 import { setsOf } from '../support/plan-sets.ts';
 
 const empty = new PlanBuilder('node-a', 'node').build();

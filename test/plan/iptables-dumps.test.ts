@@ -5,7 +5,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import t from 'tap';
 import type { Table } from '../../src/netfilter/rule.ts';
-import { parseIptables, printTable } from '../../src/plan/iptables-text.ts';
+import { parseIptables, printTable } from '../../src/plan/rule/iptables-text.ts';
 import { sharedPath } from '../support/shared.ts';
 
 /**

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { TABLES } from '../../src/netfilter/hook.ts';
 import type { Rule, Table } from '../../src/netfilter/rule.ts';
-import { parseIptables, printTable } from '../../src/plan/iptables-text.ts';
+import { parseIptables, printTable } from '../../src/plan/rule/iptables-text.ts';
 import { ruleFor } from '../support/plan-rules.ts';
 import { JUMP_CHAIN } from '../support/plan-targets.ts';
 

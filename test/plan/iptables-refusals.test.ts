@@ -4,7 +4,7 @@
  */
 import t from 'tap';
 import { UserError } from '../../src/diagnostic/diagnostic.ts';
-import { parseIptables } from '../../src/plan/iptables-text.ts';
+import { parseIptables } from '../../src/plan/rule/iptables-text.ts';
 
 function faults(text: string, family: 4 | 6 = 4): string[] {
   try {

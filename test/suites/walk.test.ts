@@ -8,7 +8,7 @@
  */
 import t from 'tap';
 import { parseStack } from '../../src/dataplane/stack.ts';
-import { Prober } from '../../src/lab/probe.ts';
+import { Prober } from '../../src/lab/ask/probe.ts';
 import { World } from '../../src/lab/world.ts';
 import {
   cyclonusCases,

@@ -8,9 +8,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { openSink } from '../../src/capture/byte-sink.ts';
-import { PcapWriter } from '../../src/capture/pcap-writer.ts';
 import { LinkType } from '../../src/capture/record.ts';
+import { openSink } from '../../src/capture/write/byte-sink.ts';
+import { PcapWriter } from '../../src/capture/write/pcap-writer.ts';
 import { SHOP_POLICIES, TWO_NODES_SHOP } from './clusters.ts';
 import { icmpEcho, type PacketBuilder, tcp, udp } from './packets.ts';
 

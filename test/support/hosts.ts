@@ -8,9 +8,9 @@ import type { Attachment, Link } from '../../src/engine/topology.ts';
 import type { HostImage } from '../../src/image/image.ts';
 import { lower } from '../../src/lowering/link.ts';
 import { PlanBuilder } from '../../src/plan/builder.ts';
-import { parseIptables } from '../../src/plan/iptables-text.ts';
 import type { Interface, InterfaceAddress, Plan, Route } from '../../src/plan/model.ts';
 import { MAIN_TABLE } from '../../src/plan/model.ts';
+import { parseIptables } from '../../src/plan/rule/iptables-text.ts';
 import { type Prefix, parsePrefix } from '../../src/wire/address.ts';
 import { address } from './packets.ts';
 

@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check';
 import type { EbChain, EbMatch, EbRule, EbTable, EbTarget } from '../../src/netfilter/ebtables.ts';
-import { EB_BUILTIN, orderedMatches } from '../../src/plan/ebtables-words.ts';
+import { EB_BUILTIN, orderedMatches } from '../../src/plan/ebtables/words.ts';
 import { byte, interfaceName, networkOf } from './plan-values.ts';
 
 const mac = fc

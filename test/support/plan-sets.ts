@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check';
 import type { IpSet, SetMember } from '../../src/netfilter/ip-set.ts';
-import { formatMember } from '../../src/plan/ipset-member.ts';
+import { formatMember } from '../../src/plan/ipset/member.ts';
 import type { Family } from '../../src/wire/address.ts';
 import { addressOf, networkOf, port } from './plan-values.ts';
 

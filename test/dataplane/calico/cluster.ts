@@ -9,7 +9,7 @@ import type { NetworkRenderer, RenderInput, Stack } from '../../../src/dataplane
 import type { Table } from '../../../src/netfilter/rule.ts';
 import { PlanBuilder } from '../../../src/plan/builder.ts';
 import { findChain, findTable, type Plan } from '../../../src/plan/model.ts';
-import { formatRule } from '../../../src/plan/rule-text.ts';
+import { formatRule } from '../../../src/plan/rule/rule-text.ts';
 import type {
   LabelSelector,
   NetworkPolicy,

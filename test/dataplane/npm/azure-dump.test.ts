@@ -12,7 +12,7 @@ import { npm } from '../../../src/dataplane/npm/render.ts';
 import type { IpSet, SetMember } from '../../../src/netfilter/ip-set.ts';
 import { PlanBuilder } from '../../../src/plan/builder.ts';
 import { findTable, type Plan } from '../../../src/plan/model.ts';
-import { formatRule } from '../../../src/plan/rule-text.ts';
+import { formatRule } from '../../../src/plan/rule/rule-text.ts';
 import { formatAddress } from '../../../src/wire/address.ts';
 import { protocolName } from '../../../src/wire/protocol.ts';
 import { sharedPath } from '../../support/shared.ts';

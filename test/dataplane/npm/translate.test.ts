@@ -10,7 +10,7 @@ import { kernelSetName } from '../../../src/dataplane/npm/hash.ts';
 import { renderNetwork } from '../../../src/dataplane/render.ts';
 import type { SetMember } from '../../../src/netfilter/ip-set.ts';
 import { findChain, findTable, type Network, type Plan } from '../../../src/plan/model.ts';
-import { formatRule } from '../../../src/plan/rule-text.ts';
+import { formatRule } from '../../../src/plan/rule/rule-text.ts';
 import type { NetworkPolicy } from '../../../src/policy/model.ts';
 import { formatPrefix } from '../../../src/wire/address.ts';
 import * as make from '../objects.ts';

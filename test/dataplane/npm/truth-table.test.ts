@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { Cluster } from '../../../src/cluster/model.ts';
 import { parseStack } from '../../../src/dataplane/stack.ts';
-import { syntheticPacket } from '../../../src/lab/synthetic.ts';
+import { syntheticPacket } from '../../../src/lab/datagram/synthetic.ts';
 import { World } from '../../../src/lab/world.ts';
 import { Protocol } from '../../../src/wire/protocol.ts';
 import { sharedPath } from '../../support/shared.ts';

@@ -6,8 +6,8 @@
 import { execFileSync } from 'node:child_process';
 import t from 'tap';
 import type { IpSet } from '../../../src/netfilter/ip-set.ts';
-import { printTable } from '../../../src/plan/iptables-text.ts';
 import type { Plan } from '../../../src/plan/model.ts';
+import { printTable } from '../../../src/plan/rule/iptables-text.ts';
 import { formatAddress, formatPrefix } from '../../../src/wire/address.ts';
 import {
   cluster,

@@ -4,7 +4,7 @@
  * @module
  */
 import t from 'tap';
-import { parseEbtables } from '../../../src/plan/ebtables-parser.ts';
+import { parseEbtables } from '../../../src/plan/ebtables/parser.ts';
 import type { Plan } from '../../../src/plan/model.ts';
 import * as ipv4 from '../../../src/wire/ipv4.ts';
 import { hostPlan, iface, route } from '../../support/hosts.ts';

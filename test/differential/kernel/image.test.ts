@@ -5,7 +5,7 @@
 import t from 'tap';
 import { makeSysctlTable, SYSCTL_DEFAULTS } from '../../../src/image/sysctl.ts';
 import { lower } from '../../../src/lowering/link.ts';
-import { printIptables } from '../../../src/plan/iptables-text.ts';
+import { printIptables } from '../../../src/plan/rule/iptables-text.ts';
 import { formatAddress } from '../../../src/wire/address.ts';
 import { RULES } from '../../lowering/legality.ts';
 import { address, udp } from '../../support/packets.ts';

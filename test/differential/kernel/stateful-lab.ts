@@ -4,7 +4,7 @@
  * @module
  */
 import type { Test } from 'tap';
-import { parseIpsets } from '../../../src/plan/ipset-text.ts';
+import { parseIpsets } from '../../../src/plan/ipset/text.ts';
 import { MAIN_TABLE, type Plan } from '../../../src/plan/model.ts';
 import { engineOf, hostPlan, iface, route, sentBy } from '../../support/hosts.ts';
 import type { PacketBuilder } from '../../support/packets.ts';

@@ -12,9 +12,9 @@ import { RuleCounters } from '../../../src/node/counters.ts';
 import { applyTtl } from '../../../src/node/target-header.ts';
 import { runTable, type WalkContext } from '../../../src/node/walk.ts';
 import { RuleLooks } from '../../../src/node/walk-recorder.ts';
-import { printIpsets } from '../../../src/plan/ipset-text.ts';
-import { printIptables } from '../../../src/plan/iptables-text.ts';
+import { printIpsets } from '../../../src/plan/ipset/text.ts';
 import type { Plan } from '../../../src/plan/model.ts';
+import { printIptables } from '../../../src/plan/rule/iptables-text.ts';
 import {
   type Address,
   type Family,

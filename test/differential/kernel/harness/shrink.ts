@@ -6,8 +6,8 @@
  * @module
  */
 import type { Rule, Table } from '../../../../src/netfilter/rule.ts';
-import { printIpsets } from '../../../../src/plan/ipset-text.ts';
-import { printIptables } from '../../../../src/plan/iptables-text.ts';
+import { printIpsets } from '../../../../src/plan/ipset/text.ts';
+import { printIptables } from '../../../../src/plan/rule/iptables-text.ts';
 import { printSysctls } from '../../../../src/plan/sysctl-text.ts';
 import * as ethernet from '../../../../src/wire/ethernet.ts';
 import { printIp } from '../../../../src/wire/print.ts';

@@ -1,0 +1,192 @@
+/**
+ * A capture's bytes, front to back: a window that grows on demand over a file, standard input or
+ * what gunzip makes of them.
+ *
+ * Every chunk is a new buffer and none is written to again, so views into it stay what they were.
+ * The window holds one chunk, or one record where a record is longer: memory does not grow with
+ * the file.
+ * @module
+ */
+import { createHash } from 'node:crypto';
+import { open } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import { captureError } from '../input-error.ts';
+import type { Chunks } from './chunks.ts';
+import { gunzipChunks } from './gunzip.ts';
+
+/** What has been read of the stored file so far. */
+export interface StoredBytes {
+  bytes: number;
+  /** Hex digest of what was read; to be asked for once, at the end. */
+  sha256(): string;
+}
+
+const CHUNK_BYTES = 256 * 1024;
+const GZIP_MAGIC = [0x1f, 0x8b];
+const EMPTY = new Uint8Array(0);
+
+export class ByteSource {
+  /** The window: `window[position..]` is unread. */
+  window: Uint8Array = EMPTY;
+  position = 0;
+  readonly stored: StoredBytes;
+  /** Why the bytes ended too early, when they did (a damaged gzip, a failing disk). */
+  failure: string | null = null;
+  readonly compressed: boolean;
+  readonly #chunks: Chunks;
+  /** File offset of `window[0]`. */
+  #base = 0;
+
+  constructor(chunks: Chunks, stored: StoredBytes, compressed: boolean) {
+    this.#chunks = chunks;
+    this.stored = stored;
+    this.compressed = compressed;
+  }
+
+  /** Offset of the next unread byte in the (uncompressed) file. */
+  get offset(): number {
+    return this.#base + this.position;
+  }
+
+  get available(): number {
+    return this.window.length - this.position;
+  }
+
+  /**
+   * Grow the window until `need` bytes are unread.
+   *
+   * @returns false when the file ends before; what there is stays in the window.
+   */
+  async fill(need: number): Promise<boolean> {
+    if (this.available >= need) return true;
+    const rest = this.window.subarray(this.position);
+    const parts: Uint8Array[] = rest.length === 0 ? [] : [rest];
+    let have = rest.length;
+    while (have < need) {
+      const chunk = await this.#next();
+      if (chunk === null) break;
+      parts.push(chunk);
+      have += chunk.length;
+    }
+    this.#base += this.position;
+    this.position = 0;
+    this.window = parts.length === 1 ? (parts[0] ?? EMPTY) : concat(parts, have);
+    return have >= need;
+  }
+
+  /** Pass over `count` bytes without holding them. @returns false when the file ends before. */
+  async skip(count: number): Promise<boolean> {
+    let left = count;
+    while (left > this.available) {
+      left -= this.available;
+      this.#base += this.window.length;
+      this.position = 0;
+      const chunk = await this.#next();
+      this.window = chunk ?? EMPTY;
+      if (chunk === null) return false;
+    }
+    this.position += left;
+    return true;
+  }
+
+  async #next(): Promise<Uint8Array | null> {
+    if (this.failure !== null) return null;
+    try {
+      return await this.#chunks.next();
+    } catch (error) {
+      this.failure = error instanceof Error ? error.message : String(error);
+      return null;
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#chunks.close();
+  }
+}
+
+/**
+ * Open a capture's bytes; gzip is recognised by its magic, whatever the name.
+ *
+ * @param path a file, or `-` for `stdin`
+ * Throws a UserError when the file can not be opened or read at all.
+ */
+export async function openBytes(path: string, stdin: () => Readable): Promise<ByteSource> {
+  const digest = createHash('sha256');
+  const stored: StoredBytes = { bytes: 0, sha256: () => digest.digest('hex') };
+  const raw = path === '-' ? streamChunks(stdin()) : await fileChunks(path);
+  const counted: Chunks = {
+    next: async () => {
+      const chunk = await raw.next();
+      if (chunk !== null) {
+        stored.bytes += chunk.length;
+        digest.update(chunk);
+      }
+      return chunk;
+    },
+    close: () => raw.close(),
+  };
+  const plain = new ByteSource(counted, stored, false);
+  await plain.fill(GZIP_MAGIC.length);
+  if (plain.failure !== null) {
+    await plain.close();
+    throw captureError('CAPTURE_UNREADABLE', path, `can not be read: ${plain.failure}`);
+  }
+  if (!GZIP_MAGIC.every((byte, i) => plain.window[i] === byte)) return plain;
+  return new ByteSource(gunzipChunks(unread(plain, counted)), stored, true);
+}
+
+/** The chunks of a source of which the first bytes have been looked at. */
+function unread(source: ByteSource, rest: Chunks): Chunks {
+  let first: Uint8Array | null = source.window;
+  return {
+    next: async () => {
+      const chunk = first ?? (await rest.next());
+      first = null;
+      return chunk;
+    },
+    close: () => rest.close(),
+  };
+}
+
+async function fileChunks(path: string): Promise<Chunks> {
+  const file = await open(path, 'r').catch((cause: unknown) => {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw captureError('CAPTURE_UNREADABLE', path, `can not be opened: ${why}`, { cause });
+  });
+  return {
+    next: async () => {
+      const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+      const { bytesRead } = await file.read(buffer, 0, CHUNK_BYTES, null);
+      return bytesRead === 0 ? null : plainView(buffer, bytesRead);
+    },
+    close: () => file.close(),
+  };
+}
+
+function streamChunks(stream: Readable): Chunks {
+  const iterator = stream[Symbol.asyncIterator]();
+  return {
+    next: async () => {
+      const { value, done } = await iterator.next();
+      return done === true ? null : plainView(value as Buffer, (value as Buffer).length);
+    },
+    close: async () => {
+      await iterator.return?.();
+    },
+  };
+}
+
+/** A plain Uint8Array over a Buffer's bytes: its `subarray` is several times cheaper. */
+function plainView(buffer: Buffer, length: number): Uint8Array {
+  return new Uint8Array(buffer.buffer, buffer.byteOffset, length);
+}
+
+function concat(parts: readonly Uint8Array[], length: number): Uint8Array {
+  const out = new Uint8Array(length);
+  let off = 0;
+  for (const part of parts) {
+    out.set(part, off);
+    off += part.length;
+  }
+  return out;
+}

@@ -1,0 +1,67 @@
+/**
+ * Nodes and Namespaces: validated, defaulted, as model values.
+ * @module
+ */
+
+import { parseCidr } from '../manifest/cidr.ts';
+import type { FieldErrors } from '../manifest/field-error.ts';
+import type { LoadedObject } from '../manifest/load.ts';
+import { dnsLabelErrors, dnsSubdomainErrors } from '../manifest/names.ts';
+import { get, items, text } from '../manifest/tree.ts';
+import type { Labels, Namespace, Node } from '../model.ts';
+import { validateMeta } from '../validate/meta.ts';
+import { addressAt, CIDR_DETAIL, metaOf } from './decode.ts';
+
+/** What an AKS Ubuntu 22.04 node runs, for nodes that do not say. */
+export const DEFAULT_KERNEL = '5.15.0-1075-azure';
+
+/** Labels that the API server and the kubelet set on every node. */
+export function nodeLabels(name: string, os: Node['os'], given: Labels): Labels {
+  return { 'kubernetes.io/hostname': name, 'kubernetes.io/os': os, ...given };
+}
+
+/** The label that the API server sets on every namespace. */
+export function namespaceLabels(name: string, given: Labels): Labels {
+  return { ...given, 'kubernetes.io/metadata.name': name };
+}
+
+export function decodeNamespace(errors: FieldErrors, object: LoadedObject): Namespace {
+  validateMeta(errors, object.tree, { namespaced: false, nameErrors: dnsLabelErrors });
+  const meta = metaOf(object);
+  return { ...meta, labels: namespaceLabels(meta.name, meta.labels) };
+}
+
+/** `addresses` and `podCidrs` stay empty when not given; ipam fills them. */
+export function decodeNode(errors: FieldErrors, object: LoadedObject): Node {
+  const { tree } = object;
+  validateMeta(errors, tree, { namespaced: false, nameErrors: dnsSubdomainErrors });
+  const meta = metaOf(object);
+  const addresses = items(get(tree, 'status', 'addresses')).flatMap((item, i) => {
+    const at = get(item, 'address');
+    const internal = text(get(item, 'type')) === 'InternalIP';
+    return internal ? addressAt(errors, at, `status.addresses[${i}].address`) : [];
+  });
+  const list = get(tree, 'spec', 'podCIDRs');
+  const single = get(tree, 'spec', 'podCIDR');
+  const cidrs = list
+    ? items(list).map((at, i) => [at, `spec.podCIDRs[${i}]`] as const)
+    : single
+      ? [[single, 'spec.podCIDR'] as const]
+      : [];
+  const podCidrs = cidrs.flatMap(([at, field]) => {
+    const prefix = parseCidr(text(at) ?? '');
+    if (!prefix) errors.invalid('CIDR_INVALID', at, field, CIDR_DETAIL);
+    return prefix ? [prefix] : [];
+  });
+  const info = get(tree, 'status', 'nodeInfo');
+  const said = text(get(info, 'operatingSystem')) ?? meta.labels['kubernetes.io/os'];
+  const os = said === 'windows' ? 'windows' : 'linux';
+  return {
+    ...meta,
+    labels: nodeLabels(meta.name, os, meta.labels),
+    addresses,
+    podCidrs,
+    os,
+    kernel: text(get(info, 'kernelVersion')) ?? DEFAULT_KERNEL,
+  };
+}

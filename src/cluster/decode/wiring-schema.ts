@@ -1,0 +1,112 @@
+/**
+ * The JSON Schema (2020-12) of the wiring document, for editors and for our own check.
+ *
+ * The words are AKS's own (`az aks create`, Microsoft.ContainerService managedClusters
+ * networkProfile; Microsoft.Network virtualNetworks).
+ * @module
+ */
+import type { MapTree } from '../manifest/tree.ts';
+import { get, items, text } from '../manifest/tree.ts';
+
+const CIDR = { type: 'string', minLength: 1, description: 'ADDRESS/LENGTH' };
+const CIDRS = { type: 'array', items: CIDR, minItems: 1 };
+
+const OUTBOUND_TYPES = [
+  'loadBalancer',
+  'managedNATGateway',
+  'userAssignedNATGateway',
+  'userDefinedRouting',
+  'none',
+];
+
+export const WIRING_SCHEMA = {
+  $schema: 'https://json-schema.org/draft/2020-12/schema',
+  $id: 'wiretrial/v1/wiring',
+  title: 'How a cluster is wired, in the words of AKS',
+  type: 'object',
+  additionalProperties: false,
+  required: ['apiVersion', 'kind'],
+  properties: {
+    apiVersion: { const: 'wiretrial/v1' },
+    kind: { const: 'Wiring' },
+    metadata: { type: 'object' },
+    networkPlugin: { enum: ['azure', 'kubenet', 'none'] },
+    networkPluginMode: { enum: ['overlay'] },
+    networkPolicy: { enum: ['none', 'azure', 'calico', 'cilium'] },
+    networkDataplane: { enum: ['azure', 'cilium'] },
+    podCidr: CIDR,
+    podCidrs: CIDRS,
+    serviceCidr: CIDR,
+    serviceCidrs: CIDRS,
+    dnsServiceIP: { type: 'string', minLength: 1 },
+    outboundType: { enum: OUTBOUND_TYPES },
+    loadBalancerSku: { enum: ['standard', 'basic'] },
+    ipFamilies: {
+      type: 'array',
+      items: { enum: ['IPv4', 'IPv6'] },
+      minItems: 1,
+      maxItems: 2,
+      uniqueItems: true,
+    },
+    nodePools: {
+      type: 'array',
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['name'],
+        properties: {
+          name: { type: 'string', pattern: '^[a-z][a-z0-9]{0,11}$' },
+          count: { type: 'integer', minimum: 0, maximum: 5000 },
+          maxPods: { type: 'integer', minimum: 10, maximum: 250 },
+          osType: { enum: ['Linux', 'Windows'] },
+        },
+      },
+    },
+    virtualNetworks: {
+      type: 'array',
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['addressPrefixes'],
+        properties: {
+          name: { type: 'string' },
+          addressPrefixes: CIDRS,
+          subnets: {
+            type: 'array',
+            items: {
+              type: 'object',
+              additionalProperties: false,
+              required: ['addressPrefix'],
+              properties: { name: { type: 'string' }, addressPrefix: CIDR },
+            },
+          },
+        },
+      },
+    },
+    virtualNetworkPeerings: { type: 'array' },
+    routeTables: { type: 'array' },
+    networkSecurityGroups: { type: 'array' },
+    natGateways: { type: 'array' },
+    azureFirewalls: { type: 'array' },
+    onPremisesRanges: { type: 'array' },
+  },
+} as const;
+
+/** Parts of the schema that the emulator does not act on yet: refused when not empty. */
+const NOT_EMULATED = [
+  'virtualNetworkPeerings',
+  'routeTables',
+  'networkSecurityGroups',
+  'natGateways',
+  'azureFirewalls',
+  'onPremisesRanges',
+] as const;
+
+/** Fields of a wiring document whose meaning is not emulated yet, though it may change verdicts. */
+export function notEmulated(wiring: MapTree): readonly string[] {
+  return [
+    ...NOT_EMULATED.filter((field) => items(get(wiring, field)).length > 0),
+    ...(items(get(wiring, 'virtualNetworks')).length > 1 ? ['virtualNetworks'] : []),
+    ...(text(get(wiring, 'networkDataplane')) === 'cilium' ? ['networkDataplane'] : []),
+  ];
+}

@@ -1,0 +1,256 @@
+/**
+ * From files to objects: every document found, lists opened, kinds judged, names settled, and each
+ * object's fields checked against its kind.
+ *
+ * Nothing is thrown here: problems are collected, so that later stages can add theirs and a user
+ * sees all mistakes at once.
+ * @module
+ */
+import type { Diagnostic } from '../../diagnostic/diagnostic.ts';
+import { isRedacted, withoutRedacted } from '../decode/redacted.ts';
+import { notEmulated } from '../decode/wiring-schema.ts';
+import { formatSource } from '../model.ts';
+import { FieldErrors, toDiagnostic } from './field-error.ts';
+import { judgeKind, MASQUERADE_NAMES } from './kinds.ts';
+import type { ParsedText } from './parse-json.ts';
+import { parseJson } from './parse-json.ts';
+import { parseYaml } from './parse-yaml.ts';
+import type { ReadOptions } from './read-files.ts';
+import { readTexts } from './read-files.ts';
+import { checkShape } from './schema.ts';
+import type { MapTree, SourceText, Tree } from './tree.ts';
+import { get, items, placeAt, placeOf, text, withDefault, withValue } from './tree.ts';
+
+export interface LoadOptions extends ReadOptions {
+  /** Skip, and count, kinds that would change verdicts and are not emulated. */
+  readonly ignoreUnsupported?: boolean;
+}
+
+/** One object of a kind that we load. */
+export interface LoadedObject {
+  readonly kind: string;
+  /** Empty for kinds without namespace. */
+  readonly namespace: string;
+  readonly name: string;
+  /** `shop/NetworkPolicy/deny-all`, `Node/node-a`. */
+  readonly id: string;
+  readonly tree: MapTree;
+}
+
+export interface Documents {
+  readonly objects: readonly LoadedObject[];
+  readonly wirings: readonly MapTree[];
+  /** Objects that do not bear on packets, by kind; and `(redacted address)`. */
+  readonly ignored: ReadonlyMap<string, number>;
+  /** Objects skipped by `ignoreUnsupported`, by `apiVersion kind`. */
+  readonly unsupported: ReadonlyMap<string, number>;
+  readonly files: readonly string[];
+  /** Paths that could not be read. */
+  readonly unreadable: readonly Diagnostic[];
+  /** Mistakes in what was read. */
+  readonly problems: readonly Diagnostic[];
+}
+
+interface Gathering {
+  readonly objects: LoadedObject[];
+  readonly wirings: MapTree[];
+  readonly ignored: Map<string, number>;
+  readonly unsupported: Map<string, number>;
+  readonly problems: Diagnostic[];
+  readonly byId: Map<string, LoadedObject>;
+  /** Files with blacked-out addresses. */
+  readonly redacted: ReadonlySet<SourceText>;
+  readonly ignoreUnsupported: boolean;
+  generated: number;
+}
+
+/** Read files, folders, globs or `-`, and take every object in them. */
+export function loadObjects(paths: readonly string[], options: LoadOptions = {}): Documents {
+  const read = readTexts(paths, options);
+  return gather(read.texts, read.problems, options.ignoreUnsupported === true);
+}
+
+/** Take every object in texts already read. */
+export function gather(
+  texts: readonly SourceText[],
+  unreadable: readonly Diagnostic[] = [],
+  ignoreUnsupported = false,
+): Documents {
+  const g: Gathering = {
+    objects: [],
+    wirings: [],
+    ignored: new Map(),
+    unsupported: new Map(),
+    problems: [],
+    byId: new Map(),
+    redacted: new Set(texts.filter(isRedacted)),
+    ignoreUnsupported,
+    generated: 0,
+  };
+  for (const source of texts) {
+    const parsed = parse(source);
+    for (const p of parsed.problems) {
+      g.problems.push({ code: p.code, ...placeAt(source, p.at), message: p.message });
+    }
+    for (const document of parsed.documents) take(g, document, '', '');
+  }
+  return { ...g, files: texts.map((s) => s.file), unreadable };
+}
+
+/** JSON where it looks like JSON (as kubectl guesses), else YAML. */
+function parse(source: SourceText): ParsedText {
+  if (/^\ufeff?\s*[{[]/.test(source.text)) {
+    const json = parseJson(source);
+    const broken = json.problems.some((p) => p.code === 'JSON_SYNTAX');
+    if (!broken || source.file.endsWith('.json')) return json;
+  }
+  return parseYaml(source);
+}
+
+/** Take one document; `listVersion` and `listKind` are what a list says of its items. */
+function take(g: Gathering, tree: Tree, listVersion: string, listKind: string): void {
+  const kind = text(get(tree, 'kind')) ?? listKind;
+  const apiVersion = text(get(tree, 'apiVersion')) ?? listVersion;
+  if (tree.kind !== 'map') {
+    problem(g, tree, 'OBJECT_KIND', 'not a Kubernetes object', 'a map with apiVersion and kind');
+    return;
+  }
+  if (get(tree, 'networkProfile') && kind === '') {
+    const because = 'this is not read yet (write its network profile as kind Wiring)';
+    refuse(g, tree, 'JSON of az aks show', because);
+    return;
+  }
+  const list = get(tree, 'items');
+  if (/List$/.test(kind) && (list || kind === 'List')) {
+    const single = kind === 'List' ? '' : kind.slice(0, -'List'.length);
+    for (const item of items(list)) take(g, item, single === '' ? '' : apiVersion, single);
+    return;
+  }
+  if (kind === '' || apiVersion === '') {
+    const missing = kind === '' ? 'kind' : 'apiVersion';
+    problem(
+      g,
+      tree,
+      'OBJECT_KIND',
+      `\`${missing}\` is missing`,
+      'an object with apiVersion and kind',
+    );
+    return;
+  }
+  const verdict = judgeKind(apiVersion, kind);
+  switch (verdict.action) {
+    case 'load':
+      if (
+        kind === 'ConfigMap' &&
+        !MASQUERADE_NAMES.test(text(get(tree, 'metadata', 'name')) ?? '')
+      ) {
+        count(g.ignored, kind, 1);
+        return;
+      }
+      accept(g, tree, kind, verdict.known.namespaced, verdict.known.shape);
+      return;
+    case 'wiring':
+      g.wirings.push(tree);
+      for (const field of notEmulated(tree)) {
+        const at = get(tree, field) ?? tree;
+        const because = field === 'virtualNetworks' ? 'a second one is' : 'this is';
+        refuse(g, at, `Wiring ${field}`, `${because} not emulated yet`);
+      }
+      return;
+    case 'ignore':
+      count(g.ignored, kind, 1);
+      return;
+    case 'unsupported':
+      refuse(g, tree, `${apiVersion} ${kind}`, verdict.because);
+      return;
+    case 'version': {
+      const message = `no matches for kind "${kind}" in version "${apiVersion}"`;
+      problem(
+        g,
+        get(tree, 'apiVersion') ?? tree,
+        'API_VERSION',
+        message,
+        verdict.versions.join(', '),
+      );
+      return;
+    }
+  }
+}
+
+function count(counts: Map<string, number>, what: string, by: number): void {
+  counts.set(what, (counts.get(what) ?? 0) + by);
+}
+
+function problem(g: Gathering, at: Tree, code: string, message: string, accepted: string): void {
+  g.problems.push({ code, ...placeOf(at), message, accepted });
+}
+
+function refuse(g: Gathering, tree: Tree, what: string, because: string): void {
+  if (g.ignoreUnsupported) {
+    count(g.unsupported, what, 1);
+    return;
+  }
+  const name = text(get(tree, 'metadata', 'name'));
+  const namespace = text(get(tree, 'metadata', 'namespace'));
+  g.problems.push({
+    code: 'KIND_UNSUPPORTED',
+    ...placeOf(tree),
+    object: [namespace, what, name].filter((part) => part !== undefined).join('/'),
+    message: `${because}, and it may change verdicts; leave it out, or ignore unsupported kinds`,
+  });
+}
+
+function accept(
+  g: Gathering,
+  given: MapTree,
+  kind: string,
+  namespaced: boolean,
+  shape: Parameters<typeof checkShape>[1] | null,
+): void {
+  const clear = g.redacted.has(given.source) ? withoutRedacted(given) : { tree: given, count: 0 };
+  if (clear.count > 0) count(g.ignored, '(redacted address)', clear.count);
+  const tree = settleNames(g, clear.tree, namespaced);
+  const name = text(get(tree, 'metadata', 'name')) ?? '';
+  const namespace = namespaced ? (text(get(tree, 'metadata', 'namespace')) ?? '') : '';
+  const id = namespaced ? `${namespace}/${kind}/${name}` : `${kind}/${name}`;
+  const loaded: LoadedObject = { kind, namespace, name, id, tree };
+  if (shape) {
+    const errors = new FieldErrors();
+    checkShape(errors, shape, tree, '');
+    g.problems.push(...errors.all.map((e) => toDiagnostic(e, id)));
+  }
+  const earlier = name === '' ? undefined : g.byId.get(id);
+  if (earlier) {
+    const first = formatSource(placeOf(earlier.tree));
+    const message = `given twice: first at ${first}`;
+    g.problems.push({ code: 'DUPLICATE_OBJECT', ...placeOf(tree), object: id, message });
+    return;
+  }
+  g.byId.set(id, loaded);
+  g.objects.push(loaded);
+}
+
+const SUFFIX = 'bcdfghjklmnpqrstvwxz2456789';
+
+/** The namespace that `kubectl apply` would use, and a name for `generateName`. */
+function settleNames(g: Gathering, tree: MapTree, namespaced: boolean): MapTree {
+  const meta = get(tree, 'metadata');
+  if (meta?.kind !== 'map') return tree;
+  let named = namespaced ? withDefault(meta, 'namespace', 'default') : meta;
+  const prefix = text(get(named, 'generateName')) ?? '';
+  if (get(named, 'name') === undefined && prefix !== '') {
+    named = withDefault(named, 'name', `${prefix.slice(0, 58)}${generatedSuffix(++g.generated)}`);
+  }
+  return named === meta ? tree : withValue(tree, 'metadata', named);
+}
+
+/** Five letters as the API server would append; counted instead of drawn. */
+function generatedSuffix(count: number): string {
+  let rest = count;
+  let suffix = '';
+  for (let i = 0; i < 5; i++) {
+    suffix = (SUFFIX[rest % SUFFIX.length] ?? '') + suffix;
+    rest = Math.floor(rest / SUFFIX.length);
+  }
+  return suffix;
+}

@@ -1,0 +1,87 @@
+/**
+ * Kinds of difference between stacks that are known and documented, each recognised by what the
+ * connection is, explained in a sentence, with its source. What none of them explains is
+ * `unclassified`, which is where a reader should look first.
+ * @module
+ */
+import type { ConnectionResult } from '../result.ts';
+import type { ConnectionDetail } from '../stack-run.ts';
+import type { World } from '../world.ts';
+
+export interface DifferenceClass {
+  readonly id: string;
+  readonly explanation: string;
+  readonly source: string;
+}
+
+export interface DifferenceSide {
+  readonly row: ConnectionResult;
+  readonly detail: ConnectionDetail;
+  readonly world: World | undefined;
+}
+
+interface Rule extends DifferenceClass {
+  applies(sides: readonly DifferenceSide[]): boolean;
+}
+
+const NPM_ENFORCES_IN_FORWARD =
+  'Azure NPM hooks FORWARD only; Microsoft, migrate-from-npm-to-cilium-network-policy (2025-07-30); ' +
+  'Azure/azure-container-networking#2786';
+
+const RULES: readonly Rule[] = [
+  {
+    id: 'local-node-egress',
+    explanation:
+      'a pod reaches its own node: the packet ends in INPUT, which Azure NPM does not police and ' +
+      'Calico does (cali-wl-to-host applies the egress policy)',
+    source: `${NPM_ENFORCES_IN_FORWARD}; felix/rules/static.go filterWorkloadToHostChain`,
+    applies: (sides) => isPodToOwnNode(sides) && onPolicies(sides, 'npm', 'calico'),
+  },
+  {
+    id: 'ipv6-unfiltered',
+    explanation: 'Azure NPM programs no ip6tables rules, so IPv6 is never filtered by it',
+    source: 'Azure/azure-container-networking npm/iptm; AKS documentation: NPM has no dual-stack',
+    applies: (sides) => sides.some((s) => s.row.src?.includes(':')) && onPolicies(sides, 'npm'),
+  },
+  {
+    id: 'policy-rejected-by-npm',
+    explanation:
+      'Azure NPM rejects the whole policy (an IPv6 ipBlock), so what it isolates stays open there',
+    source: 'npm/pkg/controlplane/translation/translatePolicy.go ErrUnsupportedIPAddress',
+    applies: (sides) =>
+      sides.some(
+        (s) => s.world?.stack.policy === 'npm' && (s.world.network.warnings ?? []).length > 0,
+      ),
+  },
+  {
+    id: 'no-policy-engine',
+    explanation: 'one of the stacks has no policy engine: NetworkPolicies have no effect there',
+    source: 'AKS networkPolicy: none',
+    applies: (sides) => onPolicies(sides, 'none'),
+  },
+];
+
+export const UNCLASSIFIED: DifferenceClass = {
+  id: 'unclassified',
+  explanation: 'no documented difference explains it; see the deciding rules of both stacks',
+  source: 'none',
+};
+
+/** The first documented kind that explains the difference. */
+export function classify(sides: readonly DifferenceSide[]): DifferenceClass {
+  const found = RULES.find((rule) => rule.applies(sides));
+  if (!found) return UNCLASSIFIED;
+  const { id, explanation, source } = found;
+  return { id, explanation, source };
+}
+
+function isPodToOwnNode(sides: readonly DifferenceSide[]): boolean {
+  const conversation = sides[0]?.detail.conversation;
+  if (conversation?.from.kind !== 'pod' || conversation.to.kind !== 'node') return false;
+  return conversation.from.pod.node === conversation.to.node.name;
+}
+
+/** Whether the stacks that differ have all of these policy engines among them. */
+function onPolicies(sides: readonly DifferenceSide[], ...engines: readonly string[]): boolean {
+  return engines.every((engine) => sides.some((s) => s.world?.stack.policy === engine));
+}

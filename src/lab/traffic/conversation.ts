@@ -1,0 +1,248 @@
+/**
+ * Captured connections: which packets of the capture belong together, who opened, and when it is
+ * over. Shared by all stacks of a run; what a stack makes of a conversation is in stack-run.ts.
+ *
+ * This is bookkeeping about the capture, not connection tracking: the emulated hosts keep their own
+ * tables, with the kernel's rules (conntrack/).
+ * @module
+ */
+import { type Address, addressKey, compareAddress } from '../../wire/address.ts';
+import type { Direction } from '../causes.ts';
+import type { Datagram } from '../datagram/datagram.ts';
+import type { Place } from '../identity.ts';
+import { serverEnd } from './opening.ts';
+
+/** One connection as the capture shows it; `original` is the direction that opened it. */
+export interface Conversation {
+  readonly id: number;
+  readonly key: string;
+  readonly protocol: string;
+  readonly src: Address;
+  readonly dst: Address;
+  readonly sport: number | null;
+  readonly dport: number | null;
+  readonly from: Place;
+  readonly to: Place;
+  /** `assumed`: its opening is not in the capture but its direction is known. */
+  readonly opening: 'seen' | 'assumed' | 'unknown';
+  readonly firstFrame: number;
+  packets: number;
+  bytes: number;
+  /** The far end answered, by what the capture shows. */
+  answered: boolean;
+  lastNs: number;
+  /** TCP: which ends sent FIN; `reset` once anybody sent RST. */
+  readonly finished: { original: boolean; reply: boolean; reset: boolean };
+}
+
+/** A packet's conversation and the direction it goes in. */
+export interface Membership {
+  readonly conversation: Conversation;
+  readonly direction: Direction;
+}
+
+/**
+ * `--midstream`: settle the opening by ports, leave it to the kernel's mid-stream pickup (the first
+ * captured packet is taken as the opening), or give no verdict.
+ */
+export const MIDSTREAM = ['assume', 'kernel', 'unknown'] as const;
+export type Midstream = (typeof MIDSTREAM)[number];
+
+interface Opening {
+  readonly opening: Conversation['opening'];
+  /** The packet goes against the direction of the opening. */
+  readonly reversed: boolean;
+}
+
+const NONE: readonly Conversation[] = [];
+const SECOND_NS = 1e9;
+/** How long after its end a conversation still takes late packets (Linux TIME_WAIT). */
+const LINGER_NS = 120 * SECOND_NS;
+/** Idle time after which other protocols' packets begin a new conversation (UDP stream timeout). */
+const IDLE_NS = 180 * SECOND_NS;
+/** Idle time of established TCP (nf_conntrack_tcp_timeout_established). */
+const TCP_IDLE_NS = 432_000 * SECOND_NS;
+
+/** Map key of a tuple, equal for both directions. */
+export function tupleKey(
+  protocol: number,
+  a: { readonly address: Address; readonly port: number },
+  b: { readonly address: Address; readonly port: number },
+): string {
+  const order = compareAddress(a.address, b.address) || a.port - b.port;
+  const [low, high] = order <= 0 ? [a, b] : [b, a];
+  const ports = String.fromCharCode(protocol, low.port, high.port);
+  return ports + addressKey(low.address) + addressKey(high.address);
+}
+
+export class Conversations {
+  readonly #open = new Map<string, Conversation>();
+  readonly #midstream: Midstream;
+  #replaced: Conversation[] = [];
+  #nextId = 1;
+
+  constructor(midstream: Midstream) {
+    this.#midstream = midstream;
+  }
+
+  get open(): number {
+    return this.#open.size;
+  }
+
+  /** Look up the conversation that a quoted or partial tuple belongs to; null when none is open. */
+  lookup(
+    datagram: Pick<Datagram, 'protocol' | 'src' | 'dst' | 'sport' | 'dport'>,
+  ): Membership | null {
+    const found = this.#open.get(keyOf(datagram));
+    return found ? { conversation: found, direction: directionIn(found, datagram) } : null;
+  }
+
+  /** The conversation of a packet, begun when it is the first. */
+  join(datagram: Datagram, from: Place, to: Place, nowNs: number): Membership {
+    const key = keyOf(datagram);
+    const found = this.#open.get(key);
+    if (found && !startsAnew(found, datagram, nowNs)) {
+      return { conversation: found, direction: directionIn(found, datagram) };
+    }
+    if (found) this.#replaced.push(found);
+    const conversation = this.#begin(datagram, from, to, nowNs, key);
+    this.#open.set(key, conversation);
+    return { conversation, direction: directionIn(conversation, datagram) };
+  }
+
+  /** Count a packet that was captured in its conversation. */
+  note(membership: Membership, datagram: Datagram, nowNs: number): void {
+    const { conversation, direction } = membership;
+    conversation.packets++;
+    conversation.bytes += datagram.wireLength;
+    conversation.lastNs = nowNs;
+    const { tcp } = datagram;
+    if (direction === 'reply' && isAnswer(datagram)) conversation.answered = true;
+    if (tcp?.fin) conversation.finished[direction] = true;
+    if (tcp?.rst) conversation.finished.reset = true;
+  }
+
+  /** Conversations whose tuple a new one has taken since this was last asked. */
+  takeReplaced(): readonly Conversation[] {
+    if (this.#replaced.length === 0) return NONE;
+    const replaced = this.#replaced;
+    this.#replaced = [];
+    return replaced;
+  }
+
+  /** Conversations that are over at `nowNs`; they are forgotten. */
+  expire(nowNs: number): readonly Conversation[] {
+    const over: Conversation[] = [];
+    for (const c of this.#open.values()) if (nowNs - c.lastNs > lifetimeNs(c)) over.push(c);
+    for (const c of over) this.#open.delete(c.key);
+    return over;
+  }
+
+  /** All that are still open, forgotten too: the end of the capture. */
+  drain(): readonly Conversation[] {
+    const all = [...this.#open.values()];
+    this.#open.clear();
+    return all;
+  }
+
+  /** What is done with a conversation whose opening was not captured. */
+  #midstreamed(found: Opening): Opening {
+    if (found.opening === 'seen' || this.#midstream === 'assume') return found;
+    return { opening: this.#midstream === 'kernel' ? 'seen' : 'unknown', reversed: false };
+  }
+
+  #begin(d: Datagram, from: Place, to: Place, nowNs: number, key: string): Conversation {
+    const { opening, reversed } = this.#midstreamed(openingOf(d, from, to));
+    const [src, dst] = reversed ? [d.dst, d.src] : [d.src, d.dst];
+    const [sport, dport] = reversed ? [d.dport, d.sport] : [d.sport, d.dport];
+    return {
+      id: this.#nextId++,
+      key,
+      protocol: d.protocolName,
+      src,
+      dst,
+      sport,
+      dport,
+      from: reversed ? to : from,
+      to: reversed ? from : to,
+      opening,
+      firstFrame: d.frame,
+      packets: 0,
+      bytes: 0,
+      answered: false,
+      lastNs: nowNs,
+      finished: { original: false, reply: false, reset: false },
+    };
+  }
+}
+
+function keyOf(d: Pick<Datagram, 'protocol' | 'src' | 'dst' | 'sport' | 'dport'>): string {
+  const a = { address: d.src, port: d.sport ?? 0 };
+  return tupleKey(d.protocol, a, { address: d.dst, port: d.dport ?? 0 });
+}
+
+function directionIn(
+  c: Conversation,
+  d: Pick<Datagram, 'src' | 'sport' | 'dport' | 'icmpReply'>,
+): Direction {
+  if (d.icmpReply !== undefined) return d.icmpReply ? 'reply' : 'original';
+  if (compareAddress(c.src, d.src) !== 0) return 'reply';
+  if (compareAddress(c.src, c.dst) !== 0) return 'original';
+  return c.sport === d.sport ? 'original' : 'reply';
+}
+
+/** Whether a packet on a known tuple begins another conversation (reopened port, long silence). */
+function startsAnew(c: Conversation, d: Datagram, nowNs: number): boolean {
+  if (nowNs - c.lastNs > lifetimeNs(c)) return true;
+  const { tcp } = d;
+  return tcp?.syn === true && !tcp.hasAck && isOver(c);
+}
+
+function isOver(c: Conversation): boolean {
+  return c.finished.reset || (c.finished.original && c.finished.reply);
+}
+
+function lifetimeNs(c: Conversation): number {
+  if (c.protocol !== 'tcp') return IDLE_NS;
+  return isOver(c) || !c.answered ? LINGER_NS : TCP_IDLE_NS;
+}
+
+/**
+ * An answer proves that the opening arrived; a TCP reset may be a firewall's and proves nothing.
+ */
+function isAnswer(d: Datagram): boolean {
+  return d.tcp === null || !d.tcp.rst;
+}
+
+/**
+ * Whether the packet opens its conversation, and whether it goes against the opener's direction.
+ */
+function openingOf(d: Datagram, from: Place, to: Place): Opening {
+  if (d.icmpReply !== undefined) {
+    return { opening: d.icmpReply ? 'assumed' : 'seen', reversed: d.icmpReply };
+  }
+  if (d.tcp) {
+    if (d.tcp.syn) return { opening: d.tcp.hasAck ? 'assumed' : 'seen', reversed: d.tcp.hasAck };
+  } else if (d.sctpChunk !== null) {
+    if (d.sctpChunk === SCTP_INIT) return { opening: 'seen', reversed: false };
+    if (d.sctpChunk === SCTP_INIT_ACK) return { opening: 'assumed', reversed: true };
+  } else if (d.sport === null || d.dport === null) {
+    return { opening: 'seen', reversed: false };
+  }
+  const src = { place: from, port: d.sport ?? 0 };
+  const server = serverEnd(src, { place: to, port: d.dport ?? 0 }, d.protocolName);
+  if (d.tcp || d.sctpChunk !== null) {
+    return server === null
+      ? { opening: 'unknown', reversed: false }
+      : { opening: 'assumed', reversed: server === 'src' };
+  }
+  // A datagram protocol has no opening packet: the first one seen is the request unless its ports
+  // say that it answers one from before the capture.
+  return server === 'src' && (d.sport ?? 0) < 1024 && (d.dport ?? 0) >= 1024
+    ? { opening: 'assumed', reversed: true }
+    : { opening: 'seen', reversed: false };
+}
+
+/** Chunk types, RFC 9260 section 3.2. */
+const SCTP_INIT = 1;
+const SCTP_INIT_ACK = 2;

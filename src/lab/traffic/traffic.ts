@@ -1,0 +1,249 @@
+/**
+ * The capture as every stack is given it: each record decoded, mapped onto the cluster, placed,
+ * joined to its conversation, and told apart from copies of itself.
+ *
+ * Nothing here depends on a stack, so `compare` runs it once for all of them.
+ * @module
+ */
+import type { LinkView } from '../../capture/link/link-view.ts';
+import { toIp } from '../../capture/link/linktype.ts';
+import type { PacketRecord } from '../../capture/record.ts';
+import { formatAddress } from '../../wire/address.ts';
+import * as arp from '../../wire/arp.ts';
+import type { UnknownReason } from '../../wire/drop-reason.ts';
+import { EtherType } from '../../wire/protocol.ts';
+import type { ChecksumMode, ChecksumSurvey } from '../datagram/checksums.ts';
+import { type Datagram, readDatagram } from '../datagram/datagram.ts';
+import { visiblePorts } from '../datagram/headers.ts';
+import { segmentSizeOf } from '../datagram/segments.ts';
+import type { Identities, Place } from '../identity.ts';
+import type { Endpoints } from '../result.ts';
+import type { Captured, CapturedKind } from './captured.ts';
+import { Clock } from './clock.ts';
+import {
+  type Conversation,
+  Conversations,
+  type Membership,
+  type Midstream,
+} from './conversation.ts';
+import { Duplicates } from './duplicates.ts';
+import { FragmentPorts } from './fragment-ports.ts';
+import type { AddressMap } from './mapping.ts';
+import { type Vantages, vantageKey } from './vantage.ts';
+
+export interface TrafficOptions {
+  readonly identities: Identities;
+  readonly map: AddressMap;
+  readonly checksums: ChecksumMode;
+  readonly survey: ChecksumSurvey;
+  readonly midstream: Midstream;
+  readonly vantages: Vantages;
+  /** `--at` was given: a sender that can not be placed does not matter. */
+  readonly entryIsGiven: boolean;
+}
+
+const NOWHERE: Place = { kind: 'unplaced', name: null, reason: 'notIp' };
+const NO_ENDS: Endpoints = {
+  protocol: 'other',
+  src: null,
+  sport: null,
+  dst: null,
+  dport: null,
+  from: null,
+  to: null,
+};
+
+/** Encapsulations that are known and not emulated, by ether type. */
+const ENCAPSULATIONS: ReadonlySet<number> = new Set([0x8863, 0x8864, 0x8847, 0x8848, 0x88e5]);
+
+export class Traffic {
+  readonly #options: TrafficOptions;
+  readonly #clock = new Clock();
+  readonly #conversations: Conversations;
+  readonly #duplicates = new Duplicates();
+  readonly #fragments = new FragmentPorts();
+  #sweepNs = 0;
+
+  constructor(options: TrafficOptions) {
+    this.#options = options;
+    this.#conversations = new Conversations(options.midstream);
+  }
+
+  /** Backward steps and gaps of the capture's clock, and frames read. */
+  get clock(): Clock {
+    return this.#clock;
+  }
+
+  /** Take in the next record. */
+  take(record: PacketRecord): Captured {
+    const nowNs = this.#clock.advance(record.timeNs);
+    const view = toIp(record);
+    if (typeof view === 'string') return this.#noView(record, nowNs, view);
+    if (view.etherType === EtherType.arp) return this.#arp(record, nowNs, view);
+    if (view.etherType !== EtherType.ipv4 && view.etherType !== EtherType.ipv6) {
+      const isKnown = ENCAPSULATIONS.has(view.etherType);
+      const reason = isKnown ? 'unsupportedEncapsulation' : 'notIp';
+      return this.#bare(record, nowNs, { kind: 'unknown', reason });
+    }
+    const read = readDatagram(record.frame, view.bytes, view.offset, view.wireEnd);
+    if (read === 'headerCut') return this.#bare(record, nowNs, { kind: 'unknown', reason: read });
+    if (typeof read === 'string')
+      return this.#bare(record, nowNs, { kind: 'malformed', reason: read });
+    return this.#datagram(record, nowNs, view, this.#fragments.complete(read, nowNs));
+  }
+
+  /**
+   * Conversations that are over by now. Looked for once in a while of virtual time (rarer the more
+   * there are), so that when a connection is reported depends on the traffic alone.
+   */
+  expired(): readonly Conversation[] {
+    const { nowNs } = this.#clock;
+    const everyNs = 1e9 * (1 + this.#conversations.open / 10_000);
+    if (nowNs - this.#sweepNs < everyNs) return [];
+    this.#sweepNs = nowNs;
+    return this.#conversations.expire(nowNs);
+  }
+
+  /** A conversation that a new one on the same tuple has ended; asked after each `take`. */
+  replaced(): readonly Conversation[] {
+    return this.#conversations.takeReplaced();
+  }
+
+  /** The input is over: all conversations still open. */
+  end(): readonly Conversation[] {
+    return this.#conversations.drain();
+  }
+
+  #datagram(record: PacketRecord, nowNs: number, view: LinkView, read: Datagram): Captured {
+    const { identities, map, survey, checksums } = this.#options;
+    const offloaded =
+      checksums === 'ignore' ||
+      (checksums === 'auto' && survey.isOffloaded(record.iface.id, read.src, read.checksum));
+    const datagram = map.apply(read);
+    const sender = identities.placeOf(datagram.src);
+    const to = identities.placeOf(datagram.dst);
+    const membership = this.#join(datagram, sender, to, nowNs);
+    const isOpener =
+      membership?.direction === 'original' && membership.conversation.opening === 'seen';
+    const from = isOpener ? identities.openerOf(datagram.src) : sender;
+    const segmentSize = segmentSizeOf(datagram);
+    const notes = [
+      ...(offloaded && read.checksum !== 'right' ? ['checksumOffloaded'] : []),
+      ...(segmentSize > 0 ? ['offloadAggregate'] : []),
+      ...(datagram.cut ? ['cutBySnaplen'] : []),
+    ];
+    const ends = {
+      protocol: datagram.protocolName,
+      src: formatAddress(datagram.src),
+      dst: formatAddress(datagram.dst),
+      ...visiblePorts(datagram),
+      from: from.name,
+      to: to.name,
+    };
+    const repeat = this.#duplicates.note(datagram, vantageKey(record, view), nowNs);
+    const kind: CapturedKind = repeat
+      ? { kind: 'observed', beyondSender: repeat.beyondSender }
+      : this.#kindOf(datagram, from, to);
+    if (membership && !repeat) this.#conversations.note(membership, datagram, nowNs);
+    return {
+      datagram,
+      ...kind,
+      ...head(record, nowNs),
+      endpoints: ends,
+      from,
+      to,
+      membership,
+      ttl: this.#options.vantages.ttlAtSender(record, datagram, from),
+      offloaded,
+      segmentSize,
+      notes,
+    };
+  }
+
+  /** Whether the packet can be injected, and if not, why no verdict can be given. */
+  #kindOf(d: Datagram, from: Place, to: Place): CapturedKind {
+    const { identities, entryIsGiven } = this.#options;
+    const unknown = (reason: UnknownReason): CapturedKind => ({ kind: 'unknown', reason });
+    if (to.kind === 'unplaced') return unknown(to.reason);
+    if (from.kind === 'unplaced' && !entryIsGiven) return unknown(from.reason);
+    if (from.kind === 'edge' && to.kind === 'edge' && !entryIsGiven) return unknown('notInCluster');
+    const isNodePort =
+      (to.kind === 'node' && identities.isNodePort(d.protocolName, d.dport ?? 0)) ||
+      (from.kind === 'node' && identities.isNodePort(d.protocolName, d.sport ?? 0));
+    return isNodePort ? unknown('servicesNotEmulated') : { kind: 'datagram', datagram: d };
+  }
+
+  #join(d: Datagram, from: Place, to: Place, nowNs: number): Membership | null {
+    if (d.quoted !== null) {
+      const quoted = this.#conversations.lookup(this.#options.map.applyTuple(d.quoted));
+      if (quoted === null) return null;
+      const direction = quoted.direction === 'original' ? 'reply' : 'original';
+      return { conversation: quoted.conversation, direction };
+    }
+    if (d.fragment !== null && d.l4 < 0 && d.sport === null) return null;
+    return this.#conversations.join(d, from, to, nowNs);
+  }
+
+  #arp(record: PacketRecord, nowNs: number, view: LinkView): Captured {
+    const fault = arp.check(view.bytes, view.offset, view.wireEnd);
+    if (fault === 'headerCut') {
+      return this.#bare(record, nowNs, { kind: 'unknown', reason: fault });
+    }
+    if (fault !== null) return this.#bare(record, nowNs, { kind: 'malformed', reason: fault });
+    const { identities, map } = this.#options;
+    const packet = arp.parse(view.bytes, view.offset);
+    const sender = map.address(packet.senderIp);
+    const target = map.address(packet.targetIp);
+    const from = identities.placeOf(sender);
+    const to = identities.placeOf(target);
+    const isPlaced = from.kind === 'pod' || from.kind === 'node';
+    const kind: CapturedKind = isPlaced
+      ? { kind: 'arp', operation: packet.operation, sender, target }
+      : { kind: 'unknown', reason: from.kind === 'unplaced' ? from.reason : 'notInCluster' };
+    const ends = { ...NO_ENDS, protocol: 'arp', src: formatAddress(sender), from: from.name };
+    return {
+      ...this.#bare(record, nowNs, kind),
+      endpoints: { ...ends, dst: formatAddress(target), to: to.name },
+      from,
+      to,
+    };
+  }
+
+  #noView(
+    record: PacketRecord,
+    nowNs: number,
+    reason: 'ethernetTruncated' | 'vlanTruncated' | 'headerCut' | 'notIp' | 'unsupportedLinkType',
+  ): Captured {
+    const isMalformed = reason === 'ethernetTruncated' || reason === 'vlanTruncated';
+    return this.#bare(
+      record,
+      nowNs,
+      isMalformed ? { kind: 'malformed', reason } : { kind: 'unknown', reason },
+    );
+  }
+
+  #bare(record: PacketRecord, nowNs: number, kind: CapturedKind): Captured {
+    return {
+      datagram: null,
+      ...kind,
+      ...head(record, nowNs),
+      endpoints: NO_ENDS,
+      from: NOWHERE,
+      to: NOWHERE,
+      membership: null,
+      ttl: 0,
+      offloaded: false,
+      segmentSize: 0,
+      notes: [],
+    };
+  }
+}
+
+function head(record: PacketRecord, nowNs: number) {
+  return {
+    frame: record.frame,
+    timeNs: record.timeNs,
+    nowNs,
+    wireLength: record.wireLength,
+  };
+}

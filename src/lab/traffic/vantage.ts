@@ -1,0 +1,92 @@
+/**
+ * Where a capture interface looks from, and what follows for the packets seen there: how many hops
+ * they already have behind them, and which sightings are of one place (SEMANTICS A3, A4).
+ *
+ * Given with `--vantage FILE[:IFACE]=WHERE`; otherwise inferred packet by packet: senders start
+ * with a TTL of 64, 128 or 255 (Linux, Windows, network devices), and inside a cluster nobody is
+ * more than a few hops away, so a TTL just below one of these was lowered on the way.
+ * @module
+ */
+import { basename } from 'node:path';
+import type { LinkView } from '../../capture/link/link-view.ts';
+import type { CaptureInterface, PacketRecord } from '../../capture/record.ts';
+import { UserError } from '../../diagnostic/diagnostic.ts';
+import type { Datagram } from '../datagram/datagram.ts';
+import type { Place } from '../identity.ts';
+
+/** Most hops between two ends of one cluster (pod, node, fabric, node, pod), with room to spare. */
+const MOST_HOPS = 4;
+const INITIAL_TTLS = [64, 128, 255];
+
+/** One `--vantage` option. */
+export interface Given {
+  readonly file: string;
+  readonly iface: string | null;
+  /** `pod/NS/NAME`, `node/NAME[/IFACE]` or `edge`. */
+  readonly where: string;
+}
+
+export class Vantages {
+  readonly given: readonly Given[];
+
+  constructor(given: readonly Given[]) {
+    this.given = given;
+  }
+
+  /** Read `FILE[:IFACE]=WHERE` options. */
+  static parse(options: readonly string[]): Vantages {
+    const bad: string[] = [];
+    const given = options.flatMap((text) => {
+      const m = /^([^=]+?)(?::([^:=]+))?=(pod\/[^/]+\/[^/]+|node\/[^/]+(?:\/[^/]+)?|edge)$/.exec(
+        text,
+      );
+      if (!m?.[1] || !m[3]) {
+        bad.push(text);
+        return [];
+      }
+      return [{ file: m[1], iface: m[2] ?? null, where: m[3] }];
+    });
+    if (bad.length === 0) return new Vantages(given);
+    throw new UserError(
+      bad.map((text) => ({
+        code: 'VANTAGE_SYNTAX',
+        field: '--vantage',
+        message: 'can not be read',
+        found: text,
+        accepted: 'FILE[:IFACE]=pod/NAMESPACE/NAME, =node/NAME[/IFACE] or =edge',
+      })),
+    );
+  }
+
+  /** The TTL the sender gave a packet: the captured one plus the hops up to where it was seen. */
+  ttlAtSender(record: PacketRecord, d: Datagram, from: Place): number {
+    if (from.kind !== 'pod' && from.kind !== 'node') return d.ttl;
+    if (this.#at(record.iface) === from.name) return d.ttl;
+    const initial = INITIAL_TTLS.find((ttl) => ttl >= d.ttl) ?? d.ttl;
+    return initial - d.ttl <= MOST_HOPS ? initial : d.ttl;
+  }
+
+  /** Where an interface is said to be; null when nothing was given for it. */
+  #at(iface: CaptureInterface): string | null {
+    const found = this.given.find(
+      (g) =>
+        (g.file === iface.file || g.file === basename(iface.file)) &&
+        (g.iface === null || g.iface === iface.name),
+    );
+    return found?.where ?? null;
+  }
+}
+
+/**
+ * One place and direction that packets are seen at: equal for a packet and its retransmission,
+ * different for two sightings of one packet on its way.
+ */
+export function vantageKey(record: PacketRecord, view: LinkView): string {
+  const { sourceMac, destinationMac, direction, ifIndex } = view;
+  const macs = `${macKey(sourceMac)}>${macKey(destinationMac)}`;
+  return `${record.iface.id} ${ifIndex ?? ''} ${direction ?? ''} ${macs}`;
+}
+
+function macKey(mac: Uint8Array | null): string {
+  return mac === null ? '' : String.fromCharCode(...mac);
+}
