@@ -8,8 +8,8 @@
  */
 import type { Provenance } from '../netfilter/rule.ts';
 import type { CtZone } from '../packet/packet.ts';
-import type { SctpState } from './sctp-states.ts';
-import type { TcpState } from './tcp-states.ts';
+import type { SctpState } from './protocol/sctp-states.ts';
+import type { TcpState } from './protocol/tcp-states.ts';
 import type { Tuple } from './tuple.ts';
 
 export const NS_PER_S = 1e9;

@@ -4,9 +4,9 @@
  */
 import { Protocol, protocolName } from '../wire/protocol.ts';
 import { type Connection, NS_PER_S, remainingNs } from './connection.ts';
-import { SCTP_STATE_NAMES } from './sctp-states.ts';
+import { SCTP_STATE_NAMES } from './protocol/sctp-states.ts';
+import { TCP_STATE_NAMES } from './protocol/tcp-states.ts';
 import type { ConntrackTable } from './table.ts';
-import { TCP_STATE_NAMES } from './tcp-states.ts';
 import { formatTuple } from './tuple.ts';
 
 export interface ConnectionLine {

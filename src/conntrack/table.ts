@@ -24,14 +24,14 @@ import type { DropReason } from '../wire/drop-reason.ts';
 import * as ipv6 from '../wire/ipv6.ts';
 import { Protocol } from '../wire/protocol.ts';
 import { type Connection, type Direction, NS_PER_S, newConnection, refresh } from './connection.ts';
-import { trackGeneric, trackGre } from './generic.ts';
-import { classifyIcmp, trackIcmpQuery } from './icmp.ts';
-import { trackSctp, UNKNOWN_TAG } from './sctp.ts';
-import type { TrackedSegment, TrackVerdict } from './segment.ts';
-import { canEarlyDropTcp, establishedTracking, trackTcp } from './tcp.ts';
-import { type ConntrackSettings, DEFAULT_SETTINGS } from './timeouts.ts';
+import { trackGeneric, trackGre } from './protocol/generic.ts';
+import { classifyIcmp, trackIcmpQuery } from './protocol/icmp.ts';
+import { trackSctp, UNKNOWN_TAG } from './protocol/sctp.ts';
+import type { TrackedSegment, TrackVerdict } from './protocol/segment.ts';
+import { canEarlyDropTcp, establishedTracking, trackTcp } from './protocol/tcp.ts';
+import { type ConntrackSettings, DEFAULT_SETTINGS } from './protocol/timeouts.ts';
+import { trackUdp } from './protocol/udp.ts';
 import { equalTuple, invertTuple, type Tuple, tupleAt, tupleKey } from './tuple.ts';
-import { trackUdp } from './udp.ts';
 
 /** A place in the table: a connection by one of its two tuples. */
 export interface Found {

@@ -5,8 +5,9 @@
  * Time is an argument: `nowNs` never decreases between calls.
  * @module
  */
+
+import type { RuleLook } from '../node/hook/walk-recorder.ts';
 import type { Decision, Outcome, Step } from '../node/trail.ts';
-import type { RuleLook } from '../node/walk-recorder.ts';
 import type { DropReason, UnknownReason } from '../wire/drop-reason.ts';
 
 export type { Decision, Outcome, RuleLook, Step };

@@ -1,6 +1,7 @@
 /**
  * ebtables rules as data (ebtables(8), legacy syntax): the part of it that Azure CNI and kubenet
- * program. The bridge walks them (node/ebtables.ts), plans print them (plan/ebtables/text.ts).
+ * program. The bridge walks them (node/bridge/ebtables.ts), plans print them
+ * (plan/ebtables/text.ts).
  * @module
  */
 import type { Prefix } from '../wire/address.ts';

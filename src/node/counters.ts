@@ -6,7 +6,7 @@
  */
 import type { LinkedChain, LinkedRule, RuleProgram } from '../image/program.ts';
 import { formatRuleAddress } from '../netfilter/rule.ts';
-import { emptyMemory, type RuleMemory } from './rule-memory.ts';
+import { emptyMemory, type RuleMemory } from './match/rule-memory.ts';
 
 export class RuleCounters {
   /** For walks outside of an engine; a host keeps its memory in its state (node/host-state.ts). */

@@ -6,13 +6,13 @@
  */
 
 import type { Connection } from '../conntrack/connection.ts';
-import { Defragmenter } from '../conntrack/defrag.ts';
+import { Defragmenter } from '../conntrack/fragment/defrag.ts';
+import { type ConntrackSettings, conntrackSettings } from '../conntrack/protocol/timeouts.ts';
 import { ConntrackTable } from '../conntrack/table.ts';
-import { type ConntrackSettings, conntrackSettings } from '../conntrack/timeouts.ts';
 import type { SysctlTable } from '../image/sysctl.ts';
 import { SYSCTL_DEFAULTS } from '../image/sysctl.ts';
 import { newPacket } from '../packet/parse.ts';
-import { emptyMemory, type RuleMemory } from './rule-memory.ts';
+import { emptyMemory, type RuleMemory } from './match/rule-memory.ts';
 
 export class HostState {
   readonly connections: ConntrackTable;

@@ -11,11 +11,11 @@ import { InternalError } from '../diagnostic/diagnostic.ts';
 import type { HostImage, ImageBridge, ImageInterface } from '../image/image.ts';
 import { TABLES, type TableName } from '../netfilter/hook.ts';
 import { type Address, addressKey, type Family } from '../wire/address.ts';
+import { compileEbtables, type Ebtables } from './bridge/ebtables.ts';
 import { RuleCounters } from './counters.ts';
-import { type DeviceSettings, deviceSettings } from './device-settings.ts';
-import { compileEbtables, type Ebtables } from './ebtables.ts';
-import type { MatchedLooks } from './hook-recorder.ts';
+import type { MatchedLooks } from './hook/hook-recorder.ts';
 import { HostState, trackingSettings } from './host-state.ts';
+import { type DeviceSettings, deviceSettings } from './link/device-settings.ts';
 import type { Decision } from './trail.ts';
 
 /** Where the bridge sends frames for a MAC; `local` entries go up to the bridge device. */

@@ -13,8 +13,8 @@ import { clonePacket } from '../packet/parse.ts';
 import type { Address } from '../wire/address.ts';
 import { Protocol } from '../wire/protocol.ts';
 import { headerLength } from '../wire/tcp.ts';
-import type { FrameType } from './frame-type.ts';
 import type { Host } from './host.ts';
+import type { FrameType } from './link/frame-type.ts';
 import { Trail } from './trail.ts';
 
 /** What br_netfilter remembers of a bridged IP packet (`struct nf_bridge_info`). */

@@ -10,8 +10,8 @@ import { ipBytes } from '../packet/parse.ts';
 import type { DropReason, UnknownReason } from '../wire/drop-reason.ts';
 import type { Host } from './host.ts';
 import type { HostState } from './host-state.ts';
+import type { RuleMemory } from './match/rule-memory.ts';
 import type { Passage, Stage } from './passage.ts';
-import type { RuleMemory } from './rule-memory.ts';
 import type { Decision, GeneratedKind, Outcome } from './trail.ts';
 
 export interface Run {

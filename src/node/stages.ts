@@ -2,15 +2,16 @@
  * The graph of stages: who goes on with a packet. The only loop that moves packets is `runStages`.
  * @module
  */
-import { arpInput } from './arp-input.ts';
-import { bridgeForward, bridgeInput, bridgeLocalInput, bridgeOutput } from './bridge.ts';
-import { ipForward } from './ip-forward.ts';
-import { ipInput } from './ip-input.ts';
-import { ipLocal } from './ip-local.ts';
-import { ipOutput, localSend } from './ip-output.ts';
-import { linkInput, protocolInput } from './link-input.ts';
+
+import { bridgeForward, bridgeInput, bridgeLocalInput, bridgeOutput } from './bridge/bridge.ts';
+import { ipForward } from './ip/forward.ts';
+import { ipInput } from './ip/input.ts';
+import { ipLocal } from './ip/local.ts';
+import { ipOutput, localSend } from './ip/output.ts';
+import { neighborOutput, postrouting, transmit } from './ip/postrouting.ts';
+import { arpInput } from './link/arp-input.ts';
+import { linkInput, protocolInput } from './link/link-input.ts';
 import type { Passage, Stage } from './passage.ts';
-import { neighborOutput, postrouting, transmit } from './postrouting.ts';
 import { drop, type Run } from './run.ts';
 
 const STAGES: Readonly<Record<Stage, (run: Run, passage: Passage) => Stage | null>> = {

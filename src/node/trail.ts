@@ -8,7 +8,7 @@ import { assert } from '../diagnostic/diagnostic.ts';
 import type { Hook } from '../netfilter/hook.ts';
 import type { Provenance, RuleAddress } from '../netfilter/rule.ts';
 import type { DropReason, UnknownReason } from '../wire/drop-reason.ts';
-import type { RuleLook } from './walk.ts';
+import type { RuleLook } from './hook/walk.ts';
 
 export type Outcome = 'delivered' | 'exited' | 'dropped' | 'consumed' | 'unknown';
 

@@ -55,7 +55,8 @@ export interface Packet {
   moreFragments: boolean;
   /**
    * Of a packet that reassembly made: IP payload bytes of each original fragment, in order of
-   * offset. On output it is cut up the same way (conntrack/refragment.ts). Null for all others.
+   * offset. On output it is cut up the same way (conntrack/fragment/refragment.ts). Null for all
+   * others.
    */
   fragmentPieces: readonly number[] | null;
 

@@ -4,9 +4,9 @@
  */
 import fc from 'fast-check';
 import t from 'tap';
-import { Defragmenter, type Reassembly } from '../../src/conntrack/defrag.ts';
-import { needsFragmenting, refragment } from '../../src/conntrack/refragment.ts';
-import { conntrackSettings } from '../../src/conntrack/timeouts.ts';
+import { Defragmenter, type Reassembly } from '../../src/conntrack/fragment/defrag.ts';
+import { needsFragmenting, refragment } from '../../src/conntrack/fragment/refragment.ts';
+import { conntrackSettings } from '../../src/conntrack/protocol/timeouts.ts';
 import type { Packet } from '../../src/packet/packet.ts';
 import { ipBytes } from '../../src/packet/parse.ts';
 import { verifyChecksum } from '../../src/packet/transport-checksum.ts';

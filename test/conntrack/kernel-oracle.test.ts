@@ -5,12 +5,12 @@
  */
 import { readFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import { Defragmenter } from '../../src/conntrack/defrag.ts';
-import { type NatContext, nullBinding, setupNat } from '../../src/conntrack/nat.ts';
+import { Defragmenter } from '../../src/conntrack/fragment/defrag.ts';
+import { type NatContext, nullBinding, setupNat } from '../../src/conntrack/nat/nat.ts';
+import { translatePacket } from '../../src/conntrack/nat/translate.ts';
+import { conntrackSettings } from '../../src/conntrack/protocol/timeouts.ts';
 import { formatConnection, snapshot } from '../../src/conntrack/snapshot.ts';
 import { ConntrackTable, connectionOf } from '../../src/conntrack/table.ts';
-import { conntrackSettings } from '../../src/conntrack/timeouts.ts';
-import { translatePacket } from '../../src/conntrack/translate.ts';
 import type { NatRange } from '../../src/netfilter/target.ts';
 import type { Packet } from '../../src/packet/packet.ts';
 import { ipBytes } from '../../src/packet/parse.ts';

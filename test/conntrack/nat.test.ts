@@ -4,9 +4,9 @@
  */
 import fc from 'fast-check';
 import t from 'tap';
-import { type NatContext, nullBinding, setupNat } from '../../src/conntrack/nat.ts';
+import { type NatContext, nullBinding, setupNat } from '../../src/conntrack/nat/nat.ts';
+import { translatePacket } from '../../src/conntrack/nat/translate.ts';
 import { ConntrackTable, connectionOf } from '../../src/conntrack/table.ts';
-import { translatePacket } from '../../src/conntrack/translate.ts';
 import type { NatRange } from '../../src/netfilter/target.ts';
 import type { Packet } from '../../src/packet/packet.ts';
 import { dport, ipBytes, sport } from '../../src/packet/parse.ts';

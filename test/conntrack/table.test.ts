@@ -5,8 +5,8 @@
  */
 import fc from 'fast-check';
 import t from 'tap';
+import { conntrackSettings, DEFAULT_SETTINGS } from '../../src/conntrack/protocol/timeouts.ts';
 import { ConntrackTable, connectionOf } from '../../src/conntrack/table.ts';
-import { conntrackSettings, DEFAULT_SETTINGS } from '../../src/conntrack/timeouts.ts';
 import { equalTuple, invertTuple, tupleAt } from '../../src/conntrack/tuple.ts';
 import { UserError } from '../../src/diagnostic/diagnostic.ts';
 import type { CtZone, Packet } from '../../src/packet/packet.ts';

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { lower } from '../../src/lowering/link.ts';
 import type { Hook } from '../../src/netfilter/hook.ts';
-import { runTable } from '../../src/node/walk.ts';
+import { runTable } from '../../src/node/hook/walk.ts';
 import { parseIptables } from '../../src/plan/rule/iptables-text.ts';
 import {
   type Address,

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { runTable } from '../../src/node/walk.ts';
+import { runTable } from '../../src/node/hook/walk.ts';
 import { udp } from '../support/packets.ts';
 import { routerPlan, walkContext } from '../support/walks.ts';
 

@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { Match } from '../../src/netfilter/match.ts';
-import { ask } from '../../src/node/match.ts';
+import { ask } from '../../src/node/match/match.ts';
 import { address, udp } from '../support/packets.ts';
 import { routerPlan, walkContext } from '../support/walks.ts';
 

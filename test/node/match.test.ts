@@ -2,7 +2,7 @@
 import t from 'tap';
 import { newConnection } from '../../src/conntrack/connection.ts';
 import type { IpMatch, Match } from '../../src/netfilter/match.ts';
-import { ask, missedHead, nameMatches } from '../../src/node/match.ts';
+import { ask, missedHead, nameMatches } from '../../src/node/match/match.ts';
 import type { Packet } from '../../src/packet/packet.ts';
 import type { RuleParts } from '../../src/plan/builder.ts';
 import { address, icmpEcho, rawIp, sctp, tcp, udp } from '../support/packets.ts';

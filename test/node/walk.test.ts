@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { Provenance } from '../../src/netfilter/rule.ts';
-import { runHook, runTable } from '../../src/node/walk.ts';
+import { runHook, runTable } from '../../src/node/hook/walk.ts';
 import type { RuleParts } from '../../src/plan/builder.ts';
 import { tcp, udp } from '../support/packets.ts';
 import { counted, prefix, routerPlan, walkContext } from '../support/walks.ts';

@@ -5,8 +5,8 @@
 import type { HostImage } from '../../src/image/image.ts';
 import { lower } from '../../src/lowering/link.ts';
 import { RuleCounters } from '../../src/node/counters.ts';
-import type { ConnectionFacts, WalkContext } from '../../src/node/walk.ts';
-import { RuleLooks } from '../../src/node/walk-recorder.ts';
+import type { ConnectionFacts, WalkContext } from '../../src/node/hook/walk.ts';
+import { RuleLooks } from '../../src/node/hook/walk-recorder.ts';
 import { PlanBuilder } from '../../src/plan/builder.ts';
 import type { Interface, Plan } from '../../src/plan/model.ts';
 import type { Family } from '../../src/wire/address.ts';

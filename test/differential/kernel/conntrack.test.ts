@@ -5,9 +5,9 @@
  * @module
  */
 import t, { type Test } from 'tap';
+import { conntrackSettings } from '../../../src/conntrack/protocol/timeouts.ts';
 import { formatConnection, snapshot } from '../../../src/conntrack/snapshot.ts';
 import { ConntrackTable } from '../../../src/conntrack/table.ts';
-import { conntrackSettings } from '../../../src/conntrack/timeouts.ts';
 import { setU16, u16 } from '../../../src/wire/bytes.ts';
 import { printIp } from '../../../src/wire/print.ts';
 import { parsedIp } from '../../support/packets.ts';

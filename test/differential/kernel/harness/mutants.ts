@@ -17,7 +17,7 @@ export interface Mutant {
 type Row = readonly [name: string, find: string, plant: string];
 
 const ROWS: Readonly<Record<string, readonly Row[]>> = {
-  'node/ip-forward': [
+  'node/ip/forward': [
     ['TTL is not lowered', 'ipv4.setTtl(bytes, l3, ttl - 1)', 'ipv4.setTtl(bytes, l3, ttl)'],
     [
       'hop limit is lowered twice',
@@ -27,12 +27,12 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
     ['TTL 1 is forwarded', 'ttl <= 1', 'ttl < 1'],
     ['the MTU is one too large', 'length <= out.mtu)', 'length <= out.mtu + 120)'],
   ],
-  'node/target-header': [
+  'node/target/header': [
     ['TTL increments do not count', 'old + target.value', 'old'],
     ['DSCP takes the ECN bits along', '(old & 0x03) | ', ''],
     ['MSS options are taken as they are', 'if (old <= wanted)', 'if (old >= wanted)'],
   ],
-  'node/target': [
+  'node/target/target': [
     [
       'MARK sets bits instead of turning them',
       '~mask) ^ value) >>> 0;\n    const touched',
@@ -49,7 +49,7 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
       'shifted(mark, shift)) >>> 0',
     ],
   ],
-  'node/walk': [
+  'node/hook/walk': [
     ['NOTRACK does nothing', "this.#packet.ctState = 'untracked'", 'undefined'],
     ['goto comes back', "rule.target.kind === 'jump'", 'true'],
     [
@@ -59,7 +59,7 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
     ],
     ['policies let everything by', "entry.policy !== 'drop'", 'true'],
   ],
-  'node/match-transport': [
+  'node/match/transport': [
     [
       'port ranges exclude their end',
       'port >= range.low && port <= range.high',
@@ -80,14 +80,14 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
     ['ICMP codes do not count', 'inRange(value.codes, u8(packet.bytes, at + 1))', 'true'],
     ['evil second fragments pass', 'packet.fragmentOffset === EVIL_FRAGMENT_OFFSET', 'false'],
   ],
-  'node/match-conntrack': [
+  'node/match/conntrack': [
     ['RELATED is ESTABLISHED', "return 'RELATED'", "return 'ESTABLISHED'"],
     ['untracked packets are INVALID', "return 'UNTRACKED'", "return 'INVALID'"],
     ['ctstate DNAT never holds', "states.add('DNAT')", 'undefined'],
     ['reply ports are those of the original', 'inRange(reply.sport)', 'inRange(original.dport)'],
     ['SEEN_REPLY is ASSURED', 'return connection.seenReply', 'return connection.assured'],
   ],
-  'node/route-input': [
+  'node/ip/route-input': [
     ['rp_filter is loose', "mode === 1 || !hasAddress ? 'reversePathFilter' : null", 'null'],
     [
       'own addresses may come from outside',
@@ -120,13 +120,13 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
     ],
     ['shorter prefixes come first', 'b - a', 'a - b'],
   ],
-  'conntrack/tcp': [
+  'conntrack/protocol/tcp': [
     ['a closed connection is never opened anew', 'return reopens(tracking, s) ?', 'return false ?'],
     ['the third packet does not assure', 'connection.assured = true', 'undefined'],
     ['a RST as first answer leaves the entry', 'connection.dying = true', 'undefined'],
     ['mid-stream pickup whatever tcp_loose says', '!opening && !settings.tcpLoose', 'false'],
   ],
-  'conntrack/tcp-window': [
+  'conntrack/protocol/tcp-window': [
     ['FIN takes no number', '(flags & TcpFlag.fin ? 1 : 0)', '0'],
     ['windows are not scaled', 'n.window << sender.scale', 'n.window'],
     [
@@ -135,11 +135,13 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
       'if',
     ],
   ],
-  'conntrack/udp': [
+  'conntrack/protocol/udp': [
     ['broken datagrams are tracked', 'if (fault !== null || broken(s))', 'if (fault !== null)'],
   ],
-  'conntrack/sctp': [['an INIT with a tag opens', 'tagOf(s) !== 0 || typeof tag', 'typeof tag']],
-  'conntrack/translate': [
+  'conntrack/protocol/sctp': [
+    ['an INIT with a tag opens', 'tagOf(s) !== 0 || typeof tag', 'typeof tag'],
+  ],
+  'conntrack/nat/translate': [
     ['quotes are left as they were', 'rewrite(packet, place, otherWay, opposite)', 'undefined'],
     [
       'UDP checksums stay',
@@ -152,7 +154,7 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
       'false',
     ],
   ],
-  'conntrack/defrag': [
+  'conntrack/fragment/defrag': [
     [
       'overlaps are put together',
       "if (hit)\n        return 'overlap'",
@@ -164,11 +166,11 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
       'return false',
     ],
   ],
-  'node/reject': [
+  'node/ip/reject': [
     ['resets acknowledge nothing', 'counted + length) >>> 0', 'length) >>> 0'],
     ['RST is answered with RST', '(old & rst) !== 0', 'false'],
   ],
-  'node/icmp-error': [
+  'node/ip/icmp-error': [
     [
       'errors quote everything',
       'ipBytes(packet).subarray(0, room));\n    return ipv4',
@@ -176,11 +178,11 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
     ],
     ['the class of errors is that of routine', ' | INTERNET_CONTROL', ''],
   ],
-  'node/bridge': [
+  'node/bridge/bridge': [
     ['frames go back by hairpin', 'to.hairpin || passage.bridgePortIn !== to', 'true'],
     ['nothing is learned', 'bridge.fdb.set(mac, { port, local: false })', 'undefined'],
   ],
-  'node/bridge-netfilter': [
+  'node/bridge/bridge-netfilter': [
     ['bridged frames have no port for rules', 'packet.physIn = port.name', "packet.physIn = ''"],
     ['padding stays', 'packet.wireLength <= packet.end', 'true'],
   ],

@@ -1,0 +1,56 @@
+/**
+ * The looks of one visit of a hook. As `RuleLooks`, with the looks of matched rules kept per host:
+ * they are the same for every packet, and their texts are the dearest part of an untraced walk.
+ * @module
+ */
+
+import type { RulePart } from '../../image/image.ts';
+import type { LinkedRule } from '../../image/program.ts';
+import type { Packet } from '../../packet/packet.ts';
+import type { Recorder, RuleLook, WalkContext } from './walk.ts';
+import { RuleLooks } from './walk-recorder.ts';
+
+const NOTHING: readonly RuleLook[] = [];
+
+/** The look of a rule that matched, made when it first does. */
+export type MatchedLooks = Map<number, RuleLook>;
+
+export class HookLooks implements Recorder {
+  readonly tracing: boolean;
+  readonly #matched: MatchedLooks;
+  #looks: RuleLook[] | null = null;
+
+  constructor(matched: MatchedLooks, tracing: boolean) {
+    this.#matched = matched;
+    this.tracing = tracing;
+  }
+
+  matched(ctx: WalkContext, rule: LinkedRule): void {
+    let look = this.#matched.get(rule.id);
+    if (look === undefined) {
+      const target = ctx.image.texts.target(rule.id);
+      const head = { rule: rule.address, matched: true, target };
+      look = rule.origin.length === 0 ? head : { ...head, origin: rule.origin };
+      this.#matched.set(rule.id, look);
+    }
+    this.#add(look);
+  }
+
+  missed(ctx: WalkContext, rule: LinkedRule, part: RulePart, packet: Packet): void {
+    const once = new RuleLooks({ tracing: true });
+    once.missed(ctx, rule, part, packet);
+    for (const look of once.take()) this.#add(look);
+  }
+
+  /** Hand over what was seen. */
+  take(): readonly RuleLook[] {
+    const looks = this.#looks ?? NOTHING;
+    this.#looks = null;
+    return looks;
+  }
+
+  #add(look: RuleLook): void {
+    if (this.#looks === null) this.#looks = [look];
+    else this.#looks.push(look);
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * What a table's verdict does to a packet, and how it is written down.
+ * @module
+ */
+import type { LinkedRule } from '../../image/program.ts';
+import type { Hook } from '../../netfilter/hook.ts';
+import { sendReject } from '../ip/reject.ts';
+import type { Passage } from '../passage.ts';
+import { dropBy, unknown } from '../run.ts';
+import type { Decision } from '../trail.ts';
+import type { Visit } from './visit.ts';
+import type { Origins, WalkVerdict } from './walk.ts';
+
+/** The decision that a rule, or its chain's policy when there is none, stands for. */
+export function decision(
+  passage: Passage,
+  at: Hook,
+  rule: LinkedRule | null,
+  origin: Origins,
+): Decision {
+  const { image, decisions } = passage.host;
+  const id = rule === null ? -1 : rule.id;
+  const key = `${at} ${id}`;
+  const known = decisions.get(key);
+  if (known !== undefined && (known.origin ?? NOBODY) === (origin.length === 0 ? NOBODY : origin)) {
+    return known;
+  }
+  const place = { host: image.host, stage: at, hook: at };
+  const by =
+    rule === null ? place : { ...place, rule: rule.address, text: image.texts.rule(rule.id) };
+  const made = origin.length === 0 ? by : { ...by, origin };
+  decisions.set(key, made);
+  return made;
+}
+
+const NOBODY: Origins = [];
+
+/** What a verdict does to the packet; true when it goes on. */
+export function settle(visit: Visit, verdict: WalkVerdict): boolean {
+  const { passage, hook: at, run, looks } = visit;
+  if (verdict.kind === 'accept') return true;
+  const by = decision(passage, at, verdict.rule, verdict.origin);
+  passage.trail.hookStep({ host: passage.host.name, hook: at }, fact(passage), looks.take());
+  switch (verdict.kind) {
+    case 'drop':
+      dropBy(passage, verdict.reason, by);
+      return false;
+    case 'reject':
+      dropBy(passage, verdict.reason, by);
+      sendReject(run, passage, verdict.with);
+      return false;
+    case 'unknown':
+      unknown(passage, by, verdict.reason);
+      return false;
+    case 'snat':
+    case 'dnat':
+    case 'masquerade':
+      return true;
+  }
+}
+
+/** What a hook's step says of the packet. */
+export function fact(passage: Passage): string {
+  const { ctState } = passage.packet;
+  return ctState === 'none' ? 'passed' : `conntrack: ${ctState}`;
+}

@@ -1,0 +1,158 @@
+/**
+ * The nat table at its hooks: rules are asked once per connection and end, for its first packet;
+ * then the packet is rewritten as its connection says.
+ *
+ * Truth: net/netfilter/nf_nat_core.c `nf_nat_inet_fn`, nf_nat_proto.c `nf_nat_ipv4_fn`,
+ * nf_nat_masquerade.c `nf_nat_masquerade_ipv4`, `nf_nat_masquerade_ipv6` (Linux 6.18).
+ * @module
+ */
+import type { Connection } from '../../conntrack/connection.ts';
+import {
+  isNatDecided,
+  type Manip,
+  masqueradeMoved,
+  type NatContext,
+  nullBinding,
+  setupNat,
+} from '../../conntrack/nat/nat.ts';
+import { manipOfHook, translatePacket } from '../../conntrack/nat/translate.ts';
+import { connectionOf } from '../../conntrack/table.ts';
+import { type Tuple, tupleKey } from '../../conntrack/tuple.ts';
+import type { NatRange } from '../../netfilter/target.ts';
+import type { Packet } from '../../packet/packet.ts';
+import { type Address, contains } from '../../wire/address.ts';
+import { Protocol } from '../../wire/protocol.ts';
+import type { Host } from '../host.ts';
+import { drop, unknown } from '../run.ts';
+import { settle } from './settle.ts';
+import type { Visit } from './visit.ts';
+import { runTable } from './walk.ts';
+
+type NatHook = 'prerouting' | 'input' | 'output' | 'postrouting';
+
+/** Translate the packet at this hook; false when it ended here. */
+export function translate(visit: Visit, hook: NatHook): boolean {
+  const { passage, run } = visit;
+  const { packet, host } = passage;
+  const connection = connectionOf(packet);
+  if (connection === null) return true;
+  const manip = manipOfHook(hook);
+  if (!isRelatedError(visit)) {
+    const fresh = packet.ctState === 'new' || packet.ctState === 'related';
+    if (fresh && !isNatDecided(connection, manip)) {
+      if (!decide(visit, hook, connection, manip)) return false;
+    } else if (hook === 'postrouting') {
+      const { ctDirection, outDevice } = packet;
+      if (masqueradeMoved(connection, ctDirection, outDevice)) {
+        run.stateOf(host).connections.remove(connection);
+        drop(passage, hook, 'masqueradeMoved', hook);
+        return false;
+      }
+    }
+  }
+  const fault = translatePacket(packet, manip);
+  if (fault === null) return true;
+  drop(passage, hook, fault, hook);
+  return false;
+}
+
+/** ICMP errors follow their connection; no rule is asked for them. */
+function isRelatedError({ passage: { packet } }: Visit): boolean {
+  const icmp = packet.family === 4 ? Protocol.icmp : Protocol.icmpv6;
+  return packet.ctState === 'related' && packet.protocol === icmp;
+}
+
+function decide(visit: Visit, hook: NatHook, connection: Connection, manip: Manip): boolean {
+  const { passage, ctx } = visit;
+  const { packet } = passage;
+  const context = natContext(visit);
+  const verdict = runTable(ctx, 'nat', hook, packet);
+  switch (verdict.kind) {
+    case 'snat':
+    case 'dnat':
+      setupNat(connection, verdict.range, manip, context);
+      return true;
+    case 'masquerade':
+      return masquerade(visit, connection, verdict.range, context);
+    case 'accept':
+      nullBinding(connection, manip, context);
+      return true;
+    default:
+      return settle(visit, verdict);
+  }
+}
+
+/** The address is that of the device it leaves by; unspecified sources are left alone. */
+function masquerade(
+  visit: Visit,
+  connection: Connection,
+  range: NatRange,
+  context: NatContext,
+): boolean {
+  const { passage } = visit;
+  const { src } = connection.original;
+  if ((src.w0 | src.w1 | src.w3) === 0 && (src.family === 4 || src.w2 === 0)) {
+    nullBinding(connection, 'source', context);
+    return true;
+  }
+  const address = masqueradeAddress(visit);
+  if (address === null && passage.host.image.gaps.addresses) {
+    const by = { host: passage.host.name, stage: visit.hook, hook: visit.hook };
+    unknown(passage, by, 'dumpIncomplete');
+    return false;
+  }
+  if (address === null) {
+    drop(passage, visit.hook, 'natExhausted', visit.hook);
+    return false;
+  }
+  setupNat(connection, { ...range, low: address, high: address }, 'source', context);
+  connection.masqueradeDevice = passage.packet.outDevice;
+  return true;
+}
+
+/** `inet_select_addr`: the out-device's address in the next hop's subnet, else its first. */
+function masqueradeAddress({ passage }: Visit): Address | null {
+  const { host, packet, route } = passage;
+  if (packet.family === 6) return masqueradeAddress6(host, packet);
+  const towards = route?.via ?? packet.dst;
+  const device = host.device(packet.outDevice);
+  const own = (device?.addresses ?? []).filter(
+    (a) => a.address.family === packet.family && a.scope === 'global',
+  );
+  const near = own.find((a) => contains({ address: a.address, length: a.length }, towards));
+  if (own.length > 0) return (near ?? own[0])?.address ?? null;
+  for (const other of host.image.interfaces.values()) {
+    const found = other.addresses.find((a) => a.address.family === 4 && a.scope === 'global');
+    if (found !== undefined) return found.address;
+  }
+  return null;
+}
+
+/** `ipv6_dev_get_saddr`: an address of the out-device, else one of another. */
+function masqueradeAddress6(host: Host, packet: Packet): Address | null {
+  const { fib, interfaces } = host.image;
+  const devices = [...interfaces.values()].filter((device) => device.kind !== 'loopback');
+  for (const name of [packet.outDevice, ...devices.map((device) => device.name)]) {
+    const found = fib.sourceOn(name, packet.dst);
+    if (found !== null) return found;
+  }
+  return null;
+}
+
+function natContext({ run, passage }: Visit): NatContext {
+  const table = run.stateOf(passage.host).connections;
+  const salt = `${run.seed} ${passage.host.name} `;
+  const draw = (original: Tuple, search: number) =>
+    run.drawn?.(passage.host.name, original, search) ??
+    hash16(`${salt}${search} ${tupleKey(original)}`);
+  return { table, nowNs: run.nowNs, draw };
+}
+
+/** FNV-1a, folded to 16 bits: what stands for the kernel's random numbers. */
+function hash16(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) {
+    hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193) >>> 0;
+  }
+  return ((hash >>> 16) ^ hash) & 0xffff;
+}

@@ -1,0 +1,125 @@
+/**
+ * An IP packet received by a device: `ip_rcv` and `ip_rcv_finish` (net/ipv4/ip_input.c),
+ * `ipv6_rcv` (net/ipv6/ip6_input.c): prerouting, then the route decides between input, forward and
+ * an error. Header checks were made when the frame was parsed.
+ * @module
+ */
+import { formatAddress } from '../../wire/address.ts';
+import type { DropReason } from '../../wire/drop-reason.ts';
+import { hook } from '../hook/hook.ts';
+import { solicitedNode } from '../link/neighbor-discovery.ts';
+import { isAssumed } from '../match/gap.ts';
+import type { Passage, Stage } from '../passage.ts';
+import { drop, type Run, unknown } from '../run.ts';
+import { type ErrorMessage, sendIcmpError } from './icmp-error.ts';
+import { isIpv6Loopback, isIpv6Multicast, type RouteRefusal, routeInput } from './route-input.ts';
+
+/** 224.0.0.1, the one group that every IPv4 host is in. */
+const ALL_HOSTS = 0xe0000001;
+
+export function ipInput(run: Run, passage: Passage): Stage | null {
+  const { packet } = passage;
+  if (passage.frameType === 'otherHost') return drop(passage, 'ip-input', 'otherHost');
+  const impossible = impossibleAddress(passage);
+  if (impossible !== null) return drop(passage, 'ip-input', impossible);
+  packet.inDevice = passage.device.name;
+  packet.outDevice = '';
+  packet.physOut = '';
+  // `ip_rcv` starts afresh: it does not know how large the pieces were that br_netfilter put
+  // together.
+  passage.fragmentMaxSize = 0;
+  const bridged = passage.bridgeNetfilter;
+  if (bridged !== null && !bridged.preroutingSkipped) bridged.preroutingSkipped = true;
+  else if (!hook(run, passage, 'prerouting')) return null;
+  return route(run, passage);
+}
+
+/** IPv6 addresses that no hook sees from outside (`ip6_rcv_core`). */
+function impossibleAddress({ packet, device }: Passage): DropReason | null {
+  const { src, dst, family } = packet;
+  if (family !== 6 || device.kind === 'loopback') return null;
+  if (isIpv6Loopback(src) || isIpv6Multicast(src)) return 'martianSource';
+  if (isIpv6Loopback(dst)) return 'martianDestination';
+  // Scopes 0 (reserved) and 1 (this interface alone) come from no other host.
+  const scope = (dst.w0 >>> 16) & 0xf;
+  return isIpv6Multicast(dst) && scope <= 1 ? 'martianDestination' : null;
+}
+
+function route(run: Run, passage: Passage): Stage | null {
+  const { host, packet, device } = passage;
+  const { routes, sysctls } = host.image.gaps;
+  if ((routes && isUncertain(passage)) || (sysctls && isAskew(passage))) {
+    return unknown(passage, { host: host.name, stage: 'route' }, 'dumpIncomplete');
+  }
+  const found = routeInput(host, packet, device);
+  switch (found.kind) {
+    case 'forward': {
+      passage.route = found.route;
+      const { device: out, via } = found.route;
+      passage.step('route', `dev ${out}${via === null ? '' : ` via ${formatAddress(via)}`}`);
+      return 'ipForward';
+    }
+    case 'local':
+      passage.step('route', 'local');
+      passage.route = found.route;
+      return 'ipLocal';
+    case 'broadcast':
+      passage.step('route', 'broadcast, local');
+      passage.route = found.route;
+      return 'ipLocal';
+    case 'multicast':
+      return joined(passage) ? 'ipLocal' : multicast(passage);
+    case 'drop': {
+      const message = refusalMessage(found.refusal);
+      if (message !== null) sendIcmpError(run, passage, message);
+      return drop(passage, 'route', found.reason);
+    }
+  }
+}
+
+/** Whether only an assumed route tells where the packet goes, or whether it may come this way. */
+function isUncertain({ host, packet, device }: Passage): boolean {
+  if (isAssumed(host, packet.dst)) return true;
+  const filters = packet.family === 4 && host.ipv4(device.name).rpFilter !== 0;
+  return filters && isAssumed(host, packet.src);
+}
+
+/**
+ * Whether the answer would take another way, so that rp_filter would drop the packet if it is on,
+ * and nobody knows whether it is.
+ */
+function isAskew({ host, packet, device }: Passage): boolean {
+  if (packet.family !== 4 || device.kind === 'loopback') return false;
+  const back = host.image.fib.lookup({ destination: packet.src, source: packet.dst, mark: 0 });
+  return back.type === 'unicast' ? back.device !== device.name : back.type !== 'local';
+}
+
+/** Groups that the host itself is in without any process asking for it. */
+function joined(passage: Passage): boolean {
+  const { packet, device } = passage;
+  if (packet.family === 4) return packet.dst.w3 === ALL_HOSTS;
+  const { w0, w1, w2, w3 } = packet.dst;
+  if (w0 === 0xff020000 && w1 === 0 && w2 === 0) return w3 === 1 || w3 === 2 || w3 === 0x16;
+  return device.addresses.some((own) => {
+    const group = own.address.family === 6 ? solicitedNode(own.address) : null;
+    return group !== null && group.w0 === w0 && group.w2 === w2 && group.w3 === w3;
+  });
+}
+
+function multicast(passage: Passage): null {
+  return unknown(passage, { host: passage.host.name, stage: 'route' }, 'multicast');
+}
+
+/** What `ip_error` and `ip6_pkt_discard` answer. */
+function refusalMessage(refusal: RouteRefusal): ErrorMessage | null {
+  switch (refusal) {
+    case 'noRoute':
+      return { kind: 'noRoute' };
+    case 'unreachable':
+      return { kind: 'hostUnreachable' };
+    case 'prohibit':
+      return { kind: 'prohibited' };
+    case null:
+      return null;
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * REJECT: the answer that a refused packet gets.
+ *
+ * Truth: net/ipv4/netfilter/nf_reject_ipv4.c `nf_send_unreach`, `nf_send_reset`, its IPv6 twin, and
+ * ipt_REJECT.c, ip6t_REJECT.c (Linux 6.18). A reset for a bridged packet leaves by the port the
+ * packet came in by, with its MACs swapped, past every hook.
+ * @module
+ */
+import { connectionOf, setClosing } from '../../conntrack/table.ts';
+import type { RejectWith } from '../../netfilter/target.ts';
+import type { Packet } from '../../packet/packet.ts';
+import { transportOffset } from '../../packet/parse.ts';
+import { fillSegment, verifyChecksum } from '../../packet/transport-checksum.ts';
+import type { Address } from '../../wire/address.ts';
+import { u8 } from '../../wire/bytes.ts';
+import { fold, sumBytes, sumPseudoHeader } from '../../wire/checksum.ts';
+import * as ethernet from '../../wire/ethernet.ts';
+import * as ipv4 from '../../wire/ipv4.ts';
+import * as ipv6 from '../../wire/ipv6.ts';
+import { EtherType, Protocol } from '../../wire/protocol.ts';
+import * as tcp from '../../wire/tcp.ts';
+import * as udp from '../../wire/udp.ts';
+import type { Passage } from '../passage.ts';
+import type { Run } from '../run.ts';
+import { sendIcmpError, TTL } from './icmp-error.ts';
+import { isIpv4Multicast, isIpv6Multicast } from './route-input.ts';
+
+/** Protocols whose sum `verifyChecksum` knows. */
+const SUMMED = new Set<number>([Protocol.tcp, Protocol.udp, Protocol.icmp, Protocol.icmpv6]);
+/** Protocols that REJECT does not sum. */
+const UNSUMMED = new Set<number>([
+  Protocol.ah,
+  Protocol.esp,
+  Protocol.sctp,
+  Protocol.udplite,
+  Protocol.dccp,
+]);
+
+/** Only GRE packets that say so carry a sum (`GRE_CSUM`). */
+const GRE_CHECKSUM = 0x80;
+
+/** Answer a packet that a REJECT rule refused; nothing is sent where the kernel sends nothing. */
+export function sendReject(run: Run, passage: Passage, how: RejectWith): void {
+  const { packet } = passage;
+  if (packet.fragmentOffset !== 0 || hasBadChecksum(packet)) return;
+  if (how !== 'tcp-reset') {
+    sendIcmpError(run, passage, { kind: 'reject', with: how });
+    return;
+  }
+  const ip = isForGroup(passage) ? null : makeReset(packet);
+  if (ip === null) return;
+  const connection = connectionOf(packet);
+  if (connection !== null) {
+    setClosing(connection, run.nowNs, run.stateOf(passage.host).connections.settings);
+  }
+  const port = passage.bridgeNetfilter === null ? null : passage.bridgePortIn;
+  if (port === null) {
+    run.generate(passage, { kind: 'tcpReset', attach: true, ip });
+    return;
+  }
+  const header = {
+    destination: ethernet.source(packet.bytes),
+    source: ethernet.destination(packet.bytes),
+    tags: [],
+    etherType: packet.family === 4 ? EtherType.ipv4 : EtherType.ipv6,
+  };
+  const frame = ethernet.emit(header, ip);
+  run.generate(passage, { kind: 'tcpReset', attach: true, frame, device: port });
+}
+
+/**
+ * `nf_reject_verify_csum` with `nf_ip_checksum`, `nf_ip6_checksum`: the sum over what is there, a
+ * first fragment's too, which is never right; protocols without a sum of their own are held to the
+ * plain one. What the capture cut can not be summed and counts as right.
+ */
+function hasBadChecksum(packet: Packet): boolean {
+  const { bytes, end, protocol, src, dst } = packet;
+  if (packet.checksumOffloaded || end > bytes.length) return false;
+  if (!packet.moreFragments && packet.l4 >= 0 && SUMMED.has(protocol)) {
+    return verifyChecksum(packet) === 'wrong';
+  }
+  if (UNSUMMED.has(protocol)) return false;
+  const at = transportOffset(packet);
+  if (typeof at === 'string') return true;
+  if (protocol === Protocol.gre && end > at && (u8(bytes, at) & GRE_CHECKSUM) === 0) return false;
+  if (protocol === Protocol.udp && end - at >= udp.HEADER_LENGTH && udp.checksum(bytes, at) === 0) {
+    return false;
+  }
+  const usesPseudo = packet.family === 6 || protocol === Protocol.tcp || protocol === Protocol.udp;
+  const pseudo = usesPseudo ? sumPseudoHeader(src, dst, protocol, end - at) : 0;
+  return fold(sumBytes(bytes, at, end) + pseudo) !== 0xffff;
+}
+
+function isUnicast6(a: Address): boolean {
+  return !isIpv6Multicast(a) && (a.w0 | a.w1 | a.w2 | a.w3) !== 0;
+}
+
+/** No RST answers what was for everybody (`RTCF_BROADCAST`, `RTCF_MULTICAST`). */
+function isForGroup({ packet, route }: Passage): boolean {
+  if (packet.family !== 4) return false;
+  const { dst } = packet;
+  return dst.w3 === 0xffffffff || isIpv4Multicast(dst) || route?.type === 'broadcast';
+}
+
+/** The RST for a segment, or null: none for a RST, a fragment, or a header that can not be read. */
+function makeReset(packet: Packet): Uint8Array | null {
+  const { bytes, l4, end, protocol, src, dst } = packet;
+  if (protocol !== Protocol.tcp || l4 < 0) return null;
+  if (packet.family === 6 && !(isUnicast6(src) && isUnicast6(dst))) return null;
+  const old = tcp.flags(bytes, l4);
+  const { syn, ack, fin, rst } = tcp.TcpFlag;
+  if ((old & rst) !== 0) return null;
+  const answersAck = (old & ack) !== 0;
+  const counted = ((old & syn) !== 0 ? 1 : 0) + ((old & fin) !== 0 ? 1 : 0);
+  const length = end - l4 - tcp.headerLength(bytes, l4);
+  const segment = tcp.emit(
+    {
+      sport: tcp.dport(bytes, l4),
+      dport: tcp.sport(bytes, l4),
+      seq: answersAck ? tcp.ack(bytes, l4) : 0,
+      ack: answersAck ? 0 : (tcp.seq(bytes, l4) + counted + length) >>> 0,
+      flags: answersAck ? rst : rst | ack,
+      window: 0,
+      urgent: 0,
+      options: new Uint8Array(0),
+    },
+    new Uint8Array(0),
+  );
+  const to = { src: dst, dst: src };
+  fillSegment({ bytes: segment, off: 0, end: segment.length, protocol, ...to });
+  if (packet.family === 6) {
+    const fixed = { trafficClass: 0, flowLabel: 0, nextHeader: protocol, hopLimit: TTL };
+    return ipv6.emit({ ...fixed, ...to }, segment);
+  }
+  const header = { tos: 0, id: 0, dontFragment: true, moreFragments: false, fragmentOffset: 0 };
+  return ipv4.emit({ ...header, ttl: TTL, protocol, ...to, options: new Uint8Array(0) }, segment);
+}
