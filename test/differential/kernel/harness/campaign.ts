@@ -4,7 +4,7 @@
  */
 import type { Agent } from './agent.ts';
 import { compare, type Observed } from './compare.ts';
-import { drawTrial, SHAPES } from './generate.ts';
+import { drawTrial, SHAPES } from './draw/trial.ts';
 import { Reach } from './reach.ts';
 import { judge, printTrial, shrink } from './shrink.ts';
 

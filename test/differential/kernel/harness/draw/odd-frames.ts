@@ -3,14 +3,14 @@
  * discovery, checksums left to the device.
  * @module
  */
-import { setU8, setU16, u16 } from '../../../../src/wire/bytes.ts';
-import * as ethernet from '../../../../src/wire/ethernet.ts';
-import * as ipv4 from '../../../../src/wire/ipv4.ts';
-import { EtherType } from '../../../../src/wire/protocol.ts';
-import { arpRequest, type PacketBuilder } from '../../../support/packets.ts';
-import type { Draw } from '../rule-space.ts';
+import { setU8, setU16, u16 } from '../../../../../src/wire/bytes.ts';
+import * as ethernet from '../../../../../src/wire/ethernet.ts';
+import * as ipv4 from '../../../../../src/wire/ipv4.ts';
+import { EtherType } from '../../../../../src/wire/protocol.ts';
+import { arpRequest, type PacketBuilder } from '../../../../support/packets.ts';
+import type { Draw } from '../../rule-space.ts';
+import type { Shot } from '../trial.ts';
 import type { Place, Station } from './places.ts';
-import type { Shot } from './trial.ts';
 
 interface Macs {
   readonly srcMac: string;

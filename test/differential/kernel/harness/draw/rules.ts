@@ -3,17 +3,17 @@
  * alphabet, every target that this kernel has and an engine can follow.
  * @module
  */
-import type { Hook } from '../../../../src/netfilter/hook.ts';
-import { CT_STATES, type IpMatch, type Match } from '../../../../src/netfilter/match.ts';
-import type { Rule, Table } from '../../../../src/netfilter/rule.ts';
-import { type NatRange, REJECT_WITH, type Target } from '../../../../src/netfilter/target.ts';
-import { type Family, maskAddress } from '../../../../src/wire/address.ts';
-import { Protocol } from '../../../../src/wire/protocol.ts';
-import { address } from '../../../support/packets.ts';
-import type { Draw } from '../rule-space.ts';
-import { SILENCE } from './difference.ts';
-import { drawMatch, drawProtocolMatch, legalKinds, type Site } from './draw-match.ts';
-import { drawPrefix } from './draw-sets.ts';
+import type { Hook } from '../../../../../src/netfilter/hook.ts';
+import { CT_STATES, type IpMatch, type Match } from '../../../../../src/netfilter/match.ts';
+import type { Rule, Table } from '../../../../../src/netfilter/rule.ts';
+import { type NatRange, REJECT_WITH, type Target } from '../../../../../src/netfilter/target.ts';
+import { type Family, maskAddress } from '../../../../../src/wire/address.ts';
+import { Protocol } from '../../../../../src/wire/protocol.ts';
+import { address } from '../../../../support/packets.ts';
+import type { Draw } from '../../rule-space.ts';
+import { SILENCE } from '../difference.ts';
+import { drawMatch, drawProtocolMatch, legalKinds, type Site } from './match.ts';
+import { drawPrefix } from './sets.ts';
 import { MARKS, PROTOCOLS, type Words } from './words.ts';
 
 /** How the rules of a plan are drawn. */

@@ -3,10 +3,10 @@
  * Rules come later (draw-rules.ts); settings are drawn here.
  * @module
  */
-import type { Plan } from '../../../../src/plan/model.ts';
-import { hostPlan, iface, prefix, route } from '../../../support/hosts.ts';
-import { address } from '../../../support/packets.ts';
-import type { Draw } from '../rule-space.ts';
+import type { Plan } from '../../../../../src/plan/model.ts';
+import { hostPlan, iface, prefix, route } from '../../../../support/hosts.ts';
+import { address } from '../../../../support/packets.ts';
+import type { Draw } from '../../rule-space.ts';
 
 /** Somebody at the far end of a device. */
 export interface Station {

@@ -2,10 +2,10 @@
  * IP sets of every kind this kernel has and plans can say, over the addresses of a place.
  * @module
  */
-import type { IpSet, SetMember, SetType } from '../../../../src/netfilter/ip-set.ts';
-import { type Family, maskAddress, type Prefix } from '../../../../src/wire/address.ts';
-import { address } from '../../../support/packets.ts';
-import type { Draw } from '../rule-space.ts';
+import type { IpSet, SetMember, SetType } from '../../../../../src/netfilter/ip-set.ts';
+import { type Family, maskAddress, type Prefix } from '../../../../../src/wire/address.ts';
+import { address } from '../../../../support/packets.ts';
+import type { Draw } from '../../rule-space.ts';
 import { PORTS, PROTOCOLS, type Words } from './words.ts';
 
 const TYPES: readonly SetType[] = ['hash:ip', 'hash:net', 'hash:ip,port', 'hash:net,port'];

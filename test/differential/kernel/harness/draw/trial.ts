@@ -2,17 +2,17 @@
  * From a seed to a trial: a place, rules, and the frames that an engine run drew.
  * @module
  */
-import type { Journey } from '../../../../src/engine/engine.ts';
-import type { Table } from '../../../../src/netfilter/rule.ts';
-import type { Plan } from '../../../../src/plan/model.ts';
-import type { Family } from '../../../../src/wire/address.ts';
-import { Draw } from '../rule-space.ts';
-import { askEngine, EngineRun } from './ask-engine.ts';
-import { drawTables } from './draw-rules.ts';
-import { drawSets } from './draw-sets.ts';
-import { Traffic } from './draw-traffic.ts';
+import type { Journey } from '../../../../../src/engine/engine.ts';
+import type { Table } from '../../../../../src/netfilter/rule.ts';
+import type { Plan } from '../../../../../src/plan/model.ts';
+import type { Family } from '../../../../../src/wire/address.ts';
+import { Draw } from '../../rule-space.ts';
+import { askEngine, EngineRun } from '../ask-engine.ts';
+import type { Shot, Trial } from '../trial.ts';
 import { bridgedPlace, type Place, routedPlace, routerPlace } from './places.ts';
-import type { Shot, Trial } from './trial.ts';
+import { drawTables } from './rules.ts';
+import { drawSets } from './sets.ts';
+import { Traffic } from './traffic.ts';
 import { wordsOf } from './words.ts';
 
 const ERROR_BURST = 5;

@@ -3,18 +3,18 @@
  * hashlimit, connlimit, chance) is not drawn: engines answer `unknown` there.
  * @module
  */
-import type { Hook, TableName } from '../../../../src/netfilter/hook.ts';
+import type { Hook, TableName } from '../../../../../src/netfilter/hook.ts';
 import {
   CT_STATES,
   CT_STATUSES,
   type Match,
   type MatchKind,
   type PortRange,
-} from '../../../../src/netfilter/match.ts';
-import { type Address, compareAddress, type Family } from '../../../../src/wire/address.ts';
-import { address } from '../../../support/packets.ts';
-import type { Draw } from '../rule-space.ts';
-import { drawPrefix, setName } from './draw-sets.ts';
+} from '../../../../../src/netfilter/match.ts';
+import { type Address, compareAddress, type Family } from '../../../../../src/wire/address.ts';
+import { address } from '../../../../support/packets.ts';
+import type { Draw } from '../../rule-space.ts';
+import { drawPrefix, setName } from './sets.ts';
 import { MARKS, PORTS, type Words } from './words.ts';
 
 /** Where a rule stands: which hook its packets come from decides what it may ask. */

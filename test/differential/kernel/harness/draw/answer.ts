@@ -3,12 +3,17 @@
  * than not, or an error that quotes it.
  * @module
  */
-import { type Address, formatAddress, readIpv4, readIpv6 } from '../../../../src/wire/address.ts';
-import { setU16, u16, u32 } from '../../../../src/wire/bytes.ts';
-import * as ethernet from '../../../../src/wire/ethernet.ts';
-import { Protocol } from '../../../../src/wire/protocol.ts';
-import { SctpChunk } from '../../../../src/wire/sctp.ts';
-import { TcpFlag } from '../../../../src/wire/tcp.ts';
+import {
+  type Address,
+  formatAddress,
+  readIpv4,
+  readIpv6,
+} from '../../../../../src/wire/address.ts';
+import { setU16, u16, u32 } from '../../../../../src/wire/bytes.ts';
+import * as ethernet from '../../../../../src/wire/ethernet.ts';
+import { Protocol } from '../../../../../src/wire/protocol.ts';
+import { SctpChunk } from '../../../../../src/wire/sctp.ts';
+import { TcpFlag } from '../../../../../src/wire/tcp.ts';
 import {
   icmpEchoReply,
   icmpError,
@@ -18,9 +23,9 @@ import {
   sctpInit,
   tcp,
   udp,
-} from '../../../support/packets.ts';
-import type { Draw } from '../rule-space.ts';
-import type { Out } from './ask-engine.ts';
+} from '../../../../support/packets.ts';
+import type { Draw } from '../../rule-space.ts';
+import type { Out } from '../ask-engine.ts';
 import type { Place } from './places.ts';
 
 /** A frame's IP packet, as far as an answer needs it. */

@@ -4,11 +4,11 @@
  * nonsense.
  * @module
  */
-import type { Family } from '../../../../src/wire/address.ts';
-import * as ethernet from '../../../../src/wire/ethernet.ts';
-import { EtherType, Protocol } from '../../../../src/wire/protocol.ts';
-import { SctpChunk } from '../../../../src/wire/sctp.ts';
-import { TcpFlag } from '../../../../src/wire/tcp.ts';
+import type { Family } from '../../../../../src/wire/address.ts';
+import * as ethernet from '../../../../../src/wire/ethernet.ts';
+import { EtherType, Protocol } from '../../../../../src/wire/protocol.ts';
+import { SctpChunk } from '../../../../../src/wire/sctp.ts';
+import { TcpFlag } from '../../../../../src/wire/tcp.ts';
 import {
   icmpEcho,
   icmpMessage,
@@ -18,13 +18,13 @@ import {
   sctpInit,
   tcp,
   udp,
-} from '../../../support/packets.ts';
-import type { Draw } from '../rule-space.ts';
+} from '../../../../support/packets.ts';
+import type { Draw } from '../../rule-space.ts';
+import type { Out } from '../ask-engine.ts';
+import type { Shot } from '../trial.ts';
 import { answerTo, errorAbout } from './answer.ts';
-import type { Out } from './ask-engine.ts';
 import { arpOrNd, malformed, offloaded, strange } from './odd-frames.ts';
 import type { Place, Station } from './places.ts';
-import type { Shot } from './trial.ts';
 import { PORTS } from './words.ts';
 
 /** How many of the latest frames that came out may still be answered. */
