@@ -56,8 +56,9 @@ export class Agent {
   readonly #waiting: { resolve: (a: Answer) => void; reject: (e: Error) => void }[] = [];
   #ended = false;
 
-  constructor() {
-    const child = spawn('/usr/bin/python3', ['-u', script()], {
+  /** `lane`: laboratories that work at the same time have different numbers, and processors. */
+  constructor(lane = 0) {
+    const child = spawn('/usr/bin/python3', ['-u', script(), String(lane)], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     this.#child = child;

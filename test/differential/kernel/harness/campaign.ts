@@ -1,12 +1,14 @@
 /**
- * Many trials from one seed: drawn, put to both sides, counted.
+ * Many trials from one seed: drawn, put to both sides, counted. Several laboratories work at once, and
+ * trials are counted in the order of their numbers, so that a run is the same however fast each is.
  * @module
  */
 import type { Agent } from './agent.ts';
-import { compare, type Observed } from './compare.ts';
-import { drawTrial, SHAPES } from './draw/trial.ts';
+import { compare, type Observed, type Outcome } from './compare.ts';
+import { drawTrial, SHAPES, type Shape } from './draw/trial.ts';
 import { Reach } from './reach.ts';
 import { judge, printTrial, shrink } from './shrink.ts';
+import type { Trial } from './trial.ts';
 
 export interface CampaignOptions {
   /** Of the first trial; each following trial has the next. */
@@ -17,6 +19,8 @@ export interface CampaignOptions {
   readonly frames: number;
   /** Differences that are shown small before the campaign gives up; at 0 they are passed over. */
   readonly patience: number;
+  /** What hosts are drawn, in turn; all of them when absent. */
+  readonly shapes?: readonly Shape[];
 }
 
 export interface Campaign {
@@ -32,37 +36,101 @@ export interface Campaign {
   readonly agreed: readonly Observed[];
 }
 
-/** Run until both numbers are reached. At most `keep` agreed trials are kept. */
+/** What is left of a trial when both sides have answered. */
+interface Done {
+  readonly trial: Trial;
+  readonly reach: Reach;
+  readonly outcome: Outcome;
+  readonly observed?: Observed;
+}
+
+/** Run until both numbers are reached, one trial a time in each laboratory. */
 export async function campaign(
-  agent: Agent,
+  agents: readonly Agent[],
   options: CampaignOptions,
   keep = 0,
 ): Promise<Campaign> {
   const began = process.hrtime.bigint();
-  const reach = new Reach();
+  const tally = new Tally(options, keep);
+  let next = options.seed;
+  const work = async (agent: Agent) => {
+    while (!tally.isFull()) {
+      const seed = next;
+      next += 1;
+      tally.take(seed, await one(agent, seed, options));
+    }
+  };
+  await Promise.all(agents.map(work));
+  const [first] = agents;
   const differences: string[] = [];
-  const agreed: Observed[] = [];
-  let [plans, packets, lost] = [0, 0, 0];
-  for (let seed = options.seed; plans < options.plans || packets < options.packets; seed++) {
-    const shape = SHAPES[seed % SHAPES.length] ?? 'routed';
-    const { trial, run } = drawTrial(shape, seed, options.frames);
-    reach.add(trial, run);
-    const { outcome, observed } = await compare(agent, trial, run);
-    if (outcome.kind === 'drawn') {
-      lost += 1;
-      continue;
-    }
-    plans += 1;
-    packets += trial.shots.length;
-    if (outcome.kind !== 'different') {
-      if (agreed.length < keep && observed !== undefined) agreed.push(observed);
-      continue;
-    }
-    if (options.patience === 0) continue;
-    const small = await shrink(agent, trial, outcome.difference.kind);
-    differences.push(printTrial(small, (await judge(agent, small)) ?? outcome.difference));
-    if (differences.length === options.patience) break;
+  for (const [trial, outcome] of tally.differing.slice(0, options.patience)) {
+    if (outcome.kind !== 'different' || first === undefined) continue;
+    const small = await shrink(first, trial, outcome.difference.kind);
+    differences.push(printTrial(small, (await judge(first, small)) ?? outcome.difference));
   }
   const seconds = Number(process.hrtime.bigint() - began) / 1e9;
+  const { plans, packets, lost, reach, agreed } = tally;
   return { plans, packets, lost, seconds, reach, differences, agreed };
+}
+
+async function one(agent: Agent, seed: number, options: CampaignOptions): Promise<Done> {
+  const shapes = options.shapes ?? SHAPES;
+  const shape = shapes[seed % shapes.length] ?? 'routed';
+  try {
+    const { trial, run } = drawTrial(shape, seed, options.frames);
+    const reach = new Reach();
+    reach.add(trial, run);
+    return { trial, reach, ...(await compare(agent, trial, run)) };
+  } catch (error) {
+    throw new Error(`${shape} ${seed}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** Counts trials one after another, whichever is done first. */
+class Tally {
+  readonly #options: CampaignOptions;
+  readonly #keep: number;
+  readonly #early = new Map<number, Done>();
+  #next: number;
+  plans = 0;
+  packets = 0;
+  lost = 0;
+  readonly reach = new Reach();
+  readonly differing: [Trial, Outcome][] = [];
+  readonly agreed: Observed[] = [];
+
+  constructor(options: CampaignOptions, keep: number) {
+    this.#options = options;
+    this.#keep = keep;
+    this.#next = options.seed;
+  }
+
+  isFull(): boolean {
+    const { plans, packets, patience } = this.#options;
+    if (patience > 0 && this.differing.length >= patience) return true;
+    return this.plans >= plans && this.packets >= packets;
+  }
+
+  take(seed: number, done: Done): void {
+    this.#early.set(seed, done);
+    for (;;) {
+      const due = this.#early.get(this.#next);
+      if (due === undefined || this.isFull()) return;
+      this.#early.delete(this.#next);
+      this.#next += 1;
+      this.#count(due);
+    }
+  }
+
+  #count({ trial, reach, outcome, observed }: Done): void {
+    this.reach.join(reach);
+    if (outcome.kind === 'drawn') {
+      this.lost += 1;
+      return;
+    }
+    this.plans += 1;
+    this.packets += trial.shots.filter((shot) => shot.kind === 'frame').length;
+    if (outcome.kind === 'different') this.differing.push([trial, outcome]);
+    else if (this.agreed.length < this.#keep && observed !== undefined) this.agreed.push(observed);
+  }
 }

@@ -103,6 +103,13 @@ export class Reach {
     this.#counts.set(kind, counts);
   }
 
+  /** Add what another run reached. */
+  join(other: Reach): void {
+    for (const [kind, counts] of other.#counts) {
+      for (const [what, times] of counts) this.#note(kind, what, times);
+    }
+  }
+
   /** Required parts that were never reached. */
   missing(): readonly string[] {
     return REACHED.flatMap((kind) =>

@@ -12,7 +12,7 @@ long as something of this process lives in them, so they are gone whatever ends 
 removed. Python because AF_PACKET with virtio-net headers needs no compiler here, and because the time
 goes into the kernel and its tools: this process handles some 100,000 frames a second.
 
-It stays on one processor: veth hands frames to that processor's backlog in order, so a sentinel that
+It stays on one processor (its argument says which, counted from the last): veth hands frames to that processor's backlog in order, so a sentinel that
 comes out says that everything before it has made one more hop (see `burst`).
 """
 
@@ -319,7 +319,8 @@ class Network:
 
 
 def main():
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    allowed = sorted(os.sched_getaffinity(0), reverse=True)
+    os.sched_setaffinity(0, {allowed[int(sys.argv[1]) % len(allowed)]})
     os.environ["XTABLES_LOCKFILE"] = f"/run/wt{os.getpid()}.lock"
     lab = None
     for line in sys.stdin:
