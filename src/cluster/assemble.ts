@@ -20,8 +20,9 @@ import {
 } from './decode/decode-node.ts';
 import type { PodDraft } from './decode/decode-pod.ts';
 import { decodePod } from './decode/decode-pod.ts';
-import { decodeEndpointSlice, decodeEndpoints, decodeService } from './decode/decode-service.ts';
-import { makeEndpointSlices } from './decode/endpoints.ts';
+import { decodeService } from './decode/decode-service.ts';
+import { decodeEndpointSlice, decodeEndpoints } from './decode/decode-slices.ts';
+import { makeEndpointSlices, type PodCondition } from './decode/endpoints.ts';
 import type { GivenWiring } from './decode/wiring.ts';
 import { decodeWiring } from './decode/wiring.ts';
 import type { Workload } from './decode/workloads.ts';
@@ -29,13 +30,7 @@ import { decodeWorkload, isWorkload } from './decode/workloads.ts';
 import type { KnownAddresses, MasqueradeConfig } from './infer-wiring.ts';
 import { clusterFamilies, settleWiring } from './infer-wiring.ts';
 import type { Exhausted } from './ipam.ts';
-import {
-  AddressBook,
-  assignAddresses,
-  assignPodRanges,
-  assignServiceAddresses,
-  schedule,
-} from './ipam.ts';
+import { AddressBook, assignAddresses, assignPodRanges, schedule } from './ipam.ts';
 import { FieldErrors, toDiagnostic } from './manifest/field-error.ts';
 import type { Documents, LoadedObject } from './manifest/load.ts';
 import { placeOf } from './manifest/tree.ts';
@@ -43,6 +38,7 @@ import { decodeMasquerade } from './masquerade.ts';
 import type { Cluster, EndpointSlice, Namespace, Node, Pod, Service, SourceRef } from './model.ts';
 import { formatSource } from './model.ts';
 import { nearest } from './nearest.ts';
+import { allocateServices } from './service-allocation.ts';
 
 /** A namespace that something else is in. */
 export interface NamespaceUse {
@@ -85,7 +81,7 @@ export function assembleCluster(
   book.claim([...known.nodes, ...known.pods]);
   const ranged = assignPodRanges(named, wiring, families, book);
   const placed = assignAddresses(ranged, drafts, wiring, families, maxPods, book);
-  const services = assignServiceAddresses(decoded.services, wiring, book);
+  const services = allocateServices(decoded.services, wiring, book, problems);
   problems.push(...book.exhausted.map(exhaustedProblem));
   const used = [...uses, ...placed.pods, ...services, ...decoded.workloads.map(useOf)];
   const sliced = new Set(decoded.slices.map((s) => `${s.namespace}/${s.service}`));
@@ -93,13 +89,13 @@ export function assembleCluster(
     ...decoded.slices,
     ...decoded.mirrored.filter((s) => !sliced.has(`${s.namespace}/${s.service}`)),
   ];
-  const ready = new Set(drafts.filter((d) => d.ready).map((d) => nameOf(d.pod)));
-  const made = makeEndpointSlices(
+  const made = makeEndpointSlices({
     services,
-    placed.pods,
-    (pod) => ready.has(nameOf(pod)),
-    endpointSlices,
-  );
+    pods: placed.pods,
+    nodes: placed.nodes,
+    given: endpointSlices,
+    conditionOf: conditions(drafts),
+  });
   duplicateAddresses(placed.nodes, placed.pods, services, problems);
   hostAddressProblems(drafts, placed.nodes, problems);
   if (given) problems.push(...azureProblems(given, wiring, placed.nodes, placed.pods));
@@ -113,8 +109,13 @@ export function assembleCluster(
   };
 }
 
-function nameOf(pod: Pod): string {
-  return `${pod.namespace}/${pod.name}`;
+/** What the drafts say about the pods that they became. */
+function conditions(drafts: readonly PodDraft[]): (pod: Pod) => PodCondition {
+  const byName = new Map(drafts.map((d) => [`${d.pod.namespace}/${d.pod.name}`, d]));
+  return (pod) => {
+    const draft = byName.get(`${pod.namespace}/${pod.name}`);
+    return { ready: draft?.ready === true, terminating: draft?.terminating === true };
+  };
 }
 
 function useOf(workload: Workload): NamespaceUse {

@@ -6,9 +6,6 @@
  *   after it, `maxPods` (30 by default) being kept for them, as Azure CNI reserves them.
  * - With pod ranges of their own, nodes get /24 blocks (IPv6: /80) in order, and pods addresses
  *   from .2 on (.1 is the bridge's in kubenet).
- * - ClusterIPs come from the upper band of the service range (KEP-3070), the tenth address goes to
- *   kube-system/kube-dns and the first to default/kubernetes; node ports from the upper band too
- *   (KEP-3668).
  * An address that something already has is passed over.
  * @module
  */
@@ -18,12 +15,11 @@ import {
   addToAddress,
   contains,
   containsPrefix,
-  equalAddress,
   maskAddress,
 } from '../wire/address.ts';
 import type { PodDraft } from './decode/decode-pod.ts';
 import { hasPodRanges } from './infer-wiring.ts';
-import type { Node, Pod, Service, Wiring } from './model.ts';
+import type { Node, Pod, Wiring } from './model.ts';
 
 const FIRST_IN_SUBNET = 4;
 const FIRST_IN_POD_RANGE = 2;
@@ -64,7 +60,7 @@ export class AddressBook {
 }
 
 /** Number of addresses in a range, at most 2^31. */
-function sizeOf(prefix: Prefix): number {
+export function sizeOf(prefix: Prefix): number {
   const width = prefix.address.family === 4 ? 32 : 128;
   return 2 ** Math.min(31, width - prefix.length);
 }
@@ -217,64 +213,4 @@ export function schedule(drafts: readonly PodDraft[], nodes: readonly Node[]): r
 
 function pending(pod: Pod): Pod {
   return { ...pod, phase: 'Pending' };
-}
-
-const NODE_PORTS = { first: 30000, upper: 30086, last: 32767 } as const;
-
-/** ClusterIPs and node ports for Services without them. */
-export function assignServiceAddresses(
-  services: readonly Service[],
-  wiring: Wiring,
-  book: AddressBook,
-): readonly Service[] {
-  book.claim(services.flatMap((s) => s.clusterIps));
-  const cidr = wiring.serviceCidrs[0];
-  const reserved = cidr ? reservedIps(cidr, wiring) : [];
-  book.claim(reserved.map((r) => r.address));
-  const ports = new Set<string>();
-  for (const s of services) {
-    for (const p of s.ports) if (p.nodePort) ports.add(`${p.protocol} ${p.nodePort}`);
-  }
-  return services.map((service) => withNodePorts(withClusterIp(service), ports));
-
-  function withClusterIp(service: Service): Service {
-    const wants = service.type !== 'ExternalName' && !service.headless;
-    if (!wants || service.clusterIps.length > 0 || !cidr) return service;
-    const name = `${service.namespace}/${service.name}`;
-    const kept = reserved.find((r) => r.name === name)?.address;
-    const free = kept && !services.some((s) => s.clusterIps.some((a) => equalAddress(a, kept)));
-    const upper = Math.min(Math.max(16, Math.floor(sizeOf(cidr) / 16)), 256) + 1;
-    const address = free ? kept : book.take(cidr, Math.min(upper, sizeOf(cidr) >> 1), 1);
-    if (!address) {
-      const what = `${service.namespace}/Service/${service.name}`;
-      book.exhausted.push({ what, range: 'serviceCidr' });
-      return service;
-    }
-    return { ...service, clusterIps: [address] };
-  }
-}
-
-/** ClusterIPs that AKS keeps for two Services. */
-function reservedIps(
-  cidr: Prefix,
-  wiring: Wiring,
-): readonly { readonly name: string; readonly address: Address }[] {
-  const first = addToAddress(maskAddress(cidr.address, cidr.length), 1);
-  const dns = wiring.dnsServiceIp;
-  return [
-    { name: 'default/kubernetes', address: first },
-    ...(dns ? [{ name: 'kube-system/kube-dns', address: dns }] : []),
-  ];
-}
-
-function withNodePorts(service: Service, taken: Set<string>): Service {
-  if (service.type !== 'NodePort' && service.type !== 'LoadBalancer') return service;
-  const ports = service.ports.map((port) => {
-    if (port.nodePort !== undefined) return port;
-    let nodePort: number = NODE_PORTS.upper;
-    while (nodePort < NODE_PORTS.last && taken.has(`${port.protocol} ${nodePort}`)) nodePort++;
-    taken.add(`${port.protocol} ${nodePort}`);
-    return { ...port, nodePort };
-  });
-  return { ...service, ports };
 }

@@ -4,7 +4,7 @@
  * optional that the platform would have filled.
  * @module
  */
-import type { Address, Prefix } from '../wire/address.ts';
+import type { Address, Family, Prefix } from '../wire/address.ts';
 
 /** Where an object, or a part of one, stands in the user's files. Lines and columns from 1. */
 export interface SourceRef {
@@ -55,41 +55,108 @@ export interface Pod extends ObjectMeta {
   readonly phase: 'Pending' | 'Running' | 'Succeeded' | 'Failed' | 'Unknown';
   readonly ports: readonly ContainerPort[];
   readonly serviceAccount: string;
+  /** `spec.hostname` and `spec.subdomain`, by which DNS knows a pod of a headless Service. */
+  readonly hostname?: string;
+  readonly subdomain?: string;
 }
 
 export interface ServicePort {
+  /** Empty when the port has no name. */
   readonly name: string;
   readonly protocol: TransportProtocol;
   readonly port: number;
   readonly targetPort: number | string;
+  /** Given or assigned; absent where the type has none. */
   readonly nodePort?: number;
+  readonly appProtocol?: string;
+  readonly source: SourceRef;
+}
+
+/** One of `status.loadBalancer.ingress`: where the load balancer answers. */
+export interface LoadBalancerIngress {
+  /** Null for an ingress that is a host name. */
+  readonly address: Address | null;
+  readonly hostname: string | null;
+  /** `Proxy`: the load balancer rewrites the destination, so nodes never see this address. */
+  readonly ipMode: 'VIP' | 'Proxy';
 }
 
 export interface Service extends ObjectMeta {
   readonly namespace: string;
+  /** As written: cloud providers read their instructions here. */
+  readonly annotations: Readonly<Record<string, string>>;
   readonly type: 'ClusterIP' | 'NodePort' | 'LoadBalancer' | 'ExternalName';
+  /** Empty for headless and ExternalName Services; at most one a family, the primary one first. */
   readonly clusterIps: readonly Address[];
   readonly headless: boolean;
+  /** Families the Service has addresses and endpoints of, the primary one first. */
+  readonly ipFamilies: readonly Family[];
+  readonly ipFamilyPolicy: 'SingleStack' | 'PreferDualStack' | 'RequireDualStack';
   readonly externalIps: readonly Address[];
+  /** `status.loadBalancer.ingress` as given: empty when the objects come without status. */
+  readonly loadBalancerIngress: readonly LoadBalancerIngress[];
+  /** `spec.loadBalancerIP`: the address that the cloud is asked for. */
+  readonly loadBalancerIp: Address | null;
+  /** Addresses of the ingress, whatever their mode; the one asked for while there is no ingress. */
   readonly loadBalancerIps: readonly Address[];
+  readonly loadBalancerClass: string | null;
+  /** From the field (clouds read an annotation too); empty: everybody. Host bits as written. */
+  readonly loadBalancerSourceRanges: readonly Prefix[];
+  /** Whether a LoadBalancer Service has node ports. */
+  readonly allocateLoadBalancerNodePorts: boolean;
+  /** Null when a selector chooses no endpoints: somebody else writes them, or nobody does. */
   readonly selector: Labels | null;
   readonly ports: readonly ServicePort[];
   readonly externalTrafficPolicy: 'Cluster' | 'Local';
+  readonly internalTrafficPolicy: 'Cluster' | 'Local';
+  /** Given or assigned, for LoadBalancer Services with externalTrafficPolicy Local; else null. */
+  readonly healthCheckNodePort: number | null;
+  /** Seconds that a client keeps its endpoint (sessionAffinity ClientIP); null: it does not. */
+  readonly sessionAffinitySeconds: number | null;
+  readonly publishNotReadyAddresses: boolean;
+  /** PreferClose, PreferSameZone, PreferSameNode. */
+  readonly trafficDistribution: string | null;
+  /** The CNAME of an ExternalName Service. */
+  readonly externalName: string | null;
+}
+
+/** One endpoint of a slice, its conditions defaulted. */
+export interface Endpoint {
+  /** All of the slice's family, and interchangeable; kube-proxy takes the first. Never empty. */
+  readonly addresses: readonly Address[];
+  readonly ready: boolean;
+  /** Ready, whether or not it is being deleted. */
+  readonly serving: boolean;
+  readonly terminating: boolean;
+  /** Node it is on; absent when it is none of the cluster's. */
+  readonly node?: string;
+  readonly zone?: string;
+  /** Host name for DNS. */
+  readonly hostname?: string;
+  /** `hints.forZones`, `hints.forNodes`: whose traffic it should take; empty: no hint. */
+  readonly zoneHints: readonly string[];
+  readonly nodeHints: readonly string[];
+  /** Name of the pod (in the slice's namespace) that it stands for. */
+  readonly pod?: string;
+  /** The endpoint in its file; the pod, for slices that no file has. */
+  readonly source: SourceRef;
+}
+
+export interface EndpointPort {
+  readonly name: string;
+  readonly protocol: TransportProtocol;
+  /** Null: every port (kube-proxy leaves such ports out). */
+  readonly port: number | null;
+  readonly appProtocol?: string;
 }
 
 export interface EndpointSlice extends ObjectMeta {
   readonly namespace: string;
+  /** Name of the Service, from the label `kubernetes.io/service-name`; empty without. */
   readonly service: string;
-  readonly endpoints: readonly {
-    readonly address: Address;
-    readonly ready: boolean;
-    readonly pod?: string;
-  }[];
-  readonly ports: readonly {
-    readonly name: string;
-    readonly protocol: TransportProtocol;
-    readonly port: number;
-  }[];
+  readonly family: Family;
+  readonly endpoints: readonly Endpoint[];
+  readonly ports: readonly EndpointPort[];
 }
 
 /** How the cluster is wired, in AKS's own words; defaults filled (facts: AKS networking). */

@@ -27,6 +27,8 @@ export interface PodDraft {
   /** Whether the platform would have given it a node and an address by now. */
   readonly running: boolean;
   readonly ready: boolean;
+  /** Being deleted (`metadata.deletionTimestamp`). */
+  readonly terminating: boolean;
   readonly nodeSelector: Labels;
   /** Where the pod names its node, or where the pod stands. */
   readonly nodeSource: SourceRef;
@@ -38,7 +40,10 @@ const PHASES = ['Pending', 'Running', 'Succeeded', 'Failed', 'Unknown'] as const
 const PROTOCOLS = ['TCP', 'UDP', 'SCTP'];
 
 /** What a pod's `spec` says, for Pods and templates alike. */
-export type PodSpecPart = Pick<Pod, 'node' | 'hostNetwork' | 'ports' | 'serviceAccount'> & {
+export type PodSpecPart = Pick<
+  Pod,
+  'node' | 'hostNetwork' | 'ports' | 'serviceAccount' | 'hostname' | 'subdomain'
+> & {
   readonly nodeSelector: Labels;
 };
 
@@ -56,6 +61,7 @@ export function decodePod(errors: FieldErrors, object: LoadedObject): PodDraft {
     hostAddresses: addressAt(errors, get(status, 'hostIP'), 'status.hostIP'),
     running: phase === 'Running' || (phase === 'Pending' && given.length > 0),
     ready: phase === 'Running' && (!condition || text(get(condition, 'status')) === 'True'),
+    terminating: get(tree, 'metadata', 'deletionTimestamp') !== undefined,
     nodeSelector,
     nodeSource: placeOf(get(tree, 'spec', 'nodeName') ?? tree),
     live: get(tree, 'metadata', 'uid') !== undefined,
@@ -100,7 +106,23 @@ export function decodePodSpec(
     serviceAccount:
       text(get(spec, 'serviceAccountName')) ?? text(get(spec, 'serviceAccount')) ?? 'default',
     nodeSelector: textMap(get(spec, 'nodeSelector')),
+    ...dnsName(errors, spec, path, 'hostname'),
+    ...dnsName(errors, spec, path, 'subdomain'),
   };
+}
+
+/** `spec.hostname` or `spec.subdomain`, when it is given. */
+function dnsName(
+  errors: FieldErrors,
+  spec: Tree | undefined,
+  path: string,
+  key: 'hostname' | 'subdomain',
+): Partial<Record<'hostname' | 'subdomain', string>> {
+  const at = get(spec, key);
+  const name = text(at) ?? '';
+  if (!at || name === '') return {};
+  for (const e of dnsLabelErrors(name)) errors.invalid('NAME_INVALID', at, `${path}.${key}`, e);
+  return { [key]: name };
 }
 
 function validateContainerName(

@@ -1,33 +1,34 @@
 /**
- * Services, EndpointSlices and Endpoints: defaulted as the API server does
- * (kubernetes pkg/apis/core/v1/defaults.go `SetDefaults_Service`, registry/core/service
- * `NormalizeClusterIPs`), validated, decoded.
+ * Services: defaulted as the API server does (kubernetes pkg/apis/core/v1/defaults.go
+ * `SetDefaults_Service`, registry/core/service `NormalizeClusterIPs`), validated, decoded.
  * @module
  */
-import type { Address } from '../../wire/address.ts';
-import { parseIp } from '../manifest/cidr.ts';
+import type { Address, Family } from '../../wire/address.ts';
+import { parseCidr, parseIp } from '../manifest/cidr.ts';
 import type { FieldErrors } from '../manifest/field-error.ts';
 import type { LoadedObject } from '../manifest/load.ts';
-import { dnsSubdomainErrors, portNumberErrors } from '../manifest/names.ts';
 import type { MapTree, Tree } from '../manifest/tree.ts';
 import {
   boolean,
   get,
   items,
   number,
+  placeOf,
   text,
   textMap,
   texts,
   withDefault,
   withValue,
 } from '../manifest/tree.ts';
-import type { EndpointSlice, Service, ServicePort } from '../model.ts';
-import { validateMeta } from '../validate/meta.ts';
+import type { LoadBalancerIngress, Service, ServicePort } from '../model.ts';
 import { validateService } from '../validate/service.ts';
-import { addressAt, IP_DETAIL, metaOf, protocolOf } from './decode.ts';
+import { addressAt, metaOf, protocolOf } from './decode.ts';
 
 const TYPES = ['ClusterIP', 'NodePort', 'LoadBalancer', 'ExternalName'] as const;
 const AFFINITY_SECONDS = 10800;
+/** `--service-node-port-range`; AKS leaves the default. */
+export const NODE_PORTS = { first: 30000, last: 32767 } as const;
+const FAMILY_POLICIES = ['SingleStack', 'PreferDualStack', 'RequireDualStack'] as const;
 
 /** Fill what the API server fills before it validates. */
 export function defaultService(service: MapTree): MapTree {
@@ -65,140 +66,137 @@ function defaultPort(port: Tree): Tree {
   return missing && number ? withValue(filled, 'targetPort', number) : filled;
 }
 
-/** `clusterIps` and node ports stay missing when not given; ipam fills them. */
+/** What is assigned when it is not given (`service-allocation.ts`) is still missing here. */
 export function decodeService(errors: FieldErrors, object: LoadedObject): Service {
   const tree = defaultService(object.tree);
   validateService(errors, tree);
   const spec = get(tree, 'spec');
+  if (get(tree, 'metadata', 'uid') === undefined) refuseNodePorts(errors, spec);
   const type = TYPES.find((t) => t === text(get(spec, 'type'))) ?? 'ClusterIP';
   const clusterIps = texts(get(spec, 'clusterIPs'));
-  const selector = get(spec, 'selector');
-  const external = text(get(spec, 'externalTrafficPolicy'));
+  const isClientIp = text(get(spec, 'sessionAffinity')) === 'ClientIP';
+  const timeout = get(spec, 'sessionAffinityConfig', 'clientIP', 'timeoutSeconds');
   return {
     ...metaOf(object),
     namespace: object.namespace,
+    annotations: textMap(get(tree, 'metadata', 'annotations')),
     type,
-    clusterIps: clusterIps.flatMap((ip) => parseIp(ip) ?? []),
+    clusterIps: type === 'ExternalName' ? [] : clusterIps.flatMap((ip) => parseIp(ip) ?? []),
     headless: clusterIps[0] === 'None',
+    ...families(spec),
     externalIps: texts(get(spec, 'externalIPs')).flatMap((ip) => parseIp(ip) ?? []),
-    loadBalancerIps: loadBalancerIps(errors, tree),
-    selector: selector && type !== 'ExternalName' ? textMap(selector) : null,
+    ...loadBalancer(errors, tree, type === 'LoadBalancer'),
+    selector: selectorOf(spec, type),
     ports: items(get(spec, 'ports')).map(decodePort),
-    externalTrafficPolicy: external === 'Local' ? 'Local' : 'Cluster',
+    externalTrafficPolicy: policyAt(get(spec, 'externalTrafficPolicy')),
+    internalTrafficPolicy: policyAt(get(spec, 'internalTrafficPolicy')),
+    healthCheckNodePort: number(get(spec, 'healthCheckNodePort')) || null,
+    sessionAffinitySeconds: isClientIp ? (number(timeout) ?? AFFINITY_SECONDS) : null,
+    publishNotReadyAddresses: boolean(get(spec, 'publishNotReadyAddresses')) ?? false,
+    trafficDistribution: text(get(spec, 'trafficDistribution')) || null,
+    externalName: type === 'ExternalName' ? (text(get(spec, 'externalName')) ?? null) : null,
   };
 }
 
-function loadBalancerIps(errors: FieldErrors, tree: Tree): readonly Address[] {
-  const ingress = items(get(tree, 'status', 'loadBalancer', 'ingress'));
-  const given = ingress.flatMap((item, i) =>
-    addressAt(errors, get(item, 'ip'), `status.loadBalancer.ingress[${i}].ip`),
+/**
+ * Node ports outside the range, in the words of the API server's allocator. An object that has been
+ * in a cluster was accepted there, perhaps with another range than AKS's.
+ */
+function refuseNodePorts(errors: FieldErrors, spec: Tree | undefined): void {
+  const { first, last } = NODE_PORTS;
+  const refuse = (at: Tree | undefined, field: string) => {
+    const port = number(at) ?? 0;
+    if (!at || port <= 0 || (port >= first && port <= last)) return;
+    const detail = `provided port is not in the valid range. The range of valid ports is ${first}-${last}`;
+    errors.invalid('SERVICE_NODE_PORT', at, field, detail, `${first}..${last}`);
+  };
+  items(get(spec, 'ports')).forEach((port, i) => {
+    refuse(get(port, 'nodePort'), `spec.ports[${i}].nodePort`);
+  });
+  refuse(get(spec, 'healthCheckNodePort'), 'spec.healthCheckNodePort');
+}
+
+/** A Service without selector, and one with an empty selector, choose no pods. */
+function selectorOf(spec: Tree | undefined, type: Service['type']): Service['selector'] {
+  const selector = textMap(get(spec, 'selector'));
+  return type === 'ExternalName' || Object.keys(selector).length === 0 ? null : selector;
+}
+
+function policyAt(at: Tree | undefined): 'Cluster' | 'Local' {
+  return text(at) === 'Local' ? 'Local' : 'Cluster';
+}
+
+/** As given; families stay empty and the policy SingleStack where nothing says otherwise. */
+function families(spec: Tree | undefined): Pick<Service, 'ipFamilies' | 'ipFamilyPolicy'> {
+  const said = text(get(spec, 'ipFamilyPolicy'));
+  const given = texts(get(spec, 'ipFamilies')).flatMap((f): readonly Family[] =>
+    f === 'IPv4' ? [4] : f === 'IPv6' ? [6] : [],
   );
-  const asked = get(tree, 'spec', 'loadBalancerIP');
-  const isBalancer = text(get(tree, 'spec', 'type')) === 'LoadBalancer';
-  if (given.length > 0 || !isBalancer) return given;
-  return addressAt(errors, asked, 'spec.loadBalancerIP');
+  const addresses = texts(get(spec, 'clusterIPs')).length;
+  const implied = Math.max(given.length, addresses) > 1 ? 'RequireDualStack' : 'SingleStack';
+  return {
+    ipFamilies: given,
+    ipFamilyPolicy: FAMILY_POLICIES.find((p) => p === said) ?? implied,
+  };
+}
+
+type LoadBalancerPart = Pick<
+  Service,
+  | 'loadBalancerIngress'
+  | 'loadBalancerIp'
+  | 'loadBalancerIps'
+  | 'loadBalancerClass'
+  | 'loadBalancerSourceRanges'
+  | 'allocateLoadBalancerNodePorts'
+>;
+
+function loadBalancer(errors: FieldErrors, tree: Tree, isBalancer: boolean): LoadBalancerPart {
+  const spec = get(tree, 'spec');
+  const ingress = items(get(tree, 'status', 'loadBalancer', 'ingress')).map((item, i) =>
+    decodeIngress(errors, item, `status.loadBalancer.ingress[${i}]`),
+  );
+  const asked = get(spec, 'loadBalancerIP');
+  const wanted = isBalancer ? (addressAt(errors, asked, 'spec.loadBalancerIP')[0] ?? null) : null;
+  const given = ingress.flatMap(({ address }): readonly Address[] => (address ? [address] : []));
+  return {
+    loadBalancerIngress: ingress,
+    loadBalancerIp: wanted,
+    loadBalancerIps: given.length > 0 || !wanted ? given : [wanted],
+    loadBalancerClass: text(get(spec, 'loadBalancerClass')) || null,
+    loadBalancerSourceRanges: texts(get(spec, 'loadBalancerSourceRanges')).flatMap(
+      (range) => parseCidr(range.trim()) ?? [],
+    ),
+    allocateLoadBalancerNodePorts: boolean(get(spec, 'allocateLoadBalancerNodePorts')) ?? true,
+  };
+}
+
+/** One ingress; `ipMode` is VIP where an address comes without (defaults.go of 1.30). */
+function decodeIngress(errors: FieldErrors, item: Tree, path: string): LoadBalancerIngress {
+  const mode = get(item, 'ipMode');
+  const said = text(mode);
+  const address = addressAt(errors, get(item, 'ip'), `${path}.ip`)[0] ?? null;
+  if (mode && said !== 'VIP' && said !== 'Proxy') {
+    errors.notSupported('SERVICE_INGRESS', mode, `${path}.ipMode`, ['Proxy', 'VIP']);
+  } else if (mode && !address) {
+    const detail = 'may not be specified when `ip` is not set';
+    errors.forbidden('SERVICE_INGRESS', mode, `${path}.ipMode`, detail);
+  }
+  const hostname = text(get(item, 'hostname')) || null;
+  return { address, hostname, ipMode: said === 'Proxy' ? 'Proxy' : 'VIP' };
 }
 
 function decodePort(port: Tree): ServicePort {
   const target = get(port, 'targetPort');
   const size = number(get(port, 'port')) ?? 0;
   const nodePort = number(get(port, 'nodePort')) ?? 0;
+  const appProtocol = text(get(port, 'appProtocol')) ?? '';
   return {
     name: text(get(port, 'name')) ?? '',
     protocol: protocolOf(get(port, 'protocol')),
     port: size,
     targetPort: number(target) ?? text(target) ?? size,
     ...(nodePort === 0 ? {} : { nodePort }),
+    ...(appProtocol === '' ? {} : { appProtocol }),
+    source: placeOf(port),
   };
-}
-
-const SERVICE_LABEL = 'kubernetes.io/service-name';
-const ADDRESS_TYPES = ['FQDN', 'IPv4', 'IPv6'];
-
-/** An EndpointSlice; null for one of host names, which kube-proxy leaves out too. */
-export function decodeEndpointSlice(
-  errors: FieldErrors,
-  object: LoadedObject,
-): EndpointSlice | null {
-  const { tree } = object;
-  validateMeta(errors, tree, { namespaced: true, nameErrors: dnsSubdomainErrors });
-  const type = get(tree, 'addressType');
-  if (!type) errors.required('SLICE_ADDRESS_TYPE', tree, 'addressType');
-  else if (!ADDRESS_TYPES.includes(text(type) ?? '')) {
-    errors.notSupported('SLICE_ADDRESS_TYPE', type, 'addressType', ADDRESS_TYPES);
-  }
-  if (text(type) === 'FQDN') return null;
-  const endpoints = items(get(tree, 'endpoints')).flatMap((endpoint, i) => {
-    const ready = boolean(get(endpoint, 'conditions', 'ready')) ?? true;
-    return items(get(endpoint, 'addresses')).flatMap((at, j) => {
-      const field = `endpoints[${i}].addresses[${j}]`;
-      const found = addressAt(errors, at, field);
-      const want = text(type) === 'IPv6' ? 6 : 4;
-      if (found[0] && found[0].family !== want) {
-        errors.invalid('SLICE_ADDRESS_TYPE', at, field, `must be an ${text(type)} address`);
-      }
-      return found.map((address) => ({ address, ready, ...podOf(endpoint) }));
-    });
-  });
-  const meta = metaOf(object);
-  return {
-    ...meta,
-    namespace: object.namespace,
-    service: meta.labels[SERVICE_LABEL] ?? '',
-    endpoints,
-    ports: decodeEndpointPorts(errors, get(tree, 'ports'), 'ports'),
-  };
-}
-
-/** Endpoints as the slices that the mirroring controller would make of it, one a subset. */
-export function decodeEndpoints(
-  errors: FieldErrors,
-  object: LoadedObject,
-): readonly EndpointSlice[] {
-  const { tree } = object;
-  validateMeta(errors, tree, { namespaced: true, nameErrors: dnsSubdomainErrors });
-  return items(get(tree, 'subsets')).map((subset, i) => {
-    const endpoints = (['addresses', 'notReadyAddresses'] as const).flatMap((key) =>
-      items(get(subset, key)).flatMap((item, j) => {
-        const at = get(item, 'ip');
-        const field = `subsets[${i}].${key}[${j}].ip`;
-        if (!at) errors.invalidText('ADDRESS_INVALID', item, field, '""', IP_DETAIL);
-        const found = addressAt(errors, at, field);
-        return found.map((address) => ({ address, ready: key === 'addresses', ...podOf(item) }));
-      }),
-    );
-    return {
-      ...metaOf(object),
-      name: `${object.name}-${i}`,
-      namespace: object.namespace,
-      service: object.name,
-      endpoints,
-      ports: decodeEndpointPorts(errors, get(subset, 'ports'), `subsets[${i}].ports`),
-    };
-  });
-}
-
-function podOf(endpoint: Tree): { readonly pod?: string } {
-  const target = get(endpoint, 'targetRef');
-  const name = text(get(target, 'name'));
-  return text(get(target, 'kind')) === 'Pod' && name !== undefined ? { pod: name } : {};
-}
-
-function decodeEndpointPorts(
-  errors: FieldErrors,
-  ports: Tree | undefined,
-  path: string,
-): EndpointSlice['ports'] {
-  return items(ports).map((item, i) => {
-    const at = get(item, 'port');
-    const port = number(at) ?? 0;
-    for (const e of at ? portNumberErrors(port) : []) {
-      errors.invalid('SLICE_PORT', at ?? item, `${path}[${i}].port`, e, '1..65535');
-    }
-    return {
-      name: text(get(item, 'name')) ?? '',
-      protocol: protocolOf(get(item, 'protocol')),
-      port,
-    };
-  });
 }

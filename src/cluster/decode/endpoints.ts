@@ -1,79 +1,125 @@
 /**
  * EndpointSlices for Services that have none given, as the endpoint slice controller makes them
- * (kubernetes staging endpointslice/reconciler.go): pods that the selector picks and that have an
- * address, grouped by what the Service's target ports come out to on them.
+ * (kubernetes staging/src/k8s.io/endpointslice `reconciler.go`, `utils.go` `podToEndpoint`,
+ * `ShouldPodBeInEndpoints`): pods that the selector picks and that have an address, grouped by what
+ * the Service's target ports come out to on them.
  * @module
  */
-import type { Family } from '../../wire/address.ts';
-import type { ContainerPort, EndpointSlice, Labels, Pod, Service } from '../model.ts';
+import type {
+  ContainerPort,
+  Endpoint,
+  EndpointPort,
+  EndpointSlice,
+  Labels,
+  Node,
+  Pod,
+  Service,
+} from '../model.ts';
+import { SERVICE_LABEL } from './decode-slices.ts';
 
-type Ports = EndpointSlice['ports'];
+const ZONE_LABEL = 'topology.kubernetes.io/zone';
+
+/** What the controller knows of a pod besides the pod. */
+export interface PodCondition {
+  /** The Ready condition, whether or not the pod is being deleted. */
+  readonly ready: boolean;
+  readonly terminating: boolean;
+}
+
+export interface EndpointInput {
+  readonly services: readonly Service[];
+  readonly pods: readonly Pod[];
+  readonly nodes: readonly Node[];
+  /** Slices that the user gave: their Services get none from us. */
+  readonly given: readonly EndpointSlice[];
+  conditionOf(pod: Pod): PodCondition;
+}
+
+interface Draft {
+  readonly service: Service;
+  readonly zones: ReadonlyMap<string, string>;
+  readonly conditionOf: EndpointInput['conditionOf'];
+}
 
 /** Slices for every Service with a selector that `given` has none for. */
-export function makeEndpointSlices(
-  services: readonly Service[],
-  pods: readonly Pod[],
-  isReady: (pod: Pod) => boolean,
-  given: readonly EndpointSlice[],
-): readonly EndpointSlice[] {
-  const have = new Set(given.map((s) => `${s.namespace}/${s.service}`));
+export function makeEndpointSlices(input: EndpointInput): readonly EndpointSlice[] {
+  const have = new Set(input.given.map((s) => `${s.namespace}/${s.service}`));
   const byNamespace = new Map<string, Pod[]>();
-  for (const pod of pods) {
+  for (const pod of input.pods) {
     const list = byNamespace.get(pod.namespace);
     if (list) list.push(pod);
     else byNamespace.set(pod.namespace, [pod]);
   }
-  return services.flatMap((service) => {
-    if (service.selector === null || have.has(`${service.namespace}/${service.name}`)) return [];
-    return slicesOf(service, service.selector, byNamespace.get(service.namespace) ?? [], isReady);
+  const zones = new Map(input.nodes.map((n) => [n.name, n.labels[ZONE_LABEL] ?? '']));
+  return input.services.flatMap((service) => {
+    const { selector, namespace } = service;
+    if (selector === null || have.has(`${namespace}/${service.name}`)) return [];
+    const draft = { service, zones, conditionOf: input.conditionOf };
+    return slicesOf(draft, chosenPods(selector, byNamespace.get(namespace) ?? []));
   });
 }
 
-function slicesOf(
-  service: Service,
-  selector: Labels,
-  pods: readonly Pod[],
-  isReady: (pod: Pod) => boolean,
-): readonly EndpointSlice[] {
+/** Pods that a Service's selector picks and that have a network. */
+export function chosenPods(selector: Labels, pods: readonly Pod[]): readonly Pod[] {
   const wanted = Object.entries(selector);
-  const chosen = pods.filter(
+  return pods.filter(
     (p) =>
       p.addresses.length > 0 &&
       p.phase !== 'Succeeded' &&
       p.phase !== 'Failed' &&
       wanted.every(([key, value]) => p.labels[key] === value),
   );
-  const families = new Set<Family>(
-    service.clusterIps.length > 0
-      ? service.clusterIps.map((a) => a.family)
-      : chosen.flatMap((p) => p.addresses.map((a) => a.family)),
-  );
-  const groups = new Map<
-    string,
-    EndpointSlice & { endpoints: EndpointSlice['endpoints'][number][] }
-  >();
+}
+
+function slicesOf(draft: Draft, chosen: readonly Pod[]): readonly EndpointSlice[] {
+  const { service } = draft;
+  const groups = new Map<string, EndpointSlice & { endpoints: Endpoint[] }>();
   for (const pod of chosen) {
     const ports = portsOn(service, pod.ports);
-    for (const address of pod.addresses.filter((a) => families.has(a.family)).slice(0, 2)) {
-      const key = `${address.family} ${JSON.stringify(ports)}`;
+    for (const family of service.ipFamilies) {
+      const endpoint = endpointOf(draft, pod, family);
+      if (!endpoint) continue;
+      const key = `${family} ${JSON.stringify(ports)}`;
       const slice = groups.get(key) ?? {
         name: `${service.name}-${groups.size}`,
-        labels: { 'kubernetes.io/service-name': service.name },
+        labels: { [SERVICE_LABEL]: service.name },
         source: service.source,
         namespace: service.namespace,
         service: service.name,
+        family,
         endpoints: [],
         ports,
       };
-      slice.endpoints.push({ address, ready: isReady(pod), pod: pod.name });
+      slice.endpoints.push(endpoint);
       groups.set(key, slice);
     }
   }
   return [...groups.values()];
 }
 
+function endpointOf(draft: Draft, pod: Pod, family: 4 | 6): Endpoint | null {
+  const address = pod.addresses.find((a) => a.family === family);
+  if (!address) return null;
+  const { ready: serving, terminating } = draft.conditionOf(pod);
+  const zone = draft.zones.get(pod.node) ?? '';
+  const named = pod.hostname !== undefined && pod.subdomain === draft.service.name;
+  return {
+    addresses: [address],
+    ready: draft.service.publishNotReadyAddresses || (serving && !terminating),
+    serving,
+    terminating,
+    ...(pod.node === '' ? {} : { node: pod.node }),
+    ...(zone === '' ? {} : { zone }),
+    ...(named && pod.hostname !== undefined ? { hostname: pod.hostname } : {}),
+    zoneHints: [],
+    nodeHints: [],
+    pod: pod.name,
+    source: pod.source,
+  };
+}
+
 /** The Service's ports on one pod; a named target port that the pod lacks is left out. */
-function portsOn(service: Service, containers: readonly ContainerPort[]): Ports {
+function portsOn(service: Service, containers: readonly ContainerPort[]): readonly EndpointPort[] {
   return service.ports.flatMap((port) => {
     const target = port.targetPort;
     const number =
@@ -82,6 +128,8 @@ function portsOn(service: Service, containers: readonly ContainerPort[]): Ports 
         : containers.find((c) => !c.init && c.name === target && c.protocol === port.protocol)
             ?.containerPort;
     if (number === undefined) return [];
-    return [{ name: port.name, protocol: port.protocol, port: number }];
+    const { name, protocol, appProtocol } = port;
+    const rest = appProtocol === undefined ? {} : { appProtocol };
+    return [{ name, protocol, port: number, ...rest }];
   });
 }

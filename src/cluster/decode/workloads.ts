@@ -67,6 +67,7 @@ export function decodeWorkload(errors: FieldErrors, object: LoadedObject): Workl
     podSpec,
     replicas,
     firstOrdinal: number(get(spec, 'ordinals', 'start')) ?? 0,
+    serviceName: text(get(spec, 'serviceName')) ?? '',
     source: placeOf(tree),
   };
   return {
@@ -149,7 +150,16 @@ interface Make {
   readonly podSpec: PodSpecPart;
   readonly replicas: number | null;
   readonly firstOrdinal: number;
+  /** A StatefulSet's governing Service; empty without. */
+  readonly serviceName: string;
   readonly source: SourceRef;
+}
+
+interface Identity {
+  readonly name: string;
+  readonly labels: Labels;
+  readonly hostname?: string;
+  readonly subdomain?: string;
 }
 
 function makePods(make: Make, nodes: readonly Node[]): readonly PodDraft[] {
@@ -166,9 +176,10 @@ function makePods(make: Make, nodes: readonly Node[]): readonly PodDraft[] {
 function makePod(make: Make, index: number, node: string): PodDraft {
   const { object } = make;
   const { nodeSelector, ...spec } = make.podSpec;
-  const { name, labels } = identityOf(make, index);
+  const { name, labels, ...dns } = identityOf(make, index);
   const pod: Pod = {
     ...spec,
+    ...dns,
     name,
     namespace: object.namespace,
     labels: { ...make.labels, ...labels },
@@ -182,14 +193,15 @@ function makePod(make: Make, index: number, node: string): PodDraft {
     hostAddresses: [],
     running: true,
     ready: true,
+    terminating: false,
     nodeSelector,
     nodeSource: make.source,
     live: false,
   };
 }
 
-/** The pod's name, and the labels its controller adds. */
-function identityOf(make: Make, index: number): { name: string; labels: Labels } {
+/** The pod's name, and what its controller adds. */
+function identityOf(make: Make, index: number): Identity {
   const { kind, name, id } = make.object;
   const suffix = letters(`${id}/${index}`, 5);
   switch (kind) {
@@ -205,6 +217,8 @@ function identityOf(make: Make, index: number): { name: string; labels: Labels }
           'statefulset.kubernetes.io/pod-name': `${name}-${ordinal}`,
           'apps.kubernetes.io/pod-index': ordinal,
         },
+        hostname: `${name}-${ordinal}`,
+        ...(make.serviceName === '' ? {} : { subdomain: make.serviceName }),
       };
     }
     case 'Job':

@@ -65,12 +65,14 @@ const POD_SPEC = object(
     nodeSelector: STRING_MAP,
     serviceAccountName: STRING,
     serviceAccount: STRING,
+    hostname: STRING,
+    subdomain: STRING,
   },
   'activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy ' +
-    'enableServiceLinks ephemeralContainers hostAliases hostIPC hostPID hostUsers hostname ' +
+    'enableServiceLinks ephemeralContainers hostAliases hostIPC hostPID hostUsers ' +
     'hostnameOverride imagePullSecrets os overhead preemptionPolicy priority priorityClassName ' +
     'readinessGates resourceClaims resources restartPolicy runtimeClassName schedulerName ' +
-    'schedulingGates securityContext setHostnameAsFQDN shareProcessNamespace subdomain ' +
+    'schedulingGates securityContext setHostnameAsFQDN shareProcessNamespace ' +
     'terminationGracePeriodSeconds tolerations topologySpreadConstraints volumes workloadRef',
 );
 
@@ -110,35 +112,41 @@ const SERVICE_PORT = object({
 });
 
 export const SERVICE: Shape = kindShape({
-  spec: object(
-    {
-      type: STRING,
-      ports: list(SERVICE_PORT),
-      selector: STRING_MAP,
-      clusterIP: STRING,
-      clusterIPs: STRINGS,
-      externalIPs: STRINGS,
-      loadBalancerIP: STRING,
-      loadBalancerSourceRanges: STRINGS,
-      externalName: STRING,
-      externalTrafficPolicy: STRING,
-      internalTrafficPolicy: STRING,
-      healthCheckNodePort: INTEGER,
-      sessionAffinity: STRING,
-      sessionAffinityConfig: object({ clientIP: object({ timeoutSeconds: INTEGER }) }),
-      ipFamilies: STRINGS,
-      ipFamilyPolicy: STRING,
-      allocateLoadBalancerNodePorts: BOOLEAN,
-      publishNotReadyAddresses: BOOLEAN,
-    },
-    'loadBalancerClass trafficDistribution',
-  ),
+  spec: object({
+    type: STRING,
+    ports: list(SERVICE_PORT),
+    selector: STRING_MAP,
+    clusterIP: STRING,
+    clusterIPs: STRINGS,
+    externalIPs: STRINGS,
+    loadBalancerIP: STRING,
+    loadBalancerClass: STRING,
+    loadBalancerSourceRanges: STRINGS,
+    externalName: STRING,
+    externalTrafficPolicy: STRING,
+    internalTrafficPolicy: STRING,
+    trafficDistribution: STRING,
+    healthCheckNodePort: INTEGER,
+    sessionAffinity: STRING,
+    sessionAffinityConfig: object({ clientIP: object({ timeoutSeconds: INTEGER }) }),
+    ipFamilies: STRINGS,
+    ipFamilyPolicy: STRING,
+    allocateLoadBalancerNodePorts: BOOLEAN,
+    publishNotReadyAddresses: BOOLEAN,
+  }),
   status: openObject({
-    loadBalancer: openObject({ ingress: list(openObject({ ip: STRING, hostname: STRING })) }),
+    loadBalancer: openObject({
+      ingress: list(openObject({ ip: STRING, hostname: STRING, ipMode: STRING })),
+    }),
   }),
 });
 
 const TARGET = openObject({ kind: STRING, name: STRING, namespace: STRING });
+
+const HINTS = openObject({
+  forZones: list(openObject({ name: STRING })),
+  forNodes: list(openObject({ name: STRING })),
+});
 
 export const ENDPOINT_SLICE: Shape = kindShape({
   addressType: STRING,
@@ -146,17 +154,25 @@ export const ENDPOINT_SLICE: Shape = kindShape({
     object(
       {
         addresses: STRINGS,
-        conditions: openObject({ ready: BOOLEAN }),
+        conditions: openObject({ ready: BOOLEAN, serving: BOOLEAN, terminating: BOOLEAN }),
+        hints: HINTS,
+        hostname: STRING,
         nodeName: STRING,
         targetRef: TARGET,
+        zone: STRING,
       },
-      'deprecatedTopology hints hostname topology zone',
+      'deprecatedTopology topology',
     ),
   ),
   ports: list(object({ name: STRING, protocol: STRING, port: INTEGER, appProtocol: STRING })),
 });
 
-const ENDPOINT_ADDRESS = object({ ip: STRING, nodeName: STRING, targetRef: TARGET }, 'hostname');
+const ENDPOINT_ADDRESS = object({
+  ip: STRING,
+  nodeName: STRING,
+  targetRef: TARGET,
+  hostname: STRING,
+});
 
 export const ENDPOINTS: Shape = kindShape({
   subsets: list(
