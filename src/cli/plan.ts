@@ -6,6 +6,7 @@ import { Command } from 'commander';
 import { nearest } from '../cluster/nearest.ts';
 import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
 import { printBridge } from '../plan/bridge-text.ts';
+import { printConnections } from '../plan/conntrack-text.ts';
 import { printEbtables } from '../plan/ebtables/text.ts';
 import { printIp } from '../plan/ip-text.ts';
 import { printIpsets } from '../plan/ipset/text.ts';
@@ -28,6 +29,7 @@ const PLAN_FORMATS = {
   bridge: printBridge,
   ebtables: printEbtables,
   sysctl: printSysctls,
+  conntrack: printConnections,
   json: (plan: Plan) => `${JSON.stringify(planToJson(plan), null, 1)}\n`,
 } as const;
 /** A dump is printed back as it was collected: in its own order, with counters if it had them. */

@@ -6,6 +6,7 @@ import { basename } from 'node:path';
 import type { InputSummary } from '../capture/record.ts';
 import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
 import { autoMap } from '../lab/traffic/auto-map.ts';
+import { ListedOpeners } from '../lab/traffic/listed-openers.ts';
 import { AddressMap, parseMap } from '../lab/traffic/mapping.ts';
 import { Survey } from '../lab/traffic/survey.ts';
 import type { TrafficOptions } from '../lab/traffic/traffic.ts';
@@ -57,6 +58,7 @@ export async function prepareTraffic(
     checksums: flags.checksums,
     survey: survey.checksums,
     midstream: flags.midstream,
+    listed: new ListedOpeners(world.network.nodes),
     vantages,
     entryIsGiven: flags.at !== 'auto',
   };

@@ -231,7 +231,23 @@ export class ConntrackTable {
     if (connection === null || connection.confirmed) return true;
     // What a host sends in answer to a packet carries its connection, but is not its first packet.
     if (packet.ctDirection !== 'original') return true;
-    if (connection.dying) return false;
+    return !connection.dying && this.#insert(connection, nowNs);
+  }
+
+  /**
+   * Put in a connection that was open before anybody looked (`ctnetlink_create_conntrack`).
+   *
+   * @param make given the table's next number
+   * @returns false when one of its tuples belongs to another connection
+   */
+  admit(make: (id: number) => Connection, nowNs: number): boolean {
+    const connection = make(this.#nextId);
+    this.#nextId += 1;
+    return this.#insert(connection, nowNs);
+  }
+
+  /** False when one of the connection's tuples belongs to another. */
+  #insert(connection: Connection, nowNs: number): boolean {
     const { zone } = connection;
     if (this.lookup(connection.original, nowNs, zone) !== null) return false;
     if (this.lookup(connection.reply, nowNs, zone) !== null) return false;

@@ -5,7 +5,9 @@
 import type { Diagnostic } from '../diagnostic/diagnostic.ts';
 import type { EbTable } from '../netfilter/ebtables.ts';
 import type { IpSet } from '../netfilter/ip-set.ts';
+import type { ListedConnection } from '../netfilter/listed-connection.ts';
 import type { Table } from '../netfilter/rule.ts';
+import { parseConnections } from '../plan/conntrack-text.ts';
 import { parseEbtables } from '../plan/ebtables/text.ts';
 import { parseIpsets } from '../plan/ipset/text.ts';
 import { parseSysctls } from '../plan/sysctl-text.ts';
@@ -32,6 +34,7 @@ export interface Collected {
   readonly neighbors: readonly NeighborRecord[];
   readonly fdb: readonly FdbRecord[];
   readonly sysctls: Readonly<Record<string, string>>;
+  readonly connections: readonly ListedConnection[];
   readonly kernel: string | null;
   /** Files that no command of a node prints. */
   readonly strangers: readonly string[];
@@ -86,6 +89,7 @@ export function collect(files: readonly DumpFile[], faults: Diagnostic[]): Colle
     neighbors: all('neigh', byForm(jsonNeighbors, textNeighbors)),
     fdb: all('bridge-fdb', byForm(jsonFdb, textFdb)),
     sysctls: Object.fromEntries(sysctls),
+    connections: all('conntrack', ({ text, path }) => parseConnections(text, path)),
     kernel: all('uname', ({ text }) => [kernelOf(text)]).at(0) ?? null,
     strangers,
   };

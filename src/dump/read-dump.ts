@@ -250,6 +250,9 @@ function makePlan(
   }
   noteMissing(made, routing);
   const gaps: PlanGap[] = [...say.gaps];
+  const connections = distinct(collected.connections, ({ original, reply, zone }) =>
+    JSON.stringify([original, reply, zone]),
+  );
   return {
     host,
     role: 'node',
@@ -261,6 +264,7 @@ function makePlan(
     ebtables: collected.ebtables,
     ipsets: [...collected.ipsets, ...unknown],
     sysctls: sysctlsOf(collected),
+    ...(connections.length === 0 ? {} : { connections }),
     ...(gaps.length === 0 ? {} : { gaps }),
   };
 }
@@ -309,12 +313,9 @@ function sysctlsOf({ sysctls, kinds }: Collected): Readonly<Record<string, strin
 }
 
 /** What was given and decides nothing here. */
-function unread({ strangers, kinds }: Collected, host: string): readonly Diagnostic[] {
+function unread({ strangers }: Collected, host: string): readonly Diagnostic[] {
   const object = `node/${host}`;
-  const files = strangers.map((file) => {
+  return strangers.map((file) => {
     return { code: 'DUMP_NOT_READ', object, file, message: 'not a file that a node prints' };
   });
-  if (!kinds.has('conntrack')) return files;
-  const message = 'connections of conntrack -L are not taken over; --midstream settles open ones';
-  return [...files, { code: 'DUMP_NOT_READ', object, message }];
 }

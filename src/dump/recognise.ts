@@ -92,7 +92,7 @@ function byJson(text: string): FileKind | null {
 
 /** Patterns of first telling lines, asked in this order. */
 const TEXT_LINES: readonly (readonly [FileKind, RegExp])[] = [
-  ['conntrack', /^(ipv[46]\s+\d+\s+\S+\s+\d+\s+\d+|conntrack v\d)/],
+  ['conntrack', /^((ipv[46]\s+\d+\s+)?[a-z]\S*\s+\d+\s.*\bsrc=|conntrack v\d)/],
   ['ipset', /^(create|-N|--create) \S+ (hash|bitmap|list|ip|net|set|mac|port)[:\w]|^Name: \S+$/],
   ['rules-list', /^-[PN] \S+( ACCEPT| DROP)?$/],
   ['bridge-link', /^\d+: \S+.* mtu \d+ .*master \S+ state \S+ priority \d+ cost \d+/],

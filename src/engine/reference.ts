@@ -8,6 +8,7 @@
  * @module
  */
 import type { Connection } from '../conntrack/connection.ts';
+import { connectionOfList } from '../conntrack/listed.ts';
 import type { Tuple } from '../conntrack/tuple.ts';
 import { unreachable } from '../diagnostic/diagnostic.ts';
 import type { ImageInterface } from '../image/image.ts';
@@ -45,6 +46,9 @@ export class ReferenceEngine implements Engine {
       if (known !== undefined) return known;
       const image = topology.hosts(name);
       const made = image === undefined ? null : new Host(image);
+      for (const listed of (made && topology.connections?.(name)) ?? []) {
+        made?.state.connections.admit((id) => connectionOfList(listed, id, 0), 0);
+      }
       this.#hosts.set(name, made);
       return made;
     };

@@ -5,6 +5,7 @@
  * @module
  */
 import type { HostImage } from '../image/image.ts';
+import type { ListedConnection } from '../netfilter/listed-connection.ts';
 
 /** One end of a cable or of a veth pair. */
 export interface Attachment {
@@ -24,6 +25,8 @@ export interface Topology {
   readonly edges: readonly Attachment[];
   /** Hosts around which every neighbour answers that their images do not list. */
   readonly answered?: readonly string[];
+  /** Connections that were open on a host when the engine's clock stood at 0. */
+  readonly connections?: (host: string) => readonly ListedConnection[];
 }
 
 /** The far ends of all links, by host and device. */

@@ -90,7 +90,7 @@ export interface ConnectionResult extends Endpoints {
   readonly decidedBy: DecidedBy | null;
   readonly forward: DirectionResult;
   readonly reply: DirectionResult;
-  readonly opening: 'seen' | 'assumed' | 'unknown';
+  readonly opening: 'seen' | 'assumed' | 'listed' | 'unknown';
   readonly evidence: Evidence;
   readonly packets: number;
   readonly bytes: number;

@@ -6,17 +6,12 @@ import type { Journey } from '../engine/engine.ts';
 import { weakestEvidence } from '../plan/model.ts';
 import { Causes, type CauseVerdict, type Direction, opposite } from './causes.ts';
 import { type Datagram, withTtl } from './datagram/datagram.ts';
-import { headersOf, isHardError } from './datagram/headers.ts';
+import { isHardError } from './datagram/headers.ts';
 import { openingPacket } from './datagram/synthetic.ts';
-import { FrameQueue, type Pending } from './frame-queue.ts';
-import type {
-  ConnectionResult,
-  DecidedBy,
-  DirectionResult,
-  FrameOutcome,
-  FrameResult,
-} from './result.ts';
-import { type RunSummary, Tally } from './tally.ts';
+import type { ConnectionResult, DirectionResult, FrameResult } from './result.ts';
+import { type HeldFragment, HeldFragments } from './run/held-fragments.ts';
+import { type DropRows, Rows } from './run/rows.ts';
+import type { RunSummary } from './tally.ts';
 import type { Captured } from './traffic/captured.ts';
 import type { Conversation, Membership } from './traffic/conversation.ts';
 import {
@@ -59,38 +54,27 @@ interface State {
   /** The journey of the assumed opening, once tried. */
   assumed: Journey | null;
   contradicted: boolean;
-  readonly dropRows: Set<string>;
+  readonly dropRows: DropRows;
 }
-
-/** A fragment whose datagram is not complete yet. */
-interface HeldFragment {
-  readonly captured: Captured;
-  readonly place: Pending<FrameResult>;
-  readonly untilNs: number;
-}
-
-/** The kernel's timers: net.ipv4.ipfrag_time, net.ipv6.ip6frag_time. */
-const FRAGMENT_TIMEOUT_NS = { 4: 30e9, 6: 60e9 } as const;
 
 export class StackRun {
   readonly world: World;
   readonly #options: RunOptions;
   readonly #sink: RunSink;
   readonly #states = new Map<number, State>();
-  readonly #tally = new Tally();
-  readonly #queue: FrameQueue<FrameResult>;
-  readonly #held = new Map<string, HeldFragment[]>();
+  readonly #rows: Rows;
+  readonly #held = new HeldFragments();
 
   constructor(world: World, options: RunOptions, sink: RunSink) {
     this.world = world;
     this.#options = options;
     this.#sink = sink;
-    this.#queue = new FrameQueue((result) => sink.frame(result));
+    this.#rows = new Rows(world, (row) => sink.frame(row));
   }
 
   /** Take the next frame of the input. */
   handle(captured: Captured): void {
-    this.#expireFragments(captured.nowNs);
+    for (const held of this.#held.expire(captured.nowNs)) this.#abandon(held);
     switch (captured.kind) {
       case 'datagram':
         this.#datagram(captured, captured.datagram);
@@ -100,10 +84,10 @@ export class StackRun {
         return;
       case 'observed':
         this.#observe(captured);
-        this.#finish(captured, 'observed', 'observation');
+        this.#rows.finish(captured, 'observed', 'observation');
         return;
       case 'malformed':
-        this.#finish(captured, 'dropped', captured.reason);
+        this.#rows.finish(captured, 'dropped', captured.reason);
         return;
       case 'unknown':
         this.#unknown(captured, captured.reason);
@@ -115,7 +99,8 @@ export class StackRun {
   close(conversation: Conversation): void {
     const state = this.#states.get(conversation.id) ?? newState();
     this.#states.delete(conversation.id);
-    const { forward, reply, opening, replyJourney } = state;
+    const { reply, opening, replyJourney } = state;
+    const forward = wayThere(state, conversation);
     const verdict = verdictOf(forward, reply);
     const deciding = verdict === 'broken' ? reply : forward;
     const contradicted =
@@ -138,19 +123,18 @@ export class StackRun {
       contradicted,
       translated: null,
     };
-    this.#tally.connection(row);
+    this.#rows.connection(row);
     this.#sink.connection(row, { conversation, opening, reply: replyJourney });
   }
 
   /** The input is over: fragments that still wait never completed. */
   endFragments(): void {
-    for (const held of this.#held.values()) this.#abandon(held);
-    this.#held.clear();
+    for (const held of this.#held.drain()) this.#abandon(held);
   }
 
   /** The counts so far; whole once every conversation is closed. */
   summary(): RunSummary {
-    return this.#tally.summary();
+    return this.#rows.summary();
   }
 
   #state(conversation: Conversation): State {
@@ -170,7 +154,7 @@ export class StackRun {
       state[side] = mergeDirection(state[side], unknown);
       if (state.forward.result === 'notCaptured') state.forward = unknown;
     }
-    this.#finish(captured, 'unknown', reason);
+    this.#rows.finish(captured, 'unknown', reason);
   }
 
   #datagram(captured: Captured, datagram: Datagram): void {
@@ -189,7 +173,7 @@ export class StackRun {
     const verdict = this.#options.openLoop ? 'send' : judge(state.causes, direction, datagram);
     if (verdict !== 'send') {
       noteFate(state.causes, direction, datagram, false);
-      this.#finish(captured, 'suppressed', verdict);
+      this.#rows.finish(captured, 'suppressed', verdict);
       return;
     }
     const { tcp } = datagram;
@@ -214,12 +198,13 @@ export class StackRun {
       state.assumed = this.world.engine.assumeOpen(opening);
       state.opening = state.assumed;
       state.forward = directionResult(state.assumed);
-      if (state.assumed.outcome === 'dropped') this.#countDrop(state, state.assumed, 0);
+      if (state.assumed.outcome === 'dropped')
+        this.#rows.countDrop(state.dropRows, state.assumed, 0);
     }
     if (arrived(state.assumed) || this.#options.openLoop) return true;
     const by = state.assumed.decision;
     if (state.assumed.outcome === 'unknown') this.#unknown(captured, state.assumed.reason);
-    else this.#finish(captured, 'suppressed', 'causeNotDelivered', decidedBy(by));
+    else this.#rows.finish(captured, 'suppressed', 'causeNotDelivered', decidedBy(by));
     return false;
   }
 
@@ -228,7 +213,7 @@ export class StackRun {
     const state = this.#state(membership.conversation);
     const quoted = opposite(membership.direction);
     if (!this.#options.openLoop && state.causes.judgeError(quoted) !== 'send') {
-      this.#finish(captured, 'suppressed', 'causeNotDelivered');
+      this.#rows.finish(captured, 'suppressed', 'causeNotDelivered');
       return;
     }
     this.#settle(captured, this.#inject(captured, datagram));
@@ -304,104 +289,19 @@ export class StackRun {
   #settle(captured: Captured, journey: Journey, retransmission = false): void {
     const fragment = captured.datagram?.fragment ?? null;
     if (fragment !== null && journey.heldForReassembly) {
-      const timeout = FRAGMENT_TIMEOUT_NS[captured.datagram?.family ?? 4];
-      const held = this.#held.get(fragment.key) ?? [];
-      held.push({ captured, place: this.#queue.hold(), untilNs: captured.nowNs + timeout });
-      this.#held.set(fragment.key, held);
+      this.#held.hold(fragment.key, captured, this.#rows.hold());
       return;
     }
-    this.#queue.push(this.#row(captured, journey, retransmission));
-    this.#pushGenerated(captured, journey);
+    this.#rows.sent(captured, journey, this.#dropsOf(captured), retransmission);
     if (fragment === null) return;
-    for (const { captured: earlier, place } of this.#held.get(fragment.key) ?? []) {
+    for (const { captured: earlier, place } of this.#held.complete(fragment.key)) {
       this.#noteHeld(earlier, arrived(journey));
-      place.settle(this.#row(earlier, journey, false));
+      place.settle(this.#rows.ofJourney(earlier, journey, this.#dropsOf(earlier), false));
     }
-    this.#held.delete(fragment.key);
   }
 
-  #row(captured: Captured, journey: Journey, retransmission: boolean): FrameResult {
-    const { membership } = captured;
-    const state = membership ? this.#state(membership.conversation) : null;
-    if (journey.outcome === 'dropped') this.#countDrop(state, journey, 1);
-    const masqueraded =
-      journey.outcome === 'exited' &&
-      captured.from.kind === 'pod' &&
-      captured.datagram !== null &&
-      this.world.identities.isMasqueraded(captured.datagram.dst);
-    return this.#count({
-      ...frameHead(captured),
-      outcome: journey.outcome,
-      reason: journey.reason,
-      decidedBy: decidedBy(journey.decision),
-      out: arrived(journey) && !masqueraded ? headersOf(journey.packet) : null,
-      retransmission,
-      journey,
-    });
-  }
-
-  #finish(
-    captured: Captured,
-    outcome: FrameOutcome,
-    reason: FrameResult['reason'],
-    by: DecidedBy | null = null,
-  ): void {
-    if (outcome === 'dropped') this.#tally.dropWithoutJourney(reason ?? 'unknown');
-    this.#queue.push(
-      this.#count({
-        ...frameHead(captured),
-        outcome,
-        reason,
-        decidedBy: by,
-        out: null,
-        retransmission: false,
-        journey: null,
-      }),
-    );
-  }
-
-  #count(row: FrameResult): FrameResult {
-    this.#tally.frame(row);
-    return row;
-  }
-
-  #countDrop(state: State | null, journey: Journey, packets: number): void {
-    const by = decidedBy(journey.decision);
-    const reason = journey.reason ?? 'unknown';
-    const key = [reason, by?.node, by?.hook, by?.rule, ...(by?.policies ?? [])].join(' ');
-    const isNew = state !== null && !state.dropRows.has(key);
-    state?.dropRows.add(key);
-    this.#tally.drop(key, reason, by, packets, isNew ? 1 : 0);
-  }
-
-  #pushGenerated(captured: Captured, journey: Journey): void {
-    for (const made of journey.generated) {
-      this.#tally.generated(made.journey.outcome);
-      this.#queue.push({
-        frame: null,
-        cause: captured.frame,
-        timeNs: captured.timeNs,
-        ...this.world.describePacket(made.journey.packet),
-        outcome: made.journey.outcome,
-        reason: made.journey.reason,
-        decidedBy: decidedBy(made.journey.decision),
-        connection: captured.membership?.conversation.id ?? null,
-        out: arrived(made.journey) ? headersOf(made.journey.packet) : null,
-        retransmission: false,
-        notes: [made.kind],
-        journey: made.journey,
-      });
-      this.#pushGenerated(captured, made.journey);
-    }
-    for (const copy of journey.copies) this.#tally.generated(copy.outcome);
-  }
-
-  #expireFragments(nowNs: number): void {
-    for (const [key, held] of this.#held) {
-      if ((held[0]?.untilNs ?? 0) > nowNs) continue;
-      this.#held.delete(key);
-      this.#abandon(held);
-    }
+  #dropsOf({ membership }: Captured): DropRows | null {
+    return membership ? this.#state(membership.conversation).dropRows : null;
   }
 
   /** The fate of a fragment that waited is its datagram's. */
@@ -412,22 +312,10 @@ export class StackRun {
     noteFate(causes, membership.direction, datagram, delivered);
   }
 
-  #abandon(held: readonly HeldFragment[]): void {
-    for (const { captured, place } of held) {
-      this.#noteHeld(captured, false);
-      this.#tally.dropWithoutJourney('fragmentTimeout');
-      place.settle(
-        this.#count({
-          ...frameHead(captured),
-          outcome: 'dropped',
-          reason: 'fragmentTimeout',
-          decidedBy: null,
-          out: null,
-          retransmission: false,
-          journey: null,
-        }),
-      );
-    }
+  /** The rest of its datagram never came. */
+  #abandon({ captured, place }: HeldFragment): void {
+    this.#noteHeld(captured, false);
+    place.settle(this.#rows.unsent(captured, 'dropped', 'fragmentTimeout'));
   }
 }
 
@@ -454,16 +342,6 @@ function newState(): State {
     assumed: null,
     contradicted: false,
     dropRows: new Set(),
-  };
-}
-
-function frameHead(captured: Captured) {
-  return {
-    frame: captured.frame,
-    timeNs: captured.timeNs,
-    ...captured.endpoints,
-    connection: captured.membership?.conversation.id ?? null,
-    notes: captured.notes,
   };
 }
 

@@ -79,7 +79,11 @@ export class World {
     const locate = input.dumped ? locateAmong(dumpedHosts(this.network, hosts)) : null;
     this.identities = new Identities(input.cluster, this.addresses, locate);
     const { links, edges, answered = [] } = this.network;
-    const topology = { hosts, links, edges, answered };
+    const open = new Map(
+      this.network.nodes.map(({ host, connections = [] }) => [host, connections]),
+    );
+    const connections = (host: string) => open.get(host) ?? [];
+    const topology = { hosts, links, edges, answered, connections };
     this.engine = new ReferenceEngine(topology, { seed: input.seed ?? DEFAULT_SEED });
   }
 

@@ -50,7 +50,9 @@ export function lower(plan: Plan): HostImage {
   const program = linkProgram(plan.tables, sets);
   const interfaces = plan.interfaces.map(imageInterface);
   const sysctl = makeSysctlTable(numericSysctls(plan.sysctls));
-  const tracked = familiesWith(plan, needsConntrack);
+  const tracked = new Set(familiesWith(plan, needsConntrack));
+  // What lists connections tracks them, whoever asked it to.
+  for (const { original } of plan.connections ?? []) tracked.add(original.src.family);
   const defragmented = familiesWith(plan, (rule) => rule.matches.some((m) => m.kind === 'socket'));
   const neighbors = linkNeighbors(plan);
   return {

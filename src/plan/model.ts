@@ -13,6 +13,7 @@
 import type { Diagnostic } from '../diagnostic/diagnostic.ts';
 import type { EbTable } from '../netfilter/ebtables.ts';
 import type { IpSet } from '../netfilter/ip-set.ts';
+import type { ListedConnection } from '../netfilter/listed-connection.ts';
 import type { Chain, Table } from '../netfilter/rule.ts';
 import type { Address, Family, Prefix } from '../wire/address.ts';
 
@@ -119,6 +120,8 @@ export interface Plan {
   /** Keys as sysctl(8) prints them (`net.ipv4.ip_forward`); absent keys have Linux's default. */
   readonly sysctls: Readonly<Record<string, string>>;
   readonly gaps?: readonly PlanGap[];
+  /** Connections open when the host was described; only what was read from a real one has any. */
+  readonly connections?: readonly ListedConnection[];
 }
 
 /** One end of a cable or of a veth pair. */

@@ -7,6 +7,7 @@
 import type { EbTable } from '../netfilter/ebtables.ts';
 import type { Rule, Table } from '../netfilter/rule.ts';
 import { formatAddress, formatPrefix } from '../wire/address.ts';
+import { formatListed } from './conntrack-text.ts';
 import { formatEbRule } from './ebtables/text.ts';
 import { formatMember } from './ipset/member.ts';
 import type { Interface, Plan, Route, RoutingRule } from './model.ts';
@@ -46,6 +47,7 @@ export function planToJson(plan: Plan): Json {
       members: members.map(formatMember),
     })),
     sysctls: plan.sysctls,
+    ...(plan.connections ? { connections: plan.connections.map(formatListed) } : {}),
   };
 }
 

@@ -15,7 +15,7 @@ import type { TrackedSegment, TrackVerdict } from './segment.ts';
 import type { ConntrackSettings } from './timeouts.ts';
 
 /** From this age on, traffic in both directions is a stream (`2 * HZ`). */
-const STREAM_AFTER_NS = 2 * NS_PER_S;
+export const STREAM_AFTER_NS = 2 * NS_PER_S;
 
 /** Track one datagram. A new connection gets its tracking state here. */
 export function trackUdp(

@@ -6,11 +6,13 @@
  * tables, with the kernel's rules (conntrack/).
  * @module
  */
-import { type Address, addressKey, compareAddress } from '../../wire/address.ts';
+import { type Address, compareAddress } from '../../wire/address.ts';
 import type { Direction } from '../causes.ts';
 import type { Datagram } from '../datagram/datagram.ts';
 import type { Place } from '../identity.ts';
+import { ListedOpeners } from './listed-openers.ts';
 import { serverEnd } from './opening.ts';
+import { tupleKey } from './tuple-key.ts';
 
 /** One connection as the capture shows it; `original` is the direction that opened it. */
 export interface Conversation {
@@ -23,8 +25,11 @@ export interface Conversation {
   readonly dport: number | null;
   readonly from: Place;
   readonly to: Place;
-  /** `assumed`: its opening is not in the capture but its direction is known. */
-  readonly opening: 'seen' | 'assumed' | 'unknown';
+  /**
+   * `assumed`: its opening is not in the capture but its direction is known; `listed`: a node knew
+   * it when the capture began.
+   */
+  readonly opening: 'seen' | 'assumed' | 'listed' | 'unknown';
   readonly firstFrame: number;
   packets: number;
   bytes: number;
@@ -63,26 +68,16 @@ const IDLE_NS = 180 * SECOND_NS;
 /** Idle time of established TCP (nf_conntrack_tcp_timeout_established). */
 const TCP_IDLE_NS = 432_000 * SECOND_NS;
 
-/** Map key of a tuple, equal for both directions. */
-export function tupleKey(
-  protocol: number,
-  a: { readonly address: Address; readonly port: number },
-  b: { readonly address: Address; readonly port: number },
-): string {
-  const order = compareAddress(a.address, b.address) || a.port - b.port;
-  const [low, high] = order <= 0 ? [a, b] : [b, a];
-  const ports = String.fromCharCode(protocol, low.port, high.port);
-  return ports + addressKey(low.address) + addressKey(high.address);
-}
-
 export class Conversations {
   readonly #open = new Map<string, Conversation>();
   readonly #midstream: Midstream;
+  readonly #listed: ListedOpeners;
   #replaced: Conversation[] = [];
   #nextId = 1;
 
-  constructor(midstream: Midstream) {
+  constructor(midstream: Midstream, listed = new ListedOpeners([])) {
     this.#midstream = midstream;
+    this.#listed = listed;
   }
 
   get open(): number {
@@ -151,8 +146,15 @@ export class Conversations {
     return { opening: this.#midstream === 'kernel' ? 'seen' : 'unknown', reversed: false };
   }
 
+  /** What nodes listed is known; a packet that opens a connection opens a new one. */
+  #openingOf(d: Datagram, from: Place, to: Place, nowNs: number): Opening {
+    const isReply = opens(d) ? null : this.#listed.isReply(d, nowNs);
+    if (isReply !== null) return { opening: 'listed', reversed: isReply };
+    return this.#midstreamed(openingOf(d, from, to));
+  }
+
   #begin(d: Datagram, from: Place, to: Place, nowNs: number, key: string): Conversation {
-    const { opening, reversed } = this.#midstreamed(openingOf(d, from, to));
+    const { opening, reversed } = this.#openingOf(d, from, to, nowNs);
     const [src, dst] = reversed ? [d.dst, d.src] : [d.src, d.dst];
     const [sport, dport] = reversed ? [d.dport, d.sport] : [d.sport, d.dport];
     return {
@@ -212,6 +214,11 @@ function lifetimeNs(c: Conversation): number {
  */
 function isAnswer(d: Datagram): boolean {
   return d.tcp === null || !d.tcp.rst;
+}
+
+/** Whether the packet is one that only begins connections. */
+function opens(d: Datagram): boolean {
+  return (d.tcp?.syn === true && !d.tcp.hasAck) || d.sctpChunk === SCTP_INIT;
 }
 
 /**

@@ -28,6 +28,7 @@ import {
 } from './conversation.ts';
 import { Duplicates } from './duplicates.ts';
 import { FragmentPorts } from './fragment-ports.ts';
+import type { ListedOpeners } from './listed-openers.ts';
 import type { AddressMap } from './mapping.ts';
 import { type Vantages, vantageKey } from './vantage.ts';
 
@@ -37,6 +38,8 @@ export interface TrafficOptions {
   readonly checksums: ChecksumMode;
   readonly survey: ChecksumSurvey;
   readonly midstream: Midstream;
+  /** Connections that nodes knew when the capture began. */
+  readonly listed?: ListedOpeners;
   readonly vantages: Vantages;
   /** `--at` was given: a sender that can not be placed does not matter. */
   readonly entryIsGiven: boolean;
@@ -66,7 +69,7 @@ export class Traffic {
 
   constructor(options: TrafficOptions) {
     this.#options = options;
-    this.#conversations = new Conversations(options.midstream);
+    this.#conversations = new Conversations(options.midstream, options.listed);
   }
 
   /** Backward steps and gaps of the capture's clock, and frames read. */
@@ -124,7 +127,8 @@ export class Traffic {
     const to = identities.placeOf(datagram.dst);
     const membership = this.#join(datagram, sender, to, nowNs);
     const isOpener =
-      membership?.direction === 'original' && membership.conversation.opening === 'seen';
+      membership?.direction === 'original' &&
+      /^(seen|listed)$/.test(membership.conversation.opening);
     const from = isOpener ? identities.openerOf(datagram.src) : sender;
     const segmentSize = segmentSizeOf(datagram);
     const notes = [

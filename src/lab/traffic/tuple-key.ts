@@ -1,0 +1,17 @@
+/**
+ * The name of a captured connection, whichever way a packet of it goes.
+ * @module
+ */
+import { type Address, addressKey, compareAddress } from '../../wire/address.ts';
+
+/** Map key of a tuple, equal for both directions. */
+export function tupleKey(
+  protocol: number,
+  a: { readonly address: Address; readonly port: number },
+  b: { readonly address: Address; readonly port: number },
+): string {
+  const order = compareAddress(a.address, b.address) || a.port - b.port;
+  const [low, high] = order <= 0 ? [a, b] : [b, a];
+  const ports = String.fromCharCode(protocol, low.port, high.port);
+  return ports + addressKey(low.address) + addressKey(high.address);
+}
