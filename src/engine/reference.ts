@@ -12,7 +12,7 @@ import { connectionOfList } from '../conntrack/listed.ts';
 import type { Tuple } from '../conntrack/tuple.ts';
 import { unreachable } from '../diagnostic/diagnostic.ts';
 import type { ImageInterface } from '../image/image.ts';
-import { Host } from '../node/host.ts';
+import { Host, type MakeTable } from '../node/host.ts';
 import { Passage, type Stage } from '../node/passage.ts';
 import { Trail } from '../node/trail.ts';
 import { newPacket } from '../packet/parse.ts';
@@ -31,21 +31,29 @@ export interface ReferenceOptions {
    * for a free one starts. Undefined where nobody looked.
    */
   readonly drawn?: (host: string, original: Tuple, search: number) => number | undefined;
+  /** Who keeps the hosts' connections; absent: tables of the hosts' own. */
+  readonly tableOf?: MakeTable;
+  /** Told of every host that is made, and of every packet that was run to its end. */
+  readonly onHost?: (host: Host) => void;
+  readonly onExecuted?: (execution: Execution) => void;
 }
 
 export class ReferenceEngine implements Engine {
   readonly name = 'reference';
   readonly #hosts = new Map<string, Host | null>();
   readonly #world: World;
+  readonly #options: ReferenceOptions;
   /** The latest time that any injection came with. */
   #nowNs = 0;
 
   constructor(topology: Topology, options: ReferenceOptions = {}) {
+    this.#options = options;
     const host = (name: string): Host | null => {
       const known = this.#hosts.get(name);
       if (known !== undefined) return known;
       const image = topology.hosts(name);
-      const made = image === undefined ? null : new Host(image);
+      const made = image === undefined ? null : new Host(image, options.tableOf);
+      if (made !== null) options.onHost?.(made);
       for (const listed of (made && topology.connections?.(name)) ?? []) {
         made?.state.connections.admit((id) => connectionOfList(listed, id, 0), 0);
       }
@@ -94,6 +102,7 @@ export class ReferenceEngine implements Engine {
     if (start === null) return { journey: nowhere(injection), execution };
     trail.enter(injection.host);
     execution.run(start.passage, start.stage);
+    this.#options.onExecuted?.(execution);
     return { journey: journeyOf(trail), execution };
   }
 }

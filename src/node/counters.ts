@@ -8,7 +8,18 @@ import type { LinkedChain, LinkedRule, RuleProgram } from '../image/program.ts';
 import { formatRuleAddress } from '../netfilter/rule.ts';
 import { emptyMemory, type RuleMemory } from './match/rule-memory.ts';
 
+/** Is told which rules walks look at, and what they count; so a walk's reasons can be remembered. */
+export interface RuleObserver {
+  look(rule: LinkedRule): void;
+  count(rule: LinkedRule, length: number): void;
+  policy(chain: LinkedChain, length: number): void;
+  /** Something decided that is no rule of a program: what it looked at can not be told. */
+  opaque(): void;
+}
+
 export class RuleCounters {
+  /** Null but while somebody watches. */
+  observer: RuleObserver | null = null;
   /** For walks outside of an engine; a host keeps its memory in its state (node/host-state.ts). */
   readonly memory: RuleMemory = emptyMemory();
   readonly #packets: Float64Array;
@@ -22,14 +33,25 @@ export class RuleCounters {
 
   /** Count a packet that a rule matched. `length` is skb->len: from the network header on. */
   add(rule: LinkedRule, length: number): void {
-    this.#packets[rule.id] = this.packets(rule) + 1;
-    this.#bytes[rule.id] = this.bytes(rule) + length;
+    this.observer?.count(rule, length);
+    this.addMany(rule, 1, length);
+  }
+
+  /** Count packets of `bytes` in all, of which nobody is told. */
+  addMany(rule: LinkedRule, packets: number, bytes: number): void {
+    this.#packets[rule.id] = this.packets(rule) + packets;
+    this.#bytes[rule.id] = this.bytes(rule) + bytes;
   }
 
   /** Count a packet that a built-in chain's policy decided (`:FORWARD ACCEPT [packets:bytes]`). */
   addPolicy(chain: LinkedChain, length: number): void {
-    const { packets, bytes } = this.policy(chain);
-    this.#policies.set(chain, { packets: packets + 1, bytes: bytes + length });
+    this.observer?.policy(chain, length);
+    this.addPolicyMany(chain, 1, length);
+  }
+
+  addPolicyMany(chain: LinkedChain, packets: number, bytes: number): void {
+    const known = this.policy(chain);
+    this.#policies.set(chain, { packets: known.packets + packets, bytes: known.bytes + bytes });
   }
 
   policy(chain: LinkedChain): { readonly packets: number; readonly bytes: number } {

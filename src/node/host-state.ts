@@ -24,16 +24,19 @@ export class HostState {
   /** What rules remember of packets. */
   readonly memory: RuleMemory;
 
-  constructor(settings: ConntrackSettings, memory = emptyMemory()) {
+  constructor(connections: ConntrackTable, memory = emptyMemory()) {
     this.memory = memory;
-    this.connections = new ConntrackTable(settings);
-    this.trackedFragments = new Defragmenter(settings);
-    this.localFragments = new Defragmenter(settings);
+    this.connections = connections;
+    this.trackedFragments = new Defragmenter(connections.settings);
+    this.localFragments = new Defragmenter(connections.settings);
   }
 
   /** A state with copies of these connections; what happens to them does not show in this one. */
   copyOf(nowNs: number): HostState {
-    const copy = new HostState(this.connections.settings, structuredClone(this.memory));
+    const copy = new HostState(
+      new ConntrackTable(this.connections.settings),
+      structuredClone(this.memory),
+    );
     for (const connection of this.connections.connections(nowNs)) {
       copy.connections.confirm(carrying(connection, nowNs), nowNs);
     }

@@ -7,6 +7,8 @@
  * ageing.
  * @module
  */
+import type { ConntrackSettings } from '../conntrack/protocol/timeouts.ts';
+import { ConntrackTable } from '../conntrack/table.ts';
 import { InternalError } from '../diagnostic/diagnostic.ts';
 import type { HostImage, ImageBridge, ImageInterface } from '../image/image.ts';
 import { TABLES, type TableName } from '../netfilter/hook.ts';
@@ -31,6 +33,11 @@ export interface Bridge {
   readonly fdb: Map<string, FdbTarget>;
 }
 
+/** Who makes a host's connection table. */
+export type MakeTable = (settings: ConntrackSettings, host: string) => ConntrackTable;
+
+const plainTable: MakeTable = (settings) => new ConntrackTable(settings);
+
 export class Host {
   readonly image: HostImage;
   readonly name: string;
@@ -49,11 +56,13 @@ export class Host {
   readonly tables: { readonly 4: ReadonlySet<TableName>; readonly 6: ReadonlySet<TableName> };
   /** `net.bridge.bridge-nf-call-iptables` and its IPv6 twin. */
   readonly bridgeCalls: { readonly 4: boolean; readonly 6: boolean };
+  /** How often something was learned: what was concluded before may no longer hold. */
+  changes = 0;
   readonly #settings = new Map<string, DeviceSettings>();
   readonly #learned = new Map<string, string>();
   readonly #awaited = new Set<string>();
 
-  constructor(image: HostImage) {
+  constructor(image: HostImage, tableOf: MakeTable = plainTable) {
     this.image = image;
     this.name = image.host;
     this.counters = new RuleCounters(image.program);
@@ -62,7 +71,7 @@ export class Host {
     const has = (family: Family) =>
       new Set(TABLES.filter((table) => image.program.table(family, table) !== null));
     this.tables = { 4: has(4), 6: has(6) };
-    this.state = new HostState(trackingSettings(image.sysctl));
+    this.state = new HostState(tableOf(trackingSettings(image.sysctl), image.host));
     const devices = [...image.interfaces.values()];
     this.loopback = devices.find((device) => device.kind === 'loopback') ?? null;
     const bridges = [...image.bridges.values()].map((bridge) => makeBridge(image, bridge));
@@ -97,7 +106,9 @@ export class Host {
   /** Take an answer; what nobody asked for makes no entry (arp_accept=0). */
   learnNeighbor(device: ImageInterface, address: Address, mac: string): void {
     const key = `${device.name} ${addressKey(address)}`;
-    if (this.#awaited.has(key)) this.#learned.set(key, mac);
+    if (!this.#awaited.has(key) || this.#learned.get(key) === mac) return;
+    this.#learned.set(key, mac);
+    this.changes += 1;
   }
 
   /** What a device's IPv4 settings come to, together with those of `all`. */

@@ -21,7 +21,7 @@ import * as arp from '../../wire/arp.ts';
 import * as ethernet from '../../wire/ethernet.ts';
 import { BROADCAST_MAC, isGroupMac, ZERO_MAC } from '../../wire/mac.ts';
 import { EtherType } from '../../wire/protocol.ts';
-import type { Bridge } from '../host.ts';
+import type { Bridge, Host } from '../host.ts';
 import type { Passage, Stage } from '../passage.ts';
 import { drop, dropBy, finish, type Run, unknown } from '../run.ts';
 import { bridgeForwardHook, bridgePostroutingHook, bridgePrerouting } from './bridge-netfilter.ts';
@@ -67,7 +67,7 @@ function learnAndLookUp(run: Run, passage: Passage, bridge: Bridge): Stage | nul
   const { packet } = passage;
   const port = passage.bridgePortIn;
   if (port === null) return drop(passage, 'bridge', 'noSuchDevice');
-  learn(bridge, ethernet.source(packet.bytes), port);
+  learn(passage.host, bridge, ethernet.source(packet.bytes), port);
   const destination = ethernet.destination(packet.bytes);
   const name = bridge.device.name;
   if (isGroupMac(destination)) {
@@ -94,10 +94,11 @@ function learnAndLookUp(run: Run, passage: Passage, bridge: Bridge): Stage | nul
 }
 
 /** `br_fdb_update`: a MAC of the bridge itself is never moved. */
-function learn(bridge: Bridge, mac: string, port: ImageInterface): void {
+function learn(host: Host, bridge: Bridge, mac: string, port: ImageInterface): void {
   const known = bridge.fdb.get(mac);
   if (known !== undefined && (known.local || known.port === port)) return;
   bridge.fdb.set(mac, { port, local: false });
+  host.changes += 1;
 }
 
 /** Never back by the port it came from, unless that is in hairpin mode (`should_deliver`). */

@@ -192,8 +192,9 @@ class Walk {
 
   /** Look at one rule; null when the walk goes on. */
   #look(rule: LinkedRule): WalkVerdict | null {
-    const { recorder } = this.#ctx;
+    const { recorder, counters } = this.#ctx;
     this.#index += 1;
+    counters.observer?.look(rule);
     const part = missedHead(rule.ip, this.#packet);
     if (part !== null) return this.#missed(rule, part);
     const fault = protocolFault(rule.ip, this.#packet);
@@ -210,7 +211,7 @@ class Walk {
       open ??= { reason: OPEN_REASON[answer], part: i };
     }
     if (open !== null) return this.#undecided(rule, open);
-    this.#ctx.counters.add(rule, this.#packet.end - this.#packet.l3);
+    counters.add(rule, this.#packet.end - this.#packet.l3);
     recorder.matched(this.#ctx, rule, this.#packet);
     return this.#act(rule);
   }
