@@ -319,6 +319,12 @@ export class StackRun {
   }
 }
 
+/** The way there; what a node listed has taken it before, even if only answers were captured. */
+function wayThere({ forward }: State, { opening }: Conversation): DirectionResult {
+  const isListed = opening === 'listed' && forward.result === 'notCaptured';
+  return isListed ? { ...forward, result: 'delivered' } : forward;
+}
+
 /** May this packet be sent, by its protocol's rule? */
 function judge(causes: Causes, direction: Direction, d: Datagram): CauseVerdict {
   if (d.tcp) return causes.judgeTcp(direction, d.tcp);
