@@ -27,13 +27,14 @@ import type { GivenWiring } from './decode/wiring.ts';
 import { decodeWiring } from './decode/wiring.ts';
 import type { Workload } from './decode/workloads.ts';
 import { decodeWorkload, isWorkload } from './decode/workloads.ts';
-import type { KnownAddresses, MasqueradeConfig } from './infer-wiring.ts';
+import type { KnownAddresses } from './infer-wiring.ts';
 import { clusterFamilies, settleWiring } from './infer-wiring.ts';
 import type { Exhausted } from './ipam.ts';
 import { AddressBook, assignAddresses, assignPodRanges, schedule } from './ipam.ts';
 import { FieldErrors, toDiagnostic } from './manifest/field-error.ts';
 import type { Documents, LoadedObject } from './manifest/load.ts';
 import { placeOf } from './manifest/tree.ts';
+import type { MasqueradeFile } from './masquerade.ts';
 import { decodeMasquerade } from './masquerade.ts';
 import type { Cluster, EndpointSlice, Namespace, Node, Pod, Service, SourceRef } from './model.ts';
 import { formatSource } from './model.ts';
@@ -54,7 +55,7 @@ interface Decoded {
   readonly slices: EndpointSlice[];
   readonly mirrored: EndpointSlice[];
   readonly workloads: Workload[];
-  readonly masquerade: MasqueradeConfig[];
+  readonly masquerade: MasqueradeFile[];
 }
 
 /**
@@ -70,12 +71,8 @@ export function assembleCluster(
   const given = decodeWiring(documents.wirings, problems);
   const { nodes: named, maxPods } = settleNodes(decoded, given, problems);
   const drafts = schedule([...decoded.pods, ...podsOfWorkloads(decoded, named)], named);
-  const masquerade = {
-    cidrs: decoded.masquerade.flatMap((m) => m.cidrs),
-    replaces: decoded.masquerade.some((m) => m.replaces),
-  };
   const known = knownAddresses(named, drafts, decoded.services);
-  const wiring = settleWiring(given, known, masquerade);
+  const wiring = settleWiring(given, known, decoded.masquerade);
   const families = clusterFamilies(given, known);
   const book = new AddressBook();
   book.claim([...known.nodes, ...known.pods]);
@@ -166,7 +163,7 @@ function decodeOne(d: Decoded, errors: FieldErrors, object: LoadedObject): void 
       return;
     default:
       if (isWorkload(object.kind)) d.workloads.push(decodeWorkload(errors, object));
-      else if (object.kind === 'ConfigMap') d.masquerade.push(decodeMasquerade(errors, object));
+      else if (object.kind === 'ConfigMap') d.masquerade.push(...decodeMasquerade(errors, object));
   }
 }
 

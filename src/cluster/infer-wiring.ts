@@ -20,6 +20,8 @@ import {
   parsePrefix,
 } from '../wire/address.ts';
 import type { GivenWiring } from './decode/wiring.ts';
+import type { MasqueradeFile } from './masquerade.ts';
+import { settleMasquerade } from './masquerade.ts';
 import type { Wiring } from './model.ts';
 
 /** What the objects themselves tell. */
@@ -28,12 +30,6 @@ export interface KnownAddresses {
   readonly pods: readonly Address[];
   readonly clusterIps: readonly Address[];
   readonly dns: Address | null;
-}
-
-/** Ranges of the masquerade agent's ConfigMaps; `replaces` drops the defaults. */
-export interface MasqueradeConfig {
-  readonly cidrs: readonly Prefix[];
-  readonly replaces: boolean;
 }
 
 const DEFAULTS = {
@@ -76,7 +72,7 @@ export function clusterFamilies(
 export function settleWiring(
   given: GivenWiring | null,
   known: KnownAddresses,
-  masquerade: MasqueradeConfig,
+  masquerade: readonly MasqueradeFile[],
 ): Wiring {
   const families = clusterFamilies(given, known);
   const plugin = {
@@ -106,7 +102,8 @@ export function settleWiring(
   const serviceCidrs = complete(given?.serviceCidrs ?? [], families, (f) =>
     serviceRange(f, known, given ? [] : [...vnet, ...podCidrs]),
   );
-  const defaults = [...vnet, ...subnets, ...podCidrs, ...serviceCidrs];
+  const own = unique([...vnet, ...subnets, ...podCidrs, ...serviceCidrs]);
+  const agent = settleMasquerade(masquerade, own, plugin.networkPlugin !== 'none');
   return {
     ...plugin,
     networkPolicy: given?.networkPolicy ?? 'none',
@@ -115,7 +112,8 @@ export function settleWiring(
     dnsServiceIp: given?.dnsServiceIp ?? known.dns ?? tenth(serviceCidrs[0], known),
     vnet,
     subnets,
-    nonMasqueradeCidrs: unique([...(masquerade.replaces ? [] : defaults), ...masquerade.cidrs]),
+    nonMasqueradeCidrs: agent?.nonMasqueradeCidrs ?? own,
+    masquerade: agent,
     inferred: given === null,
   };
 }

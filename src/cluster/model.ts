@@ -4,7 +4,9 @@
  * optional that the platform would have filled.
  * @module
  */
+
 import type { Address, Family, Prefix } from '../wire/address.ts';
+import type { AzureNetwork } from './azure/network.ts';
 
 /** Where an object, or a part of one, stands in the user's files. Lines and columns from 1. */
 export interface SourceRef {
@@ -159,6 +161,45 @@ export interface EndpointSlice extends ObjectMeta {
   readonly ports: readonly EndpointPort[];
 }
 
+/** How kube-proxy tells traffic of this node's, or the cluster's, own pods. */
+export type LocalDetector =
+  | { readonly mode: 'ClusterCIDR'; readonly cidrs: readonly Prefix[] }
+  /** By the pod ranges of the node it runs on. */
+  | { readonly mode: 'NodeCIDR' }
+  | { readonly mode: 'BridgeInterface'; readonly name: string }
+  | { readonly mode: 'InterfaceNamePrefix'; readonly prefix: string }
+  | { readonly mode: 'none' };
+
+/** KubeProxyConfiguration where it bears on packets, defaulted as kube-proxy does. */
+export interface KubeProxyConfig {
+  readonly mode: 'iptables' | 'nftables';
+  readonly masqueradeAll: boolean;
+  /** Bit of the packet mark that asks for masquerade. */
+  readonly masqueradeBit: number;
+  readonly localhostNodePorts: boolean;
+  /** Node ports answer on addresses in these ranges; a family without any: on all. */
+  readonly nodePortAddresses: readonly Prefix[];
+  readonly detectLocal: LocalDetector;
+  /** Conntrack takes TCP segments outside the window, and INVALID ones are not dropped. */
+  readonly tcpBeLiberal: boolean;
+  /** Seconds; 0 leaves the node's own. */
+  readonly tcpEstablishedTimeout: number;
+  readonly tcpCloseWaitTimeout: number;
+  readonly udpTimeout: number;
+  readonly udpStreamTimeout: number;
+}
+
+/** The masquerade agent of a cluster, after defaulting and merging its files. */
+export interface Masquerade {
+  readonly agent: 'ip-masq-agent' | 'azure-ip-masq-agent';
+  /** Destinations that are left alone, in the order of the agent's rules. */
+  readonly nonMasqueradeCidrs: readonly Prefix[];
+  /** 169.254.0.0/16 is masqueraded like everything else. */
+  readonly linkLocal: boolean;
+  /** fe80::/10 is. */
+  readonly linkLocal6: boolean;
+}
+
 /** How the cluster is wired, in AKS's own words; defaults filled (facts: AKS networking). */
 export interface Wiring {
   readonly networkPlugin: 'azure' | 'kubenet' | 'none';
@@ -173,8 +214,12 @@ export interface Wiring {
   readonly subnets: readonly Prefix[];
   /** Destinations that ip-masq-agent does not masquerade. */
   readonly nonMasqueradeCidrs: readonly Prefix[];
+  /** What masquerades on the nodes; null or absent when nothing does. */
+  readonly masquerade?: Masquerade | null;
   /** True when no wiring document was given and the address ranges are guessed from the objects. */
   readonly inferred: boolean;
+  /** What is around the nodes; absent when no wiring document of an Azure cluster says so. */
+  readonly azure?: AzureNetwork;
 }
 
 export interface Cluster {
@@ -183,5 +228,7 @@ export interface Cluster {
   readonly pods: readonly Pod[];
   readonly services: readonly Service[];
   readonly endpointSlices: readonly EndpointSlice[];
+  /** As given; null or absent when the platform's own values hold. */
+  readonly kubeProxy?: KubeProxyConfig | null;
   readonly wiring: Wiring;
 }

@@ -38,6 +38,8 @@ export interface RenderInput {
   readonly cluster: Cluster;
   readonly policies: readonly NetworkPolicy[];
   readonly stack: Stack;
+  /** Nodes masquerade what leaves the cluster, as their agents do. */
+  readonly masquerade?: boolean;
 }
 
 export interface NetworkRenderer {

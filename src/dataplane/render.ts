@@ -25,6 +25,7 @@ import {
   type RenderInput,
 } from './dataplane.ts';
 import { renderKubeProxy } from './kube-proxy/static.ts';
+import { renderMasquerade } from './masquerade/render.ts';
 import { networkRenderer, policyRenderer } from './registry.ts';
 
 /** The host that stands for the Azure network. */
@@ -75,6 +76,7 @@ function renderNodes(input: RenderInput, network: NetworkRenderer, policy: Polic
     builder.kernel = node.kernel === '' ? builder.kernel : node.kernel;
     network.node(input, node, builder);
     renderKubeProxy(builder);
+    if (input.masquerade === true) renderMasquerade(builder, input.cluster, node);
     policy.node(input, node, network, builder);
     return builder.build();
   });
