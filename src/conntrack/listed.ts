@@ -5,9 +5,10 @@
  * What it does not have is taken to let pass, as the kernel takes it for entries that conntrackd
  * brings over (`ctnetlink_create_conntrack`; it sends the liberal flag along): TCP windows are not
  * judged, SCTP tags are learned from the next packet of either side. A connection that is closing
- * began to with a FIN, and may be opened again; of one in CLOSE nobody knows whose RST it was, and
- * it may be, too. An answered datagram flow that is not yet a stream counts its two seconds anew.
- * The device that a masqueraded connection leaves by is not listed either.
+ * began to with a FIN, and may be opened again. Of one in CLOSE (ten seconds) nobody knows whose
+ * RST it was: it may be opened again, too, which the kernel allows only to who reset it. An
+ * answered datagram flow that is not yet a stream counts its two seconds anew. The device that a
+ * masqueraded connection leaves by is not listed either.
  *
  * Kernel: net/netfilter/nf_conntrack_netlink.c `ctnetlink_create_conntrack`, Linux 6.18.
  * @module
@@ -55,7 +56,8 @@ function trackingOf({ original, state, assured }: ListedConnection, nowNs: numbe
         kind: 'sctp',
         state: sctpState(state),
         tag: { original: UNKNOWN_TAG, reply: UNKNOWN_TAG },
-        init: { original: false, reply: false },
+        // An INIT whose answer is to come, or is not acknowledged yet.
+        init: { original: OPENING.has(state), reply: false },
         heartbeatTagFailed: false,
         lastDirection: 'original',
       };
@@ -67,6 +69,7 @@ function trackingOf({ original, state, assured }: ListedConnection, nowNs: numbe
   }
 }
 
+const OPENING: ReadonlySet<string> = new Set(['CLOSED', 'COOKIE_WAIT', 'COOKIE_ECHOED']);
 const CLOSING: ReadonlySet<TcpState> = new Set([
   ...(['finWait', 'closeWait', 'lastAck', 'timeWait', 'close'] as const),
 ]);
