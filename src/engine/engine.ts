@@ -7,10 +7,12 @@
  */
 
 import type { RuleLook } from '../node/hook/walk-recorder.ts';
+import type { Draw } from '../node/match/draws.ts';
 import type { Decision, Outcome, Step } from '../node/trail.ts';
+import type { Address } from '../wire/address.ts';
 import type { DropReason, UnknownReason } from '../wire/drop-reason.ts';
 
-export type { Decision, Outcome, RuleLook, Step };
+export type { Decision, Draw, Outcome, RuleLook, Step };
 
 /** How one packet (or one copy of it) ended. */
 export interface Journey {
@@ -38,6 +40,27 @@ export interface Journey {
   readonly forgiven: readonly Decision[];
   /** Hosts crossed, in order. */
   readonly hosts: readonly string[];
+  /** The draws that chose where its connection goes, in order; absent when nothing was drawn. */
+  readonly draws?: readonly Draw[];
+}
+
+/** Choices of a connection that somebody has seen. */
+export interface KnownChoices {
+  /** Of each draw in order, which of its outcomes came; draws beyond these are made. */
+  readonly draws?: readonly number[];
+  /** The source that translation gave it. */
+  readonly source?: { readonly address: Address; readonly port: number };
+}
+
+/** One way in which the draws of a new connection can fall, and what then becomes of it. */
+export interface Course {
+  /** Of 1. */
+  readonly probability: number;
+  /** What came of each draw: `KnownChoices.draws` of this course. */
+  readonly draws: readonly number[];
+  readonly forward: Journey;
+  /** What became of the answer; null when there was none to send. */
+  readonly reply: Journey | null;
 }
 
 export interface GeneratedPacket {
@@ -61,6 +84,8 @@ export type Injection = {
   readonly segmentSize?: number;
   /** Record every rule looked at. */
   readonly trace?: boolean;
+  /** What the capture shows of the choices that its connection was given. */
+  readonly choices?: KnownChoices;
   /**
    * Note rules that drop it for a NetworkPolicy and walk on past them, to learn what the other
    * direction's rules would say; such a journey is a diagnosis, never a verdict, and leaves no
@@ -99,6 +124,13 @@ export interface ConnectionView {
   readonly timeoutS: number;
 }
 
+export interface Courses {
+  /** The natural one first. */
+  readonly courses: readonly Course[];
+  /** False when there were more than could be tried. */
+  readonly complete: boolean;
+}
+
 export interface Engine {
   readonly name: 'reference' | 'compiled';
   inject(injection: Injection): Journey;
@@ -108,6 +140,12 @@ export interface Engine {
    * opening would have had; the entry is made only where it was delivered.
    */
   assumeOpen(injection: Injection): Journey;
+  /**
+   * Everything that can become of a new connection, by how its draws fall: its opening, and the
+   * answer that `answer` makes of where the opening got. Judged as if it were the only connection
+   * there is; nothing of it stays. One course when nothing is drawn.
+   */
+  courses(opening: Injection, answer: (forward: Journey) => Injection | null): Courses;
   /** Live connection entries of one host, for reports and for comparison with conntrack -L. */
   connections(host: string): readonly ConnectionView[];
   /** Rule counters of one host: packets and bytes by rule address. */

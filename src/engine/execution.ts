@@ -7,6 +7,7 @@ import type { Tuple } from '../conntrack/tuple.ts';
 import type { ImageInterface } from '../image/image.ts';
 import type { Host } from '../node/host.ts';
 import type { HostState } from '../node/host-state.ts';
+import { ConnectionDraws, type DrawRecord, type Draws } from '../node/match/draws.ts';
 import type { RuleMemory } from '../node/match/rule-memory.ts';
 import { Passage, type Stage } from '../node/passage.ts';
 import { drop, finish, type MadePacket, type Run } from '../node/run.ts';
@@ -15,8 +16,10 @@ import { Trail } from '../node/trail.ts';
 import type { Packet } from '../packet/packet.ts';
 import { newPacket, parseFrame } from '../packet/parse.ts';
 import { completeChecksum } from '../packet/transport-checksum.ts';
+import type { Address } from '../wire/address.ts';
 import { HEADER_LENGTH } from '../wire/ethernet.ts';
 import { EtherType } from '../wire/protocol.ts';
+import type { KnownChoices } from './engine.ts';
 import type { Cables } from './topology.ts';
 
 /** What all executions of an engine share. */
@@ -35,6 +38,13 @@ export interface ExecutionOptions {
   readonly forgiving: boolean;
   /** Connections stay, counters do not. */
   readonly uncounted?: boolean;
+  /** What is known of the choices that the packet's connection was given. */
+  readonly choices?: KnownChoices;
+  /**
+   * States that a dry run works on, kept for the next packet of the same trial: as if the
+   * connection were the only one there is.
+   */
+  readonly trial?: Map<Host, HostState>;
 }
 
 /** Links that one packet may cross: far more than any real path has. */
@@ -57,7 +67,11 @@ export class Execution implements Run {
   readonly seed: number;
   /** Connections that packets of this execution belonged to. */
   readonly touched = new Map<object, Host>();
+  readonly knownSource?: { readonly address: Address; readonly port: number };
+  /** Every draw of the nat table, along the whole way. */
+  readonly draws: DrawRecord;
   readonly #copies = new Map<Host, HostState>();
+  readonly #trial: Map<Host, HostState> | undefined;
   readonly #memories = new Map<Host, RuleMemory>();
   readonly #world: World;
   readonly #queue: Task[] = [];
@@ -72,6 +86,10 @@ export class Execution implements Run {
     this.dry = options.dry;
     this.uncounted = options.dry || (options.uncounted ?? false);
     this.forgiving = options.forgiving;
+    const { draws = [], source } = options.choices ?? {};
+    this.draws = { prescribed: draws, made: [] };
+    if (source !== undefined) this.knownSource = source;
+    this.#trial = options.trial;
   }
 
   /** Move this packet, and all that comes of it, to the end. */
@@ -86,6 +104,10 @@ export class Execution implements Run {
     return this.#world.drawn?.(host, original, search);
   }
 
+  drawsOf(host: Host, key: string): Draws {
+    return new ConnectionDraws(host.name, `${this.seed} ${key}`, this.draws);
+  }
+
   later(passage: Passage, stage: Stage): void {
     this.#count += 1;
     if (this.#count > MAX_PASSAGES) {
@@ -97,11 +119,12 @@ export class Execution implements Run {
 
   stateOf(host: Host): HostState {
     if (!this.dry) return host.state;
-    const known = this.#copies.get(host);
+    const states = this.#trial ?? this.#copies;
+    const known = states.get(host);
     if (known !== undefined) return known;
-    const copy = host.state.copyOf(this.nowNs);
-    this.#copies.set(host, copy);
-    return copy;
+    const state = this.#trial ? host.state.pristine() : host.state.copyOf(this.nowNs);
+    states.set(host, state);
+    return state;
   }
 
   memoryOf(host: Host): RuleMemory {

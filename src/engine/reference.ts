@@ -13,12 +13,21 @@ import type { Tuple } from '../conntrack/tuple.ts';
 import { unreachable } from '../diagnostic/diagnostic.ts';
 import type { ImageInterface } from '../image/image.ts';
 import { Host, type MakeTable } from '../node/host.ts';
+import type { HostState } from '../node/host-state.ts';
 import { Passage, type Stage } from '../node/passage.ts';
 import { Trail } from '../node/trail.ts';
 import { newPacket } from '../packet/parse.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import { connectionViews } from './connection-views.ts';
-import type { ConnectionView, Engine, Injection, Journey } from './engine.ts';
+import { coursesOf } from './courses.ts';
+import type {
+  ConnectionView,
+  Courses,
+  Engine,
+  Injection,
+  Journey,
+  KnownChoices,
+} from './engine.ts';
 import { Execution, type ExecutionOptions, framed, type World } from './execution.ts';
 import { journeyOf, nowhere } from './journey.ts';
 import { Cables, type Topology } from './topology.ts';
@@ -80,6 +89,19 @@ export class ReferenceEngine implements Engine {
     return journey;
   }
 
+  courses(opening: Injection, answer: (forward: Journey) => Injection | null): Courses {
+    return coursesOf((draws) => {
+      const trial = new Map<Host, HostState>();
+      const aside = (injection: Injection, choices?: KnownChoices) => {
+        const options = { ...optionsOf(injection), dry: true, trial };
+        return this.#execute(injection, choices ? { ...options, choices } : options).journey;
+      };
+      const forward = aside(opening, { ...opening.choices, draws });
+      const back = answer(forward);
+      return { forward, reply: back === null ? null : aside(back) };
+    });
+  }
+
   connections(host: string): readonly ConnectionView[] {
     const found = this.#world.host(host);
     return found === null ? [] : connectionViews(found, this.#nowNs);
@@ -103,14 +125,22 @@ export class ReferenceEngine implements Engine {
     trail.enter(injection.host);
     execution.run(start.passage, start.stage);
     this.#options.onExecuted?.(execution);
-    return { journey: journeyOf(trail), execution };
+    const journey = journeyOf(trail);
+    const { made } = execution.draws;
+    return { journey: made.length === 0 ? journey : { ...journey, draws: made }, execution };
   }
 }
 
 function optionsOf(injection: Injection): ExecutionOptions {
-  const { nowNs, utcSeconds, trace } = injection;
-  const options = { nowNs, tracing: trace ?? false, dry: false, forgiving: false };
-  return utcSeconds === undefined ? options : { ...options, utcSeconds };
+  const { nowNs, utcSeconds, trace, choices } = injection;
+  return {
+    nowNs,
+    tracing: trace ?? false,
+    dry: false,
+    forgiving: false,
+    ...(utcSeconds === undefined ? {} : { utcSeconds }),
+    ...(choices === undefined ? {} : { choices }),
+  };
 }
 
 interface Start {

@@ -31,6 +31,11 @@ export class HostState {
     this.localFragments = new Defragmenter(connections.settings);
   }
 
+  /** A state of a host that nothing has happened to yet. */
+  pristine(): HostState {
+    return new HostState(new ConntrackTable(this.connections.settings));
+  }
+
   /** A state with copies of these connections; what happens to them does not show in this one. */
   copyOf(nowNs: number): HostState {
     const copy = new HostState(

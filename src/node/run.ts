@@ -7,9 +7,11 @@ import type { Tuple } from '../conntrack/tuple.ts';
 import type { ImageInterface } from '../image/image.ts';
 import type { Hook } from '../netfilter/hook.ts';
 import { ipBytes } from '../packet/parse.ts';
+import type { Address } from '../wire/address.ts';
 import type { DropReason, UnknownReason } from '../wire/drop-reason.ts';
 import type { Host } from './host.ts';
 import type { HostState } from './host-state.ts';
+import type { Draws } from './match/draws.ts';
 import type { RuleMemory } from './match/rule-memory.ts';
 import type { Passage, Stage } from './passage.ts';
 import type { Decision, GeneratedKind, Outcome } from './trail.ts';
@@ -23,6 +25,10 @@ export interface Run {
   readonly seed: number;
   /** What a real kernel drew in this place, when that is known: a number of 16 bits. */
   drawn?(host: string, original: Tuple, search: number): number | undefined;
+  /** The chances of a new connection on a host; `key` names the connection and the hook. */
+  drawsOf(host: Host, key: string): Draws;
+  /** The source that the connection is known to have been given, where a port must be searched. */
+  readonly knownSource?: { readonly address: Address; readonly port: number };
   /** No connection that comes of this stays. */
   readonly dry: boolean;
   /** Rules are not counted. */

@@ -100,7 +100,11 @@ export function hostPlan(name: string, parts: HostParts): Plan {
 }
 
 /** An engine over plans. Devices that no link names are edges: what is sent there has exited. */
-export function engineOf(plans: readonly Plan[], links: readonly Link[] = []): ReferenceEngine {
+export function engineOf(
+  plans: readonly Plan[],
+  links: readonly Link[] = [],
+  seed = 0,
+): ReferenceEngine {
   const byName = new Map(plans.map((plan) => [plan.host, plan]));
   const images = new Map<string, HostImage>();
   const hosts = (name: string): HostImage | undefined => {
@@ -116,7 +120,7 @@ export function engineOf(plans: readonly Plan[], links: readonly Link[] = []): R
       .map((device) => ({ host: plan.host, device: device.name }))
       .filter((end) => !linked.has(`${end.host} ${end.device}`)),
   );
-  return new ReferenceEngine({ hosts, links, edges });
+  return new ReferenceEngine({ hosts, links, edges }, { seed });
 }
 
 export function link(a: string, b: string): Link {

@@ -33,6 +33,8 @@ export interface NatContext {
    * arguments.
    */
   draw(original: Tuple, search: number): number;
+  /** The source that this connection is known to have been given; tried before any search. */
+  readonly knownSource?: { readonly address: Address; readonly port: number };
 }
 
 const MAX_ATTEMPTS = 128;
@@ -213,6 +215,8 @@ function searchPort(
   if (span === null) return tuple;
   const atSource = manip === 'source' || isIcmpTuple(tuple);
   let candidate = tuple;
+  const known = manip === 'source' ? knownPort(tuple, span, context) : null;
+  if (known !== null && isFree(known, own, context)) return known;
   let attempts = Math.min(span.size, MAX_ATTEMPTS);
   for (let search = 0; ; search++) {
     const start = context.draw(own.original, search) & 0xffff;
@@ -224,6 +228,17 @@ function searchPort(
     if (attempts >= span.size || attempts < MIN_WINDOW) return candidate;
     attempts = Math.floor(attempts / 2);
   }
+}
+
+/** The tuple with the port that somebody saw; null where nobody did, or it is none of these. */
+function knownPort(
+  tuple: Tuple,
+  span: { readonly min: number; readonly size: number },
+  { knownSource }: NatContext,
+): Tuple | null {
+  if (knownSource === undefined || !equalAddress(knownSource.address, tuple.src)) return null;
+  const { port } = knownSource;
+  return port >= span.min && port < span.min + span.size ? { ...tuple, sport: port } : null;
 }
 
 /** As `isFree`; near the end a TIME_WAIT connection in the way makes place for newer numbers. */

@@ -63,10 +63,11 @@ function isRelatedError({ passage: { packet } }: Visit): boolean {
 }
 
 function decide(visit: Visit, hook: NatHook, connection: Connection, manip: Manip): boolean {
-  const { passage, ctx } = visit;
+  const { passage, ctx, run } = visit;
   const { packet } = passage;
   const context = natContext(visit);
-  const verdict = runTable(ctx, 'nat', hook, packet);
+  const draws = run.drawsOf(passage.host, `${hook} ${tupleKey(connection.original)}`);
+  const verdict = runTable({ ...ctx, draws }, 'nat', hook, packet);
   switch (verdict.kind) {
     case 'snat':
     case 'dnat':
@@ -82,7 +83,7 @@ function decide(visit: Visit, hook: NatHook, connection: Connection, manip: Mani
   }
 }
 
-/** The address is that of the device it leaves by; unspecified sources are left alone. */
+/** The address is that of the device it leaves by; IPv4 leaves unspecified sources alone. */
 function masquerade(
   visit: Visit,
   connection: Connection,
@@ -91,7 +92,7 @@ function masquerade(
 ): boolean {
   const { passage } = visit;
   const { src } = connection.original;
-  if ((src.w0 | src.w1 | src.w3) === 0 && (src.family === 4 || src.w2 === 0)) {
+  if (src.family === 4 && src.w3 === 0) {
     nullBinding(connection, 'source', context);
     return true;
   }
@@ -145,7 +146,9 @@ function natContext({ run, passage }: Visit): NatContext {
   const draw = (original: Tuple, search: number) =>
     run.drawn?.(passage.host.name, original, search) ??
     hash16(`${salt}${search} ${tupleKey(original)}`);
-  return { table, nowNs: run.nowNs, draw };
+  const { knownSource } = run;
+  const known = knownSource === undefined ? {} : { knownSource };
+  return { table, nowNs: run.nowNs, draw, ...known };
 }
 
 /** FNV-1a, folded to 16 bits: what stands for the kernel's random numbers. */

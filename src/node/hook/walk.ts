@@ -25,6 +25,7 @@ import type { Packet } from '../../packet/packet.ts';
 import { completeChecksum } from '../../packet/transport-checksum.ts';
 import type { DropReason, UnknownReason } from '../../wire/drop-reason.ts';
 import type { RuleCounters } from '../counters.ts';
+import type { Draws } from '../match/draws.ts';
 import { ask, missedHead, openDevice, protocolFault } from '../match/match.ts';
 import type { RuleMemory } from '../match/rule-memory.ts';
 import { applyCt, hasTracking } from '../target/ct.ts';
@@ -64,6 +65,8 @@ export interface WalkContext {
   readonly table?: ConntrackTable;
   /** Seed of everything the kernel would draw. */
   readonly seed: number;
+  /** The chances of a new connection, while the nat table is asked about it. */
+  readonly draws?: Draws;
   /**
    * Asked when a rule drops the packet for a NetworkPolicy; true walks on at the next rule, as if
    * the rule had only counted. For diagnoses, never for verdicts.

@@ -1,8 +1,9 @@
 /**
  * Matches that remember a rule's packets or draw chances: limit, nth, random.
  *
- * Time is the capture's clock and chances are hashes of seed, host, rule and frame, so equal runs
- * give equal answers; what each rule remembers is the host's (node/match/rule-memory.ts).
+ * Time is the capture's clock. Chances are one number per connection where the nat table decides
+ * (node/match/draws.ts), else hashes of seed, host, rule and frame, so equal runs give equal
+ * answers; what each rule remembers is the host's (node/match/rule-memory.ts).
  * Source: net/netfilter/xt_limit.c, xt_statistic.c. Jiffies are not emulated: times
  * are exact.
  * @module
@@ -12,6 +13,7 @@ import type { Match } from '../../netfilter/match.ts';
 import type { Packet } from '../../packet/packet.ts';
 import type { WalkContext } from '../hook/walk.ts';
 import { type Answer, answer } from './answer.ts';
+import { hash31 } from './draws.ts';
 import { keyOf, type MatchPlace } from './place.ts';
 import { memoryOf } from './rule-memory.ts';
 
@@ -47,22 +49,20 @@ export function nthHolds(ctx: WalkContext, match: MatchOf<'nth'>, place: MatchPl
   return (number === match.packet) !== match.negate;
 }
 
-/** xt_statistic `random`: 31 bits drawn from what names this look at this packet. */
+/**
+ * xt_statistic `random`: the connection's choice in the nat table, elsewhere 31 bits drawn from
+ * what names this look at this packet.
+ */
 export function randomHolds(
   ctx: WalkContext,
   match: MatchOf<'random'>,
   place: MatchPlace,
   packet: Packet,
 ): boolean {
+  if (ctx.draws !== undefined) {
+    const share = match.threshold / 2 ** 31;
+    return ctx.draws.chance(place.rule.home, match.negate ? 1 - share : share);
+  }
   const text = `${ctx.seed} ${ctx.image.host} ${keyOf(place)} ${packet.frame}`;
   return hash31(text) < match.threshold !== match.negate;
-}
-
-/** 31 well mixed bits of a text (FNV-1a, then the finalizer of MurmurHash3). */
-function hash31(text: string): number {
-  let h = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
-  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
-  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-  return ((h ^ (h >>> 16)) >>> 0) & 0x7fffffff;
 }
