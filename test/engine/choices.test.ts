@@ -56,7 +56,7 @@ function router(iptables: string, seed = 1): ReferenceEngine {
     sysctls: { 'net.ipv4.ip_forward': '1' },
     iptables,
   });
-  return engineOf([plan], [], seed);
+  return engineOf([plan], [], { seed });
 }
 
 function syn(sport: number) {

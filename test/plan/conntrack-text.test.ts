@@ -121,13 +121,16 @@ t.test(
 const port = fc.nat(0xffff);
 const address = fc.nat(0xffffffff).map(ipv4);
 const tuple = (protocol: number): fc.Arbitrary<ListedTuple> =>
-  fc.record({
-    protocol: fc.constant(protocol),
-    src: address,
-    dst: address,
-    sport: [6, 17, 47, 1].includes(protocol) ? port : fc.constant(0),
-    dport: [6, 17, 47, 1].includes(protocol) ? port : fc.constant(0),
-  });
+  fc.record(
+    {
+      protocol: fc.constant(protocol),
+      src: address,
+      dst: address,
+      sport: [6, 17, 47, 1].includes(protocol) ? port : fc.constant(0),
+      dport: [6, 17, 47, 1].includes(protocol) ? port : fc.constant(0),
+    },
+    { noNullPrototype: true },
+  );
 const connection: fc.Arbitrary<ListedConnection> = fc.constantFrom(6, 17, 47, 1, 99).chain((p) =>
   fc.record(
     {
@@ -138,12 +141,18 @@ const connection: fc.Arbitrary<ListedConnection> = fc.constantFrom(6, 17, 47, 1,
       seenReply: fc.boolean(),
       assured: fc.boolean(),
       mark: fc.nat(0xffffffff),
-      zone: fc.record({
-        id: fc.integer({ min: 1, max: 0xffff }),
-        direction: fc.constantFrom('both' as const, 'original' as const, 'reply' as const),
-      }),
+      zone: fc.record(
+        {
+          id: fc.integer({ min: 1, max: 0xffff }),
+          direction: fc.constantFrom('both' as const, 'original' as const, 'reply' as const),
+        },
+        { noNullPrototype: true },
+      ),
     },
-    { requiredKeys: ['original', 'reply', 'state', 'timeoutS', 'seenReply', 'assured', 'mark'] },
+    {
+      requiredKeys: ['original', 'reply', 'state', 'timeoutS', 'seenReply', 'assured', 'mark'],
+      noNullPrototype: true,
+    },
   ),
 );
 

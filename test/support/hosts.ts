@@ -3,7 +3,7 @@
  * @module
  */
 import type { Injection, Journey } from '../../src/engine/engine.ts';
-import { ReferenceEngine } from '../../src/engine/reference.ts';
+import { ReferenceEngine, type ReferenceOptions } from '../../src/engine/reference.ts';
 import type { Attachment, Link } from '../../src/engine/topology.ts';
 import type { HostImage } from '../../src/image/image.ts';
 import { lower } from '../../src/lowering/link.ts';
@@ -103,7 +103,7 @@ export function hostPlan(name: string, parts: HostParts): Plan {
 export function engineOf(
   plans: readonly Plan[],
   links: readonly Link[] = [],
-  seed = 0,
+  options: ReferenceOptions = {},
 ): ReferenceEngine {
   const byName = new Map(plans.map((plan) => [plan.host, plan]));
   const images = new Map<string, HostImage>();
@@ -120,7 +120,8 @@ export function engineOf(
       .map((device) => ({ host: plan.host, device: device.name }))
       .filter((end) => !linked.has(`${end.host} ${end.device}`)),
   );
-  return new ReferenceEngine({ hosts, links, edges }, { seed });
+  const connections = (name: string) => byName.get(name)?.connections ?? [];
+  return new ReferenceEngine({ hosts, links, edges, connections }, options);
 }
 
 export function link(a: string, b: string): Link {

@@ -5,12 +5,10 @@
  * @module
  */
 import t from 'tap';
-import { ReferenceEngine } from '../../../src/engine/reference.ts';
-import { lower } from '../../../src/lowering/link.ts';
 import { parseConnections, printConnections } from '../../../src/plan/conntrack-text.ts';
 import { MAIN_TABLE, type Plan } from '../../../src/plan/model.ts';
 import { SctpChunk } from '../../../src/wire/sctp.ts';
-import { hostPlan, iface, route, sentBy } from '../../support/hosts.ts';
+import { engineOf, hostPlan, iface, route, sentBy } from '../../support/hosts.ts';
 import {
   icmpEcho,
   icmpEchoReply,
@@ -304,16 +302,6 @@ function lines(frames: readonly { readonly device: string; readonly frame: Uint8
   return frames.flatMap(({ device, frame }) => comparable(device, frame) ?? []).toSorted();
 }
 
-function engineWith(plan: Plan): ReferenceEngine {
-  const image = lower(plan);
-  return new ReferenceEngine({
-    hosts: (name) => (name === plan.host ? image : undefined),
-    links: [],
-    edges: Object.keys(MACS).map((device) => ({ host: plan.host, device })),
-    connections: () => plan.connections ?? [],
-  });
-}
-
 for (const backend of ['nft', 'legacy'] as const) {
   t.test(`what the kernel listed goes on as it began (${backend})`, { skip }, async (t) => {
     const lab = new Laboratory(t);
@@ -337,7 +325,7 @@ for (const backend of ['nft', 'legacy'] as const) {
       'and printed back as listed',
     );
     const before = await lab.read(plan, backend);
-    const engine = engineWith({ ...plan, connections });
+    const engine = engineOf([{ ...plan, connections }]);
     let frame = 0;
     for (const [at, steps] of rounds(({ steps, before: n }) => steps.slice(n)).entries()) {
       const frames = steps.map(wired);
