@@ -12,7 +12,7 @@ import { connectionOfList } from '../conntrack/listed.ts';
 import type { Tuple } from '../conntrack/tuple.ts';
 import { unreachable } from '../diagnostic/diagnostic.ts';
 import type { ImageInterface } from '../image/image.ts';
-import { Host, type MakeTable } from '../node/host.ts';
+import { Host, type LearnedMac, type MakeTable } from '../node/host.ts';
 import type { HostState } from '../node/host-state.ts';
 import { Passage, type Stage } from '../node/passage.ts';
 import { Trail } from '../node/trail.ts';
@@ -110,6 +110,14 @@ export class ReferenceEngine implements Engine {
   counters(host: string): ReadonlyMap<string, { packets: number; bytes: number }> {
     const found = this.#world.host(host);
     return found === null ? new Map() : found.counters.snapshot(found.image.program);
+  }
+
+  /**
+   * What a host's bridges have learned, beside what its plan lists and what is theirs: the port of
+   * each MAC, by bridge and MAC (`bridge fdb show dynamic`).
+   */
+  fdb(host: string): readonly LearnedMac[] {
+    return this.#world.host(host)?.learnedMacs() ?? [];
   }
 
   #execute(

@@ -26,6 +26,13 @@ export interface FdbTarget {
   readonly local: boolean;
 }
 
+/** A MAC that a bridge learned, and the port it is behind. */
+export interface LearnedMac {
+  readonly mac: string;
+  readonly bridge: string;
+  readonly port: string;
+}
+
 /** A bridge device with its ports and forwarding table. */
 export interface Bridge {
   readonly device: ImageInterface;
@@ -56,8 +63,8 @@ export class Host {
   readonly tables: { readonly 4: ReadonlySet<TableName>; readonly 6: ReadonlySet<TableName> };
   /** `net.bridge.bridge-nf-call-iptables` and its IPv6 twin. */
   readonly bridgeCalls: { readonly 4: boolean; readonly 6: boolean };
-  /** How often something was learned: what was concluded before may no longer hold. */
-  changes = 0;
+  /** Told when a MAC or a neighbour was learned: what was concluded before may no longer hold. */
+  onLearned: (() => void) | null = null;
   readonly #settings = new Map<string, DeviceSettings>();
   readonly #learned = new Map<string, string>();
   readonly #awaited = new Set<string>();
@@ -91,6 +98,17 @@ export class Host {
     return device.master === null ? null : (this.bridges.get(device.master) ?? null);
   }
 
+  /** What bridges learned: neither listed for good in the plan nor their own. */
+  learnedMacs(): readonly LearnedMac[] {
+    return [...this.bridges].flatMap(([bridge, { fdb }]) => {
+      const listed = this.image.fdb.get(bridge);
+      return [...fdb].flatMap(([mac, { port, local }]) => {
+        const isForGood = local || (listed?.get(mac)?.kind ?? 'learned') !== 'learned';
+        return isForGood || port === null ? [] : [{ mac, bridge, port: port.name }];
+      });
+    });
+  }
+
   /** The MAC of a neighbour that is known; null when it must be asked for or is known to fail. */
   neighborMac(device: ImageInterface, address: Address): string | 'failed' | null {
     const entry = this.image.neighbor(device.name, address);
@@ -108,7 +126,7 @@ export class Host {
     const key = `${device.name} ${addressKey(address)}`;
     if (!this.#awaited.has(key) || this.#learned.get(key) === mac) return;
     this.#learned.set(key, mac);
-    this.changes += 1;
+    this.onLearned?.();
   }
 
   /** What a device's IPv4 settings come to, together with those of `all`. */

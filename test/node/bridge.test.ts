@@ -180,6 +180,7 @@ t.test('a refused bridged SYN is answered by its port, past every hook', async (
       iface('p0', '02:00:00:00:01:10', { master: 'br0' }),
       iface('p1', '02:00:00:00:01:11', { master: 'br0' }),
     ],
+    routes: [route('10.1.0.0/24', { device: 'br0' })],
     iptables:
       '*filter\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -j DROP\n' +
       '-A FORWARD -p tcp -j REJECT --reject-with tcp-reset\nCOMMIT\n',
@@ -193,6 +194,10 @@ t.test('a refused bridged SYN is answered by its port, past every hook', async (
   const [reset] = sentBy(journey);
   t.equal(reset?.device, 'p0');
   t.equal(ethernet.source(reset!.frame), MAC(1), 'in the name of the one it was for');
+  const lost = engineOf([{ ...plan, routes: [] }]).inject(
+    inject.frame('node/p0', syn.frame({ srcMac: MAC(0), dstMac: MAC(1) })),
+  );
+  t.same(sentBy(lost), [], 'and not at all where no route leads back');
 });
 
 t.test('what stands in the way of a frame has its own reason', async (t) => {

@@ -20,6 +20,8 @@ const IPV4_TOTAL_LENGTH = 2;
 const IPV4_FRAGMENT = 6;
 const MORE_FRAGMENTS = 0x2000;
 const DONT_FRAGMENT = 0x4000;
+/** RFC 8200 section 5. Smaller fragments than this are not made (`IPV6_MIN_MTU`). */
+const IPV6_LEAST_MTU = 1280;
 
 /**
  * Whether the packet must be cut up before it leaves by a device of this MTU: it is too large, or
@@ -33,11 +35,12 @@ export function needsFragmenting(packet: Packet, mtu: number): boolean {
  * Cut the packet up, in order of offset. Each fragment keeps mark, devices and connection.
  *
  * @param mtu bytes from the network header on
+ * @param largest of the original fragments, its IP header included; 0 when that is not known
  * @returns `tooBig` when it may not be fragmented (Don't Fragment, or IPv6 not ours to cut), or
  * when a fragment came in larger than the MTU and may not be made smaller
  * Precondition: whole in the capture.
  */
-export function refragment(packet: Packet, mtu: number): readonly Packet[] | 'tooBig' {
+export function refragment(packet: Packet, mtu: number, largest = 0): readonly Packet[] | 'tooBig' {
   const off =
     packet.family === 6
       ? splitPoint(packet.bytes, packet.l3, packet.end).at
@@ -45,19 +48,56 @@ export function refragment(packet: Packet, mtu: number): readonly Packet[] | 'to
   if (typeof off === 'string' || packet.family === 0) return [packet];
   const head = off - packet.l3 + (packet.family === 6 ? ipv6.FRAGMENT_HEADER_LENGTH : 0);
   const pieces = packet.fragmentPieces;
-  const largest = pieces === null ? 0 : head + Math.max(...pieces);
-  if (packet.family === 6 && (pieces === null || largest > mtu)) return 'tooBig';
-  if (packet.family === 4 && ipv4.dontFragment(packet.bytes, packet.l3)) {
-    if (pieces === null || largest > mtu) return 'tooBig';
-  }
-  const fits = pieces !== null && largest <= mtu;
-  const sizes = fits ? pieces : evenSizes(packet.end - off, Math.max(8, (mtu - head) & ~7));
+  const mayCut = packet.family === 4 && !ipv4.dontFragment(packet.bytes, packet.l3);
+  if (!mayCut && (pieces === null || largest > mtu)) return 'tooBig';
+  const least = packet.family === 6 ? IPV6_LEAST_MTU : 0;
+  const room = (largest > 0 ? Math.min(mtu, Math.max(largest, least)) : mtu) - head;
+  const fits = pieces !== null && areInShape(pieces, room, packet.end - off);
+  const sizes = fits ? pieces : evenSizes(packet.end - off, room);
   return packet.family === 4 ? cutIpv4(packet, off, sizes) : cutIpv6(packet, off, sizes);
 }
 
-function evenSizes(total: number, size: number): readonly number[] {
-  const count = Math.ceil(total / size);
-  return Array.from({ length: count }, (_, i) => Math.min(size, total - i * size));
+/**
+ * Whether the original pieces can go out as they are ("Correct geometry" in `ip_do_fragment`);
+ * what changed in length since is one piece by then, and cut anew.
+ */
+function areInShape(pieces: readonly number[], room: number, total: number): boolean {
+  const sum = pieces.reduce((bytes, piece) => bytes + piece, 0);
+  const last = pieces.length - 1;
+  return (
+    sum === total && pieces.every((piece, i) => piece <= room && (i === last || piece % 8 === 0))
+  );
+}
+
+/**
+ * Something looked at or wrote into the bytes before `end` of a packet that was put together: the
+ * kernel has pulled them out of the pieces behind the first one (`pskb_may_pull`,
+ * `skb_ensure_writable`). Does nothing when the packet is shorter.
+ */
+export function pullPieces(packet: Packet, end: number): void {
+  if (packet.fragmentPieces === null || end > packet.end) return;
+  const { bytes, l3, family } = packet;
+  const start =
+    family === 6 ? splitPoint(bytes, l3, packet.end).at : l3 + ipv4.headerLength(bytes, l3);
+  const length = end - start;
+  const [first = 0, ...rest] = packet.fragmentPieces;
+  if (length <= first) return;
+  let missing = length - first;
+  const left = rest.flatMap((piece) => {
+    const taken = Math.min(piece, missing);
+    missing -= taken;
+    return piece === taken ? [] : [piece - taken];
+  });
+  packet.fragmentPieces = [length - missing, ...left];
+}
+
+/** All but the last are multiples of eight; the last takes what room there is (`ip_frag_next`). */
+function evenSizes(total: number, room: number): readonly number[] {
+  const sizes: number[] = [];
+  const size = Math.max(8, room & ~7);
+  let left = total;
+  for (; left > Math.max(room, size); left -= size) sizes.push(size);
+  return [...sizes, left];
 }
 
 function cutIpv4(packet: Packet, off: number, sizes: readonly number[]): Packet[] {

@@ -26,6 +26,7 @@ import * as sctp from '../../wire/sctp.ts';
 import * as tcp from '../../wire/tcp.ts';
 import * as udp from '../../wire/udp.ts';
 import type { Connection } from '../connection.ts';
+import { pullPieces } from '../fragment/refragment.ts';
 import { quotedTransport } from '../protocol/icmp.ts';
 import { connectionOf } from '../table.ts';
 import { invertTuple, type Tuple, tupleHasPorts } from '../tuple.ts';
@@ -159,6 +160,7 @@ function rewriteTransport(
   const { l4, protocol } = place;
   const end = Math.min(packet.end, b.length);
   const quoted = place.l3 !== packet.l3;
+  pullPieces(packet, l4 + writtenLength(protocol, packet.end - l4));
   const number = numberField(b, place, packet.family, manip);
   if (number >= 0 && number + 2 > end) return;
   const from = number < 0 ? 0 : u16(b, number);
@@ -185,6 +187,13 @@ function rewriteTransport(
   if (isUdp && old === 0) return;
   const sum = updateSum(old, before + from, after + to);
   setU16(b, l4 + field, isUdp && sum === 0 ? 0xffff : sum);
+}
+
+/** How much of a transport header is made writable (`tcp_manip_pkt` and its like). */
+function writtenLength(protocol: number, room: number): number {
+  const whole = protocol === Protocol.tcp ? tcp.MIN_HEADER_LENGTH : sctp.HEADER_LENGTH;
+  const isLong = protocol === Protocol.tcp || protocol === Protocol.sctp;
+  return isLong && room >= whole ? whole : LEAST_QUOTE;
 }
 
 /** Offset of the port or identifier to change, or -1. */

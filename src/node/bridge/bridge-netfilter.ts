@@ -8,9 +8,11 @@
  * default bridge-nf-filter-vlan-tagged=0.
  * @module
  */
+import type { RouteResult } from '../../image/fib.ts';
 import type { Packet } from '../../packet/packet.ts';
 import { parseFrame } from '../../packet/parse.ts';
 import { equalAddress } from '../../wire/address.ts';
+import type { DropReason } from '../../wire/drop-reason.ts';
 import * as ethernet from '../../wire/ethernet.ts';
 import { EtherType } from '../../wire/protocol.ts';
 import { hook } from '../hook/hook.ts';
@@ -67,25 +69,18 @@ function trimPadding(packet: Packet): void {
 
 /** The destination was translated: bridge it to the new neighbour, or hand it up to be routed. */
 function redirectTranslated(run: Run, passage: Passage, bridge: Bridge): boolean {
-  const { host, packet } = passage;
-  const found = routeInput(host, packet, bridge.device);
-  let route = found.kind === 'forward' ? found.route : null;
-  if (found.kind === 'drop') {
-    if (found.reason !== 'forwardingDisabled') {
-      drop(passage, 'prerouting', found.reason, 'prerouting');
-      return false;
-    }
-    const own = host.image.fib.lookup({ destination: packet.dst, mark: 0 });
-    if (own.type !== 'unicast' || own.device !== bridge.device.name) {
-      drop(passage, 'prerouting', found.reason, 'prerouting');
-      return false;
-    }
-    route = own;
+  const { packet } = passage;
+  const way = packet.family === 6 ? newWay6(passage, bridge) : newWay4(passage, bridge);
+  if (way.kind === 'drop') {
+    drop(passage, 'prerouting', way.reason, 'prerouting');
+    return false;
   }
-  if (route !== null && route.device === bridge.device.name) {
+  if (way.route?.device === bridge.device.name) {
+    // `skb_dst` is that route from now on: MASQUERADE asks it for the next hop.
+    passage.route = way.route;
     const mac = nextHopMac(run, passage, {
       device: bridge.device,
-      address: route.via ?? packet.dst,
+      address: way.route.via ?? packet.dst,
     });
     if (mac === null) {
       drop(passage, 'bridge', 'noNeighbor');
@@ -99,6 +94,41 @@ function redirectTranslated(run: Run, passage: Passage, bridge: Bridge): boolean
   passage.frameType = 'host';
   passage.step('bridge', 'translated: up to the bridge to be routed');
   return true;
+}
+
+/** `up` with the way on; null where the IP layer takes the packet, or refuses it with an answer. */
+type NewWay =
+  | { readonly kind: 'up'; readonly route: RouteResult | null }
+  | { readonly kind: 'drop'; readonly reason: DropReason };
+
+/** Addresses that can not be end here; what has no route is `ip_error`'s to answer. */
+function newWay4({ host, packet }: Passage, bridge: Bridge): NewWay {
+  const found = routeInput(host, packet, bridge.device);
+  if (found.kind === 'forward') return { kind: 'up', route: found.route };
+  if (found.kind !== 'drop') return { kind: 'up', route: null };
+  const { reason } = found;
+  const isAddress = reason.startsWith('martian') || reason === 'reversePathFilter';
+  return isAddress ? { kind: 'drop', reason } : { kind: 'up', route: null };
+}
+
+/** `ip6_route_input` asks neither for the source nor whether the host forwards. */
+function newWay6({ host, packet }: Passage, bridge: Bridge): NewWay {
+  const { src, dst, mark } = packet;
+  const inDevice = bridge.device.name;
+  const route = host.image.fib.lookup({ destination: dst, source: src, inDevice, mark });
+  switch (route.type) {
+    case 'none':
+      return { kind: 'drop', reason: 'noRoute' };
+    case 'unreachable':
+    case 'prohibit':
+      return { kind: 'drop', reason: 'prohibitedRoute' };
+    case 'blackhole':
+      return { kind: 'drop', reason: 'blackholeRoute' };
+    case 'unicast':
+      return { kind: 'up', route };
+    default:
+      return { kind: 'up', route: null };
+  }
 }
 
 /** FORWARD of a frame between two ports. */

@@ -98,7 +98,7 @@ function learn(host: Host, bridge: Bridge, mac: string, port: ImageInterface): v
   const known = bridge.fdb.get(mac);
   if (known !== undefined && (known.local || known.port === port)) return;
   bridge.fdb.set(mac, { port, local: false });
-  host.changes += 1;
+  host.onLearned?.();
 }
 
 /** Never back by the port it came from, unless that is in hairpin mode (`should_deliver`). */
@@ -121,13 +121,20 @@ function flood(
     passage.bridgePortOut = only;
     return 'bridgeForward';
   }
-  for (const port of ports) {
+  for (const [i, port] of ports.entries()) {
     const copy = passage.branch();
     copy.bridgePortOut = port;
+    if (options.alsoUp || i < ports.length - 1) shareData(copy);
     run.later(copy, 'bridgeForward');
   }
   if (options.alsoUp) run.later(passage.branch(), 'bridgeLocalInput');
   return null;
+}
+
+/** A clone shares its pieces with others, so they can not go out as they are (`skb_cloned`). */
+function shareData({ packet }: Passage): void {
+  const pieces = packet.fragmentPieces;
+  if (pieces !== null) packet.fragmentPieces = [pieces.reduce((sum, piece) => sum + piece, 0)];
 }
 
 /** Out by one port: `__br_forward` to `br_dev_queue_push_xmit`. */
@@ -166,13 +173,13 @@ export function bridgeLocalInput(run: Run, passage: Passage): Stage | null {
 
 /**
  * A flooded packet's connection is made real before the copy for the host goes up, so that copies
- * agree on it (`br_nf_local_in`); what only a promiscuous bridge hears has none.
+ * agree on it (`br_nf_local_in`). A promiscuous bridge hears everything, groups too, without one.
  */
 function confirmGroup(run: Run, passage: Passage, bridge: Bridge): boolean {
   const { packet, host, frameType, bridgeNetfilter } = passage;
   if (bridgeNetfilter === null || packet.connection === null) return true;
-  const target = bridge.fdb.get(ethernet.destination(packet.bytes));
-  if (bridge.device.promiscuous && target !== undefined && !target.local) {
+  const isLocal = bridge.fdb.get(ethernet.destination(packet.bytes))?.local === true;
+  if (bridge.device.promiscuous && !isLocal) {
     packet.connection = null;
     packet.ctState = 'none';
     return true;

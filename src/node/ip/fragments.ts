@@ -109,14 +109,13 @@ export function sendFragments(run: Run, passage: Passage, mtu: number, stage: St
   }
   // No device can fill in the checksum of pieces (`skb_checksum_help` in `ip_do_fragment`).
   if (packet.checksumOffloaded) completeChecksum(packet);
-  const pieces = mtu < LEAST_MTU ? 'tooBig' : refragment(packet, mtu);
+  const pieces = mtu < LEAST_MTU ? 'tooBig' : refragment(packet, mtu, passage.fragmentMaxSize);
   if (pieces === 'tooBig') {
     sendIcmpError(run, passage, { kind: 'tooBig', mtu });
     drop(passage, 'ip-output', 'tooBig');
     return false;
   }
-  const [first] = pieces;
-  if (first === undefined || pieces.length === 1) return true;
+  if (pieces[0] === packet) return true;
   passage.step('ip-output', `sent in ${pieces.length} fragments`);
   for (const piece of pieces) {
     const part = passage.branch(piece);

@@ -12,7 +12,7 @@ import type { RejectWith } from '../../netfilter/target.ts';
 import type { Packet } from '../../packet/packet.ts';
 import { ipBytes, transportOffset } from '../../packet/parse.ts';
 import { fillSegment } from '../../packet/transport-checksum.ts';
-import type { Address } from '../../wire/address.ts';
+import { type Address, ipv4 as ipv4Address } from '../../wire/address.ts';
 import { u8 } from '../../wire/bytes.ts';
 import * as icmp from '../../wire/icmp.ts';
 import * as icmpv6 from '../../wire/icmpv6.ts';
@@ -37,6 +37,9 @@ interface Codes {
 }
 
 export const TTL = 64;
+/** What goes to a group stays on its link (`mc_ttl`). */
+const GROUP_TTL = 1;
+const LOOPBACK = ipv4Address(0x7f000001);
 /** The whole error is at most this long (RFC 1812 section 4.3.2.3; `room` in `__icmp_send`). */
 const MAX_IPV4_ERROR = 576;
 const MAX_IPV6_ERROR = 1280;
@@ -84,11 +87,11 @@ function isBridgedReject(passage: Passage, message: ErrorMessage): boolean {
 function error4(passage: Passage, message: ErrorMessage): Uint8Array | null {
   const { packet } = passage;
   const { bytes, l3 } = packet;
-  if (passage.route?.type === 'broadcast') return null;
-  if (packet.fragmentOffset !== 0 || isGroup4(packet.dst) || isIpv4Multicast(packet.src))
-    return null;
-  if (packet.src.w3 === 0 || isAboutError(packet)) return null;
-  const src = ownSource(passage);
+  if (packet.fragmentOffset !== 0 || isForGroup4(passage)) return null;
+  if (isAboutError(packet)) return null;
+  // Output routes lead nobody's packets to the host itself.
+  const dst = packet.src.w3 === 0 ? LOOPBACK : packet.src;
+  const src = ownSource(passage, dst);
   if (src === null) return null;
   const codes = codes4(message);
   const room = MAX_IPV4_ERROR - ipv4.MIN_HEADER_LENGTH - icmp.HEADER_LENGTH;
@@ -100,18 +103,24 @@ function error4(passage: Passage, message: ErrorMessage): Uint8Array | null {
       dontFragment: false,
       moreFragments: false,
       fragmentOffset: 0,
-      ttl: TTL,
+      ttl: isIpv4Multicast(dst) ? GROUP_TTL : TTL,
       protocol: Protocol.icmp,
       src,
-      dst: packet.src,
+      dst,
       options: new Uint8Array(0),
     },
     body,
   );
 }
 
-function isGroup4(address: Address): boolean {
-  return isIpv4Multicast(address) || address.w3 === 0xffffffff;
+/**
+ * No answer to what was for everybody, as the packet's route says it (`RTCF_BROADCAST`,
+ * `RTCF_MULTICAST`); the stand-in for a route that bridged packets have says nothing.
+ */
+export function isForGroup4({ packet, bridgeNetfilter, route }: Passage): boolean {
+  if (bridgeNetfilter !== null && route === null) return false;
+  if (route?.type === 'broadcast') return true;
+  return isIpv4Multicast(packet.dst) || packet.dst.w3 === 0xffffffff;
 }
 
 /** Errors are never answered with errors, nor are ICMP types that nobody knows. */
@@ -124,14 +133,17 @@ function isAboutError(packet: Packet): boolean {
 }
 
 /** The packet's own destination when that is ours, else the source of the route back. */
-function ownSource({ host, packet, bridgeNetfilter, route }: Passage): Address | null {
+function ownSource(passage: Passage, to: Address): Address | null {
+  const { host, packet, bridgeNetfilter, route } = passage;
   const { fib } = host.image;
   // What is only bridged has no route that could say that it is for the host.
   const isRouted = bridgeNetfilter === null || route !== null;
   if (isRouted && fib.isLocal(packet.dst)) return packet.dst;
-  const back = fib.lookup({ destination: packet.src, mark: 0 });
-  return back.type === 'unicast' || back.type === 'local' ? back.source : null;
+  const back = fib.lookup({ destination: to, mark: 0 });
+  return ANSWERABLE.has(back.type) ? back.source : null;
 }
+
+const ANSWERABLE: ReadonlySet<string> = new Set(['unicast', 'local', 'broadcast']);
 
 /**
  * IPv6 errors come from the device that the packet came in by, unless the route back names a
@@ -142,6 +154,7 @@ function ownSource6({ host, packet, bridgeNetfilter, local }: Passage): Address 
   if (fib.isLocal(packet.dst)) return packet.dst;
   const back = fib.lookup({ destination: packet.src, mark: 0 });
   if (back.type !== 'unicast' && back.type !== 'local') return null;
+  if (back.type === 'local') return packet.src;
   const cameIn = !local && bridgeNetfilter === null && back.prefersSource !== true;
   const meaningful = cameIn ? fib.sourceOn(packet.inDevice, packet.src) : null;
   return meaningful ?? back.source;

@@ -4,8 +4,11 @@
  * an error. Header checks were made when the frame was parsed.
  * @module
  */
+import { pullPieces } from '../../conntrack/fragment/refragment.ts';
 import { formatAddress } from '../../wire/address.ts';
 import type { DropReason } from '../../wire/drop-reason.ts';
+import { Protocol } from '../../wire/protocol.ts';
+import * as tcp from '../../wire/tcp.ts';
 import { hook } from '../hook/hook.ts';
 import { solicitedNode } from '../link/neighbor-discovery.ts';
 import { isAssumed } from '../match/gap.ts';
@@ -31,6 +34,7 @@ export function ipInput(run: Run, passage: Passage): Stage | null {
   const bridged = passage.bridgeNetfilter;
   if (bridged !== null && !bridged.preroutingSkipped) bridged.preroutingSkipped = true;
   else if (!hook(run, passage, 'prerouting')) return null;
+  lookForSocket(passage);
   return route(run, passage);
 }
 
@@ -43,6 +47,12 @@ function impossibleAddress({ packet, device }: Passage): DropReason | null {
   // Scopes 0 (reserved) and 1 (this interface alone) come from no other host.
   const scope = (dst.w0 >>> 16) & 0xf;
   return isIpv6Multicast(dst) && scope <= 1 ? 'martianDestination' : null;
+}
+
+/** `tcp_v4_early_demux`: the whole TCP header is pulled before anybody knows where it goes. */
+function lookForSocket({ packet, frameType }: Passage): void {
+  if (packet.fragmentPieces === null || packet.protocol !== Protocol.tcp) return;
+  if (frameType === 'host') pullPieces(packet, packet.l4 + tcp.MIN_HEADER_LENGTH);
 }
 
 function route(run: Run, passage: Passage): Stage | null {

@@ -22,8 +22,9 @@ import * as tcp from '../../wire/tcp.ts';
 import * as udp from '../../wire/udp.ts';
 import type { Passage } from '../passage.ts';
 import type { Run } from '../run.ts';
-import { sendIcmpError, TTL } from './icmp-error.ts';
-import { isIpv4Multicast, isIpv6Multicast } from './route-input.ts';
+import { isForGroup4, sendIcmpError, TTL } from './icmp-error.ts';
+import { isIpv6Multicast } from './route-input.ts';
+import { routeOutput } from './route-output.ts';
 
 /** Protocols whose sum `verifyChecksum` knows. */
 const SUMMED = new Set<number>([Protocol.tcp, Protocol.udp, Protocol.icmp, Protocol.icmpv6]);
@@ -47,8 +48,9 @@ export function sendReject(run: Run, passage: Passage, how: RejectWith): void {
     sendIcmpError(run, passage, { kind: 'reject', with: how });
     return;
   }
-  const ip = isForGroup(passage) ? null : makeReset(packet);
-  if (ip === null) return;
+  const isForGroup = packet.family === 4 && isForGroup4(passage);
+  const ip = isForGroup ? null : makeReset(packet);
+  if (ip === null || !canAnswer(passage)) return;
   const connection = connectionOf(packet);
   if (connection !== null) {
     setClosing(connection, run.nowNs, run.stateOf(passage.host).connections.settings);
@@ -91,15 +93,15 @@ function hasBadChecksum(packet: Packet): boolean {
   return fold(sumBytes(bytes, at, end) + pseudo) !== 0xffff;
 }
 
-function isUnicast6(a: Address): boolean {
-  return !isIpv6Multicast(a) && (a.w0 | a.w1 | a.w2 | a.w3) !== 0;
+/** The reset is routed before anything else happens, also when it leaves by a bridge's port. */
+function canAnswer({ host, packet }: Passage): boolean {
+  return (
+    routeOutput(host, { ...packet, src: packet.dst, dst: packet.src, mark: 0 }).kind === 'route'
+  );
 }
 
-/** No RST answers what was for everybody (`RTCF_BROADCAST`, `RTCF_MULTICAST`). */
-function isForGroup({ packet, route }: Passage): boolean {
-  if (packet.family !== 4) return false;
-  const { dst } = packet;
-  return dst.w3 === 0xffffffff || isIpv4Multicast(dst) || route?.type === 'broadcast';
+function isUnicast6(a: Address): boolean {
+  return !isIpv6Multicast(a) && (a.w0 | a.w1 | a.w2 | a.w3) !== 0;
 }
 
 /** The RST for a segment, or null: none for a RST, a fragment, or a header that can not be read. */

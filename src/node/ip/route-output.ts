@@ -5,20 +5,36 @@
  */
 import type { RouteResult } from '../../image/fib.ts';
 import type { Packet } from '../../packet/packet.ts';
+import type { Address } from '../../wire/address.ts';
 import type { DropReason } from '../../wire/drop-reason.ts';
 import type { Host } from '../host.ts';
+import { isIpv4Multicast } from './route-input.ts';
 
 export type OutputRoute =
   | { readonly kind: 'route'; readonly route: RouteResult }
   | { readonly kind: 'drop'; readonly reason: DropReason };
 
+const LIMITED_BROADCAST = 0xffffffff;
+/** A route this long was made for groups, and its gateway stands (`__mkroute_output`). */
+const GROUP_PREFIX = 4;
+
+/** A group or everybody is on the link itself: the default route's gateway does not count. */
+function toGroup(route: RouteResult, dst: Address): RouteResult {
+  const isBroadcast = dst.w3 === LIMITED_BROADCAST;
+  const via = isBroadcast || route.prefixLength < GROUP_PREFIX ? null : route.via;
+  return { ...route, type: isBroadcast ? 'broadcast' : 'multicast', via };
+}
+
 /** Look up the way out; a packet to an address of the host goes out by its loopback. */
 export function routeOutput(host: Host, packet: Packet): OutputRoute {
-  const route = host.image.fib.lookup({
-    destination: packet.dst,
-    source: packet.src,
-    mark: packet.mark,
-  });
+  const { dst, src, mark } = packet;
+  const found = host.image.fib.lookup({ destination: dst, source: src, mark });
+  const toAll = dst.family === 4 && (isIpv4Multicast(dst) || dst.w3 === LIMITED_BROADCAST);
+  // What goes to a group must be the host's own.
+  if (toAll && src.w3 !== 0 && !host.image.fib.isLocal(src)) {
+    return { kind: 'drop', reason: 'martianSource' };
+  }
+  const route = toAll && found.type === 'unicast' ? toGroup(found, dst) : found;
   switch (route.type) {
     case 'unicast':
     case 'broadcast':

@@ -6,6 +6,7 @@
  * Source: net/netfilter/xt_HL.c, xt_DSCP.c, xt_TCPMSS.c `tcpmss_mangle_packet`.
  * @module
  */
+import { pullPieces } from '../../conntrack/fragment/refragment.ts';
 import type { Target } from '../../netfilter/target.ts';
 import type { Packet } from '../../packet/packet.ts';
 import { setU8, setU16, u8, u16 } from '../../wire/bytes.ts';
@@ -92,6 +93,7 @@ export function applyMss(
   packet: Packet,
 ): boolean | 'drop' {
   if (packet.protocol !== Protocol.tcp) return true;
+  pullPieces(packet, packet.end);
   const at = transportHeader(packet, TCP_HEADER);
   if (at === 'cut') return false;
   if (typeof at !== 'number' || (u8(packet.bytes, at + 13) & SYN) === 0) return true;
@@ -162,9 +164,13 @@ function findMss(bytes: Uint8Array, at: number, header: number): number {
   return -1;
 }
 
+/** What both ways carry (`dst_mtu`, `tcpmss_reverse_mtu`); no way back is no limit. */
 function pathMss(ctx: WalkContext, packet: Packet): number {
   const { fib, interfaces } = ctx.image;
-  const back = fib.lookup({ destination: packet.src, mark: 0 }).device;
-  const mtus = [packet.outDevice, back].map((name) => interfaces.get(name)?.mtu ?? 0xffff);
+  const back = fib.lookup({ destination: packet.src, mark: 0 });
+  const isOwn = back.type === 'local' || back.type === 'anycast';
+  const loopback = [...interfaces.values()].find((device) => device.kind === 'loopback')?.name;
+  const behind = isOwn ? (loopback ?? '') : back.device;
+  const mtus = [packet.outDevice, behind].map((name) => interfaces.get(name)?.mtu ?? 0xffff);
   return Math.min(...mtus) - (packet.family === 4 ? 20 : 40) - TCP_HEADER;
 }
