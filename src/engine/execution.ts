@@ -3,6 +3,7 @@
  * packets that hosts make. A queue holds what is still to be moved; order is that of arrival.
  * @module
  */
+import type { PortSpan } from '../conntrack/nat/nat.ts';
 import type { Tuple } from '../conntrack/tuple.ts';
 import type { ImageInterface } from '../image/image.ts';
 import type { Host } from '../node/host.ts';
@@ -26,7 +27,12 @@ import type { Cables } from './topology.ts';
 export interface World {
   readonly cables: Cables;
   readonly seed: number;
-  readonly drawn?: (host: string, original: Tuple, search: number) => number | undefined;
+  readonly drawn?: (
+    host: string,
+    original: Tuple,
+    search: number,
+    span: PortSpan,
+  ) => number | undefined;
   host(name: string): Host | null;
 }
 
@@ -100,8 +106,8 @@ export class Execution implements Run {
     }
   }
 
-  drawn(host: string, original: Tuple, search: number): number | undefined {
-    return this.#world.drawn?.(host, original, search);
+  drawn(host: string, original: Tuple, search: number, span: PortSpan): number | undefined {
+    return this.#world.drawn?.(host, original, search, span);
   }
 
   drawsOf(host: Host, key: string): Draws {

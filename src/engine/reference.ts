@@ -9,7 +9,6 @@
  */
 import type { Connection } from '../conntrack/connection.ts';
 import { connectionOfList } from '../conntrack/listed.ts';
-import type { Tuple } from '../conntrack/tuple.ts';
 import { unreachable } from '../diagnostic/diagnostic.ts';
 import type { ImageInterface } from '../image/image.ts';
 import { Host, type LearnedMac, type MakeTable } from '../node/host.ts';
@@ -39,7 +38,7 @@ export interface ReferenceOptions {
    * What a real kernel drew where it had to draw a port: the number of 16 bits at which the search
    * for a free one starts. Undefined where nobody looked.
    */
-  readonly drawn?: (host: string, original: Tuple, search: number) => number | undefined;
+  readonly drawn?: World['drawn'];
   /** Who keeps the hosts' connections; absent: tables of the hosts' own. */
   readonly tableOf?: MakeTable;
   /** Told of every host that is made, and of every packet that was run to its end. */

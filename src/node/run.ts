@@ -3,6 +3,7 @@
  * packet can come to.
  * @module
  */
+import type { PortSpan } from '../conntrack/nat/nat.ts';
 import type { Tuple } from '../conntrack/tuple.ts';
 import type { ImageInterface } from '../image/image.ts';
 import type { Hook } from '../netfilter/hook.ts';
@@ -24,7 +25,7 @@ export interface Run {
   /** Seed of everything the kernel would draw. */
   readonly seed: number;
   /** What a real kernel drew in this place, when that is known: a number of 16 bits. */
-  drawn?(host: string, original: Tuple, search: number): number | undefined;
+  drawn?(host: string, original: Tuple, search: number, span: PortSpan): number | undefined;
   /** The chances of a new connection on a host; `key` names the connection and the hook. */
   drawsOf(host: Host, key: string): Draws;
   /** The source that the connection is known to have been given, where a port must be searched. */

@@ -24,15 +24,23 @@ import { chooseAddress } from './nat-choice.ts';
 /** What is changed: the source (postrouting, input) or the destination (prerouting, output). */
 export type Manip = 'source' | 'destination';
 
+/** Where a port, or the identifier of a query, may go: `size` numbers from `min` on. */
+export interface PortSpan {
+  readonly min: number;
+  readonly size: number;
+  /** Which of the tuple's two numbers it is. */
+  readonly at: Manip;
+}
+
 /** What choosing needs besides the connection. */
 export interface NatContext {
   readonly table: ConntrackTable;
   readonly nowNs: number;
   /**
-   * A number of 16 bits for the n-th search of this tuple, n from 0; the same for the same
-   * arguments.
+   * A number of 16 bits for the n-th search of this tuple, n from 0, in this span; the same for the
+   * same arguments.
    */
-  draw(original: Tuple, search: number): number;
+  draw(original: Tuple, search: number, span: PortSpan): number;
   /** The source that this connection is known to have been given; tried before any search. */
   readonly knownSource?: { readonly address: Address; readonly port: number };
 }
@@ -219,7 +227,8 @@ function searchPort(
   if (known !== null && isFree(known, own, context)) return known;
   let attempts = Math.min(span.size, MAX_ATTEMPTS);
   for (let search = 0; ; search++) {
-    const start = context.draw(own.original, search) & 0xffff;
+    const at = atSource ? 'source' : 'destination';
+    const start = context.draw(own.original, search, { ...span, at }) & 0xffff;
     for (let i = 0; i < attempts; i++) {
       const port = span.min + (((start + i) & 0xffff) % span.size);
       candidate = atSource ? { ...tuple, sport: port } : { ...tuple, dport: port };

@@ -13,6 +13,7 @@ import {
   masqueradeMoved,
   type NatContext,
   nullBinding,
+  type PortSpan,
   setupNat,
 } from '../../conntrack/nat/nat.ts';
 import { manipOfHook, translatePacket } from '../../conntrack/nat/translate.ts';
@@ -143,8 +144,8 @@ function masqueradeAddress6(host: Host, packet: Packet): Address | null {
 function natContext({ run, passage }: Visit): NatContext {
   const table = run.stateOf(passage.host).connections;
   const salt = `${run.seed} ${passage.host.name} `;
-  const draw = (original: Tuple, search: number) =>
-    run.drawn?.(passage.host.name, original, search) ??
+  const draw = (original: Tuple, search: number, span: PortSpan) =>
+    run.drawn?.(passage.host.name, original, search, span) ??
     hash16(`${salt}${search} ${tupleKey(original)}`);
   const { knownSource } = run;
   const known = knownSource === undefined ? {} : { knownSource };
