@@ -17,6 +17,9 @@ import { compare } from './compare.ts';
 import type { Difference } from './difference.ts';
 import type { Shot, Trial } from './trial.ts';
 
+/** Kernels that one difference may cost; what is left by then is printed as it is. */
+const ATTEMPTS = 400;
+
 type Judge = (trial: Trial) => Promise<Difference | null>;
 
 /** The difference of a trial, engine and kernel asked anew; null when there is none. */
@@ -32,7 +35,10 @@ export async function judge(agent: Agent, trial: Trial): Promise<Difference | nu
 
 /** The smallest trial found that differs in the same way. */
 export async function shrink(agent: Agent, trial: Trial, kind: Difference['kind']): Promise<Trial> {
+  let left = ATTEMPTS;
   const differs: Judge = async (smaller) => {
+    left -= 1;
+    if (left < 0) return null;
     const found = await judge(agent, smaller);
     return found?.kind === kind ? found : null;
   };

@@ -18,6 +18,8 @@ export interface Station {
   readonly gateway: string;
   /** Number of the link that it shares with others: they send to each other directly. */
   readonly link: number;
+  /** MAC to which it sends what is for the host itself, where that is not the gateway's. */
+  readonly host?: string;
 }
 
 export interface Place {

@@ -46,6 +46,15 @@ export function drawTables(draw: Draw, words: Words, shape: RuleShape): Table[] 
   return shape.family === 6 ? tables.map(silenced) : tables;
 }
 
+/** Tables that somebody else wrote, with the same silence in front. */
+export function withSilence(tables: readonly Table[]): readonly Table[] {
+  const hasRaw = tables.some(({ family, name }) => family === 6 && name === 'raw');
+  const empty = (name: string) => ({ name, policy: 'ACCEPT' as const, rules: [] });
+  const raw: Table = { family: 6, name: 'raw', chains: [empty('PREROUTING'), empty('OUTPUT')] };
+  const all = hasRaw ? tables : [...tables, raw];
+  return all.map((table) => (table.family === 6 ? silenced(table) : table));
+}
+
 /** The kernel's own multicast reports must not be counted by drawn rules. */
 function silenced(table: Table): Table {
   if (table.name !== 'raw') return table;

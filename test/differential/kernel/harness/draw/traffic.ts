@@ -113,7 +113,8 @@ export class Traffic {
     if (roll >= 94) to = draw.of([...refused, ...refused6]);
     const from = draw.of(station.addresses[family]);
     const direct = roll < 75 && other.link === station.link && draw.chance(80);
-    const dstMac = direct ? other.mac : station.gateway;
+    const isOwn = own[family].includes(to);
+    const dstMac = direct ? other.mac : ((isOwn ? station.host : undefined) ?? station.gateway);
     return {
       station,
       builder: this.#packet(family, from, to),

@@ -9,6 +9,7 @@ import type { Family } from '../../../../../src/wire/address.ts';
 import { Draw } from '../../rule-space.ts';
 import { askEngine, EngineRun } from '../ask-engine.ts';
 import type { Shot, Trial } from '../trial.ts';
+import { renderedPlace } from './cluster.ts';
 import { bridgedPlace, type Place, routedPlace, routerPlace } from './places.ts';
 import { drawTables } from './rules.ts';
 import { drawSets } from './sets.ts';
@@ -17,10 +18,18 @@ import { wordsOf } from './words.ts';
 
 const ERROR_BURST = 5;
 
-export const SHAPES = ['routed', 'bridged', 'router'] as const;
+export const SHAPES = [
+  'routed',
+  'bridged',
+  'router',
+  'azure-bridge+npm',
+  'azure-transparent+npm',
+  'azure-transparent+calico',
+] as const;
 export type Shape = (typeof SHAPES)[number];
 
-const PLACES: Readonly<Record<Shape, (draw: Draw) => Place>> = {
+/** Hosts whose rules are drawn. */
+const BARE: Readonly<Record<string, (draw: Draw) => Place>> = {
   routed: routedPlace,
   bridged: bridgedPlace,
   router: routerPlace,
@@ -34,9 +43,10 @@ export interface Drawn {
 
 export function drawTrial(shape: Shape, seed: number, frames: number): Drawn {
   const draw = new Draw(seed * 2_654_435_761);
-  const place = PLACES[shape](draw);
+  const bare = BARE[shape];
+  const place = bare === undefined ? renderedPlace(draw, shape) : bare(draw);
   const families: readonly Family[] = draw.chance(45) ? [4] : draw.chance(40) ? [6] : [4, 6];
-  const plan = withRules(draw, place, families);
+  const plan = bare === undefined ? place.plan : withRules(draw, place, families);
   const traffic = new Traffic(draw, { ...place, plan }, { families });
   const run = new EngineRun(plan);
   const shots: Shot[] = [];
