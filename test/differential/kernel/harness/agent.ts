@@ -22,6 +22,15 @@ export type AgentFrame = readonly [port: number, start: number, offset: number, 
 /** A frame that came out; `start` is not 0 when its checksum was left open. */
 export type HeardFrame = readonly [port: number, start: number, hex: string];
 
+/** What came of a burst of frames. */
+export interface Burst {
+  readonly heard: readonly HeardFrame[];
+  /** Connections that entered the host's table, in order (births.ts reads them). */
+  readonly births: readonly string[];
+  /** When the first frame was sent, in seconds of the kernel's monotonic clock. */
+  readonly began: number;
+}
+
 export interface Ran {
   readonly rc: number;
   readonly out: string;
@@ -40,6 +49,8 @@ interface Answer {
   readonly began: number;
   readonly seconds: number;
   readonly heard?: readonly HeardFrame[];
+  /** Netlink messages (births.ts). */
+  readonly births?: readonly string[];
   readonly ran?: readonly Ran[];
   readonly outcomes?: readonly (string | null)[];
 }
@@ -92,12 +103,10 @@ export class Agent {
     return (await this.timedBurst(frames)).heard;
   }
 
-  /** The same, with the second of the kernel's clock at which the first was sent. */
-  async timedBurst(
-    frames: readonly AgentFrame[],
-  ): Promise<{ readonly heard: readonly HeardFrame[]; readonly began: number }> {
-    const { heard = [], began } = await this.#ask({ op: 'burst', frames });
-    return { heard, began };
+  /** The same, with all that came of it. */
+  async timedBurst(frames: readonly AgentFrame[]): Promise<Burst> {
+    const { heard = [], births = [], began } = await this.#ask({ op: 'burst', frames });
+    return { heard, births, began };
   }
 
   async wait(seconds: number): Promise<void> {

@@ -5,15 +5,22 @@
  * @module
  */
 
-import { formatTuple, type Tuple } from '../../../../src/conntrack/tuple.ts';
+import type { Connection } from '../../../../src/conntrack/connection.ts';
+import type { PortSpan } from '../../../../src/conntrack/nat/nat.ts';
+import type { ConntrackSettings } from '../../../../src/conntrack/protocol/timeouts.ts';
+import { ConntrackTable, connectionOf } from '../../../../src/conntrack/table.ts';
+import type { Tuple } from '../../../../src/conntrack/tuple.ts';
 import type { Journey } from '../../../../src/engine/engine.ts';
 import { ReferenceEngine } from '../../../../src/engine/reference.ts';
 import { lower } from '../../../../src/lowering/link.ts';
+import type { MakeTable } from '../../../../src/node/host.ts';
+import type { Packet } from '../../../../src/packet/packet.ts';
 import type { Plan } from '../../../../src/plan/model.ts';
 import { sentBy } from '../../../support/hosts.ts';
+import { type Birth, birthName, birthOf } from './births.ts';
 import { comparable } from './comparable.ts';
 import { portsOf } from './kernel-host.ts';
-import type { Answer, Connection, Shot, Trial } from './trial.ts';
+import type { Answer, Connection as Listed, Shot, Trial } from './trial.ts';
 
 /** A frame that left the host. */
 export interface Out {
@@ -29,21 +36,59 @@ export class EngineRun {
   #nowNs = 0;
   #count = 0;
 
-  /** Original tuples for which a port had to be drawn, as often as it was. */
-  readonly draws: string[] = [];
+  /** Connections that entered the table, in order. */
+  readonly #births: Birth[] = [];
+  /** How many entered it by name. */
+  readonly #counts = new Map<string, number>();
+  readonly #kernel = new Map<string, Birth[]>();
 
-  /** `observed`: the port that a kernel drew, by original tuple. */
-  constructor(plan: Plan, observed: ReadonlyMap<string, number> = new Map()) {
+  /** How often a port had to be drawn, and how often no kernel's choice was there to follow. */
+  drawn = 0;
+  unseen = 0;
+  /** What a kernel drew that this engine could not have drawn. */
+  readonly impossible: string[] = [];
+
+  /** `births`: what a kernel's table took in, whose choices are to be followed. */
+  constructor(plan: Plan, births: readonly Birth[] = []) {
     this.#plan = plan;
+    for (const birth of births) {
+      const same = this.#kernel.get(birth.name);
+      if (same === undefined) this.#kernel.set(birth.name, [birth]);
+      else same.push(birth);
+    }
     const image = lower(plan);
     const edges = portsOf(plan).map((device) => ({ host: plan.host, device }));
     const hosts = (name: string) => (name === plan.host ? image : undefined);
-    const drawn = (_host: string, original: Tuple) => {
-      const name = `${original.protocol} ${formatTuple(original)}`;
-      this.draws.push(name);
-      return observed.get(name);
-    };
-    this.engine = new ReferenceEngine({ hosts, links: [], edges }, { drawn });
+    const tableOf: MakeTable = (settings) =>
+      new WatchedTable(settings, (connection) => this.#born(connection));
+    const drawn = (_: string, original: Tuple, search: number, span: PortSpan) =>
+      this.#follow(original, search, span);
+    this.engine = new ReferenceEngine({ hosts, links: [], edges }, { drawn, tableOf });
+  }
+
+  #born({ original, reply }: Connection): void {
+    const birth = birthOf(original, reply);
+    this.#births.push(birth);
+    this.#counts.set(birth.name, (this.#counts.get(birth.name) ?? 0) + 1);
+  }
+
+  /**
+   * Where a search must begin to end at the kernel's port: that of the connection which is now to
+   * enter the table, the n-th of its name. One that never enters it shows nothing.
+   */
+  #follow(original: Tuple, search: number, { min, size, at }: PortSpan): number | undefined {
+    if (search > 0) return undefined;
+    this.drawn += 1;
+    const name = birthName(original);
+    const birth = this.#kernel.get(name)?.[this.#counts.get(name) ?? 0];
+    if (birth === undefined) {
+      this.unseen += 1;
+      return undefined;
+    }
+    const port = at === 'source' ? birth.replyDestination : birth.replySource;
+    if (port >= min && port < min + size) return port - min;
+    this.impossible.push(`${name}: the kernel drew ${port}, not of ${min}-${min + size - 1}`);
+    return undefined;
   }
 
   /** One more shot; what came out because of it. */
@@ -84,16 +129,35 @@ export class EngineRun {
       status: c.status,
       seconds: c.timeoutS,
     }));
-    const reading = { counters: new Map(counters), connections, learned: [] };
-    return { bursts: this.#bursts, reading, seconds: 0 };
+    const learned = this.engine.fdb(host).map(({ mac, port }) => `${mac} ${port}`);
+    const reading = { counters: new Map(counters), connections, learned: learned.toSorted() };
+    return { bursts: this.#bursts, reading, births: this.#births, seconds: 0 };
   }
 }
 
-/** All shots of a trial; `observed` are ports that a kernel drew in its place. */
-export function askEngine(trial: Trial, observed?: ReadonlyMap<string, number>): EngineRun {
-  const run = new EngineRun(trial.plan, observed);
+/** All shots of a trial, with the choices of a kernel that answered it. */
+export function askEngine(trial: Trial, births?: readonly Birth[]): EngineRun {
+  const run = new EngineRun(trial.plan, births);
   for (const shot of trial.shots) run.take(shot);
   return run;
+}
+
+/** A table that says when a connection enters it. */
+class WatchedTable extends ConntrackTable {
+  readonly #born: (connection: Connection) => void;
+
+  constructor(settings: ConntrackSettings, born: (connection: Connection) => void) {
+    super(settings);
+    this.#born = born;
+  }
+
+  override confirm(packet: Packet, nowNs: number): boolean {
+    const connection = connectionOf(packet);
+    const wasIn = connection?.confirmed ?? true;
+    const done = super.confirm(packet, nowNs);
+    if (!wasIn && connection?.confirmed) this.#born(connection);
+    return done;
+  }
 }
 
 /**
@@ -103,7 +167,7 @@ export function askEngine(trial: Trial, observed?: ReadonlyMap<string, number>):
  */
 export function observedDraws(
   draws: readonly string[],
-  connections: readonly Connection[],
+  connections: readonly Listed[],
 ): ReadonlyMap<string, number> | null {
   if (new Set(draws).size < draws.length) return null;
   const byOriginal = new Map(connections.map((c) => [`${c.protocol} ${c.original}`, c]));

@@ -3,6 +3,7 @@
  * @module
  */
 import type { Agent, AgentFrame } from './agent.ts';
+import { type Birth, readBirths } from './births.ts';
 import { comparable } from './comparable.ts';
 import { buildSteps, portsOf, readHost } from './kernel-host.ts';
 import type { Answer, Trial } from './trial.ts';
@@ -17,12 +18,15 @@ export async function askKernel(agent: Agent, trial: Trial): Promise<Answer> {
   await agent.build(buildSteps(plan, backend));
   const began = process.hrtime.bigint();
   const bursts: string[][] = [[]];
+  const births: Birth[] = [];
   let frames: AgentFrame[] = [];
   const flush = async () => {
     if (frames.length === 0) return;
     const sent = frames;
     frames = [];
-    for (const [port, start, hex] of await agent.burst(sent)) {
+    const answer = await agent.timedBurst(sent);
+    births.push(...answer.births.flatMap(readBirths));
+    for (const [port, start, hex] of answer.heard) {
       if (start !== 0) throw new Error('a device left a checksum open');
       const line = comparable(ports[port] ?? '', Buffer.from(hex, 'hex'));
       if (line !== null) bursts.at(-1)?.push(line);
@@ -43,5 +47,5 @@ export async function askKernel(agent: Agent, trial: Trial): Promise<Answer> {
   await flush();
   const reading = await readHost(agent, plan, backend);
   const seconds = Number(process.hrtime.bigint() - began) / 1e9;
-  return { bursts, reading, seconds };
+  return { bursts, reading, births, seconds };
 }

@@ -2,6 +2,7 @@
  * Two answers compared; the first differences, said.
  * @module
  */
+import type { Birth } from './births.ts';
 import type { Answer, Connection, Trial } from './trial.ts';
 
 /** How many seconds a timeout may differ: both sides round, and the kernel's clock went on. */
@@ -9,14 +10,22 @@ const ROUNDING_S = 1;
 const SHOWN = 12;
 
 export interface Difference {
-  /** What differs, without the values: shrinking keeps to one kind. */
-  readonly kind: 'frames' | 'counters' | 'connections' | 'learned';
+  /**
+   * What differs (`births`: what entered the table; `draws`: what was drawn for it), without the
+   * values: shrinking keeps to one kind.
+   */
+  readonly kind: 'frames' | 'counters' | 'births' | 'connections' | 'learned' | 'draws';
   readonly lines: readonly string[];
 }
 
 /** The first kind of difference, or null. `engine` and `kernel` answered the same trial. */
 export function difference(trial: Trial, engine: Answer, kernel: Answer): Difference | null {
-  return frames(engine, kernel) ?? counters(trial, engine, kernel) ?? connections(engine, kernel);
+  return (
+    frames(engine, kernel) ??
+    counters(trial, engine, kernel) ??
+    births(engine, kernel) ??
+    connections(engine, kernel)
+  );
 }
 
 function frames(engine: Answer, kernel: Answer): Difference | null {
@@ -25,6 +34,23 @@ function frames(engine: Answer, kernel: Answer): Difference | null {
     if (lines.length > 0) return { kind: 'frames', lines };
   }
   return null;
+}
+
+/**
+ * What came in flooded over a bridge enters the table without a word (`br_nf_local_in` confirms, and
+ * leaves the telling to INPUT): of those the table itself must be the witness.
+ */
+function births(engine: Answer, kernel: Answer): Difference | null {
+  if (engine.births === undefined || kernel.births === undefined) return null;
+  const told = ({ name, reply }: Birth) => `${name} | ${reply}`;
+  const there = new Set(
+    kernel.reading.connections.map((c) => `${c.protocol} ${c.original} | ${c.reply}`),
+  );
+  const theirs = kernel.births.map(told);
+  const known = new Set(theirs);
+  const ours = engine.births.map(told).filter((line) => known.has(line) || !there.has(line));
+  const lines = unequal(ours, theirs).map((line) => line.replace('sends', 'begins'));
+  return lines.length === 0 ? null : { kind: 'births', lines };
 }
 
 /** Lines of one list that the other has not, as often as it has them. */

@@ -11,10 +11,10 @@ import { readObserved } from './recorded.ts';
 const [, , file = ''] = process.argv;
 let frames = 0;
 let found = 'nothing';
-for (const { trial, kernel, draws } of readObserved(readFileSync(file, 'utf8'))) {
+for (const { trial, kernel } of readObserved(readFileSync(file, 'utf8'))) {
   frames += trial.shots.length;
   try {
-    const differing = difference(trial, askEngine(trial, draws).answer(), kernel);
+    const differing = difference(trial, askEngine(trial, kernel.births).answer(), kernel);
     if (differing === null) continue;
     found = differing.kind;
   } catch (error) {

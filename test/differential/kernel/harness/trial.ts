@@ -4,6 +4,7 @@
  * @module
  */
 import type { Plan } from '../../../../src/plan/model.ts';
+import type { Birth } from './births.ts';
 
 /** Which half of the kernel holds the rules. */
 export type Backend = 'legacy' | 'nft';
@@ -47,6 +48,8 @@ export interface Reading {
 export interface Answer {
   readonly bursts: readonly (readonly string[])[];
   readonly reading: Reading;
+  /** Every connection that entered the table, in order; absent when nobody watched. */
+  readonly births?: readonly Birth[];
   /** Seconds from the first frame to the reading. */
   readonly seconds: number;
 }

@@ -2,8 +2,8 @@
 and the world around it, runs the real tools in them, sends frames into the host's devices and hears
 what comes out.
 
-    world  w-eth0 == eth0  host
-           w-p1   == p1
+    world  w0 == eth0  host
+           w1 == p1
 
 Or it makes a network of many hosts with cables between them, and opens connections in them.
 
@@ -34,6 +34,7 @@ CLONE_NEWNET = 0x40000000
 SOL_PACKET, PACKET_AUXDATA, PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING = 263, 8, 15, 23
 SO_RCVBUFFORCE = 33
 NETLINK_ROUTE, RTMGRP_LINK = 0, 1
+NETLINK_NETFILTER, CONNTRACK_NEW = 12, 1
 SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCETHTOOL, IFF_RUNNING = 0x8913, 0x8914, 0x8946, 0x40
 ETHTOOL_SRXCSUM, ETHTOOL_STXCSUM, ETHTOOL_SGRO, ETHTOOL_SGSO, ETHTOOL_STSO = 0x15, 0x17, 0x2C, 0x24, 0x1F
 ETH_P_ALL = 3
@@ -115,6 +116,28 @@ class Links:
                     raise
 
 
+class Births:
+    """Connections of the namespace in which it is made, told when they enter the table."""
+
+    def __init__(self):
+        self.news = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
+        self.news.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 24)
+        self.news.bind((0, CONNTRACK_NEW))
+        self.news.setblocking(False)
+
+    def close(self):
+        self.news.close()
+
+    def take(self):
+        """The messages since the last time, in order; one that did not fit is an error."""
+        messages = []
+        while True:
+            try:
+                messages.append(self.news.recv(65536).hex())
+            except BlockingIOError:
+                return messages
+
+
 def take(step):
     """A step that is the same wherever it is taken."""
     if step["kind"] == "sysctls":
@@ -133,10 +156,12 @@ class Lab:
         self.ears = []
         self.sentinels = []
         self.links = Links()
+        self.births = Births()
         self.far = None
+        self.ends = {}
 
     def close(self):
-        for ear in self.ears + self.sentinels + [self.links]:
+        for ear in self.ears + self.sentinels + [self.links, self.births]:
             ear.close()
         if self.far is not None:
             self.far.close()
@@ -146,7 +171,7 @@ class Lab:
     def cables(self, devices):
         # Numbers of both ends differ, else linkwatch takes up to a second to see the carrier.
         text = "".join(
-            f"link add name {name} index {10 + i} type veth peer name w-{name} index {1010 + i}"
+            f"link add name {name} index {10 + i} type veth peer name w{i} index {1010 + i}"
             f" netns /proc/{os.getpid()}/fd/{self.world}\n"
             for i, name in enumerate(devices)
         )
@@ -155,15 +180,16 @@ class Lab:
             self.offloads_off(self.links.control, name)
         enter(self.world)
         self.far = Links()
-        text = "".join(f"link set w-{name} arp off mtu 9000 up\n" for name in devices)
+        text = "".join(f"link set w{i} arp off mtu 9000 up\n" for i in range(len(devices)))
         must(["ip", "-batch", "-"], text)
+        self.ends = {name: f"w{i}" for i, name in enumerate(devices)}
         for name in devices:
             ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
             ear.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 26)
             ear.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
             ear.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
             ear.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
-            ear.bind((f"w-{name}", 0))
+            ear.bind((self.ends[name], 0))
             ear.setblocking(False)
             self.ears.append(ear)
         enter(self.host)
@@ -187,7 +213,7 @@ class Lab:
     def running(self, devices):
         for name in devices:
             self.links.wait_for_carrier(name)
-            self.far.wait_for_carrier(f"w-{name}")
+            self.far.wait_for_carrier(self.ends[name])
 
     def step(self, step):
         kind = step["kind"]
@@ -339,6 +365,7 @@ def main():
                 lab.burst([])
             elif op == "burst":
                 answer["heard"] = lab.burst(request["frames"])
+                answer["births"] = lab.births.take()
             elif op == "wait":
                 time.sleep(request["seconds"])
             elif op == "network":
