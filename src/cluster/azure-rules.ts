@@ -61,7 +61,34 @@ export function azureProblems(
   services(r);
   subnetRules(r);
   placedAddresses(r, nodes, pods);
+  outbound(r, nodes);
   return r.problems;
+}
+
+/** What AKS asks of a way out: a default route for one's own, ports enough for every node. */
+function outbound(r: Rules, nodes: readonly Node[]): void {
+  const { outbound: out, subnets } = r.given.azure;
+  if (out.type === 'userDefinedRouting') {
+    const holds = (prefix: Prefix) =>
+      nodes.some((n) => n.addresses.some((a) => contains(prefix, a)));
+    const own = subnets.filter((s) => holds(s.prefix));
+    const routed = own.every((s) => s.routeTable?.routes.some((x) => x.prefix.length === 0));
+    if (own.length === 0 || !routed) {
+      const message =
+        'outboundType userDefinedRouting needs a route table with a default route ' +
+        'on the subnet of the nodes';
+      refuse(r, 'AZURE_OUTBOUND', 'outboundType', message);
+    }
+  }
+  const addresses = out.publicAddresses.filter((a) => a.family === 4).length;
+  const fit = Math.floor(64_000 / Math.max(1, out.allocatedPorts)) * addresses;
+  if (out.type === 'loadBalancer' && out.allocatedPorts > 0 && nodes.length > fit) {
+    const which = `${addresses} outbound address${addresses === 1 ? '' : 'es'}`;
+    const message =
+      `${nodes.length} nodes with ${out.allocatedPorts} ports each need more than the ` +
+      `64000 of ${which}`;
+    refuse(r, 'AZURE_OUTBOUND', 'loadBalancerProfile', message);
+  }
 }
 
 function refuse(r: Rules, code: string, field: string, message: string, accepted?: string): void {

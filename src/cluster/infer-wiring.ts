@@ -115,6 +115,7 @@ export function settleWiring(
     nonMasqueradeCidrs: agent?.nonMasqueradeCidrs ?? own,
     masquerade: agent,
     inferred: given === null,
+    ...(given && plugin.networkPlugin !== 'none' ? { azure: given.azure } : {}),
   };
 }
 

@@ -40,6 +40,8 @@ export interface RenderInput {
   readonly stack: Stack;
   /** Nodes masquerade what leaves the cluster, as their agents do. */
   readonly masquerade?: boolean;
+  /** Backends of load balancers whose health probe was not answered (fabric/health.ts). */
+  readonly unhealthy?: ReadonlySet<string>;
 }
 
 export interface NetworkRenderer {

@@ -11,7 +11,7 @@
  */
 import type { Cluster, Pod } from '../cluster/model.ts';
 import { assert, type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
-import { fabricDevice, fabricLinks, INTERNET } from '../fabric/devices.ts';
+import { fabricDevice, fabricLinks } from '../fabric/devices.ts';
 import { type FabricNode, renderFabric } from '../fabric/render.ts';
 import { PlanBuilder } from '../plan/builder.ts';
 import type { Link, Network, Plan } from '../plan/model.ts';
@@ -45,17 +45,21 @@ export function renderNetwork(input: RenderInput): Network {
   const pods = new Map(input.cluster.pods.filter(isAttached).map((pod) => [podHost(pod), pod]));
   const plans = new Map<string, Plan>();
   const warnings = policy.warnings?.(input) ?? [];
+  const fabric = renderFabric({
+    host: FABRIC_HOST,
+    cluster: input.cluster,
+    ranges: addressRanges(input.cluster).all,
+    nodes: fabricNodes(input.cluster, pods.values()),
+    ...(input.unhealthy === undefined ? {} : { unhealthy: input.unhealthy }),
+  });
   return {
     stack: input.stack.text,
     nodes: renderNodes(input, network, policy),
-    fabric: renderFabric({
-      host: FABRIC_HOST,
-      wiring: input.cluster.wiring,
-      ranges: addressRanges(input.cluster).all,
-      nodes: fabricNodes(input.cluster, pods.values()),
-    }),
-    edges: [{ host: FABRIC_HOST, device: INTERNET }],
-    links: links(input.cluster, network, pods.values()),
+    fabric: fabric.plan,
+    edges: fabric.edges.map((device) => ({ host: FABRIC_HOST, device })),
+    links: [...links(input.cluster, network, pods.values()), ...fabric.links],
+    ...(fabric.appliances.length === 0 ? {} : { appliances: fabric.appliances }),
+    ...(fabric.healthProbes.length === 0 ? {} : { healthProbes: fabric.healthProbes }),
     pods: [...pods.keys()],
     podPlan(host: string): Plan {
       const made = plans.get(host);

@@ -18,32 +18,28 @@
  * Sources: the room's README, with dates.
  * @module
  */
-import type { Wiring } from '../cluster/model.ts';
-import { assert } from '../diagnostic/diagnostic.ts';
+import type { Firewall } from '../cluster/azure/network.ts';
+import type { Cluster, Wiring } from '../cluster/model.ts';
 import { PlanBuilder } from '../plan/builder.ts';
-import { type Interface, MAIN_TABLE, type Plan, type Route } from '../plan/model.ts';
+import { type HealthProbe, type Link, MAIN_TABLE, type Plan, type Route } from '../plan/model.ts';
 import {
   type Address,
-  ANY4,
-  ANY6,
   type Family,
   formatPrefix,
   hostPrefix,
   maskAddress,
   type Prefix,
-  parseAddress,
 } from '../wire/address.ts';
 import { Protocol } from '../wire/protocol.ts';
-import { fabricDevice, INTERNET, NIC_PREFIX } from './devices.ts';
-
-/** The one MAC of the fabric (azure-container-networking `virtualMacAddress`). */
-const FABRIC_MAC = '12:34:56:78:9a:bc';
-
-/** Next hop of everything outside: link-local, so that no range of a cluster can hold it. */
-const OUTSIDE: Readonly<Record<Family, Address>> = {
-  4: literal('169.254.0.1'),
-  6: literal('fe80::1'),
-};
+import { fabricDevice, firewallDevice, INTERNET, NIC_PREFIX } from './devices.ts';
+import { FIREWALL_NIC, firewallHost, firewallMac, renderFirewall } from './firewall.ts';
+import { loadBalancerRules } from './frontends.ts';
+import { healthProbes } from './health.ts';
+import { addLoadBalancers } from './load-balancer.ts';
+import { addOutbound } from './outbound.ts';
+import { ANY, device, FABRIC_MAC, loopback, metric, OUTSIDE, routeVia } from './parts.ts';
+import { addRouting } from './routing.ts';
+import { addSecurity } from './security.ts';
 
 /** One VM as the fabric knows it: its NIC, and the addresses of its ipconfigs. */
 export interface FabricNode {
@@ -56,25 +52,88 @@ export interface FabricNode {
 
 export interface FabricInput {
   readonly host: string;
-  readonly wiring: Wiring;
+  readonly cluster: Cluster;
   /** On-link ranges of the cluster, which the wiring may not name. */
   readonly ranges: readonly Prefix[];
   readonly nodes: readonly FabricNode[];
+  /** Backends of load balancers whose health probe was not answered (health.ts). */
+  readonly unhealthy?: ReadonlySet<string>;
 }
 
-/** Write the fabric's plan. */
-export function renderFabric(input: FabricInput): Plan {
-  const builder = new PlanBuilder(input.host, 'fabric');
+/** The fabric, and what stands around it. */
+export interface Fabric {
+  readonly plan: Plan;
+  /** Azure Firewalls. */
+  readonly appliances: readonly Plan[];
+  /** Cables between the fabric and the appliances. */
+  readonly links: readonly Link[];
+  /** Devices of the fabric that lead out of the emulation; the internet's is the first. */
+  readonly edges: readonly string[];
+  readonly healthProbes: readonly HealthProbe[];
+}
+
+/** Write the fabric's plan, and those of its appliances. */
+export function renderFabric(input: FabricInput): Fabric {
+  const { cluster, host, nodes } = input;
+  const { wiring } = cluster;
+  const builder = new PlanBuilder(host, 'fabric');
   builder.evidence = 'documentation';
   builder.interfaces.push(loopback(), device(INTERNET));
-  for (const node of input.nodes) addNode(builder, node);
-  for (const family of [4, 6] as const) {
-    addDefault(builder, family);
-    addRules(builder, family);
+  for (const node of nodes) addNode(builder, node);
+  const firewalls = wiring.azure?.firewalls ?? [];
+  firewalls.forEach((firewall, i) => {
+    addFirewall(builder, firewall, i);
+  });
+  for (const family of [4, 6] as const) addDefault(builder, family);
+  const balanced = {
+    rules: loadBalancerRules(cluster),
+    nodes: cluster.nodes,
+    unhealthy: input.unhealthy ?? new Set<string>(),
+  };
+  // Load balancers before the reverse-path rule: their answers leave with their address.
+  for (const family of [4, 6] as const) addTtl(builder, family);
+  addLoadBalancers(builder, balanced);
+  for (const family of [4, 6] as const) addRules(builder, family);
+  const edges: string[] = [INTERNET];
+  if (wiring.azure) {
+    const network = wiring.azure;
+    addSecurity(builder, { wiring, network, nodes });
+    const forwarders = [
+      ...nodes.flatMap((n) =>
+        n.addresses.map((address) => ({ address, device: fabricDevice(n.name) })),
+      ),
+      ...firewalls.map((f) => ({ address: f.privateAddress, device: firewallDevice(f.name) })),
+    ];
+    edges.push(...addRouting(builder, { wiring, network, nodes, forwarders }));
+    addOutbound(builder, { network, nodes });
   }
-  dropNobodys(builder, input);
+  for (const edge of edges.slice(1)) builder.interfaces.push(device(edge));
+  dropNobodys(builder, wiring, input.ranges);
   setSysctls(builder);
-  return builder.build();
+  return {
+    plan: builder.build(),
+    appliances: firewalls.map(renderFirewall),
+    links: firewalls.map((f) => [
+      { host: firewallHost(f), device: FIREWALL_NIC },
+      { host, device: firewallDevice(f.name) },
+    ]),
+    edges,
+    healthProbes: healthProbes(cluster),
+  };
+}
+
+/** A firewall's addresses lead to it; what comes from it may have any source. */
+function addFirewall(builder: PlanBuilder, firewall: Firewall, index: number): void {
+  const name = firewallDevice(firewall.name);
+  builder.interfaces.push(device(name));
+  const address = firewall.privateAddress;
+  builder.routes.push(toHost(address, name));
+  const mac = firewallMac(index);
+  builder.neighbors.push({ address, device: name, mac, state: 'permanent' });
+  for (const one of firewall.publicAddresses) {
+    if (one.family !== address.family) continue;
+    builder.routes.push(routeVia(hostPrefix(one), { via: address, device: name }));
+  }
 }
 
 function addNode(builder: PlanBuilder, node: FabricNode): void {
@@ -99,8 +158,7 @@ function addNode(builder: PlanBuilder, node: FabricNode): void {
  * Drop what would leave for a range of the virtual network (or of Services): nobody has the
  * address. A rule, not a blackhole route: with the route the fabric would not answer ARP for it.
  */
-function dropNobodys(builder: PlanBuilder, input: FabricInput): void {
-  const { wiring, ranges } = input;
+function dropNobodys(builder: PlanBuilder, wiring: Wiring, ranges: readonly Prefix[]): void {
   const all = [
     ...wiring.vnet,
     ...wiring.subnets,
@@ -127,22 +185,19 @@ function dropNobodys(builder: PlanBuilder, input: FabricInput): void {
 
 function addDefault(builder: PlanBuilder, family: Family): void {
   const via = OUTSIDE[family];
-  builder.routes.push({
-    family,
-    type: 'unicast',
-    destination: { address: family === 4 ? ANY4 : ANY6, length: 0 },
-    table: MAIN_TABLE,
-    device: INTERNET,
-    via,
-    metric: metric(family),
-    scope: 'global',
-    onlink: true,
-  });
+  builder.routes.push(routeVia(ANY[family], { via, device: INTERNET }));
   builder.neighbors.push({
     address: via,
     device: INTERNET,
     mac: FABRIC_MAC,
     state: 'permanent',
+  });
+}
+
+function addTtl(builder: PlanBuilder, family: Family): void {
+  builder.append(family, 'mangle', 'PREROUTING', {
+    matches: [{ kind: 'comment', text: 'the fabric does not lower TTL' }],
+    target: { kind: 'ttl', operation: 'inc', value: 1 },
   });
 }
 
@@ -155,10 +210,6 @@ function addRules(builder: PlanBuilder, family: Family): void {
       { kind: 'comment', text: 'NIC without IP forwarding: source is not one of its ipconfigs' },
     ],
     target: { kind: 'drop' },
-  });
-  builder.append(family, 'mangle', 'PREROUTING', {
-    matches: [{ kind: 'comment', text: 'the fabric does not lower TTL' }],
-    target: { kind: 'ttl', operation: 'inc', value: 1 },
   });
   for (const protocol of [Protocol.gre, Protocol.ipip]) {
     builder.append(family, 'filter', 'FORWARD', {
@@ -185,21 +236,6 @@ function setSysctls(builder: PlanBuilder): void {
   });
 }
 
-function loopback(): Interface {
-  return {
-    name: 'lo',
-    kind: 'loopback',
-    mac: '00:00:00:00:00:00',
-    mtu: 65_536,
-    up: true,
-    addresses: [{ address: literal('127.0.0.1'), length: 8, scope: 'host' }],
-  };
-}
-
-function device(name: string): Interface {
-  return { name, kind: 'physical', mac: FABRIC_MAC, mtu: 1500, up: true, addresses: [] };
-}
-
 function toHost(address: Address, name: string): Route {
   const { family } = address;
   return {
@@ -211,15 +247,4 @@ function toHost(address: Address, name: string): Route {
     metric: metric(family),
     scope: family === 4 ? 'link' : 'global',
   };
-}
-
-/** IPv6 routes that a user adds have metric 1024 (`IP6_RT_PRIO_USER`), IPv4 ones 0. */
-function metric(family: Family): number {
-  return family === 4 ? 0 : 1024;
-}
-
-function literal(text: string): Address {
-  const address = parseAddress(text);
-  assert(address !== null, `${text} is an address`);
-  return address;
 }

@@ -143,6 +143,21 @@ export interface Owner {
   readonly attachment: Attachment;
 }
 
+/** A load balancer asks one backend whether it lives. */
+export interface HealthProbe {
+  /** What `RenderInput.unhealthy` calls the backend: one probe may stand for several rules. */
+  readonly keys: readonly string[];
+  /** `shop/web`. */
+  readonly service: string;
+  readonly node: string;
+  /** Behind the fabric's first edge. */
+  readonly source: Address;
+  readonly destination: Address;
+  readonly port: number;
+  /** `http` wants an answer of the node's health server or of the application; both are TCP. */
+  readonly kind: 'tcp' | 'http';
+}
+
 /**
  * All hosts of one emulated cluster and how they are wired. Pods are many and small, so their plans
  * are made when first asked for.
@@ -152,6 +167,10 @@ export interface Network {
   readonly stack: string;
   readonly nodes: readonly Plan[];
   readonly fabric: Plan;
+  /** Hosts of the network itself besides the fabric: firewalls. */
+  readonly appliances?: readonly Plan[];
+  /** What load balancers ask before they send anybody's packets. */
+  readonly healthProbes?: readonly HealthProbe[];
   /** Devices of the fabric that lead out of the emulation. */
   readonly edges: readonly Attachment[];
   readonly links: readonly Link[];

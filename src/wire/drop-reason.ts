@@ -15,6 +15,7 @@ export const DROP_REASONS = {
   ctClash: 'another connection already owns its tuple',
   ctFull: 'the connection table is full',
   masqueradeMoved: 'it leaves by another device than the one its masquerade was made for',
+  natPortsExhausted: 'every port that it may leave with is taken towards this destination',
   natExhausted: 'no free port or address to translate to',
   noRoute: 'no route to its destination',
   noNeighbor: 'no neighbour answers for its next hop',

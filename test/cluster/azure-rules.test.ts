@@ -105,9 +105,44 @@ t.test('refused', async (t) => {
       'AZURE_ADDRESS the address 10.8.0.4 is in no subnet of the cluster',
     ],
     [
-      'two networks',
-      'virtualNetworks: [{addressPrefixes: [10.9.0.0/16]}, {addressPrefixes: [10.8.0.0/16]}]',
-      'KIND_UNSUPPORTED a second one is not emulated yet, and it may change verdicts; leave it out, or ignore unsupported kinds',
+      'a name that nothing has',
+      'virtualNetworks: [{addressPrefixes: [10.9.0.0/16], subnets: [{addressPrefix: 10.9.0.0/24, routeTable: r}]}]',
+      'WIRING_NAME nothing in the wiring has this name',
+    ],
+    [
+      'a peer that overlaps',
+      `virtualNetworks: [{addressPrefixes: [10.9.0.0/16]}, {name: hub, addressPrefixes: [10.9.8.0/24]}]\nvirtualNetworkPeerings: [{remoteVirtualNetwork: hub}]`,
+      "AZURE_RANGE_OVERLAP 10.9.8.0/24 overlaps the cluster's virtual network",
+    ],
+    [
+      'an appliance without an address',
+      'routeTables: [{name: r, routes: [{addressPrefix: 0.0.0.0/0, nextHopType: VirtualAppliance}]}]',
+      'AZURE_ROUTE a next hop VirtualAppliance needs nextHopIpAddress',
+    ],
+    [
+      'two rules of one priority',
+      'networkSecurityGroups: [{name: g, securityRules: [{name: x, priority: 100, direction: Inbound, access: Allow, protocol: Tcp}, {name: y, priority: 100, direction: Inbound, access: Deny, protocol: Udp}]}]',
+      'AZURE_SECURITY_RULE rules x and y have the same priority and direction',
+    ],
+    [
+      'a service tag of Microsoft’s weekly list',
+      'networkSecurityGroups: [{name: g, securityRules: [{priority: 100, direction: Outbound, access: Allow, protocol: Tcp, destinationAddressPrefix: AzureCloud.westeurope}]}]',
+      'AZURE_SERVICE_TAG the addresses of this service tag are not known here',
+    ],
+    [
+      'a NAT gateway of seventeen addresses',
+      `natGateways: [{name: g, publicIpAddresses: [${Array.from({ length: 17 }, (_, i) => `20.0.0.${i}`).join(', ')}]}]`,
+      'AZURE_NAT_GATEWAY a NAT gateway has at most 16 public addresses',
+    ],
+    [
+      'an outbound type of the user’s own without a route',
+      `outboundType: userDefinedRouting\n${vnet('10.9.0.0/16', '10.9.0.0/24')}\n${node('10.9.0.4')}`,
+      'AZURE_OUTBOUND outboundType userDefinedRouting needs a route table with a default route on the subnet of the nodes',
+    ],
+    [
+      'more ports than addresses have',
+      `loadBalancerProfile: {allocatedOutboundPorts: 32000}\nnodePools: [{name: p, count: 3}]`,
+      'AZURE_OUTBOUND 3 nodes with 32000 ports each need more than the 64000 of 1 outbound address',
     ],
   ];
   for (const [name, text, want] of rows) t.same(refusals(text), [want], name);
@@ -121,6 +156,10 @@ t.test('accepted', async (t) => {
     ['overlay in two families', 'networkPluginMode: overlay\nipFamilies: [IPv4, IPv6]'],
     ['kubenet with Calico', 'networkPlugin: kubenet\nnetworkPolicy: calico'],
     ['bring your own', 'networkPlugin: none'],
+    [
+      'another network that is not peered',
+      'virtualNetworks: [{addressPrefixes: [10.9.0.0/16]}, {addressPrefixes: [10.8.0.0/16]}]',
+    ],
     ['the smallest subnet', `${vnet('10.9.0.0/16', '10.9.0.0/29')}\n${node('10.9.0.4')}`],
   ];
   for (const [name, text] of rows) t.same(refusals(text), [], name);

@@ -133,8 +133,8 @@ t.test('one mistake is one line that says where, what was found, what is accepte
     ],
     [
       'wiring that is not acted on',
-      'apiVersion: wiretrial/v1\nkind: Wiring\nrouteTables: [{name: r}]',
-      'f.yaml:3:14: Wiring routeTables: this is not emulated yet, and it may change verdicts; leave it out, or ignore unsupported kinds [KIND_UNSUPPORTED]',
+      'apiVersion: wiretrial/v1\nkind: Wiring\nnetworkDataplane: cilium',
+      'f.yaml:3:19: Wiring networkDataplane: this is not emulated yet, and it may change verdicts; leave it out, or ignore unsupported kinds [KIND_UNSUPPORTED]',
     ],
   ];
   for (const [name, text, want] of rows) t.same(messages(text), [want], name);

@@ -10,7 +10,7 @@ import type { Plan } from '../../src/plan/model.ts';
 import { printIptables } from '../../src/plan/rule/iptables-text.ts';
 import { cluster, ip, node, pod } from '../dataplane/objects.ts';
 
-const { wiring } = cluster({
+const shop = cluster({
   nodes: [node('node-a', '10.240.0.4')],
   pods: [pod('x/a', 'node-a', '10.240.0.10')],
   subnets: ['10.240.0.0/16'],
@@ -19,8 +19,8 @@ const { wiring } = cluster({
 function fabric(): Plan {
   return renderFabric({
     host: 'fabric',
-    wiring,
-    ranges: wiring.subnets,
+    cluster: shop,
+    ranges: shop.wiring.subnets,
     nodes: [
       {
         name: 'node-a',
@@ -29,7 +29,7 @@ function fabric(): Plan {
         podAddresses: [ip('10.240.0.10'), ip('fd00::a')],
       },
     ],
-  });
+  }).plan;
 }
 
 t.test(

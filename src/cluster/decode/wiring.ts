@@ -7,6 +7,8 @@ import type { ErrorObject, ValidateFunction } from 'ajv/dist/2020.js';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import type { Diagnostic } from '../../diagnostic/diagnostic.ts';
 import type { Address, Family, Prefix } from '../../wire/address.ts';
+import { decodeAzureNetwork } from '../azure/decode-network.ts';
+import type { AzureNetwork } from '../azure/network.ts';
 import { parseCidr, parseIp } from '../manifest/cidr.ts';
 import { show } from '../manifest/field-error.ts';
 import type { MapTree, Tree } from '../manifest/tree.ts';
@@ -36,6 +38,7 @@ export interface GivenWiring {
   readonly vnet: readonly Prefix[];
   readonly subnets: readonly Prefix[];
   readonly nodePools: readonly NodePool[];
+  readonly azure: AzureNetwork;
 }
 
 const NAME = 'Wiring';
@@ -71,20 +74,25 @@ export function decodeWiring(
     serviceCidrs: both('serviceCidr', 'serviceCidrs'),
     dnsServiceIp: dnsAddress(problems, get(tree, 'dnsServiceIP')),
     families: items(get(tree, 'ipFamilies')).map((f) => (text(f) === 'IPv6' ? 6 : 4)),
-    vnet: networks.flatMap((n, i) =>
-      prefixes(get(n, 'addressPrefixes'), `virtualNetworks[${i}].addressPrefixes`),
-    ),
-    subnets: networks.flatMap((n, i) =>
-      items(get(n, 'subnets')).flatMap((s, j) =>
-        prefixes(get(s, 'addressPrefix'), `virtualNetworks[${i}].subnets[${j}].addressPrefix`),
+    vnet: networks
+      .slice(0, 1)
+      .flatMap((n, i) =>
+        prefixes(get(n, 'addressPrefixes'), `virtualNetworks[${i}].addressPrefixes`),
       ),
-    ),
+    subnets: networks
+      .slice(0, 1)
+      .flatMap((n, i) =>
+        items(get(n, 'subnets')).flatMap((s, j) =>
+          prefixes(get(s, 'addressPrefix'), `virtualNetworks[${i}].subnets[${j}].addressPrefix`),
+        ),
+      ),
     nodePools: items(get(tree, 'nodePools')).map((pool) => ({
       name: text(get(pool, 'name')) ?? '',
       count: number(get(pool, 'count')) ?? 3,
       maxPods: number(get(pool, 'maxPods')) ?? null,
       os: text(get(pool, 'osType')) === 'Windows' ? 'windows' : 'linux',
     })),
+    azure: decodeAzureNetwork(tree, problems),
   };
 }
 

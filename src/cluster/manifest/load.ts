@@ -153,8 +153,7 @@ function take(g: Gathering, tree: Tree, listVersion: string, listKind: string): 
       g.wirings.push(tree);
       for (const field of notEmulated(tree)) {
         const at = get(tree, field) ?? tree;
-        const because = field === 'virtualNetworks' ? 'a second one is' : 'this is';
-        refuse(g, at, `Wiring ${field}`, `${because} not emulated yet`);
+        refuse(g, at, `Wiring ${field}`, 'this is not emulated yet');
       }
       return;
     case 'ignore':

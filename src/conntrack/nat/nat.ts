@@ -13,7 +13,7 @@
  * @module
  */
 import type { NatRange } from '../../netfilter/target.ts';
-import { type Address, compareAddress, equalAddress } from '../../wire/address.ts';
+import { type Address, addToAddress, compareAddress, equalAddress } from '../../wire/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import type { Connection, TcpTracking } from '../connection.ts';
 import { after } from '../protocol/tcp-window.ts';
@@ -43,6 +43,11 @@ export interface NatContext {
   draw(original: Tuple, search: number, span: PortSpan): number;
   /** The source that this connection is known to have been given; tried before any search. */
   readonly knownSource?: { readonly address: Address; readonly port: number };
+  /**
+   * Every port of a source range is tried, from the lowest, and every address of it: what hands out
+   * ports here is no Linux host, which draws a place and gives up after 240 ports.
+   */
+  readonly wholeRange?: boolean;
 }
 
 const MAX_ATTEMPTS = 128;
@@ -60,17 +65,19 @@ export function isNatDecided(connection: Connection, manip: Manip): boolean {
  *
  * When nothing in the range is free the last candidate stays, and the packet is dropped when it is
  * to be confirmed (`ctClash`), as in the kernel.
+ *
+ * @returns false when the source shall have a port of a range in which none is free
  */
 export function setupNat(
   connection: Connection,
   range: NatRange,
   manip: Manip,
   context: NatContext,
-): void {
-  if (connection.confirmed || isNatDecided(connection, manip)) return;
+): boolean {
+  if (connection.confirmed || isNatDecided(connection, manip)) return true;
   // What the packet looks like by now is the inverse of what will answer it.
   const current = invertTuple(connection.reply);
-  if (current === null) return;
+  if (current === null) return true;
   const chosen = uniqueTuple(current, range, manip, connection, context);
   if (!equalTuple(chosen, current)) {
     const reply = invertTuple(chosen);
@@ -80,6 +87,8 @@ export function setupNat(
   }
   if (manip === 'source') connection.sourceNatDone = true;
   else connection.destinationNatDone = true;
+  const isRanged = manip === 'source' && range.ports !== undefined;
+  return !isRanged || isFree(chosen, connection, context);
 }
 
 /** Decide that no rule translates it: addresses stay, a port moves only if it must. */
@@ -225,6 +234,9 @@ function searchPort(
   let candidate = tuple;
   const known = manip === 'source' ? knownPort(tuple, span, context) : null;
   if (known !== null && isFree(known, own, context)) return known;
+  if (context.wholeRange === true && manip === 'source') {
+    return wholeSearch(tuple, range, span, own, context);
+  }
   let attempts = Math.min(span.size, MAX_ATTEMPTS);
   for (let search = 0; ; search++) {
     const at = atSource ? 'source' : 'destination';
@@ -236,6 +248,25 @@ function searchPort(
     }
     if (attempts >= span.size || attempts < MIN_WINDOW) return candidate;
     attempts = Math.floor(attempts / 2);
+  }
+}
+
+/** The first free port of the range's addresses, in order; the last one when all are taken. */
+function wholeSearch(
+  tuple: Tuple,
+  range: NatRange,
+  span: { readonly min: number; readonly size: number },
+  own: Connection,
+  context: NatContext,
+): Tuple {
+  const last = range.high ?? range.low ?? tuple.src;
+  let candidate = tuple;
+  for (let src = range.low ?? tuple.src; ; src = addToAddress(src, 1)) {
+    for (let i = 0; i < span.size; i++) {
+      candidate = { ...tuple, src, sport: span.min + i };
+      if (isFree(candidate, own, context)) return candidate;
+    }
+    if (compareAddress(src, last) >= 0) return candidate;
   }
 }
 

@@ -24,8 +24,8 @@ import type { Packet } from '../../packet/packet.ts';
 import { type Address, contains } from '../../wire/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import type { Host } from '../host.ts';
-import { drop, unknown } from '../run.ts';
-import { settle } from './settle.ts';
+import { drop, dropBy, unknown } from '../run.ts';
+import { decision, settle } from './settle.ts';
 import type { Visit } from './visit.ts';
 import { runTable } from './walk.ts';
 
@@ -71,9 +71,12 @@ function decide(visit: Visit, hook: NatHook, connection: Connection, manip: Mani
   const verdict = runTable({ ...ctx, draws }, 'nat', hook, packet);
   switch (verdict.kind) {
     case 'snat':
-    case 'dnat':
-      setupNat(connection, verdict.range, manip, context);
-      return true;
+    case 'dnat': {
+      if (setupNat(connection, verdict.range, manip, context)) return true;
+      // The kernel finds out when it would confirm the connection, and drops it without a word.
+      dropBy(passage, 'natPortsExhausted', decision(passage, hook, verdict.rule, verdict.origin));
+      return false;
+    }
     case 'masquerade':
       return masquerade(visit, connection, verdict.range, context);
     case 'accept':
@@ -149,7 +152,8 @@ function natContext({ run, passage }: Visit): NatContext {
     hash16(`${salt}${search} ${tupleKey(original)}`);
   const { knownSource } = run;
   const known = knownSource === undefined ? {} : { knownSource };
-  return { table, nowNs: run.nowNs, draw, ...known };
+  const wholeRange = passage.host.image.role === 'fabric';
+  return { table, nowNs: run.nowNs, draw, wholeRange, ...known };
 }
 
 /** FNV-1a, folded to 16 bits: what stands for the kernel's random numbers. */
