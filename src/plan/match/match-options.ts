@@ -18,6 +18,7 @@ import { Protocol } from '../../wire/protocol.ts';
 import { type IcmpType, icmpTypeByName } from '../rule/icmp-names.ts';
 import { networkPrefix } from '../rule/network-prefix.ts';
 import {
+  anyPortRange,
   byte,
   type Extension,
   type Given,
@@ -52,9 +53,9 @@ const PORT_PROTOCOLS = [
 ] as const;
 
 /** Ports of a match; the full range without `!` is no condition, and the kernel forgets it. */
-function ports(given: Given) {
+function ports(given: Given, range: typeof portRange = portRange) {
   const read = (name: string) => {
-    const part = given.one(name, portRange);
+    const part = given.one(name, range);
     const all = part?.value.low === 0 && part.value.high === 0xffff && !part.negate;
     return all ? undefined : part;
   };
@@ -101,7 +102,8 @@ function tcpFlags(text: string): number {
 const udp: Extension<Match> = {
   protocols: [Protocol.udp, Protocol.udplite],
   options: PORT_OPTIONS,
-  read: (given) => ({ kind: 'udp', ...ports(given) }),
+  // Its part of the tool (libxt_udp.c) does not look which end of the range is first.
+  read: (given) => ({ kind: 'udp', ...ports(given, anyPortRange) }),
 };
 
 const sctp: Extension<Match> = {
@@ -122,7 +124,7 @@ const dccp: Extension<Match> = {
   ],
   read: (given) => ({
     kind: 'dccp',
-    ...ports(given),
+    ...ports(given, anyPortRange),
     ...optional('types', given.one('--dccp-types', parseDccpTypes)),
     ...optional('option', given.one('--dccp-option', whole(1, 255))),
   }),

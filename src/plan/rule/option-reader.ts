@@ -124,6 +124,14 @@ function parseWhole(text: string): number | null {
  * `PORT`, `LOW:HIGH`, `:HIGH`, `LOW:`. Service names need the host's own file and are refused.
  */
 export function portRange(text: string): PortRange {
+  const range = anyPortRange(text);
+  const { low, high } = range;
+  if (high < low) throw new OptionFault('the range of ports ends before it starts', text);
+  return range;
+}
+
+/** The same, also ranges that hold no port because they end before they start. */
+export function anyPortRange(text: string): PortRange {
   const colon = text.indexOf(':');
   if (colon < 0) {
     const port = portNumber(text);
@@ -131,7 +139,6 @@ export function portRange(text: string): PortRange {
   }
   const low = colon === 0 ? 0 : portNumber(text.slice(0, colon));
   const high = colon === text.length - 1 ? 0xffff : portNumber(text.slice(colon + 1));
-  if (high < low) throw new OptionFault('the range of ports ends before it starts', text);
   return { low, high };
 }
 

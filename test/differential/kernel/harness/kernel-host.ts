@@ -122,7 +122,9 @@ function partsOf(plan: Plan, backend: Backend, more = ''): Parts {
 /** Proxy ARP answers at once (by default within 0.8 s, drawn). */
 function prompt(plan: Plan): Record<string, string> {
   const devices = plan.interfaces.filter((i) => i.kind !== 'loopback').map(nameOf);
-  return Object.fromEntries(devices.map((name) => [`net.ipv4.neigh.${name}.proxy_delay`, '0']));
+  return Object.fromEntries(
+    devices.map((name) => [`net.ipv4.neigh.${name.replaceAll('.', '/')}.proxy_delay`, '0']),
+  );
 }
 
 function run(argv: readonly string[], stdin: string): BuildStep {
