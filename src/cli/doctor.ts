@@ -6,6 +6,7 @@
 import { spawnSync } from 'node:child_process';
 import { Command, Option } from 'commander';
 import { formatDiagnostic, UserError } from '../diagnostic/diagnostic.ts';
+import { findNative } from '../engine/compiled/native-door.ts';
 import type { Inputs } from '../policy/inputs.ts';
 import { resultHead } from '../report/json-shape.ts';
 import { formatTable, type Table } from '../report/table.ts';
@@ -93,16 +94,23 @@ function machineText(): string {
   });
   return (
     `wiretrial ${VERSION}  node ${process.version}  ${process.platform}-${process.arch}\n` +
-    'engine     reference (the compiled engine is not part of this version)\n' +
+    `engine     ${engineLine()}\n` +
     `root       ${isRoot() ? 'yes' : 'no'}  (only the tests against the real kernel need it)\n\n` +
     formatTable({ columns: ['TOOL', 'FOUND', 'FOR', 'TO ADD IT'], rows }) +
     (missing.length === 0 ? '' : `\nall of them: apt install ${missing.join(' ')}\n`)
   );
 }
 
+/** Which engines there are. */
+function engineLine(): string {
+  const native = findNative();
+  if (native.addon !== null) return `reference, compiled (${native.path})`;
+  return `reference (the compiled engine is not there: ${native.reason})`;
+}
+
 function machineJson(): string {
   const { version: node, platform, arch } = process;
-  const engines = { reference: true, compiled: false };
+  const engines = { reference: true, compiled: findNative().addon !== null };
   const machine = { node, platform, arch, root: isRoot() };
   return toJson({ machine, engines, tools: findTools() });
 }

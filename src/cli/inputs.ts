@@ -6,6 +6,8 @@ import { readFileSync } from 'node:fs';
 import type { Stack } from '../dataplane/dataplane.ts';
 import { parseStack } from '../dataplane/stack.ts';
 import { UserError } from '../diagnostic/diagnostic.ts';
+import { findNative } from '../engine/compiled/native-door.ts';
+import { chooseEngine } from '../engine/make-engine.ts';
 import { DUMP_STACK, type DumpCluster } from '../lab/dump-world.ts';
 import { Vantages } from '../lab/traffic/vantage.ts';
 import { DEFAULT_SEED, type EntryPoint, World } from '../lab/world.ts';
@@ -118,15 +120,17 @@ export function checkRun(flags: {
   );
 }
 
-/** The reference engine is the only one there is; asking for the other one is refused. */
+/** Asking for an engine that is not there is refused. */
 function checkEngine(flags: Pick<RunFlags, 'engine'>): void {
   if (flags.engine !== 'compiled') return;
+  const native = findNative();
+  if (native.addon !== null) return;
   throw new UserError(
     [
       {
         code: 'ENGINE_MISSING',
         field: '--engine',
-        message: 'the compiled engine is not part of this version',
+        message: `the compiled engine is not there: ${native.reason}`,
         found: 'compiled',
         accepted: 'auto, reference',
       },
@@ -135,10 +139,16 @@ function checkEngine(flags: Pick<RunFlags, 'engine'>): void {
   );
 }
 
+interface WorldFlags {
+  readonly at?: string;
+  readonly seed?: number;
+  readonly engine?: RunFlags['engine'];
+}
+
 export function makeWorld(
   inputs: Given,
   stack: Stack,
-  { at = 'auto', seed = DEFAULT_SEED }: { readonly at?: string; readonly seed?: number } = {},
+  { at = 'auto', seed = DEFAULT_SEED, engine = 'auto' }: WorldFlags = {},
 ): World {
   const { cluster, policies, dump } = inputs;
   const entry = parseEntry(at);
@@ -149,6 +159,8 @@ export function makeWorld(
     seed,
     ...(entry ? { at: entry } : {}),
     ...(dump ? { network: dump, dumped: true } : {}),
+    // `auto` is the reference engine as long as the compiled one is not the faster for a replay.
+    ...(engine === 'compiled' ? { makeEngine: chooseEngine(engine).make } : {}),
   });
   if (entry) checkEntry(world, entry, at);
   return world;

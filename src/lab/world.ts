@@ -9,7 +9,8 @@ import { podHost, type Stack } from '../dataplane/dataplane.ts';
 import { renderNetwork } from '../dataplane/render.ts';
 import { assert } from '../diagnostic/diagnostic.ts';
 import type { Engine, Injection } from '../engine/engine.ts';
-import { ReferenceEngine } from '../engine/reference.ts';
+import { type MakeEngine, referenceEngine } from '../engine/make-engine.ts';
+import type { Topology } from '../engine/topology.ts';
 import type { HostImage } from '../image/image.ts';
 import { lower } from '../lowering/link.ts';
 import type { Attachment, Network } from '../plan/model.ts';
@@ -47,6 +48,8 @@ export interface WorldInput {
   readonly network?: Network;
   /** The network's nodes are dumps: their own tables say where addresses are. */
   readonly dumped?: boolean;
+  /** Who moves packets; absent: the reference engine. */
+  readonly makeEngine?: MakeEngine;
 }
 
 /** The parts of an injection that are not its place. */
@@ -60,6 +63,8 @@ export class World {
   readonly addresses: AddressPlan;
   readonly identities: Identities;
   readonly engine: Engine;
+  /** What the engine was made from. */
+  readonly topology: Topology;
   readonly #at: EntryPoint | undefined;
   /** What each device's cable leads to, by `HOST DEVICE`. */
   readonly #farEnds = new Map<string, Attachment>();
@@ -83,8 +88,9 @@ export class World {
       this.network.nodes.map(({ host, connections = [] }) => [host, connections]),
     );
     const connections = (host: string) => open.get(host) ?? [];
-    const topology = { hosts, links, edges, answered, connections };
-    this.engine = new ReferenceEngine(topology, { seed: input.seed ?? DEFAULT_SEED });
+    this.topology = { hosts, links, edges, answered, connections };
+    const make = input.makeEngine ?? referenceEngine;
+    this.engine = make(this.topology, { seed: input.seed ?? DEFAULT_SEED });
   }
 
   /** The injection of an IP packet where its sender is. */

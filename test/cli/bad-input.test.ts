@@ -23,13 +23,14 @@ interface Row {
   readonly what: string;
   readonly args: readonly string[];
   readonly status: number;
+  readonly env?: Readonly<Record<string, string>>;
   /** Each stands in what is said: place, field, found, accepted. */
   readonly says: readonly (string | RegExp)[];
 }
 
 async function refuses(t: Test, rows: readonly Row[]): Promise<void> {
-  await forEachRow(rows, async ({ what, args, status, says }) => {
-    const ran = await wiretrial(args, { cwd });
+  await forEachRow(rows, async ({ what, args, env, status, says }) => {
+    const ran = await wiretrial(args, { cwd, ...(env ? { env } : {}) });
     t.equal(ran.status, status, `${what}: exit code (${ran.stderr.trim()})`);
     t.equal(ran.stdout, '', `${what}: nothing on standard output`);
     t.notMatch(ran.stderr, /\n {4}at /, `${what}: no stack trace`);
@@ -305,8 +306,9 @@ t.test('options: every value that is not accepted, all at once', async (t) => {
       says: ['--stack', 'two stacks'],
     },
     {
-      what: 'the compiled engine',
+      what: 'the compiled engine where nobody built it',
       args: [...replay, '--engine', 'compiled'],
+      env: { WIRETRIAL_NATIVE: 'absent.node' },
       status: 4,
       says: ['--engine', 'compiled', 'accepted: auto, reference'],
     },

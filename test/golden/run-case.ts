@@ -4,6 +4,7 @@
  */
 import { openCaptures } from '../../src/capture/reader.ts';
 import { parseStack } from '../../src/dataplane/stack.ts';
+import type { MakeEngine } from '../../src/engine/make-engine.ts';
 import { Comparison, type Difference } from '../../src/lab/compare/compare.ts';
 import { replay } from '../../src/lab/replay.ts';
 import type { ConnectionResult, FrameResult } from '../../src/lab/result.ts';
@@ -30,8 +31,9 @@ export async function runCase(
   golden: GoldenCase,
   stack: string,
   batchSize?: number,
+  makeEngine?: MakeEngine,
 ): Promise<CaseRun> {
-  const world = worldOf(golden, stack);
+  const world = worldOf(golden, stack, makeEngine);
   const options = batchSize === undefined ? {} : { batchSize };
   const frames: FrameResult[] = [];
   const connections: ConnectionResult[] = [];
@@ -72,9 +74,10 @@ export async function compareCase(
   return differences;
 }
 
-function worldOf(golden: GoldenCase, stack: string): World {
+function worldOf(golden: GoldenCase, stack: string, makeEngine?: MakeEngine): World {
   const { cluster, policies } = loadInputs(golden.files);
-  return new World({ cluster, policies, stack: parseStack(stack) });
+  const made = makeEngine === undefined ? {} : { makeEngine };
+  return new World({ cluster, policies, stack: parseStack(stack), ...made });
 }
 
 async function trafficOf(golden: GoldenCase, world: World): Promise<TrafficOptions> {

@@ -1,0 +1,177 @@
+// The decision table (SEMANTICS C3, C9): what the reference walk found for a combination of facts,
+// and what it does to a packet. Bounded; keys are compared whole.
+//
+// A key always holds who sends to whom, where the packet enters, protocol, class of traffic, the
+// connection's state and which hosts hold it. Ports and TCP flags are looked up only where rules on
+// the way look at them: a place in the table may say "look again, with these facts" instead of
+// naming a decision. That is exact: whether the walk comes to such a rule depends on the facts that
+// it looked at before.
+#pragma once
+
+#include "facts.hh"
+#include "memory.hh"
+
+namespace wiretrial {
+
+// What the connection table says of a packet before any rule does.
+enum class FlowState : uint8_t {
+  // No connection, and the packet opens one.
+  kOpening,
+  // No connection, and the packet can open none by itself.
+  kStray,
+  // A connection that nobody has answered yet, and this is no answer.
+  kUnreplied,
+  kEstablished,
+  // The same, the other way.
+  kReply,
+};
+
+// Facts that only some keys hold.
+constexpr uint8_t kByFlags = 1;
+constexpr uint8_t kBySport = 2;
+constexpr uint8_t kByDport = 4;
+
+struct DecisionKey {
+  uint64_t ends;
+  uint64_t place;
+  uint64_t kind;
+  bool operator==(const DecisionKey&) const = default;
+};
+
+inline DecisionKey decision_key(const Facts& f, uint32_t entry, FlowState state, uint16_t host_set,
+                                uint8_t by) {
+  const uint64_t sport = by & kBySport ? f.sport : 0;
+  const uint64_t dport = by & kByDport ? f.dport : 0;
+  const uint64_t flags = by & kByFlags ? f.tcp_flags : 0;
+  return DecisionKey{
+      f.src | static_cast<uint64_t>(f.dst) << 32,
+      sport | dport << 16 | static_cast<uint64_t>(entry) << 32,
+      1ull << 63 | f.protocol | static_cast<uint64_t>(f.family) << 8 |
+          static_cast<uint64_t>(state) << 12 | static_cast<uint64_t>(f.tos) << 16 | flags << 24 |
+          static_cast<uint64_t>(by) << 32 | static_cast<uint64_t>(f.offloaded) << 40 |
+          static_cast<uint64_t>(host_set) << 44};
+}
+
+// What one decision does, and how often it was followed. One cache line.
+struct alignas(64) Decision {
+  uint64_t packets;
+  uint64_t bytes;
+  uint32_t entry;
+  // The hosts that hold the connection before and after the packet; 0 is none.
+  uint16_t host_set_before;
+  uint16_t host_set_after;
+  FlowState state;
+  // kBy… bits that the walk looked at.
+  uint8_t by;
+  uint8_t flags;
+  uint8_t tos_before;
+  uint8_t tos_after;
+  int8_t ttl_change;
+  // The highest that rules raise the TTL over what it came with.
+  uint8_t ttl_room;
+  uint8_t tcp_flags;
+  uint8_t link_header[14];
+  bool offloaded;
+  // Lowest MTU of the devices on the way.
+  uint16_t mtu;
+};
+static_assert(sizeof(Decision) == 64);
+
+// Bits of Decision::flags.
+constexpr uint8_t kLeaves = 1;              // ends with a link header of its own
+constexpr uint8_t kCompletesChecksum = 2;   // fills in a checksum that was left to a device
+constexpr uint8_t kDead = 4;                // something was learned since: to be found anew
+
+class DecisionTable {
+ public:
+  static constexpr uint32_t kNone = 0xffffffff;
+  // Set in a value that says "look again with these facts".
+  static constexpr uint32_t kLookAgain = 0x80000000;
+
+  explicit DecisionTable(uint64_t decisions)
+      : slots_count_(power_at_least(decisions * 3)), capacity_(static_cast<uint32_t>(decisions)) {
+    slots_ = static_cast<Slot*>(take_memory(slots_count_ * sizeof(Slot)));
+    decisions_ = static_cast<Decision*>(take_memory(static_cast<uint64_t>(capacity_) * 64));
+  }
+  ~DecisionTable() {
+    give_back(slots_, slots_count_ * sizeof(Slot));
+    give_back(decisions_, static_cast<uint64_t>(capacity_) * 64);
+  }
+  DecisionTable(const DecisionTable&) = delete;
+  DecisionTable& operator=(const DecisionTable&) = delete;
+
+  bool is_whole() const { return slots_ != nullptr && decisions_ != nullptr; }
+
+  // The decision for a packet with these facts; kNone when nobody has met such a packet.
+  uint32_t find(const Facts& f, uint32_t entry, FlowState state, uint16_t host_set) const {
+    uint8_t by = 0;
+    for (uint32_t depth = 0; depth < 4; depth++) {
+      const uint32_t value = value_of(decision_key(f, entry, state, host_set, by));
+      if (value == kNone || !(value & kLookAgain)) return value;
+      by = static_cast<uint8_t>(value);
+    }
+    return kNone;
+  }
+
+  uint32_t value_of(const DecisionKey& key) const {
+    for (uint32_t at = slot_of(key);; at = (at + 1) & (slots_count_ - 1)) {
+      const Slot& slot = slots_[at];
+      if (slot.key == key) return slot.value;
+      if (slot.key.kind == 0) return kNone;
+    }
+  }
+
+  // Whether there is room for one more decision and the places that lead to it.
+  bool has_room() const { return count_ < capacity_ && used_ + 4 <= slots_count_ / 3 * 2; }
+
+  // Precondition: `has_room`.
+  void set(const DecisionKey& key, uint32_t value) {
+    for (uint32_t at = slot_of(key);; at = (at + 1) & (slots_count_ - 1)) {
+      Slot& slot = slots_[at];
+      if (slot.key.kind == 0) used_ += 1;
+      else if (!(slot.key == key)) continue;
+      slot = Slot{key, value, 0};
+      return;
+    }
+  }
+
+  // Precondition: `has_room`.
+  uint32_t add(const Decision& decision) {
+    decisions_[count_] = decision;
+    return count_++;
+  }
+
+  // Forget every decision. Their counts must have been taken before.
+  void clear() {
+    std::memset(static_cast<void*>(slots_), 0, slots_count_ * sizeof(Slot));
+    count_ = 0;
+    used_ = 0;
+  }
+
+  Decision& at(uint32_t decision) { return decisions_[decision]; }
+  uint32_t count() const { return count_; }
+
+ private:
+  struct Slot {
+    DecisionKey key;
+    uint32_t value;
+    uint32_t spare;
+  };
+
+  uint32_t slot_of(const DecisionKey& key) const {
+    uint64_t h = key.ends * 0x9e3779b97f4a7c15ull ^ std::rotl(key.place * 0xc2b2ae3d27d4eb4full, 31);
+    h ^= key.kind * 0x27d4eb2f165667c5ull;
+    h ^= h >> 29;
+    h *= 0x165667b19e3779f9ull;
+    return static_cast<uint32_t>(h ^ (h >> 32)) & (slots_count_ - 1);
+  }
+
+  uint32_t slots_count_;
+  uint32_t capacity_;
+  Slot* slots_ = nullptr;
+  Decision* decisions_ = nullptr;
+  uint32_t count_ = 0;
+  uint32_t used_ = 0;
+};
+
+}  // namespace wiretrial

@@ -1,0 +1,51 @@
+// The Internet checksum (RFC 1071) and its incremental update (RFC 1624). Mirrors
+// src/wire/checksum.ts.
+//
+// Where the two differ: sums run over 32-bit words as they lie in memory. One's complement sums do
+// not care for byte order (RFC 1071 section 2 (B)), so the folded sum is turned once at the end; it
+// is a third of the work.
+#pragma once
+
+#include "bytes.hh"
+
+namespace wiretrial {
+
+// Fold a running sum of 16-bit words to 16 bits (end-around carry).
+inline uint32_t fold(uint64_t sum) {
+  sum = (sum & 0xffffffff) + (sum >> 32);
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = (sum & 0xffff) + (sum >> 16);
+  return static_cast<uint32_t>(sum);
+}
+
+// The folded sum of the 16-bit words of `b[off, end)`; an odd last byte is the high half of a word.
+inline uint32_t sum_bytes(const uint8_t* b, uint32_t off, uint32_t end) {
+  uint64_t sum = 0;
+  uint32_t at = off;
+  for (; at + 16 <= end; at += 16) {
+    uint32_t words[4];
+    std::memcpy(words, b + at, 16);
+    sum += static_cast<uint64_t>(words[0]) + words[1] + words[2] + words[3];
+  }
+  for (; at + 2 <= end; at += 2) {
+    uint16_t word;
+    std::memcpy(&word, b + at, 2);
+    sum += word;
+  }
+  if (at < end) sum += b[at];
+  return __builtin_bswap16(static_cast<uint16_t>(fold(sum)));
+}
+
+// The checksum to store: complement of the folded sum. Over data with its checksum it is 0 if
+// right.
+inline uint32_t checksum(const uint8_t* b, uint32_t off, uint32_t end) {
+  return ~sum_bytes(b, off, end) & 0xffff;
+}
+
+// What a checksum that covers one changed 16-bit word becomes (RFC 1624 equation 3).
+inline uint32_t update16(uint32_t old, uint32_t from, uint32_t to) {
+  return ~fold((~old & 0xffff) + (~from & 0xffff) + to) & 0xffff;
+}
+
+}  // namespace wiretrial

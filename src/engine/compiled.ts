@@ -1,0 +1,369 @@
+/**
+ * The compiled engine: packets whose connection or combination of facts was met before are moved by
+ * native code, all others by the reference engine, whose answer is remembered when it is a function
+ * of facts (SEMANTICS C).
+ *
+ * It has no rules of its own: what a packet does on the fast path is what the reference engine did
+ * with one that it can not be told from. The two engines share one state: connections are held by
+ * one or the other (compiled/connection-store.ts), counters are added up when asked for.
+ * @module
+ */
+import type { Connection } from '../conntrack/connection.ts';
+import { equalTuple, type Tuple, tupleAt } from '../conntrack/tuple.ts';
+import type { Host } from '../node/host.ts';
+import { newPacket, parseFrame } from '../packet/parse.ts';
+import { u8, u16 } from '../wire/bytes.ts';
+import { EtherType } from '../wire/protocol.ts';
+import { flags as tcpFlags } from '../wire/tcp.ts';
+import { ConnectionStore } from './compiled/connection-store.ts';
+import { isSimple } from './compiled/connection-words.ts';
+import { DecisionBook } from './compiled/decision-book.ts';
+import type { HeldTable } from './compiled/held-table.ts';
+import { HostSets, type Member } from './compiled/host-sets.ts';
+import { DecisionFlag, FlowState, SCRATCH_WORDS, Slow, Word } from './compiled/layout.ts';
+import type {
+  NativeAddon,
+  NativeBatch,
+  NativeEngine,
+  NativeSizes,
+} from './compiled/native-door.ts';
+import { type Change, changeOf, ttlOf } from './compiled/outcome-of.ts';
+import { Recording } from './compiled/recording.ts';
+import { OPAQUE } from './compiled/rule-facts.ts';
+import { connectionViews } from './connection-views.ts';
+import type { ConnectionView, Courses, Engine, Injection, Journey } from './engine.ts';
+import { type Execution, framed } from './execution.ts';
+import { ReferenceEngine, type ReferenceOptions } from './reference.ts';
+import type { Topology } from './topology.ts';
+
+export interface CompiledOptions extends Pick<ReferenceOptions, 'seed' | 'drawn'> {
+  readonly addon: NativeAddon;
+  /** `--max-connections` and the like; what is left out has a default for an ordinary replay. */
+  readonly sizes?: Partial<NativeSizes>;
+}
+
+export const DEFAULT_SIZES: NativeSizes = {
+  connections: 262_144,
+  decisions: 65_536,
+  addresses: 65_536,
+  hosts: 262_144,
+  hostSets: 65_536,
+};
+
+/** How many packets went which way. */
+export interface CompiledStatistics {
+  readonly moved: number;
+  /** Handed to the reference engine, by reason (`Slow`). */
+  readonly slow: Readonly<Record<keyof typeof Slow, number>>;
+  readonly connections: number;
+  readonly decisions: number;
+  readonly tableBytes: number;
+}
+
+const MAX_PACKET = 65_535;
+const MAX_TTL = 255;
+const HEADER = 14;
+const SYN_ONLY = 0x02;
+const SYN_RST_ACK = 0x16;
+
+export class CompiledEngine implements Engine {
+  readonly name = 'compiled';
+  readonly #native: NativeEngine;
+  readonly #words = new Float64Array(SCRATCH_WORDS);
+  readonly #out = new Uint8Array(MAX_PACKET + HEADER + 1);
+  readonly #reference: ReferenceEngine;
+  readonly #store: ConnectionStore;
+  readonly #sets: HostSets;
+  readonly #book: DecisionBook;
+  readonly #recording = new Recording();
+  readonly #hosts = new Map<string, Host>();
+  readonly #entries = new Map<string, number>();
+  readonly #entryTexts: string[] = [];
+  #executed: Execution | null = null;
+  #nowNs = 0;
+
+  constructor(topology: Topology, options: CompiledOptions) {
+    const sizes = { ...DEFAULT_SIZES, ...options.sizes };
+    this.#native = new options.addon.Engine(sizes, this.#words, this.#out);
+    this.#sets = new HostSets(this.#native, this.#words);
+    this.#store = new ConnectionStore(this.#native, this.#words, this.#sets);
+    this.#book = new DecisionBook(this.#native, this.#words);
+    const { seed, drawn } = options;
+    this.#reference = new ReferenceEngine(topology, {
+      ...(seed === undefined ? {} : { seed }),
+      ...(drawn === undefined ? {} : { drawn }),
+      tableOf: (settings) => this.#store.makeTable(settings),
+      onHost: (host) => this.#meet(host),
+      onExecuted: (execution) => {
+        this.#executed = execution;
+      },
+    });
+  }
+
+  inject(injection: Injection): Journey {
+    this.#nowNs = Math.max(this.#nowNs, injection.nowNs);
+    const packet = fastPacket(injection);
+    if (packet === null) return this.#walk(injection);
+    const entry = this.#entryOf(injection);
+    const offloaded = injection.checksumOffloaded ?? false;
+    const number = this.#native.step(entry, packet, injection.nowNs, offloaded);
+    if (number >= 0) return this.#book.journeyOf(number, this.#out, packet.length);
+    return this.#walkAndRemember(injection, packet, entry);
+  }
+
+  assumeOpen(injection: Injection): Journey {
+    this.#nowNs = Math.max(this.#nowNs, injection.nowNs);
+    return this.#walk(injection, () => this.#reference.assumeOpen(injection));
+  }
+
+  courses(opening: Injection, answer: (forward: Journey) => Injection | null): Courses {
+    return this.#reference.courses(opening, answer);
+  }
+
+  connections(host: string): readonly ConnectionView[] {
+    const known = this.#hosts.get(host);
+    return known === undefined
+      ? this.#reference.connections(host)
+      : connectionViews(known, this.#nowNs);
+  }
+
+  counters(host: string): ReadonlyMap<string, { packets: number; bytes: number }> {
+    this.#book.settle();
+    return this.#reference.counters(host);
+  }
+
+  statistics(): CompiledStatistics {
+    this.#native.statistics();
+    const at = (place: number) => this.#words[place] ?? 0;
+    const reasons = Object.entries(Slow).map(([name, why]) => [name, at(-why)] as const);
+    return {
+      moved: at(0),
+      slow: Object.fromEntries(reasons) as CompiledStatistics['slow'],
+      connections: at(8),
+      tableBytes: at(9),
+      decisions: at(10),
+    };
+  }
+
+  /** A new host: its rules are watched, and what it learns ends decisions that led through it. */
+  #meet(host: Host): void {
+    this.#hosts.set(host.name, host);
+    host.counters.observer = this.#recording.observerOf(host);
+    host.onLearned = () => {
+      this.#recording.learned = true;
+      this.#book.kill(host);
+    };
+  }
+
+  #entryOf(injection: Injection): number {
+    const text = entryText(injection);
+    const known = this.#entries.get(text);
+    if (known !== undefined) return known;
+    const number = this.#entryTexts.length;
+    this.#entries.set(text, number);
+    this.#entryTexts.push(text);
+    return number;
+  }
+
+  /** The reference engine's answer, of which nothing is remembered. */
+  #walk(
+    injection: Injection,
+    run: () => Journey = () => this.#reference.inject(injection),
+  ): Journey {
+    return run();
+  }
+
+  #walkAndRemember(injection: Injection, packet: Uint8Array, entry: number): Journey {
+    const isPlain = this.#native.isPlain();
+    const before = this.#native.nextOrder();
+    this.#recording.begin();
+    this.#executed = null;
+    const journey = this.#reference.inject(injection);
+    this.#recording.end();
+    const execution: Execution | null = this.#executed;
+    if (!isPlain || execution === null) return journey;
+    const facts = this.#factsOf(injection, packet, journey, execution, before);
+    if (facts === null) return journey;
+    this.#remember(entry, facts, journey);
+    for (const connection of (execution as Execution).touched.keys()) {
+      if ((connection as Connection).confirmed) this.#store.giveUp(connection as Connection);
+    }
+    return journey;
+  }
+
+  /** What a decision must hold, if the packet's journey follows from facts alone; else null. */
+  #factsOf(
+    injection: Injection,
+    packet: Uint8Array,
+    journey: Journey,
+    execution: Execution,
+    before: number,
+  ): DecisionFacts | null {
+    const recording = this.#recording;
+    if (recording.facts & OPAQUE || recording.learned || !isOrdinary(journey)) return null;
+    if (journey.packet === null || recording.length < 0) return null;
+    if (recording.counted.length > 0 && recording.length !== packet.length) return null;
+    // Rules that raise the TTL stop at 255: what they do to others can not be told from this one.
+    if (ttlOf(packet) + recording.ttlRoom > MAX_TTL) return null;
+    const offloaded = injection.checksumOffloaded ?? false;
+    const change = changeOf(packet, journey.packet, { offloaded });
+    const hosts = journey.hosts.map((name) => this.#hosts.get(name));
+    if (change === null || hosts.includes(undefined)) return null;
+    const crossed = hosts as Host[];
+    const flow = this.#flowOf(packet, execution, crossed, before);
+    const mtu = leastMtu(crossed);
+    return flow === null || packet.length > mtu ? null : { change, crossed, mtu, ...flow };
+  }
+
+  /** The state that the packet found its connection in, and who holds it before and after. */
+  #flowOf(
+    packet: Uint8Array,
+    execution: Execution,
+    crossed: readonly Host[],
+    before: number,
+  ): FlowFacts | null {
+    const ends = readEnds(packet);
+    if (ends === null) return null;
+    const { tuple, isOpener } = ends;
+    const touched = [...execution.touched] as [Connection, Host][];
+    const tracking = crossed.filter((host) => host.image.conntrackActive(tuple.src.family));
+    const seen = new Set(touched.map(([, host]) => host));
+    if (seen.size !== touched.length || seen.size !== tracking.length) return null;
+    if (!tracking.every((host) => seen.has(host))) return null;
+    if (!touched.every(([connection]) => isUntranslated(connection))) return null;
+    const isOld = (connection: Connection) => {
+      const order = this.#store.orderOf(connection);
+      return order > 0 && order < before;
+    };
+    const old = touched.filter(([connection]) => isOld(connection));
+    const made = touched.filter(([connection]) => !isOld(connection) && connection.confirmed);
+    if (!old.every(([c]) => isSimple(c)) || !made.every(([c]) => isSimple(c))) return null;
+    const hostSetBefore = this.#sets.numberOf(this.#membersOf(old));
+    if (hostSetBefore === null) return null;
+    if (old.length === 0) {
+      if (!isOpener && touched.length > 0) return null;
+      const hostSetAfter = this.#sets.numberOf(this.#membersOf(made));
+      const state = isOpener ? FlowState.opening : FlowState.stray;
+      return hostSetAfter === null ? null : { state, hostSetBefore, hostSetAfter };
+    }
+    const states = new Set(old.map(([connection]) => stateOf(connection, tuple)));
+    const [state] = states;
+    if (state === undefined || states.size > 1 || made.length > 0) return null;
+    if (old.length < touched.length && state !== FlowState.unreplied) return null;
+    return { state, hostSetBefore, hostSetAfter: hostSetBefore };
+  }
+
+  #membersOf(entries: readonly (readonly [Connection, Host])[]): readonly Member[] {
+    return entries.map(([connection, host]) => ({
+      host: (host.state.connections as HeldTable).host,
+      sourceDone: connection.sourceNatDone,
+      destinationDone: connection.destinationNatDone,
+    }));
+  }
+
+  #remember(entry: number, facts: DecisionFacts, journey: Journey): void {
+    const words = this.#words;
+    const { change, crossed } = facts;
+    const leaves = journey.outcome === 'exited';
+    words[Word.entry] = entry;
+    words[Word.flowState] = facts.state;
+    words[Word.hostSetBefore] = facts.hostSetBefore;
+    words[Word.hostSetAfter] = facts.hostSetAfter;
+    words[Word.by] = this.#recording.facts;
+    words[Word.decisionFlags] =
+      (leaves ? DecisionFlag.leaves : 0) |
+      (change.completesChecksum ? DecisionFlag.completesChecksum : 0);
+    words[Word.tosAfter] = change.tosAfter;
+    words[Word.ttlChange] = change.ttlChange;
+    words[Word.ttlRoom] = Math.min(255, this.#recording.ttlRoom);
+    words[Word.mtu] = facts.mtu;
+    if (leaves) words.set(journey.frame?.subarray(0, HEADER) ?? [], Word.linkHeader);
+    this.#book.enter({ journey, counted: this.#recording.counted }, crossed);
+  }
+}
+
+interface FlowFacts {
+  readonly state: FlowState;
+  readonly hostSetBefore: number;
+  readonly hostSetAfter: number;
+}
+
+interface DecisionFacts extends FlowFacts {
+  readonly change: Change;
+  readonly crossed: readonly Host[];
+  readonly mtu: number;
+}
+
+/** The IP packet of an injection that the fast path may take; null for what is unusual. */
+function fastPacket(injection: Injection): Uint8Array | null {
+  const { trace, walkPastPolicyDrops, segmentSize, wireLength } = injection;
+  if (trace || walkPastPolicyDrops || segmentSize !== undefined) return null;
+  if (injection.as !== 'frame') {
+    const { packet } = injection;
+    return wireLength === undefined || wireLength === packet.length ? packet : null;
+  }
+  const { frameBytes } = injection;
+  if (frameBytes.length <= HEADER) return null;
+  if (wireLength !== undefined && wireLength !== frameBytes.length) return null;
+  const type = u16(frameBytes, 12);
+  const version = u8(frameBytes, HEADER) >>> 4;
+  const fits = type === (version === 4 ? EtherType.ipv4 : EtherType.ipv6);
+  return fits ? frameBytes.subarray(HEADER) : null;
+}
+
+/** Where a packet enters, with the link header that it comes in. */
+function entryText(injection: Injection): string {
+  if (injection.as === 'local') return `local ${injection.host}`;
+  if (injection.as === 'received') return `received ${injection.host} ${injection.device}`;
+  const macs = Buffer.from(injection.frameBytes.subarray(0, 12)).toString('hex');
+  return `frame ${injection.host} ${injection.device} ${macs}`;
+}
+
+/** One packet in, one way, one end, and nothing made on the way. */
+function isOrdinary(journey: Journey): boolean {
+  const { outcome, generated, copies, forgiven, heldForReassembly, hosts, draws } = journey;
+  return (
+    outcome !== 'unknown' &&
+    generated.length === 0 &&
+    copies.length === 0 &&
+    forgiven.length === 0 &&
+    draws === undefined &&
+    !heldForReassembly &&
+    new Set(hosts).size === hosts.length
+  );
+}
+
+function isUntranslated(c: Connection): boolean {
+  return !c.sourceNat && !c.destinationNat && c.masqueradeDevice === '' && c.mark === 0;
+}
+
+function stateOf(connection: Connection, tuple: Tuple): FlowState {
+  if (!equalTuple(connection.original, tuple)) return FlowState.reply;
+  return connection.seenReply ? FlowState.established : FlowState.unreplied;
+}
+
+function leastMtu(hosts: readonly Host[]): number {
+  let least = MAX_PACKET;
+  for (const host of hosts) {
+    for (const device of host.image.interfaces.values()) {
+      if (device.kind !== 'loopback') least = Math.min(least, device.mtu);
+    }
+  }
+  return least;
+}
+
+/** The tuple of a plain packet, and whether it is one that opens a connection. */
+function readEnds(bytes: Uint8Array): { readonly tuple: Tuple; readonly isOpener: boolean } | null {
+  const packet = newPacket({ frame: 0, bytes: framed(bytes) });
+  if (parseFrame(packet) !== null || packet.l4 < 0) return null;
+  const tuple = tupleAt(packet.bytes, packet.l4, packet.end, packet);
+  if (tuple === null || tuple === 'headerCut') return null;
+  return { tuple, isOpener: isOpener(packet.bytes, packet.l4, tuple) };
+}
+
+function isOpener(b: Uint8Array, l4: number, { protocol, src, dport }: Tuple): boolean {
+  if (protocol === 6) return (tcpFlags(b, l4) & SYN_RST_ACK) === SYN_ONLY;
+  return protocol === 17 || dport >>> 8 === (src.family === 4 ? 8 : 128);
+}
+
+export type { NativeBatch };

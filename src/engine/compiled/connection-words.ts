@@ -1,0 +1,212 @@
+/**
+ * Connections as numbers, for the door to the compiled engine: written there when they are given to
+ * it, made again when they come back. Nothing of a connection that can be given is lost on the way
+ * (test/engine/compiled/words.test.ts).
+ * @module
+ */
+import type { Connection, TcpSide, TcpTracking, Tracking } from '../../conntrack/connection.ts';
+import { TCP_STATES } from '../../conntrack/protocol/tcp-states.ts';
+import { equalTuple, invertTuple, isIcmpTuple, type Tuple } from '../../conntrack/tuple.ts';
+import { InternalError } from '../../diagnostic/diagnostic.ts';
+import { type Address, type Family, ipv4, ipv6 } from '../../wire/address.ts';
+import { Protocol } from '../../wire/protocol.ts';
+import { ConnectionFlag, SIDE_WORDS, SideBit, TrackingBit, Word } from './layout.ts';
+
+const INDEXES = ['syn', 'synAck', 'fin', 'ack', 'rst', 'none'] as const;
+const MAX_RETRANSMISSIONS = 255;
+
+/** Whether a connection is of the kind that the compiled engine can hold. */
+export function isSimple(c: Connection): boolean {
+  if (!c.confirmed || c.dying || c.zone !== null || c.mark !== 0 || c.markOrigins !== null) {
+    return false;
+  }
+  if (c.sourceNat || c.destinationNat || c.masqueradeDevice !== '') return false;
+  const turned = invertTuple(c.original);
+  if (turned === null || !equalTuple(turned, c.reply)) return false;
+  return c.tracking.kind === trackingKind(c.original) && isPlainPort(c.original);
+}
+
+/** The kind of tracking that a connection of this tuple has; '' when such are never given away. */
+function trackingKind(t: Tuple): Tracking['kind'] | '' {
+  if (t.protocol === Protocol.tcp) return 'tcp';
+  if (t.protocol === Protocol.udp) return 'udp';
+  return isIcmpTuple(t) ? 'plain' : '';
+}
+
+function isPlainPort(t: Tuple): boolean {
+  if (!isIcmpTuple(t)) return true;
+  return t.dport === (t.src.family === 4 ? 8 : 128) * 256;
+}
+
+/** Write a tuple. */
+export function writeTuple(words: Float64Array, t: Tuple): void {
+  words[Word.family] = t.src.family;
+  words[Word.protocol] = t.protocol;
+  writeAddress(words, Word.src, t.src);
+  writeAddress(words, Word.dst, t.dst);
+  words[Word.sport] = t.sport;
+  words[Word.dport] = t.dport;
+}
+
+export function readTuple(words: Float64Array): Tuple {
+  const family: Family = words[Word.family] === 4 ? 4 : 6;
+  return {
+    protocol: at(words, Word.protocol),
+    src: readAddress(words, Word.src, family),
+    dst: readAddress(words, Word.dst, family),
+    sport: at(words, Word.sport),
+    dport: at(words, Word.dport),
+  };
+}
+
+function writeAddress(words: Float64Array, place: number, a: Address): void {
+  words[place] = a.w0;
+  words[place + 1] = a.w1;
+  words[place + 2] = a.w2;
+  words[place + 3] = a.w3;
+}
+
+function readAddress(words: Float64Array, place: number, family: Family): Address {
+  const word = (i: number) => at(words, place + i);
+  return family === 4 ? ipv4(word(3)) : ipv6(word(0), word(1), word(2), word(3));
+}
+
+function at(words: Float64Array, place: number): number {
+  return words[place] ?? 0;
+}
+
+/** Write a connection, its original tuple included. Precondition: `isSimple`. */
+export function writeConnection(words: Float64Array, c: Connection): void {
+  writeTuple(words, c.original);
+  words[Word.createdNs] = c.createdNs;
+  words[Word.expiresNs] = c.expiresNs;
+  words[Word.streamNs] = c.tracking.kind === 'udp' ? c.tracking.streamNs : 0;
+  words[Word.bytes] = c.traffic?.original.bytes ?? 0;
+  words[Word.bytes + 1] = c.traffic?.reply.bytes ?? 0;
+  words[Word.packets] = c.traffic?.original.packets ?? 0;
+  words[Word.packets + 1] = c.traffic?.reply.packets ?? 0;
+  words[Word.flags] =
+    (c.seenReply ? ConnectionFlag.seenReply : 0) |
+    (c.assured ? ConnectionFlag.assured : 0) |
+    (c.traffic === null ? ConnectionFlag.uncounted : 0) |
+    (c.tracking.kind === 'tcp' ? ConnectionFlag.isTcp : 0);
+  if (c.tracking.kind === 'tcp') writeTracking(words, c.tracking);
+}
+
+function writeTracking(words: Float64Array, t: TcpTracking): void {
+  words[Word.state] = TCP_STATES.indexOf(t.state);
+  words[Word.lastIndex] = INDEXES.indexOf(t.lastIndex);
+  words[Word.lastDirection] = t.lastDirection === 'reply' ? 1 : 0;
+  words[Word.lastSeq] = t.lastSeq;
+  words[Word.lastAck] = t.lastAck;
+  words[Word.lastEnd] = t.lastEnd;
+  words[Word.lastWindow] = t.lastWindow;
+  words[Word.retransmissions] = Math.min(t.retransmissions, MAX_RETRANSMISSIONS);
+  words[Word.lastScale] = t.lastScale;
+  words[Word.trackingBits] =
+    (t.lastWindowScale ? TrackingBit.lastWindowScale : 0) |
+    (t.lastSackPermitted ? TrackingBit.lastSackPermitted : 0) |
+    (t.expectChallengeAck ? TrackingBit.expectChallengeAck : 0) |
+    (t.simultaneousOpen ? TrackingBit.simultaneousOpen : 0);
+  writeSide(words, Word.side, t.seen.original);
+  writeSide(words, Word.side + SIDE_WORDS, t.seen.reply);
+}
+
+function writeSide(words: Float64Array, place: number, side: TcpSide): void {
+  words[place] = side.end;
+  words[place + 1] = side.maxEnd;
+  words[place + 2] = side.maxWindow;
+  words[place + 3] = side.maxAck;
+  words[place + 4] = side.scale;
+  words[place + 5] =
+    (side.windowScale ? SideBit.windowScale : 0) |
+    (side.sackPermitted ? SideBit.sackPermitted : 0) |
+    (side.closeInit ? SideBit.closeInit : 0) |
+    (side.beLiberal ? SideBit.beLiberal : 0) |
+    (side.dataUnacknowledged ? SideBit.dataUnacknowledged : 0) |
+    (side.maxAckSet ? SideBit.maxAckSet : 0);
+}
+
+/** Make the connection that the words describe, as the entry of one host. */
+export function readConnection(
+  words: Float64Array,
+  original: Tuple,
+  own: { readonly id: number; readonly sourceDone: boolean; readonly destinationDone: boolean },
+): Connection {
+  const reply = invertTuple(original);
+  if (reply === null) throw new InternalError('a connection that is held has an answer');
+  const flags = at(words, Word.flags);
+  const counted = (flags & ConnectionFlag.uncounted) === 0;
+  const way = (i: number) => ({
+    packets: at(words, Word.packets + i),
+    bytes: at(words, Word.bytes + i),
+  });
+  return {
+    id: own.id,
+    original,
+    reply,
+    seenReply: (flags & ConnectionFlag.seenReply) !== 0,
+    assured: (flags & ConnectionFlag.assured) !== 0,
+    confirmed: true,
+    dying: false,
+    sourceNat: false,
+    destinationNat: false,
+    sourceNatDone: own.sourceDone,
+    destinationNatDone: own.destinationDone,
+    masqueradeDevice: '',
+    mark: 0,
+    markOrigins: null,
+    lifetimeNs: 0,
+    expiresNs: at(words, Word.expiresNs),
+    createdNs: at(words, Word.createdNs),
+    tracking: readTracking(words, original),
+    zone: null,
+    refreshed: true,
+    traffic: counted ? { original: way(0), reply: way(1) } : null,
+  };
+}
+
+function readTracking(words: Float64Array, original: Tuple): Tracking {
+  if (original.protocol === Protocol.udp) {
+    return { kind: 'udp', streamNs: at(words, Word.streamNs) };
+  }
+  if (original.protocol !== Protocol.tcp) return { kind: 'plain' };
+  const bits = at(words, Word.trackingBits);
+  return {
+    kind: 'tcp',
+    state: TCP_STATES[at(words, Word.state)] ?? 'none',
+    seen: {
+      original: readSide(words, Word.side),
+      reply: readSide(words, Word.side + SIDE_WORDS),
+    },
+    lastDirection: at(words, Word.lastDirection) === 1 ? 'reply' : 'original',
+    lastIndex: INDEXES[at(words, Word.lastIndex)] ?? 'none',
+    lastSeq: at(words, Word.lastSeq),
+    lastAck: at(words, Word.lastAck),
+    lastEnd: at(words, Word.lastEnd),
+    lastWindow: at(words, Word.lastWindow),
+    retransmissions: at(words, Word.retransmissions),
+    lastScale: at(words, Word.lastScale),
+    lastWindowScale: (bits & TrackingBit.lastWindowScale) !== 0,
+    lastSackPermitted: (bits & TrackingBit.lastSackPermitted) !== 0,
+    expectChallengeAck: (bits & TrackingBit.expectChallengeAck) !== 0,
+    simultaneousOpen: (bits & TrackingBit.simultaneousOpen) !== 0,
+  };
+}
+
+function readSide(words: Float64Array, place: number): TcpSide {
+  const bits = at(words, place + 5);
+  return {
+    end: at(words, place),
+    maxEnd: at(words, place + 1),
+    maxWindow: at(words, place + 2),
+    maxAck: at(words, place + 3),
+    scale: at(words, place + 4),
+    windowScale: (bits & SideBit.windowScale) !== 0,
+    sackPermitted: (bits & SideBit.sackPermitted) !== 0,
+    closeInit: (bits & SideBit.closeInit) !== 0,
+    beLiberal: (bits & SideBit.beLiberal) !== 0,
+    dataUnacknowledged: (bits & SideBit.dataUnacknowledged) !== 0,
+    maxAckSet: (bits & SideBit.maxAckSet) !== 0,
+  };
+}

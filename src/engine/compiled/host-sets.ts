@@ -1,0 +1,110 @@
+/**
+ * Which hosts hold a connection, as one number: sets of hosts with, on each, whether its nat table
+ * has decided about source and destination, and the tracker settings that all of them share.
+ * @module
+ */
+
+import { TCP_STATES } from '../../conntrack/protocol/tcp-states.ts';
+import type { ConntrackSettings } from '../../conntrack/protocol/timeouts.ts';
+import { Word } from './layout.ts';
+import type { NativeEngine } from './native-door.ts';
+
+/** One host's entry of a connection, beside what all entries have in common. */
+export interface Member {
+  /** Number of the host. */
+  readonly host: number;
+  readonly sourceDone: boolean;
+  readonly destinationDone: boolean;
+}
+
+/** No host. */
+export const NOBODY = 0;
+
+/** Both as in native/src/engine/engine.hh. */
+const MAX_HOSTS_IN_SET = 8;
+const MAX_SETTINGS = 16;
+const MAX_RETRANS = 255;
+/** A set's number is 16 bits wide, and the last one means "held elsewhere". */
+const MAX_SETS = 65_535;
+
+export class HostSets {
+  readonly #native: NativeEngine;
+  readonly #words: Float64Array;
+  readonly #byKey = new Map<string, number>();
+  readonly #members: (readonly Member[])[] = [[]];
+  readonly #settings = new Map<string, number>();
+  readonly #settingsOf = new Map<number, number | null>();
+
+  constructor(native: NativeEngine, words: Float64Array) {
+    this.#native = native;
+    this.#words = words;
+  }
+
+  /** A host, before it is in any set. */
+  addHost(host: number, settings: ConntrackSettings): void {
+    this.#native.setHost(host, settings.max);
+    this.#settingsOf.set(host, this.#settingsIndex(settings));
+  }
+
+  members(set: number): readonly Member[] {
+    return this.#members[set] ?? [];
+  }
+
+  /**
+   * The number of a set; null for sets that the compiled engine can not stand for: of hosts that
+   * time connections differently, too many hosts, or a host twice.
+   */
+  numberOf(members: readonly Member[]): number | null {
+    if (members.length === 0) return NOBODY;
+    const key = members
+      .map((m) => `${m.host} ${m.sourceDone ? 1 : 0}${m.destinationDone ? 1 : 0}`)
+      .sort()
+      .join(',');
+    const known = this.#byKey.get(key);
+    if (known !== undefined) return known;
+    const settings = this.#sharedSettings(members);
+    const hosts = members.map(({ host }) => host);
+    const isUsual = members.length <= MAX_HOSTS_IN_SET && new Set(hosts).size === hosts.length;
+    if (settings === null || !isUsual || this.#members.length >= MAX_SETS) return null;
+    const number = this.#members.length;
+    this.#members.push([...members]);
+    this.#byKey.set(key, number);
+    this.#native.setHostSet(number, settings, hosts);
+    return number;
+  }
+
+  #sharedSettings(members: readonly Member[]): number | null {
+    const [first, ...others] = members.map(({ host }) => this.#settingsOf.get(host) ?? null);
+    return first !== undefined && others.every((other) => other === first) ? first : null;
+  }
+
+  /** Null when the addon can not hold these settings, or no more of them. */
+  #settingsIndex(settings: ConntrackSettings): number | null {
+    if (settings.tcpMaxRetrans > MAX_RETRANS) return null;
+    const { max: _max, ...rest } = settings;
+    const key = JSON.stringify(rest);
+    const known = this.#settings.get(key);
+    if (known !== undefined) return known;
+    if (this.#settings.size >= MAX_SETTINGS) return null;
+    const index = this.#settings.size;
+    this.#settings.set(key, index);
+    const { tcp, udp } = settings;
+    const timeouts = TCP_STATES.map((state) => (state === 'none' ? tcp.synSent : tcp[state]));
+    const values = [
+      ...timeouts,
+      tcp.retrans,
+      tcp.unack,
+      udp.unreplied,
+      udp.stream,
+      settings.icmpS,
+      settings.icmpv6S,
+      settings.tcpMaxRetrans,
+      settings.tcpLoose ? 1 : 0,
+      settings.tcpBeLiberal ? 1 : 0,
+      settings.tcpIgnoreInvalidRst ? 1 : 0,
+    ];
+    this.#words.set(values, Word.settings);
+    this.#native.setSettings(index);
+    return index;
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * The compiled engine's addon: where it is found, and what crosses the door.
+ *
+ * Found by `WIRETRIAL_NATIVE` (a path), else among the builds of this package. None is a supported
+ * answer: the reference engine serves alone then.
+ * @module
+ */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { LAYOUT_VERSION } from './layout.ts';
+
+/** How large its tables are; nothing grows afterwards. */
+export interface NativeSizes {
+  readonly connections: number;
+  readonly decisions: number;
+  /** IPv6 addresses that may be met. */
+  readonly addresses: number;
+  readonly hosts: number;
+  readonly hostSets: number;
+}
+
+/** Packets to move, by column. Results are numbers of decisions. */
+export interface NativeBatch {
+  readonly packets: Uint8Array;
+  readonly offsets: Uint32Array;
+  readonly lengths: Uint32Array;
+  readonly entries: Uint32Array;
+  readonly times: Float64Array;
+  readonly offloaded: Uint8Array;
+  readonly results: Int32Array;
+  /** Where packets are written as they end: a ring of places of `stride` bytes; or nowhere. */
+  readonly out: Uint8Array | null;
+  readonly stride: number;
+}
+
+/** Methods as native/src/addon.cc has them; tuples and connections cross in the scratch. */
+export interface NativeEngine {
+  /** The decision that the packet followed, or why it was not moved (`Slow`). */
+  step(entry: number, packet: Uint8Array, nowNs: number, offloaded: boolean): number;
+  /** Move packets from `from` on; the first that was not moved, or `to`. */
+  run(batch: NativeBatch, from: number, to: number): number;
+  /** Whether the packet that was last not moved has facts that a decision can be hung on. */
+  isPlain(): boolean;
+  /** Remember the scratch's decision for the packet last not moved; -1 when there is no room. */
+  decide(): number;
+  kill(decision: number): void;
+  /** Packets since the last call; they and their bytes are the scratch's first two words. */
+  takeCounts(decision: number): number;
+  clearDecisions(): void;
+  /** `connections` more are held elsewhere on this host, of the scratch's tuple. */
+  mark(host: number, connections: number): void;
+  unmark(host: number, connections: number): void;
+  recall(nowNs: number): boolean;
+  put(entries: number): boolean;
+  next(place: number): number;
+  setHost(host: number, max: number): void;
+  setHostSet(set: number, settings: number, hosts: readonly number[]): void;
+  setSettings(index: number): void;
+  held(host: number): number;
+  nextOrder(): number;
+  statistics(): void;
+}
+
+export interface NativeAddon {
+  readonly layoutVersion: number;
+  readonly Engine: new (sizes: NativeSizes, scratch: Float64Array, out: Uint8Array) => NativeEngine;
+}
+
+/** The addon, or why there is none. */
+export type NativeFound =
+  | { readonly addon: NativeAddon; readonly path: string }
+  | { readonly addon: null; readonly reason: string };
+
+let found: NativeFound | null = null;
+
+/** Look for the addon; once a process. */
+export function findNative(): NativeFound {
+  found ??= look();
+  return found;
+}
+
+function look(): NativeFound {
+  const given = process.env['WIRETRIAL_NATIVE'];
+  const paths = given === undefined ? builds() : [given];
+  const path = paths.find((candidate) => existsSync(candidate));
+  if (path === undefined) {
+    const where = given === undefined ? 'it was never built' : `there is no ${given}`;
+    return { addon: null, reason: `${where}; build:native makes it` };
+  }
+  let addon: NativeAddon;
+  try {
+    addon = createRequire(import.meta.url)(path) as NativeAddon;
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return { addon: null, reason: `${path} does not load: ${why}` };
+  }
+  if (addon.layoutVersion !== LAYOUT_VERSION) {
+    const versions = `version ${addon.layoutVersion}, not ${LAYOUT_VERSION}`;
+    return { addon: null, reason: `${path} is ${versions}; build:native renews it` };
+  }
+  return { addon, path };
+}
+
+const NAME = 'wiretrial.node';
+
+/** Where a build may be: beside the package's manifest, above this file. */
+function builds(): readonly string[] {
+  const places: string[] = [];
+  for (let at = dirname(fileURLToPath(import.meta.url)); ; at = dirname(at)) {
+    if (existsSync(join(at, 'package.json'))) {
+      const native = join(at, 'native');
+      const platform = `${process.platform}-${process.arch}.node`;
+      places.push(join(native, 'prebuilds', platform));
+      places.push(join(native, 'build', 'Debug', NAME), join(native, 'build', 'Release', NAME));
+    }
+    if (dirname(at) === at) return places;
+  }
+}

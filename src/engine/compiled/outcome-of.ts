@@ -1,0 +1,69 @@
+/**
+ * From a packet as it came and as it ended: what its way did to it, when that is something that can
+ * be done to any other packet on the same way.
+ * @module
+ */
+import { newPacket, parseFrame } from '../../packet/parse.ts';
+import { verifyChecksum } from '../../packet/transport-checksum.ts';
+import { u8, u16 } from '../../wire/bytes.ts';
+import { CHECKSUM as ICMP_CHECKSUM } from '../../wire/icmp.ts';
+import { Protocol } from '../../wire/protocol.ts';
+import { CHECKSUM as TCP_CHECKSUM } from '../../wire/tcp.ts';
+import { CHECKSUM as UDP_CHECKSUM } from '../../wire/udp.ts';
+import { framed } from '../execution.ts';
+
+export interface Change {
+  readonly tosAfter: number;
+  readonly ttlChange: number;
+  /** The transport checksum was left to a device, and has been filled in. */
+  readonly completesChecksum: boolean;
+}
+
+const IPV4 = { header: 20, tos: 1, ttl: 8, checksum: 10, protocol: 9 };
+const IPV6 = { header: 40, ttl: 7, protocol: 6 };
+
+/**
+ * What happened to a plain packet; null when more did than these changes, or when it can not be
+ * told.
+ */
+export function changeOf(
+  before: Uint8Array,
+  after: Uint8Array,
+  options: { readonly offloaded: boolean },
+): Change | null {
+  if (before.length !== after.length) return null;
+  const isV4 = u8(before, 0) >>> 4 === 4;
+  const sum = isV4
+    ? IPV4.header + checksumAt(u8(before, IPV4.protocol))
+    : IPV6.header + checksumAt(u8(before, IPV6.protocol));
+  const ttl = isV4 ? IPV4.ttl : IPV6.ttl;
+  const own = isV4 ? [IPV4.tos, ttl, IPV4.checksum, IPV4.checksum + 1] : [0, 1, ttl];
+  for (let i = 0; i < before.length; i++) {
+    if (before[i] === after[i] || own.includes(i)) continue;
+    if (!options.offloaded || (i !== sum && i !== sum + 1)) return null;
+  }
+  if (!isV4 && (u16(before, 0) & 0xf00f) !== (u16(after, 0) & 0xf00f)) return null;
+  const isSame = u16(before, sum) === u16(after, sum);
+  if (options.offloaded && isSame && isRight(before)) return null;
+  return {
+    tosAfter: isV4 ? u8(after, IPV4.tos) : (u16(after, 0) >>> 4) & 0xff,
+    ttlChange: u8(after, ttl) - u8(before, ttl),
+    completesChecksum: !isSame,
+  };
+}
+
+/** TTL or hop limit. */
+export function ttlOf(packet: Uint8Array): number {
+  return u8(packet, u8(packet, 0) >>> 4 === 4 ? IPV4.ttl : IPV6.ttl);
+}
+
+/** Of a right checksum nobody can say whether it was filled in on the way. */
+function isRight(packet: Uint8Array): boolean {
+  const parsed = newPacket({ frame: 0, bytes: framed(packet) });
+  return parseFrame(parsed) === null && verifyChecksum(parsed) === 'right';
+}
+
+function checksumAt(protocol: number): number {
+  if (protocol === Protocol.tcp) return TCP_CHECKSUM;
+  return protocol === Protocol.udp ? UDP_CHECKSUM : ICMP_CHECKSUM;
+}

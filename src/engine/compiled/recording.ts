@@ -1,0 +1,75 @@
+/**
+ * What one walk of the reference engine looked at and counted on every host that it crossed: the
+ * reasons of its path.
+ * @module
+ */
+import type { LinkedChain, LinkedRule } from '../../image/program.ts';
+import type { RuleObserver } from '../../node/counters.ts';
+import type { Host } from '../../node/host.ts';
+import { looksAt, OPAQUE, raisesTtl } from './rule-facts.ts';
+
+/** A rule, or the policy of a built-in chain, that counted the packet. */
+export interface Counted {
+  readonly host: Host;
+  readonly rule: LinkedRule | null;
+  readonly chain: LinkedChain | null;
+}
+
+export class Recording {
+  /** `By` bits, and `OPAQUE`. */
+  facts = 0;
+  ttlRoom = 0;
+  counted: Counted[] = [];
+  /** Length that every count was of; -1 when they differed. */
+  length = 0;
+  /** A host learned a MAC or a neighbour meanwhile. */
+  learned = false;
+  #isOn = false;
+
+  begin(): void {
+    this.facts = 0;
+    this.ttlRoom = 0;
+    this.counted = [];
+    this.length = 0;
+    this.learned = false;
+    this.#isOn = true;
+  }
+
+  end(): void {
+    this.#isOn = false;
+  }
+
+  /** Watch the rules of a host, whenever a recording is on. */
+  observerOf(host: Host): RuleObserver {
+    const known = new Int16Array(host.image.program.rules.length).fill(-1);
+    return {
+      look: (rule) => {
+        if (!this.#isOn) return;
+        let bits = known[rule.id] ?? -1;
+        if (bits < 0) {
+          bits = looksAt(rule);
+          known[rule.id] = bits;
+        }
+        this.facts |= bits;
+      },
+      count: (rule, length) => {
+        if (!this.#isOn) return;
+        const raised = raisesTtl(rule);
+        if (raised === null) this.facts |= OPAQUE;
+        else this.ttlRoom += raised;
+        this.#count({ host, rule, chain: null }, length);
+      },
+      policy: (chain, length) => {
+        if (this.#isOn) this.#count({ host, rule: null, chain }, length);
+      },
+      opaque: () => {
+        this.facts |= OPAQUE;
+      },
+    };
+  }
+
+  #count(counted: Counted, length: number): void {
+    this.length = this.counted.length === 0 || this.length === length ? length : -1;
+    this.counted.push(counted);
+  }
+}

@@ -1,0 +1,90 @@
+/**
+ * What a rule looks at in a packet, beside what every key of the decision table holds anyway.
+ *
+ * A key holds both addresses, protocol, traffic class, ICMP type (by direction: only echo takes the
+ * fast path), where the packet enters (so its devices, bridge ports and MACs), and its connection's
+ * state. Whatever else a rule asks makes the packet's path one that can not be remembered: what
+ * went before (`limit`, `recent` …), bytes, lengths, draws, the clock, connection marks.
+ * @module
+ */
+import type { LinkedMatch, LinkedRule } from '../../image/program.ts';
+import { By } from './layout.ts';
+
+/** Not to be told from facts: packets that meet this rule always go to the reference engine. */
+export const OPAQUE = 128;
+
+/** `By` bits that looking at the rule depends on, or `OPAQUE`. */
+export function looksAt(rule: LinkedRule): number {
+  return rule.matches.reduce((bits, linked) => bits | matchLooksAt(linked), 0);
+}
+
+function matchLooksAt({ match, set }: LinkedMatch): number {
+  switch (match.kind) {
+    case 'tcp':
+      if (match.option !== undefined) return OPAQUE;
+      return (match.flags ? By.flags : 0) | ports(match.sport, match.dport);
+    case 'udp':
+      return ports(match.sport, match.dport);
+    case 'multiport':
+      if (match.which === 'sports') return By.sport;
+      return match.which === 'dports' ? By.dport : By.sport | By.dport;
+    case 'set': {
+      if (set === null) return 0;
+      if (set.change !== undefined) return OPAQUE;
+      const second = match.directions[1];
+      if (second === undefined) return 0;
+      return second === 'src' ? By.sport : By.dport;
+    }
+    case 'icmp':
+    case 'icmp6':
+    case 'conntrack':
+    case 'state':
+    case 'mark':
+    case 'mac':
+    case 'physdev':
+    case 'addrtype':
+    case 'rpfilter':
+    case 'pkttype':
+    case 'iprange':
+    case 'dscp':
+    case 'tos':
+    case 'helper':
+    case 'policy':
+    case 'nfacct':
+    case 'comment':
+      return 0;
+    default:
+      return OPAQUE;
+  }
+}
+
+function ports(sport: unknown, dport: unknown): number {
+  return (sport === undefined ? 0 : By.sport) | (dport === undefined ? 0 : By.dport);
+}
+
+/** What a rule that holds does: how far it raises the TTL, or `null` when that can not be kept. */
+export function raisesTtl({ target }: LinkedRule): number | null {
+  switch (target.kind) {
+    case 'ttl':
+      return target.operation === 'inc' ? target.value : null;
+    case 'none':
+    case 'accept':
+    case 'drop':
+    case 'return':
+    case 'jump':
+    case 'goto':
+    case 'mark':
+    case 'log':
+    case 'nflog':
+    case 'trace':
+    case 'audit':
+    case 'classify':
+    case 'tos':
+    case 'dscp':
+    case 'checksum':
+    case 'notrack':
+      return 0;
+    default:
+      return null;
+  }
+}

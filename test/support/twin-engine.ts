@@ -1,0 +1,114 @@
+/**
+ * Both engines side by side: every packet goes to each, and whatever differs is an error that names
+ * packet and fields. Law P3: compiled = reference in outcome, reason, deciding rule, bytes out,
+ * connection table and counters.
+ * @module
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { findNative } from '../../src/engine/compiled/native-door.ts';
+import { CompiledEngine, type CompiledOptions } from '../../src/engine/compiled.ts';
+import type {
+  ConnectionView,
+  Courses,
+  Engine,
+  Injection,
+  Journey,
+} from '../../src/engine/engine.ts';
+import type { MakeEngine } from '../../src/engine/make-engine.ts';
+import { ReferenceEngine, type ReferenceOptions } from '../../src/engine/reference.ts';
+import type { Topology } from '../../src/engine/topology.ts';
+
+/** Thrown at the first packet on which the engines differ. */
+export class EnginesDiffer extends Error {}
+
+export class TwinEngine implements Engine {
+  readonly name = 'compiled';
+  readonly reference: ReferenceEngine;
+  readonly compiled: CompiledEngine;
+  readonly hosts = new Set<string>();
+  packets = 0;
+
+  constructor(
+    topology: Topology,
+    options: ReferenceOptions & { readonly sizes?: CompiledOptions['sizes'] } = {},
+  ) {
+    const found = findNative();
+    if (found.addon === null) throw new Error(found.reason);
+    const { seed, drawn, sizes } = options;
+    const common = {
+      ...(seed === undefined ? {} : { seed }),
+      ...(drawn === undefined ? {} : { drawn }),
+    };
+    this.reference = new ReferenceEngine(topology, common);
+    const compiled = { ...common, addon: found.addon, ...(sizes ? { sizes } : {}) };
+    this.compiled = new CompiledEngine(topology, compiled);
+  }
+
+  inject(injection: Injection): Journey {
+    return this.#both(injection, (engine) => engine.inject(injection));
+  }
+
+  assumeOpen(injection: Injection): Journey {
+    return this.#both(injection, (engine) => engine.assumeOpen(injection));
+  }
+
+  courses(opening: Injection, answer: (forward: Journey) => Injection | null): Courses {
+    const want = this.reference.courses(opening, answer);
+    const got = this.compiled.courses(opening, answer);
+    compare('courses', want, got, opening);
+    return want;
+  }
+
+  connections(host: string): readonly ConnectionView[] {
+    const want = this.reference.connections(host);
+    compare(`connections of ${host}`, want, this.compiled.connections(host), null);
+    return want;
+  }
+
+  counters(
+    host: string,
+  ): ReadonlyMap<string, { readonly packets: number; readonly bytes: number }> {
+    const want = this.reference.counters(host);
+    compare(`counters of ${host}`, want, this.compiled.counters(host), null);
+    return want;
+  }
+
+  /** Compare the connection tables and counters of every host that a packet crossed. */
+  compareState(): void {
+    for (const host of this.hosts) {
+      this.connections(host);
+      this.counters(host);
+    }
+  }
+
+  #both(injection: Injection, run: (engine: Engine) => Journey): Journey {
+    const want = run(this.reference);
+    const got = run(this.compiled);
+    this.packets += 1;
+    for (const host of want.hosts) this.hosts.add(host);
+    compare(`packet ${this.packets}`, want, got, injection);
+    return want;
+  }
+}
+
+function compare(what: string, want: unknown, got: unknown, injection: Injection | null): void {
+  if (isDeepStrictEqual(want, got)) return;
+  const about = injection === null ? '' : ` of ${show(injection)}`;
+  throw new EnginesDiffer(`${what}${about}\nreference ${show(want)}\ncompiled  ${show(got)}`);
+}
+
+function show(value: unknown): string {
+  return JSON.stringify(value, (_, part) => {
+    if (part instanceof Uint8Array) return Buffer.from(part).toString('hex');
+    return part instanceof Map ? Object.fromEntries(part) : part;
+  });
+}
+
+/** For `WorldInput.makeEngine`; `made` is told of each. */
+export function twins(made: (twin: TwinEngine) => void): MakeEngine {
+  return (topology, options) => {
+    const twin = new TwinEngine(topology, options);
+    made(twin);
+    return twin;
+  };
+}
