@@ -8,7 +8,7 @@ import type { LinkedChain, LinkedRule, RuleProgram } from '../image/program.ts';
 import { formatRuleAddress } from '../netfilter/rule.ts';
 import { emptyMemory, type RuleMemory } from './match/rule-memory.ts';
 
-/** Is told which rules walks look at, and what they count; so a walk's reasons can be remembered. */
+/** Told which rules walks look at and what they count, so that reasons can be remembered. */
 export interface RuleObserver {
   look(rule: LinkedRule): void;
   count(rule: LinkedRule, length: number): void;
