@@ -98,7 +98,9 @@ function addFilter(builder: PlanBuilder, firewall: Firewall): void {
   for (const collection of firewall.networkCollections) {
     for (const one of collection.rules) forward(...networkRules(firewall, collection, one));
   }
-  forward(rule({}, 'drop', comment('no rule of the firewall allows it')));
+  const nobody = rule({}, 'drop', comment('no rule of the firewall allows it'));
+  forward(nobody);
+  builder.append(4, 'filter', 'INPUT', nobody);
 }
 
 function originOf(

@@ -2,9 +2,9 @@
  * The way out to the internet: whose address and which ports a VM's packets leave with.
  *
  * Precedence as Azure has it: a route of the user's (routing.ts), the subnet's NAT gateway, the
- * load balancer's outbound rule; none of them means no way out. Load balancer: a block of ports for
- * each VM on each public address, by the size of the pool or as allocated; secondary ipconfigs (pods
- * of a node subnet) have none. NAT gateway: all 64,512 ports of each address, on demand, for
+ * load balancer's outbound rule; none of them means no way out. Load balancer: a block of ports
+ * for each VM on each public address, by the size of the pool or as allocated; secondary ipconfigs
+ * (pods of a node subnet) have none. NAT gateway: all 64,512 ports of each address, on demand, for
  * everything in the subnet. Both know TCP and UDP only.
  *
  * One SNAT rule each, a real one: the connection table holds every port that is taken, towards which

@@ -121,9 +121,19 @@ function addSubnetTable(
     const hop = { via: OUTSIDE[4], device: INTERNET };
     builder.routes.push(routeVia(hostPrefix(address), hop, table));
   }
-  for (const route of effectiveRoutes(network, wiring.vnet, subnet.routeTable)) {
+  const routes = effectiveRoutes(network, wiring.vnet, subnet.routeTable);
+  for (const route of routes) {
     if (!families.has(route.prefix.address.family)) continue;
     builder.routes.push(linuxRoute(input, route, table, used));
+  }
+  // Firewalls stand in this network or in a peer of it: the main table knows their device.
+  for (const { privateAddress } of network.firewalls) {
+    const way = routes.find((r) => contains(r.prefix, privateAddress));
+    if (way?.hop.type !== 'VNetPeering') continue;
+    const destination = hostPrefix(privateAddress);
+    const { family } = privateAddress;
+    const plain = { metric: metric(family), scope: 'global' } as const;
+    builder.routes.push({ family, type: 'throw', destination, table, ...plain });
   }
 }
 

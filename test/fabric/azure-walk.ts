@@ -101,6 +101,13 @@ export class AzureWalk {
     return story(this.journey(from, packet));
   }
 
+  /** A packet as it comes out of a cable into the fabric. */
+  received(device: string, packet: PacketBuilder): string {
+    this.#frame += 1;
+    const rest = { packet: packet.packet(), frame: this.#frame, nowNs: this.#nowNs };
+    return story(this.engine.inject({ ...rest, as: 'received', host: 'fabric', device }));
+  }
+
   /** A SYN; `to` is `8.8.8.8:443`. */
   syn(from: string, own: string, to: string): string {
     return this.send(from, syn(own, to));
