@@ -222,6 +222,7 @@ const UNSENT: Journey = {
   copies: [],
   forgiven: [],
   hosts: [],
+  crossings: [],
 };
 
 function endOf(

@@ -57,6 +57,7 @@ export async function prepareTraffic(
     map: new AddressMap([...given, ...assigned]),
     checksums: flags.checksums,
     survey: survey.checksums,
+    translations: survey.translations,
     midstream: flags.midstream,
     listed: new ListedOpeners(world.network.nodes),
     vantages,

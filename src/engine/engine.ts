@@ -8,11 +8,11 @@
 
 import type { RuleLook } from '../node/hook/walk-recorder.ts';
 import type { Draw } from '../node/match/draws.ts';
-import type { Decision, Outcome, Step } from '../node/trail.ts';
+import type { Crossing, Decision, Outcome, Step } from '../node/trail.ts';
 import type { Address } from '../wire/address.ts';
 import type { DropReason, UnknownReason } from '../wire/drop-reason.ts';
 
-export type { Decision, Draw, Outcome, RuleLook, Step };
+export type { Crossing, Decision, Draw, Outcome, RuleLook, Step };
 
 /** How one packet (or one copy of it) ended. */
 export interface Journey {
@@ -40,6 +40,8 @@ export interface Journey {
   readonly forgiven: readonly Decision[];
   /** Hosts crossed, in order. */
   readonly hosts: readonly string[];
+  /** The ends with which it left hosts, the first and each that differs from the one before. */
+  readonly crossings: readonly Crossing[];
   /** The draws that chose where its connection goes, in order; absent when nothing was drawn. */
   readonly draws?: readonly Draw[];
 }

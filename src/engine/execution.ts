@@ -14,6 +14,7 @@ import { Passage, type Stage } from '../node/passage.ts';
 import { drop, finish, type MadePacket, type Run } from '../node/run.ts';
 import { runStages } from '../node/stages.ts';
 import { Trail } from '../node/trail.ts';
+import { equalPacketEnds, packetEnds } from '../packet/ends.ts';
 import type { Packet } from '../packet/packet.ts';
 import { newPacket, parseFrame } from '../packet/parse.ts';
 import { completeChecksum } from '../packet/transport-checksum.ts';
@@ -146,6 +147,7 @@ export class Execution implements Run {
     const { host, trail } = passage;
     const { cables } = this.#world;
     trail.step(host.name, 'transmit', device.name);
+    noteCrossing(passage);
     if (cables.isEdge(host.name, device.name)) {
       if (passage.packet.checksumOffloaded) completeChecksum(passage.packet);
       finish(passage, 'exited', null);
@@ -203,6 +205,16 @@ export class Execution implements Run {
     const passage = new Passage(host, packet, new Trail(), device);
     passage.local = true;
     aside.run(passage, 'transmit');
+  }
+}
+
+/** Write down with which ends the packet leaves, when the last host did not say the same. */
+function noteCrossing({ host, packet, trail }: Passage): void {
+  if (packet.family === 0) return;
+  const ends = packetEnds(packet);
+  const last = trail.lastCrossing();
+  if (last === null || !equalPacketEnds(last.ends, ends)) {
+    trail.crossings.push({ host: host.name, ends });
   }
 }
 

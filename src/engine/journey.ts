@@ -84,6 +84,7 @@ function describe(leaf: Leaf, shared: ReadonlySet<Trail>, copies: readonly Journ
     copies,
     forgiven: path.flatMap((part) => part.forgiven),
     hosts: path.flatMap((part) => part.hosts),
+    crossings: path.length === 1 ? trail.crossings : path.flatMap((part) => part.crossings),
   };
 }
 
@@ -103,5 +104,6 @@ export function nowhere(injection: Injection): Journey {
     copies: [],
     forgiven: [],
     hosts: [],
+    crossings: [],
   };
 }

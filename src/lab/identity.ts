@@ -3,15 +3,17 @@
  * @module
  */
 import type { AddressPlan } from '../cluster/address-plan.ts';
-import type { Cluster, Node, Pod } from '../cluster/model.ts';
+import type { Cluster, Node, Pod, Service } from '../cluster/model.ts';
 import { type Address, contains, type Prefix, parsePrefix } from '../wire/address.ts';
 import type { UnknownReason } from '../wire/drop-reason.ts';
 import type { EntryPoint, Locate, Location } from './entry.ts';
+import { ServicePorts } from './service-ports.ts';
 
 /**
  * Where an address belongs. `edge`: outside the cluster, behind the fabric. `endpoint`: somebody
- * behind a device of a dumped node. `entry` is where its packets enter, when it is not a host of
- * its own.
+ * behind a device of a dumped node. `service`: an address that nobody has and that translation
+ * answers for; it sends nothing itself. `entry` is where its packets enter, when it is not a host
+ * of its own.
  */
 export type Place =
   | {
@@ -27,6 +29,7 @@ export type Place =
       readonly entry?: EntryPoint;
     }
   | { readonly kind: 'endpoint'; readonly name: string; readonly entry: EntryPoint }
+  | { readonly kind: 'service'; readonly name: string; readonly service: Service }
   | { readonly kind: 'edge'; readonly name: null }
   | { readonly kind: 'unplaced'; readonly name: null; readonly reason: UnknownReason };
 
@@ -70,8 +73,7 @@ function entryOf(found: Location): EntryPoint | null {
 export class Identities {
   readonly #plan: AddressPlan;
   readonly #cluster: Cluster;
-  /** `tcp 31080` for every node port of every Service. */
-  readonly #nodePorts: ReadonlySet<string>;
+  readonly #ports: ServicePorts;
   readonly #locate: Locate | null;
 
   /** `locate`: dumps of nodes, which say themselves where an address is. */
@@ -79,11 +81,7 @@ export class Identities {
     this.#locate = locate;
     this.#cluster = cluster;
     this.#plan = plan;
-    this.#nodePorts = new Set(
-      cluster.services
-        .flatMap((service) => service.ports)
-        .flatMap((p) => (p.nodePort ? [`${p.protocol.toLowerCase()} ${p.nodePort}`] : [])),
-    );
+    this.#ports = new ServicePorts(cluster);
   }
 
   /** Where the address belongs; `unplaced` says why no host can be named. */
@@ -95,17 +93,18 @@ export class Identities {
     const pods = owners.flatMap((o) => (o.kind === 'pod' && !o.pod.hostNetwork ? [o.pod] : []));
     const nodes = owners.flatMap((o) => (o.kind === 'node' ? [o.node] : []));
     if (pods.length + nodes.length > 1) return unplaced('ambiguousAddress');
-    if (this.#locate) return this.#located(this.#locate(address), pods[0], nodes[0]);
+    if (this.#locate) return this.#located(address, this.#locate(address), pods[0], nodes[0]);
     const [pod] = pods;
     if (pod) return { kind: 'pod', name: `pod/${pod.namespace}/${pod.name}`, pod };
     const [node] = nodes;
     if (node) return { kind: 'node', name: `node/${node.name}`, node };
-    if (this.isService(address)) return unplaced('servicesNotEmulated');
+    const service = this.#serviceOf(address);
+    if (service !== null) return service;
     return owners.some((owner) => owner.kind === 'unowned') ? unplaced('addressUnowned') : EDGE;
   }
 
   /** A place by the tables of dumped nodes, with the name that cluster objects give it. */
-  #located(found: Location, pod: Pod | undefined, node: Node | undefined): Place {
+  #located(address: Address, found: Location, pod: Pod | undefined, node: Node | undefined): Place {
     const entry = entryOf(found);
     if (pod && entry) return { kind: 'pod', name: `pod/${pod.namespace}/${pod.name}`, pod, entry };
     if (node && entry) return { kind: 'node', name: `node/${node.name}`, node, entry };
@@ -117,11 +116,11 @@ export class Identities {
       case 'endpoint':
         return found;
       case 'outside':
-        return EDGE;
+        return this.#serviceOf(address) ?? EDGE;
       case 'ambiguous':
         return unplaced('ambiguousAddress');
       case 'nobody':
-        return unplaced('addressUnowned');
+        return this.#serviceOf(address) ?? unplaced('addressUnowned');
       case 'missing':
         return unplaced('dumpIncomplete');
     }
@@ -133,35 +132,40 @@ export class Identities {
    */
   openerOf(address: Address): Place {
     const place = this.placeOf(address);
+    if (place.kind === 'service') return unplaced('noSender');
     const isGuess =
       place.kind === 'unplaced' &&
-      place.reason === 'servicesNotEmulated' &&
+      place.reason === 'addressUnowned' &&
       this.#cluster.wiring.inferred &&
-      !this.#plan.ownersOf(address).some((owner) => owner.kind === 'service');
+      this.#plan
+        .ownersOf(address)
+        .some((owner) => owner.kind === 'unowned' && owner.range === 'serviceCidr');
     return isGuess ? EDGE : place;
   }
 
-  /** Whether kube-proxy answers for the address: the service range or a Service's own address. */
-  isService(address: Address): boolean {
-    if (this.#locate) return false;
-    return this.#plan
-      .ownersOf(address)
-      .some(
-        (owner) =>
-          owner.kind === 'service' || (owner.kind === 'unowned' && owner.range === 'serviceCidr'),
-      );
+  /** The Service whose address it is; null when it is no Service's. */
+  #serviceOf(address: Address): Place | null {
+    for (const owner of this.#plan.ownersOf(address)) {
+      if (owner.kind !== 'service') continue;
+      const { service } = owner;
+      return { kind: 'service', name: `svc/${service.namespace}/${service.name}`, service };
+    }
+    return null;
   }
 
   /** Whether a node would hand this port to a Service; `protocol` in lower case. */
   isNodePort(protocol: string, port: number): boolean {
-    return this.#locate === null && this.#nodePorts.has(`${protocol} ${port}`);
+    return this.#ports.isNodePort(protocol, port);
   }
 
-  /**
-   * Whether a real node would masquerade traffic that leaves the cluster for `destination`
-   * (ip-masq-agent: everything outside its non-masquerade ranges).
-   */
+  /** Whether clients outside reach this port of a pod through a node that hides them. */
+  isExposed(pod: Pod, protocol: string, port: number): boolean {
+    return this.#ports.isExposed(pod, protocol, port);
+  }
+
+  /** Whether a node masquerades what its pods send to `destination`, outside the cluster. */
   isMasqueraded(destination: Address): boolean {
-    return !isIn(this.#cluster.wiring.nonMasqueradeCidrs, destination);
+    const { masquerade } = this.#cluster.wiring;
+    return masquerade != null && !isIn(masquerade.nonMasqueradeCidrs, destination);
   }
 }

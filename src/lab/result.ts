@@ -57,6 +57,26 @@ export interface Endpoints {
   readonly to: string | null;
 }
 
+/** Addresses and ports as reports print them. */
+export interface HeaderEnds {
+  readonly src: string;
+  readonly dst: string;
+  readonly sport: number | null;
+  readonly dport: number | null;
+}
+
+/** How a connection fares under each choice that translation could have made for it. */
+export interface Choice {
+  readonly of: number;
+  readonly allowed: number;
+  /** Of being allowed, before anything is drawn. */
+  readonly probability: number;
+  /** `captured`: the capture shows which one was taken; `drawn`: the seed took one. */
+  readonly by: 'captured' | 'drawn';
+  /** False when there were more choices than could be tried. */
+  readonly complete: boolean;
+}
+
 /** One row of `replay -o jsonl`. */
 export interface FrameResult extends Endpoints {
   /** Null for packets that we generate; `cause` then names the frame behind it. */
@@ -67,13 +87,8 @@ export interface FrameResult extends Endpoints {
   readonly reason: DropReason | UnknownReason | ReplayReason | null;
   readonly decidedBy: DecidedBy | null;
   readonly connection: number | null;
-  /** Headers as delivered; null where nothing came out or a real node would masquerade. */
-  readonly out: {
-    readonly src: string;
-    readonly dst: string;
-    readonly sport: number | null;
-    readonly dport: number | null;
-  } | null;
+  /** Headers as delivered; null where nothing came out. */
+  readonly out: HeaderEnds | null;
   /** True for a retransmission of a packet that was not delivered. */
   readonly retransmission: boolean;
   /** Notes a reader should see: offloaded checksum, aggregate above the MTU, cut by snaplen. */
@@ -96,7 +111,10 @@ export interface ConnectionResult extends Endpoints {
   readonly bytes: number;
   readonly firstFrame: number;
   readonly contradicted: boolean;
-  readonly translated: null;
+  /** Its ends after translation, as far as the opening got; null when nothing changed them. */
+  readonly translated: HeaderEnds | null;
+  /** Backends and nodes that could have been chosen; null when nothing was. */
+  readonly choice: Choice | null;
 }
 
 export interface ReplayCounts {

@@ -2,14 +2,23 @@
  * One stack's run over the traffic: causes, injection, and what came of every frame and connection.
  * @module
  */
-import type { Journey } from '../engine/engine.ts';
+import type { Journey, KnownChoices } from '../engine/engine.ts';
 import { weakestEvidence } from '../plan/model.ts';
 import { Causes, type CauseVerdict, type Direction, opposite } from './causes.ts';
 import { type Datagram, withTtl } from './datagram/datagram.ts';
 import { isHardError } from './datagram/headers.ts';
 import { openingPacket } from './datagram/synthetic.ts';
-import type { ConnectionResult, DirectionResult, FrameResult } from './result.ts';
+import type { Choice, ConnectionResult, DirectionResult, FrameResult, Verdict } from './result.ts';
 import { type HeldFragment, HeldFragments } from './run/held-fragments.ts';
+import { choiceOf, firstRefusal, isOpen, Prospects } from './run/prospects.ts';
+import {
+  type AsSent,
+  asSent,
+  isAsPredicted,
+  type Reached,
+  reachedBy,
+  translationOf,
+} from './run/reached.ts';
 import { type DropRows, Rows } from './run/rows.ts';
 import type { RunSummary } from './tally.ts';
 import type { Captured } from './traffic/captured.ts';
@@ -22,7 +31,7 @@ import {
   NOT_CAPTURED,
   verdictOf,
 } from './verdict.ts';
-import type { World } from './world.ts';
+import type { InjectionOptions, World } from './world.ts';
 
 /** Where a run's rows go, in capture order; connections as they close. */
 export interface RunSink {
@@ -51,11 +60,26 @@ interface State {
   reply: DirectionResult;
   opening: Journey | null;
   replyJourney: Journey | null;
+  /** Where its packets get; null before the first did. */
+  reached: Reached | null;
+  /** What the capture shows of its choices, and how it would fare under each. */
+  way: Way | null;
   /** The journey of the assumed opening, once tried. */
   assumed: Journey | null;
   contradicted: boolean;
   readonly dropRows: DropRows;
 }
+
+/** What is known of the choices that a connection's way depends on. */
+interface Way {
+  /** What the capture shows of them. */
+  readonly choices?: KnownChoices;
+  readonly choice: Choice | null;
+  /** A course that is not allowed. */
+  readonly refusal?: Pick<DirectionResult, 'reason' | 'decidedBy'> | undefined;
+}
+
+const NOTHING_KNOWN: Way = { choice: null };
 
 export class StackRun {
   readonly world: World;
@@ -64,11 +88,13 @@ export class StackRun {
   readonly #states = new Map<number, State>();
   readonly #rows: Rows;
   readonly #held = new HeldFragments();
+  readonly #prospects: Prospects;
 
   constructor(world: World, options: RunOptions, sink: RunSink) {
     this.world = world;
     this.#options = options;
     this.#sink = sink;
+    this.#prospects = new Prospects(world);
     this.#rows = new Rows(world, (row) => sink.frame(row));
   }
 
@@ -84,7 +110,7 @@ export class StackRun {
         return;
       case 'observed':
         this.#observe(captured);
-        this.#rows.finish(captured, 'observed', 'observation');
+        this.#rows.finish(this.#compared(captured), 'observed', 'observation');
         return;
       case 'malformed':
         this.#rows.finish(captured, 'dropped', captured.reason);
@@ -101,8 +127,10 @@ export class StackRun {
     this.#states.delete(conversation.id);
     const { reply, opening, replyJourney } = state;
     const forward = wayThere(state, conversation);
-    const verdict = verdictOf(forward, reply);
-    const deciding = verdict === 'broken' ? reply : forward;
+    const judged = verdictOf(forward, reply);
+    const isDrawn = state.way?.choice != null && isOpen(state.way.choice);
+    const verdict = isDrawn && judged !== 'unknown' ? 'depends' : judged;
+    const deciding = decidingSide(verdict, forward, reply, state.way);
     const contradicted =
       state.contradicted ||
       (conversation.answered && (verdict === 'denied' || verdict === 'broken'));
@@ -121,7 +149,8 @@ export class StackRun {
       bytes: conversation.bytes,
       firstFrame: conversation.firstFrame,
       contradicted,
-      translated: null,
+      translated: translationOf(conversation, opening),
+      choice: state.way?.choice ?? null,
     };
     this.#rows.connection(row);
     this.#sink.connection(row, { conversation, opening, reply: replyJourney });
@@ -160,9 +189,11 @@ export class StackRun {
   #datagram(captured: Captured, datagram: Datagram): void {
     const { membership } = captured;
     // An error that quotes, or a fragment that belongs to, nothing seen before has no causes.
-    if (membership === null) this.#settle(captured, this.#inject(captured, datagram));
+    const { from } = captured;
+    if (membership === null) this.#settle(captured, this.#inject(captured, { datagram, from }));
     else if (datagram.quoted !== null) this.#error(captured, datagram, membership);
-    else if (membership.conversation.opening === 'unknown') this.#unknown(captured, 'midstream');
+    else if (membership.conversation.unjudged !== null)
+      this.#unknown(captured, membership.conversation.unjudged);
     else this.#send(captured, datagram, membership);
   }
 
@@ -176,14 +207,21 @@ export class StackRun {
       this.#rows.finish(captured, 'suppressed', verdict);
       return;
     }
+    const sent = asSent(datagram, membership, captured.from, state.reached);
+    if (sent.from.kind === 'service') {
+      this.#unknown(captured, 'translatedSender');
+      return;
+    }
+    if (direction === 'original') state.way ??= this.#wayOf(captured, conversation);
     const { tcp } = datagram;
     const retransmission = tcp !== null && state.causes.isRetransmission(direction, tcp);
-    const journey = this.#inject(captured, datagram);
+    const journey = this.#inject(captured, sent, state.way?.choices);
     // What becomes of a held fragment is known with its datagram (#settle, #abandon).
     if (!journey.heldForReassembly) {
       noteFate(state.causes, direction, datagram, arrived(journey));
     }
     this.#learn(state, direction, journey);
+    if (direction === 'original') this.#follow(state, captured, conversation, journey);
     this.#hearGenerated(state, direction, journey);
     this.#settle(captured, journey, retransmission);
   }
@@ -193,11 +231,19 @@ export class StackRun {
     if (state.assumed === null) {
       const { frame, nowNs } = captured;
       const packet = openingPacket(conversation);
-      const when = { frame, nowNs, utcSeconds: utcSeconds(captured) };
+      state.way = this.#wayOf(captured, conversation);
+      const { choices } = state.way;
+      const when = {
+        frame,
+        nowNs,
+        utcSeconds: utcSeconds(captured),
+        ...(choices ? { choices } : {}),
+      };
       const opening = this.world.injectAt(conversation.from, packet, when);
       state.assumed = this.world.engine.assumeOpen(opening);
       state.opening = state.assumed;
       state.forward = directionResult(state.assumed);
+      this.#follow(state, captured, conversation, state.assumed);
       if (state.assumed.outcome === 'dropped')
         this.#rows.countDrop(state.dropRows, state.assumed, 0);
     }
@@ -216,11 +262,13 @@ export class StackRun {
       this.#rows.finish(captured, 'suppressed', 'causeNotDelivered');
       return;
     }
-    this.#settle(captured, this.#inject(captured, datagram));
+    const sent = asSent(datagram, membership, captured.from, state.reached);
+    if (sent.from.kind === 'service') this.#unknown(captured, 'translatedSender');
+    else this.#settle(captured, this.#inject(captured, sent));
   }
 
-  #inject(captured: Captured, datagram: Datagram): Journey {
-    const { from, frame, nowNs } = captured;
+  #inject(captured: Captured, { datagram, from }: AsSent, choices?: KnownChoices): Journey {
+    const { frame, nowNs } = captured;
     const options = {
       frame,
       nowNs,
@@ -229,10 +277,30 @@ export class StackRun {
       ...(captured.offloaded ? { checksumOffloaded: true } : {}),
       ...(captured.segmentSize > 0 ? { segmentSize: captured.segmentSize } : {}),
       ...(this.#options.traceFrame === frame ? { trace: true } : {}),
+      ...(choices === undefined ? {} : { choices }),
     };
     return this.world.engine.inject(
       this.world.injectAt(from, withTtl(datagram, captured.ttl), options),
     );
+  }
+
+  /** What is known of a connection's choices before its opening is sent. */
+  #wayOf(captured: Captured, conversation: Conversation): Way {
+    const seen = conversation.views.at(-1);
+    if (seen === undefined) return NOTHING_KNOWN;
+    const list = this.#prospects.of(conversation, whenOf(captured));
+    const draws = this.#prospects.drawsTo(seen, list);
+    const source = { address: seen.src, port: seen.sport ?? 0 };
+    if (draws === null) return { choices: { source }, choice: null };
+    return { choices: { draws, source }, choice: choiceOf(list, 'captured') };
+  }
+
+  /** Note where a packet of the opening's direction got, and what else could have become of it. */
+  #follow(state: State, captured: Captured, conversation: Conversation, journey: Journey): void {
+    state.reached = reachedBy(this.world, journey) ?? state.reached;
+    if (state.way?.choice || journey.draws === undefined) return;
+    const list = this.#prospects.of(conversation, whenOf(captured));
+    state.way = { ...state.way, choice: choiceOf(list, 'drawn'), refusal: firstRefusal(list) };
   }
 
   /**
@@ -283,6 +351,15 @@ export class StackRun {
     const state = this.#states.get(membership.conversation.id);
     const side = membership.direction === 'original' ? 'forward' : 'reply';
     if (state?.[side].result === 'dropped') state.contradicted = true;
+  }
+
+  /** The frame with a note when this stack would have given it other ends. */
+  #compared(captured: Captured): Captured {
+    const { membership, datagram } = captured;
+    if (membership === null || datagram === null) return captured;
+    const { reached = null } = this.#states.get(membership.conversation.id) ?? {};
+    if (isAsPredicted(datagram, membership, reached)) return captured;
+    return { ...captured, notes: [...captured.notes, 'translationDiffers'] };
   }
 
   /** Turn a journey into the frame's row; a held fragment's row waits for its datagram. */
@@ -345,10 +422,27 @@ function newState(): State {
     reply: NOT_CAPTURED,
     opening: null,
     replyJourney: null,
+    reached: null,
+    way: null,
     assumed: null,
     contradicted: false,
     dropRows: new Set(),
   };
+}
+
+/** Which side says why: the one that failed, and where chance decides, the first refusal. */
+function decidingSide(
+  verdict: Verdict,
+  forward: DirectionResult,
+  reply: DirectionResult,
+  way: Way | null,
+): Pick<DirectionResult, 'reason' | 'decidedBy'> {
+  if (verdict === 'depends') return way?.refusal ?? forward;
+  return verdict === 'broken' ? reply : forward;
+}
+
+function whenOf(captured: Captured): InjectionOptions {
+  return { frame: captured.frame, nowNs: captured.nowNs, utcSeconds: utcSeconds(captured) };
 }
 
 /** Rules can ask what time it is (xt_time): the capture says. */

@@ -74,7 +74,7 @@ export class World {
     this.stack = input.stack;
     this.policies = input.policies;
     this.#at = input.at;
-    this.network = input.network ?? renderNetwork(input);
+    this.network = input.network ?? renderNetwork({ ...input, masquerade: true });
     this.addresses = addressPlan(input.cluster);
     for (const [a, b] of this.network.links) {
       this.#farEnds.set(`${a.host} ${a.device}`, b);
@@ -218,7 +218,8 @@ function dumpedHosts(
 
 /** Images of all hosts, lowered when first asked for. */
 function imagesOf(network: Network): (host: string) => HostImage | undefined {
-  const plans = new Map([...network.nodes, network.fabric].map((plan) => [plan.host, plan]));
+  const { nodes, fabric, appliances = [] } = network;
+  const plans = new Map([...nodes, fabric, ...appliances].map((plan) => [plan.host, plan]));
   const pods = new Set(network.pods);
   const images = new Map<string, HostImage>();
   return (host) => {

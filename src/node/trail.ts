@@ -7,6 +7,7 @@
 import { assert } from '../diagnostic/diagnostic.ts';
 import type { Hook } from '../netfilter/hook.ts';
 import type { Provenance, RuleAddress } from '../netfilter/rule.ts';
+import type { PacketEnds } from '../packet/ends.ts';
 import type { DropReason, UnknownReason } from '../wire/drop-reason.ts';
 import type { RuleLook } from './hook/walk.ts';
 
@@ -53,12 +54,20 @@ export interface GeneratedTrail {
   readonly trail: Trail;
 }
 
+/** The ends with which a packet left a host; ports as `packetEnds` of packet/ends.ts gives them. */
+export interface Crossing {
+  readonly host: string;
+  readonly ends: PacketEnds;
+}
+
 const NO_RULES: readonly RuleLook[] = [];
 
 export class Trail {
   readonly parent: Trail | null;
   readonly steps: Step[] = [];
   readonly hosts: string[] = [];
+  /** Each change of its ends on the way, as it left the host that changed them. */
+  readonly crossings: Crossing[] = [];
   readonly branches: Trail[] = [];
   readonly generated: GeneratedTrail[] = [];
   /** Policy drops that a diagnosis walked past. */
@@ -81,6 +90,11 @@ export class Trail {
 
   hookStep(at: { host: string; hook: Hook }, fact: string, rules: readonly RuleLook[]): void {
     this.steps.push({ host: at.host, stage: at.hook, hook: at.hook, fact, rules });
+  }
+
+  /** The ends with which this copy left the last host; null before it left any. */
+  lastCrossing(): Crossing | null {
+    return this.crossings.at(-1) ?? this.parent?.lastCrossing() ?? null;
   }
 
   enter(host: string): void {

@@ -93,6 +93,7 @@ export function connectionJson(c: ConnectionResult) {
     bytes: c.bytes,
     firstFrame: c.firstFrame,
     translated: c.translated,
+    choice: c.choice,
   };
 }
 
@@ -150,6 +151,8 @@ export function probeJson(p: ProbeResult) {
     reply: directionJson(p.reply),
     ingress: p.ingress,
     egress: p.egress,
+    translated: p.translated,
+    choice: p.choice,
   };
 }
 

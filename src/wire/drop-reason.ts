@@ -70,7 +70,7 @@ export const UNKNOWN_REASONS = {
   notIp: 'not an IP or ARP frame',
   unsupportedEncapsulation: 'an encapsulation that is not emulated',
   unsupportedProtocol: 'a protocol that the rules on its path can not be judged for',
-  servicesNotEmulated: 'addressed to a Service, and Services are not emulated yet',
+  translatedSender: 'its sender is behind a translation that the capture does not show',
   headerCut: 'the capture cut it (snaplen) inside a header that a rule needs',
   midstream: 'its connection was open before the capture and its opening can not be settled',
   loopback: 'traffic of a host with itself over its loopback',

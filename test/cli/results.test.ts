@@ -128,7 +128,7 @@ t.test('replay -o json: the shape, the fates, the balance', async (t) => {
       ...{ dport: 5432, from: 'pod/shop/web', to: 'pod/shop/db', verdict: 'denied' },
       ...{ reason: 'policyDenied', decidedBy: null, forward: 'dropped', reply: 'notCaptured' },
       ...{ opening: 'seen', contradicted: true, evidence: 'source', packets: 4, bytes: 182 },
-      ...{ firstFrame: 5, translated: null },
+      ...{ firstFrame: 5, translated: null, choice: null },
     },
   );
   t.match(result.connections[5], { from: null, to: null, decidedBy: null, reason: 'notInCluster' });
@@ -155,7 +155,7 @@ t.test('replay -o jsonl: one line a packet, in capture order', async (t) => {
     ...{ policy: 'shop/NetworkPolicy/api-from-web', source: 'policies.yaml:7', connection: 1 },
     out: { src: '10.240.0.5', dst: '10.240.0.36', sport: 40000, dport: 8080 },
   });
-  t.match(rows[9], { outcome: 'exited', out: null }, 'a real node would masquerade it');
+  t.match(rows[9], { outcome: 'exited', out: { src: '10.240.0.4' } }, 'masqueraded');
   const closed = await run('replay', ...CASE, ...NPM, '-o', 'jsonl', '--rows', 'connections');
   t.strictSame(
     closed
@@ -283,7 +283,7 @@ t.test('probe: the shape, in the order asked; mismatches exit 1', async (t) => {
   const asked = [
     { from: 'pod/shop/web', to: 'pod/shop/api', port: 'http', protocol: 'TCP', expect: 'allowed' },
     { from: 'pod/shop/web', to: 'pod/shop/db', port: 5432, protocol: 'TCP', expect: 'allowed' },
-    { from: 'pod/shop/web', to: 'svc/shop/db', port: 5432, protocol: 'TCP' },
+    { from: 'pod/shop/web', to: '10.0.3.4', port: 5432, protocol: 'TCP' },
     { from: '203.0.113.9', to: 'node/node-a', protocol: 'ICMP' },
   ];
   const args = ['probe', ...CASE.slice(0, 4), ...NPM, '--probes', '-', '-o', 'json'];
@@ -303,7 +303,7 @@ t.test('probe: the shape, in the order asked; mismatches exit 1', async (t) => {
       ...{ ingress: 'denied', egress: 'allowed' },
       decidedBy: { policy: 'shop/NetworkPolicy/db-from-api', source: 'policies.yaml:10' },
     },
-    { verdict: 'unknown', reason: 'servicesNotEmulated', decidedBy: null },
+    { verdict: 'unknown', reason: 'addressUnowned', decidedBy: null },
     { port: null, protocol: 'ICMP', verdict: 'allowed' },
   ]);
   for (const p of result.probes) {

@@ -90,6 +90,7 @@ async function trafficOf(golden: GoldenCase, world: World): Promise<TrafficOptio
     map: new AddressMap([]),
     checksums: 'auto',
     survey: survey.checksums,
+    translations: survey.translations,
     midstream: golden.midstream ?? 'assume',
     vantages: new Vantages([]),
     entryIsGiven: false,

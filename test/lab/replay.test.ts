@@ -64,6 +64,7 @@ async function run(stack: string, frames: readonly Uint8Array[], how: RunWith = 
       map: new AddressMap([]),
       checksums: 'auto',
       survey: survey.checksums,
+      translations: survey.translations,
       midstream: 'assume',
       vantages: new Vantages([]),
       entryIsGiven: false,
@@ -206,17 +207,22 @@ for (const stack of STACKS) {
     t.equal(ran.connections.length, 1, 'and belongs to the connection that it is about');
   });
 
-  t.test(`${stack}: what leaves the cluster has exited, rewritten by nobody here`, async (t) => {
+  t.test(`${stack}: what leaves the cluster has exited with its node's address`, async (t) => {
     const ran = await run(stack, exchange(WEB, OUTSIDE, 443));
     t.strictSame([...new Set(outcomes(ran))].sort(), ['delivered', 'exited']);
-    t.equal(ran.frames[0]?.out, null, 'a real node would masquerade it');
-    t.match(ran.connections, [{ verdict: 'allowed', to: null }]);
+    t.match(ran.frames[0]?.out, { src: '10.240.0.4', dst: OUTSIDE, dport: 443 });
+    const answers = ran.frames.filter((f) => f.src === OUTSIDE);
+    t.ok(answers.length > 0 && answers.every((f) => f.outcome === 'delivered'));
+    for (const { out } of answers) t.match(out, { src: OUTSIDE, dst: WEB, dport: 40000 });
+    t.match(ran.connections, [
+      { verdict: 'allowed', to: null, translated: { src: '10.240.0.4', dst: OUTSIDE } },
+    ]);
   });
 
-  t.test(`${stack}: a Service's address is not judged yet`, async (t) => {
+  t.test(`${stack}: an address of the service range that no Service has`, async (t) => {
     const ran = await run(stack, [tcp().from(WEB, 40000).to('10.0.3.4', 80).syn().frame()]);
-    t.match(ran.frames, [{ outcome: 'unknown', reason: 'servicesNotEmulated' }]);
-    t.match(ran.connections, [{ verdict: 'unknown', reason: 'servicesNotEmulated' }]);
+    t.match(ran.frames, [{ outcome: 'unknown', reason: 'addressUnowned' }]);
+    t.match(ran.connections, [{ verdict: 'unknown', reason: 'addressUnowned' }]);
   });
 
   t.test(`${stack}: two runs of one input say the same, to the byte`, async (t) => {

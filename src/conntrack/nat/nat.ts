@@ -41,7 +41,7 @@ export interface NatContext {
    * same arguments.
    */
   draw(original: Tuple, search: number, span: PortSpan): number;
-  /** The source that this connection is known to have been given; tried before any search. */
+  /** The source that this connection is known to have been given; tried before any other. */
   readonly knownSource?: { readonly address: Address; readonly port: number };
   /**
    * Every port of a source range is tried, from the lowest, and every address of it: what hands out
@@ -139,6 +139,8 @@ function uniqueTuple(
     }
   }
   const tuple = withAddress(current, range, manip);
+  const known = manip === 'source' ? knownTuple(tuple, range, context) : null;
+  if (known !== null && isFree(known, own, context)) return known;
   if (!anyRandom) {
     const { ports } = range;
     if (ports === undefined) {
@@ -232,8 +234,6 @@ function searchPort(
   if (span === null) return tuple;
   const atSource = manip === 'source' || isIcmpTuple(tuple);
   let candidate = tuple;
-  const known = manip === 'source' ? knownPort(tuple, span, context) : null;
-  if (known !== null && isFree(known, own, context)) return known;
   if (context.wholeRange === true && manip === 'source') {
     return wholeSearch(tuple, range, span, own, context);
   }
@@ -271,14 +271,12 @@ function wholeSearch(
 }
 
 /** The tuple with the port that somebody saw; null where nobody did, or it is none of these. */
-function knownPort(
-  tuple: Tuple,
-  span: { readonly min: number; readonly size: number },
-  { knownSource }: NatContext,
-): Tuple | null {
+function knownTuple(tuple: Tuple, range: NatRange, { knownSource }: NatContext): Tuple | null {
   if (knownSource === undefined || !equalAddress(knownSource.address, tuple.src)) return null;
   const { port } = knownSource;
-  return port >= span.min && port < span.min + span.size ? { ...tuple, sport: port } : null;
+  const span = portSpan(tuple, range, 'source');
+  if (span === null || port < span.min || port >= span.min + span.size) return null;
+  return { ...tuple, sport: port };
 }
 
 /** As `isFree`; near the end a TIME_WAIT connection in the way makes place for newer numbers. */

@@ -2,24 +2,20 @@
  * Reachability: asked flows, each a request and its answer sent as real packets (SEMANTICS A8).
  *
  * `allowed` means that both arrived; whether a process listens at the far end is not judged.
- * `ingress` and `egress` are a second, diagnostic walk that goes on past drops that policies
- * caused: what each direction's rules would say on this stack. They never decide the verdict.
  * @module
  */
 import type { Pod } from '../../cluster/model.ts';
-import { nearest } from '../../cluster/nearest.ts';
 import { type Diagnostic, UserError } from '../../diagnostic/diagnostic.ts';
-import type { Decision, Journey } from '../../engine/engine.ts';
-import { selects } from '../../policy/select.ts';
-import { type Address, equalAddress, formatAddress, parseAddress } from '../../wire/address.ts';
+import { type Address, formatAddress } from '../../wire/address.ts';
 import type { UnknownReason } from '../../wire/drop-reason.ts';
 import { Protocol } from '../../wire/protocol.ts';
-import { packetOf as packetOfBytes } from '../datagram/headers.ts';
-import { type SyntheticPacket, syntheticPacket } from '../datagram/synthetic.ts';
 import type { Place } from '../identity.ts';
-import type { DecidedBy, DirectionResult, Verdict } from '../result.ts';
-import { arrived, directionResult, NOT_CAPTURED, verdictOf } from '../verdict.ts';
+import type { DirectionResult, Verdict } from '../result.ts';
+import { Prospects } from '../run/prospects.ts';
+import { NOT_CAPTURED } from '../verdict.ts';
 import type { World } from '../world.ts';
+import { findEnd, findPort, splitPort } from './ends.ts';
+import { type Ends, type ExchangeResult, requestOf, sendExchange } from './exchange.ts';
 
 export const PROBE_PROTOCOLS = ['TCP', 'UDP', 'SCTP', 'ICMP'] as const;
 export type ProbeProtocol = (typeof PROBE_PROTOCOLS)[number];
@@ -34,26 +30,7 @@ export interface ProbeRequest {
   readonly expect?: 'allowed' | 'denied';
 }
 
-export type PolicyDiagnosis = 'allowed' | 'denied' | 'notEvaluated' | 'bypassed';
-
-export interface ProbeResult extends ProbeRequest {
-  readonly verdict: Verdict;
-  readonly reason: string | null;
-  readonly decidedBy: DecidedBy | null;
-  readonly forward: DirectionResult;
-  readonly reply: DirectionResult;
-  readonly ingress: PolicyDiagnosis;
-  readonly egress: PolicyDiagnosis;
-}
-
-/** A probe's ends, found in the cluster. */
-interface Ends {
-  readonly src: Address;
-  readonly dst: Address;
-  readonly from: Place;
-  readonly to: Place;
-  readonly dport: number;
-}
+export type ProbeResult = ProbeRequest & ExchangeResult;
 
 const PROTOCOLS: Readonly<Record<ProbeProtocol, number>> = {
   TCP: Protocol.tcp,
@@ -70,118 +47,50 @@ const REUSE_GAP_NS = 432_100e9 / SPORTS;
 
 export class Prober {
   readonly #world: World;
+  readonly #prospects: Prospects;
   #count = 0;
 
   constructor(world: World) {
     this.#world = world;
+    this.#prospects = new Prospects(world);
   }
 
   /** Ask one flow. Throws a `UserError` when an end or a port name does not exist. */
   ask(request: ProbeRequest): ProbeResult {
     const ends = this.#resolve(request);
-    if (typeof ends === 'string') return unknownResult(request, ends);
-    const nowNs = this.#count * REUSE_GAP_NS;
-    const sport = FIRST_SPORT + (this.#count++ % SPORTS);
-    const exchange = { ...ends, protocol: PROTOCOLS[request.protocol], sport };
-    const forward = this.#send(exchange, 'request', nowNs);
-    const answer = arrived(forward) ? this.#answer(exchange, forward, nowNs + 1e6) : null;
-    const there = directionResult(forward);
-    const back = answer ? directionResult(answer) : NOT_CAPTURED;
-    const verdict = verdictOf(there, back);
-    const deciding = verdict === 'broken' ? back : there;
-    return {
-      ...request,
-      verdict,
-      reason: deciding.reason,
-      decidedBy: deciding.decidedBy,
-      forward: there,
-      reply: back,
-      ...this.#diagnose(exchange, forward, nowNs + 2e6),
-    };
+    if (typeof ends === 'string') return { ...request, ...unjudged(ends) };
+    const results = ends.map((one) => this.#send(one, PROTOCOLS[request.protocol]));
+    return { ...request, ...together(results) };
   }
 
   /** The request packet of a probe, for explain. */
   request(request: ProbeRequest): { readonly packet: Uint8Array; readonly from: Place } | string {
     const ends = this.#resolve(request);
     if (typeof ends === 'string') return ends;
-    const { src, dst, dport, from } = ends;
-    const protocol = PROTOCOLS[request.protocol];
-    const sport = FIRST_SPORT;
-    const packet = syntheticPacket({ src, dst, protocol, sport, dport, step: 'request' });
-    return { packet, from };
+    const [first] = ends;
+    if (first === undefined) return 'noSender';
+    const exchange = { ...first, protocol: PROTOCOLS[request.protocol], sport: FIRST_SPORT };
+    return { packet: requestOf(exchange), from: first.from };
   }
 
-  #send(exchange: Exchange, step: 'request' | 'answer', nowNs: number): Journey {
-    const from = step === 'request' ? exchange.from : exchange.to;
-    const packet = syntheticPacket(packetOf(exchange, step));
-    return this.#world.engine.inject(this.#world.injectAt(from, packet, { frame: 0, nowNs }));
+  #send(ends: Ends, protocol: number): ExchangeResult {
+    const nowNs = this.#count * REUSE_GAP_NS;
+    const sport = FIRST_SPORT + (this.#count++ % SPORTS);
+    return sendExchange(this.#world, this.#prospects, { ...ends, protocol, sport }, nowNs);
   }
 
-  /** Whoever the request reached answers what it saw: after translation that is another packet. */
-  #answer(exchange: Exchange, forward: Journey, nowNs: number): Journey {
-    const seen = packetOfBytes(forward.packet);
-    if (seen === null) return this.#send(exchange, 'answer', nowNs);
-    const { src, dst } = seen;
-    const sport = seen.sport ?? exchange.sport;
-    const dport = seen.dport ?? exchange.dport;
-    const place = this.#world.identities.placeOf(dst);
-    const { host } = forward.end;
-    const itself: Place = { kind: 'endpoint', name: host, entry: { as: 'local', host } };
-    const isMoved = !equalAddress(dst, exchange.dst);
-    const known = place.kind === 'unplaced' && forward.outcome === 'delivered' ? itself : place;
-    const to = isMoved ? known : exchange.to;
-    return this.#send({ ...exchange, src, dst, to, sport, dport }, 'answer', nowNs);
-  }
-
-  #diagnose(
-    exchange: Exchange,
-    forward: Journey,
-    nowNs: number,
-  ): Pick<ProbeResult, 'ingress' | 'egress'> {
-    if (forward.outcome === 'unknown') return { ingress: 'notEvaluated', egress: 'notEvaluated' };
-    const isClean = arrived(forward);
-    const journey = isClean ? forward : this.#walkPast(exchange, nowNs);
-    const diagnosis = (direction: 'ingress' | 'egress', place: Place) => {
-      if (journey.forgiven.some((d) => isOf(d, direction))) return 'denied';
-      if (place.kind !== 'pod' || !this.#isIsolated(place.pod, direction)) return 'allowed';
-      if (journey.steps.some((s) => s.rules.some((look) => isOf(look, direction)))) {
-        return 'allowed';
-      }
-      return arrived(journey) ? 'bypassed' : 'notEvaluated';
-    };
-    return {
-      ingress: diagnosis('ingress', exchange.to),
-      egress: diagnosis('egress', exchange.from),
-    };
-  }
-
-  #walkPast(exchange: Exchange, nowNs: number): Journey {
-    const packet = syntheticPacket(packetOf(exchange, 'request'));
-    const options = { frame: 0, nowNs, walkPastPolicyDrops: true };
-    return this.#world.engine.inject(this.#world.injectAt(exchange.from, packet, options));
-  }
-
-  #isIsolated(pod: Pod, direction: 'ingress' | 'egress'): boolean {
-    const type = direction === 'ingress' ? 'Ingress' : 'Egress';
-    return this.#world.policies.some(
-      (p) =>
-        p.namespace === pod.namespace &&
-        p.policyTypes.includes(type) &&
-        selects(p.podSelector, pod.labels),
-    );
-  }
-
-  #resolve(request: ProbeRequest): Ends | UnknownReason {
+  #resolve(request: ProbeRequest): readonly Ends[] | UnknownReason {
     const mistakes: Diagnostic[] = [];
-    if (request.to.startsWith('svc/')) return 'servicesNotEmulated';
-    const { identities } = this.#world;
-    const from = this.#end(request.from, (a) => identities.openerOf(a), mistakes);
-    const to = this.#end(request.to, (a) => identities.placeOf(a), mistakes);
-    const dport = this.#port(request, to?.place ?? null, mistakes);
+    const { identities, cluster } = this.#world;
+    const { protocol } = request;
+    const asked = splitPort(request.to);
+    const from = findEnd(this.#world, request.from, (a) => identities.openerOf(a), mistakes);
+    const to = findEnd(this.#world, asked.end, (a) => identities.placeOf(a), mistakes);
+    const port = asked.port === undefined ? request.port : (digits(asked.port) ?? asked.port);
+    const dport = protocol === 'ICMP' ? 0 : findPort(cluster, port, protocol, to, mistakes);
     if (!from || !to || mistakes.length > 0) throw new UserError(mistakes);
-    const dst = to.addresses.find((a) => from.addresses.some((b) => b.family === a.family));
-    const src = from.addresses.find((a) => a.family === dst?.family);
-    if (!src || !dst) {
+    const targets = to.addresses.filter((a) => from.addresses.some((b) => b.family === a.family));
+    if (targets.length === 0) {
       throw new UserError([
         {
           code: 'PROBE_FAMILY',
@@ -192,81 +101,39 @@ export class Prober {
     if (from.place.kind === 'unplaced') return from.place.reason;
     if (to.place.kind === 'unplaced') return to.place.reason;
     if (from.place.kind === 'edge' && to.place.kind === 'edge') return 'notInCluster';
-    const isNodePort =
-      to.place.kind === 'node' && identities.isNodePort(request.protocol.toLowerCase(), dport);
-    if (isNodePort) return 'servicesNotEmulated';
-    return { src, dst, from: from.place, to: to.place, dport };
-  }
-
-  #end(
-    text: string,
-    placeOf: (address: Address) => Place,
-    mistakes: Diagnostic[],
-  ): { addresses: readonly Address[]; place: Place } | undefined {
-    const { addresses: plan } = this.#world;
-    const literal = parseAddress(text);
-    if (literal) return { addresses: [literal], place: placeOf(literal) };
-    const [kind, first = '', second = ''] = text.split('/');
-    const found =
-      kind === 'pod'
-        ? plan.findPod(first, second)
-        : kind === 'node'
-          ? plan.findNode(first)
-          : undefined;
-    const [address] = found?.addresses ?? [];
-    if (found && address) {
-      return { addresses: found.addresses, place: placeOf(address) };
-    }
-    const names = [
-      ...[...plan.podsByName.keys()].map((name) => `pod/${name}`),
-      ...this.#world.cluster.nodes.map((node) => `node/${node.name}`),
-    ];
-    const near = nearest(text, names);
-    mistakes.push({
-      code: 'PROBE_END_UNKNOWN',
-      message: found ? 'it has no address' : 'no such end in the cluster',
-      found: text,
-      accepted: near ? `did you mean ${near}?` : 'pod/NAMESPACE/NAME, node/NAME or an address',
+    // Of other ends the first address is asked; a headless Service's endpoints are all it.
+    const chosen = to.headless === true ? targets : targets.slice(0, 1);
+    return chosen.flatMap((dst) => {
+      const src = from.addresses.find((a) => a.family === dst.family);
+      const place = to.headless === true ? identities.placeOf(dst) : to.place;
+      return src ? [{ src, dst, from: from.place, to: place, dport }] : [];
     });
-    return undefined;
-  }
-
-  #port(request: ProbeRequest, to: Place | null, mistakes: Diagnostic[]): number {
-    const { port, protocol } = request;
-    if (protocol === 'ICMP') return 0;
-    if (typeof port === 'number' && Number.isInteger(port) && port > 0 && port < 65536) return port;
-    if (typeof port === 'string' && to?.kind === 'pod') {
-      const declared = to.pod.ports.find((p) => p.name === port && p.protocol === protocol);
-      if (declared) return declared.containerPort;
-    }
-    mistakes.push({
-      code: 'PROBE_PORT',
-      message: 'the port is neither a number nor a name that the destination pod declares',
-      found: String(port),
-      accepted: '1..65535, or a container port name of the same protocol',
-    });
-    return 0;
   }
 }
 
-type Exchange = Ends & { readonly protocol: number; readonly sport: number };
-
-function packetOf(e: Exchange, step: 'request' | 'answer'): SyntheticPacket {
-  const isEcho = e.protocol === Protocol.icmp;
-  const dport = isEcho ? e.sport : e.dport;
-  return step === 'request'
-    ? { src: e.src, dst: e.dst, protocol: e.protocol, sport: e.sport, dport, step }
-    : { src: e.dst, dst: e.src, protocol: e.protocol, sport: dport, dport: e.sport, step };
+/** A port written in digits. */
+function digits(text: string): number | undefined {
+  return /^\d+$/.test(text) ? Number(text) : undefined;
 }
 
-function isOf(decision: Pick<Decision, 'origin'>, direction: 'ingress' | 'egress'): boolean {
-  return (decision.origin ?? []).some((o) => o.direction === direction);
+/** Several addresses of one name: whichever the client takes, each as likely as the others. */
+function together(results: readonly ExchangeResult[]): ExchangeResult {
+  const [first] = results;
+  if (first === undefined) return unjudged('noSender');
+  const verdicts = new Set<Verdict>(results.map((r) => r.verdict));
+  const allowed = results.filter((r) => r.verdict === 'allowed').length;
+  if (results.length === 1) return first;
+  const of = results.length;
+  const probability = Math.round((allowed / of) * 1e6) / 1e6;
+  const choice = { of, allowed, probability, by: 'drawn', complete: true } as const;
+  if (verdicts.size === 1 || allowed === 0) return { ...first, choice };
+  const refused = results.find((r) => r.verdict !== 'allowed') ?? first;
+  return { ...refused, verdict: 'depends', choice };
 }
 
-function unknownResult(request: ProbeRequest, reason: UnknownReason): ProbeResult {
+function unjudged(reason: UnknownReason): ExchangeResult {
   const unknown: DirectionResult = { result: 'unknown', reason, decidedBy: null };
   return {
-    ...request,
     verdict: 'unknown',
     reason,
     decidedBy: null,
@@ -274,6 +141,8 @@ function unknownResult(request: ProbeRequest, reason: UnknownReason): ProbeResul
     reply: NOT_CAPTURED,
     ingress: 'notEvaluated',
     egress: 'notEvaluated',
+    translated: null,
+    choice: null,
   };
 }
 

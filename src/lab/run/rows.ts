@@ -43,17 +43,12 @@ export class Rows {
     retransmission: boolean,
   ): FrameResult {
     if (journey.outcome === 'dropped') this.countDrop(drops, journey, 1);
-    const masqueraded =
-      journey.outcome === 'exited' &&
-      captured.from.kind === 'pod' &&
-      captured.datagram !== null &&
-      this.#world.identities.isMasqueraded(captured.datagram.dst);
     return this.#count({
       ...frameHead(captured),
       outcome: journey.outcome,
       reason: journey.reason,
       decidedBy: decidedBy(journey.decision),
-      out: arrived(journey) && !masqueraded ? headersOf(journey.packet) : null,
+      out: arrived(journey) ? headersOf(journey.packet) : null,
       retransmission,
       journey,
     });

@@ -12,11 +12,7 @@ import type { World } from '../world.ts';
 import { AddressMap, assignAutomatically, type PairCount } from './mapping.ts';
 
 /** Reasons for which an address has no place, and that a pod's address in its stead mends. */
-const MAPPABLE: ReadonlySet<UnknownReason> = new Set([
-  'addressUnowned',
-  'servicesNotEmulated',
-  'loopback',
-]);
+const MAPPABLE: ReadonlySet<UnknownReason> = new Set(['addressUnowned', 'loopback']);
 
 /** Pods that nobody was mapped to and that do not talk in the capture take the rest. */
 export function autoMap(

@@ -7,9 +7,12 @@
  * @module
  */
 import { type Address, compareAddress } from '../../wire/address.ts';
+import type { UnknownReason } from '../../wire/drop-reason.ts';
 import type { Direction } from '../causes.ts';
 import type { Datagram } from '../datagram/datagram.ts';
+import { type Ends, equalEnds, inverse } from '../datagram/rewrite.ts';
 import type { Place } from '../identity.ts';
+import type { Face } from './faces.ts';
 import { ListedOpeners } from './listed-openers.ts';
 import { serverEnd } from './opening.ts';
 import { tupleKey } from './tuple-key.ts';
@@ -17,7 +20,8 @@ import { tupleKey } from './tuple-key.ts';
 /** One connection as the capture shows it; `original` is the direction that opened it. */
 export interface Conversation {
   readonly id: number;
-  readonly key: string;
+  /** Its names: under the ends that its client sees, and under those of each other view. */
+  readonly keys: readonly string[];
   readonly protocol: string;
   readonly src: Address;
   readonly dst: Address;
@@ -30,6 +34,10 @@ export interface Conversation {
    * it when the capture began.
    */
   readonly opening: 'seen' | 'assumed' | 'listed' | 'unknown';
+  /** Ends that its packets have further on, as captured; in the direction of the opening. */
+  readonly views: readonly Ends[];
+  /** Why it can not be judged at all; null when it can. */
+  readonly unjudged: UnknownReason | null;
   readonly firstFrame: number;
   packets: number;
   bytes: number;
@@ -59,6 +67,13 @@ interface Opening {
   readonly reversed: boolean;
 }
 
+/** How a connection looks to its client; asked when one begins. */
+type FaceOf = (datagram: Datagram, from: Place, to: Place) => Face;
+
+const ownFace: FaceOf = (datagram, from, to) => {
+  return { datagram, from, to, views: [], hidden: null };
+};
+
 const NONE: readonly Conversation[] = [];
 const SECOND_NS = 1e9;
 /** How long after its end a conversation still takes late packets (Linux TIME_WAIT). */
@@ -69,15 +84,18 @@ const IDLE_NS = 180 * SECOND_NS;
 const TCP_IDLE_NS = 432_000 * SECOND_NS;
 
 export class Conversations {
-  readonly #open = new Map<string, Conversation>();
+  readonly #open = new Set<Conversation>();
+  readonly #byKey = new Map<string, Conversation>();
   readonly #midstream: Midstream;
   readonly #listed: ListedOpeners;
+  readonly #faceOf: FaceOf;
   #replaced: Conversation[] = [];
   #nextId = 1;
 
-  constructor(midstream: Midstream, listed = new ListedOpeners([])) {
+  constructor(midstream: Midstream, listed = new ListedOpeners([]), faceOf = ownFace) {
     this.#midstream = midstream;
     this.#listed = listed;
+    this.#faceOf = faceOf;
   }
 
   get open(): number {
@@ -88,20 +106,24 @@ export class Conversations {
   lookup(
     datagram: Pick<Datagram, 'protocol' | 'src' | 'dst' | 'sport' | 'dport'>,
   ): Membership | null {
-    const found = this.#open.get(keyOf(datagram));
+    const found = this.#byKey.get(keyOf(datagram));
     return found ? { conversation: found, direction: directionIn(found, datagram) } : null;
   }
 
   /** The conversation of a packet, begun when it is the first. */
   join(datagram: Datagram, from: Place, to: Place, nowNs: number): Membership {
     const key = keyOf(datagram);
-    const found = this.#open.get(key);
+    const found = this.#byKey.get(key);
     if (found && !startsAnew(found, datagram, nowNs)) {
       return { conversation: found, direction: directionIn(found, datagram) };
     }
-    if (found) this.#replaced.push(found);
-    const conversation = this.#begin(datagram, from, to, nowNs, key);
-    this.#open.set(key, conversation);
+    const conversation = this.#begin(this.#faceOf(datagram, from, to), nowNs);
+    for (const name of conversation.keys) {
+      const before = this.#byKey.get(name);
+      if (before !== undefined) this.#replace(before);
+    }
+    for (const name of conversation.keys) this.#byKey.set(name, conversation);
+    this.#open.add(conversation);
     return { conversation, direction: directionIn(conversation, datagram) };
   }
 
@@ -117,6 +139,18 @@ export class Conversations {
     if (tcp?.rst) conversation.finished.reset = true;
   }
 
+  #replace(conversation: Conversation): void {
+    this.#replaced.push(conversation);
+    this.#forget(conversation);
+  }
+
+  #forget(conversation: Conversation): void {
+    this.#open.delete(conversation);
+    for (const key of conversation.keys) {
+      if (this.#byKey.get(key) === conversation) this.#byKey.delete(key);
+    }
+  }
+
   /** Conversations whose tuple a new one has taken since this was last asked. */
   takeReplaced(): readonly Conversation[] {
     if (this.#replaced.length === 0) return NONE;
@@ -128,15 +162,16 @@ export class Conversations {
   /** Conversations that are over at `nowNs`; they are forgotten. */
   expire(nowNs: number): readonly Conversation[] {
     const over: Conversation[] = [];
-    for (const c of this.#open.values()) if (nowNs - c.lastNs > lifetimeNs(c)) over.push(c);
-    for (const c of over) this.#open.delete(c.key);
+    for (const c of this.#open) if (nowNs - c.lastNs > lifetimeNs(c)) over.push(c);
+    for (const c of over) this.#forget(c);
     return over;
   }
 
   /** All that are still open, forgotten too: the end of the capture. */
   drain(): readonly Conversation[] {
-    const all = [...this.#open.values()];
+    const all = [...this.#open];
     this.#open.clear();
+    this.#byKey.clear();
     return all;
   }
 
@@ -153,13 +188,13 @@ export class Conversations {
     return this.#midstreamed(openingOf(d, from, to));
   }
 
-  #begin(d: Datagram, from: Place, to: Place, nowNs: number, key: string): Conversation {
+  #begin({ datagram: d, from, to, views, hidden }: Face, nowNs: number): Conversation {
     const { opening, reversed } = this.#openingOf(d, from, to, nowNs);
     const [src, dst] = reversed ? [d.dst, d.src] : [d.src, d.dst];
     const [sport, dport] = reversed ? [d.dport, d.sport] : [d.sport, d.dport];
     return {
       id: this.#nextId++,
-      key,
+      keys: [d, ...views].map((ends) => keyOf({ ...ends, protocol: d.protocol })),
       protocol: d.protocolName,
       src,
       dst,
@@ -168,6 +203,8 @@ export class Conversations {
       from: reversed ? to : from,
       to: reversed ? from : to,
       opening,
+      views: reversed ? views.map(inverse) : views,
+      unjudged: opening === 'unknown' ? 'midstream' : hidden,
       firstFrame: d.frame,
       packets: 0,
       bytes: 0,
@@ -185,9 +222,10 @@ function keyOf(d: Pick<Datagram, 'protocol' | 'src' | 'dst' | 'sport' | 'dport'>
 
 function directionIn(
   c: Conversation,
-  d: Pick<Datagram, 'src' | 'sport' | 'dport' | 'icmpReply'>,
+  d: Pick<Datagram, 'src' | 'dst' | 'sport' | 'dport' | 'icmpReply'>,
 ): Direction {
   if (d.icmpReply !== undefined) return d.icmpReply ? 'reply' : 'original';
+  if (c.views.some((view) => equalEnds(view, d))) return 'original';
   if (compareAddress(c.src, d.src) !== 0) return 'reply';
   if (compareAddress(c.src, c.dst) !== 0) return 'original';
   return c.sport === d.sport ? 'original' : 'reply';

@@ -35,14 +35,20 @@ export class Duplicates {
    * Note a packet; the answer tells that it was seen before at another place, null that it counts.
    *
    * @param vantage where it was captured, direction included; equal for retransmissions
+   * @param whose its connection and direction: equal also where a translation changed its ends
    */
-  note(datagram: Datagram, vantage: string, nowNs: number): Repeat | null {
+  note(
+    datagram: Datagram,
+    vantage: string,
+    nowNs: number,
+    whose = endsOf(datagram),
+  ): Repeat | null {
     if (nowNs - this.#swapNs > WINDOW_NS) {
       this.#older = nowNs - this.#swapNs > 2 * WINDOW_NS ? new Map() : this.#recent;
       this.#recent = new Map();
       this.#swapNs = nowNs;
     }
-    const key = contentKey(datagram);
+    const key = contentKey(datagram, whose);
     const first = this.#recent.get(key) ?? this.#older.get(key);
     const isRepeat = first !== undefined && nowNs - first.nowNs <= WINDOW_NS;
     if (isRepeat && (first.vantage !== vantage || first.ttl !== datagram.ttl)) {
@@ -54,20 +60,21 @@ export class Duplicates {
 }
 
 /** Equal for all sightings of one packet: everything that routers leave alone. */
-export function contentKey(d: Datagram): string {
+export function contentKey(d: Datagram, whose = endsOf(d)): string {
   const { tcp, fragment } = d;
   return [
     d.protocol,
     d.id,
-    d.sport,
-    d.dport,
     d.wireLength,
     tcp ? `${tcp.seq} ${tcp.ack} ${tcp.syn}${tcp.fin}${tcp.rst}` : '',
     fragment ? `${fragment.key} ${fragment.offset}` : '',
     payloadHash(d),
-    addressKey(d.src),
-    addressKey(d.dst),
+    whose,
   ].join(' ');
+}
+
+function endsOf(d: Datagram): string {
+  return `${d.sport} ${d.dport} ${addressKey(d.src)} ${addressKey(d.dst)}`;
 }
 
 /** FNV-1a over what stands behind the fixed transport header, as far as it was captured. */

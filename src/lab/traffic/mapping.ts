@@ -1,9 +1,8 @@
 /**
  * `--map`: a capture from elsewhere put onto the cluster, address for address.
  *
- * Packets are rewritten as a translation would: addresses in the network header and in the packet
- * an ICMP error quotes, with header and transport checksums updated by the difference (RFC 1624),
- * so that a wrong checksum stays wrong and an offloaded one stays offloaded.
+ * Packets are rewritten as a translation would (datagram/rewrite.ts), and so is the packet that an
+ * ICMP error quotes.
  * @module
  */
 
@@ -16,17 +15,9 @@ import {
   compareAddress,
   formatAddress,
   parseAddress,
-  writeAddress,
 } from '../../wire/address.ts';
-import { setU16, u8, u16 } from '../../wire/bytes.ts';
-import { sumAddress, sumBytes, updatePartial, updateSum } from '../../wire/checksum.ts';
-import * as icmp from '../../wire/icmp.ts';
-import * as ipv4 from '../../wire/ipv4.ts';
-import * as ipv6 from '../../wire/ipv6.ts';
-import { Protocol } from '../../wire/protocol.ts';
-import * as tcp from '../../wire/tcp.ts';
-import * as udp from '../../wire/udp.ts';
-import type { Datagram, Tuple } from '../datagram/datagram.ts';
+import type { Datagram } from '../datagram/datagram.ts';
+import { type Ends, withEnds } from '../datagram/rewrite.ts';
 
 export class AddressMap {
   readonly #to: ReadonlyMap<string, Address>;
@@ -43,80 +34,15 @@ export class AddressMap {
     return this.#to.get(addressKey(a)) ?? a;
   }
 
-  applyTuple(t: Tuple): Tuple {
+  applyTuple<T extends Ends>(t: T): T {
     return { ...t, src: this.address(t.src), dst: this.address(t.dst) };
   }
 
   /** The packet with mapped addresses; itself when none of its addresses is mapped. */
   apply(d: Datagram): Datagram {
-    const src = this.address(d.src);
-    const dst = this.address(d.dst);
-    if (src === d.src && dst === d.dst && d.quoted === null) return d;
-    const bytes = d.bytes.slice();
-    if (d.l4 >= 0) this.#fixTransport(bytes, d, src, dst);
-    if (d.quoted !== null && d.l4 >= 0) this.#mapQuoted(bytes, d);
-    setAddresses(bytes, 0, d.family, src, dst);
-    return { ...d, bytes, src, dst };
+    const to = this.applyTuple({ src: d.src, dst: d.dst, sport: d.sport, dport: d.dport });
+    return withEnds(d, to, d.quoted && this.applyTuple(d.quoted));
   }
-
-  #fixTransport(b: Uint8Array, d: Datagram, src: Address, dst: Address): void {
-    const field = checksumField(d);
-    if (field < 0 || field + 2 > b.length) return;
-    const old = u16(b, field);
-    if (d.protocol === Protocol.udp && old === 0) return;
-    const from = sumAddress(d.src) + sumAddress(d.dst);
-    const update = d.checksum === 'partial' ? updatePartial : updateSum;
-    setU16(b, field, update(old, from, sumAddress(src) + sumAddress(dst)));
-  }
-
-  /** The quoted packet is mapped as well, and the ICMP checksum follows what changed under it. */
-  #mapQuoted(b: Uint8Array, d: Datagram): void {
-    const off = d.l4 + icmp.HEADER_LENGTH;
-    const { quoted } = d;
-    if (quoted === null) return;
-    const src = this.address(quoted.src);
-    const dst = this.address(quoted.dst);
-    const before = sumBytes(b, off, b.length);
-    const field = quotedChecksum(b, off, quoted);
-    if (field + 2 <= b.length && u16(b, field) !== 0) {
-      const from = sumAddress(quoted.src) + sumAddress(quoted.dst);
-      setU16(b, field, updateSum(u16(b, field), from, sumAddress(src) + sumAddress(dst)));
-    }
-    setAddresses(b, off, d.family, src, dst);
-    const own = d.l4 + icmp.CHECKSUM;
-    setU16(b, own, updateSum(u16(b, own), before, sumBytes(b, off, b.length)));
-  }
-}
-
-/** Offset of the quoted TCP or UDP checksum, past the end when there is none to keep right. */
-function quotedChecksum(b: Uint8Array, off: number, quoted: Tuple): number {
-  const isV4 = quoted.src.family === 4;
-  const l4 = off + (isV4 ? ipv4.headerLength(b, off) : ipv6.HEADER_LENGTH);
-  if (quoted.protocol === Protocol.udp) return l4 + udp.CHECKSUM;
-  return quoted.protocol === Protocol.tcp ? l4 + tcp.CHECKSUM : b.length;
-}
-
-const IPV4_CHECKSUM = 10;
-
-/** Write both addresses, updating the header checksum by the difference (IPv4). */
-function setAddresses(b: Uint8Array, off: number, family: 4 | 6, src: Address, dst: Address): void {
-  if (family === 6) {
-    writeAddress(b, off + ipv6.SOURCE, src);
-    writeAddress(b, off + ipv6.DESTINATION, dst);
-    return;
-  }
-  const old = sumAddress(ipv4.src(b, off)) + sumAddress(ipv4.dst(b, off));
-  writeAddress(b, off + ipv4.SOURCE, src);
-  writeAddress(b, off + ipv4.DESTINATION, dst);
-  const to = sumAddress(src) + sumAddress(dst);
-  setU16(b, off + IPV4_CHECKSUM, updateSum(u16(b, off + IPV4_CHECKSUM), old, to));
-}
-
-/** Offset of a checksum that covers the addresses; -1 when there is none. */
-function checksumField(d: Datagram): number {
-  if (d.protocol === Protocol.tcp) return d.l4 + tcp.CHECKSUM;
-  if (d.protocol === Protocol.udp || d.protocol === Protocol.udplite) return d.l4 + udp.CHECKSUM;
-  return d.protocol === Protocol.icmpv6 && u8(d.bytes, 0) >>> 4 === 6 ? d.l4 + icmp.CHECKSUM : -1;
 }
 
 /** Addresses that captured packets had between them, by how many packets each pair shares. */

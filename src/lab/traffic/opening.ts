@@ -15,8 +15,9 @@ export interface End {
   readonly port: number;
 }
 
-/** How sure we are that an end listens on its port. */
+/** How sure we are that an end listens on its port; an address of a Service opens nothing. */
 function serverScore(end: End, protocol: string): number {
+  if (end.place.kind === 'service') return 4;
   const declared = end.place.kind === 'pod' && declares(end.place.pod, protocol, end.port);
   if (declared) return 3;
   if (end.port > 0 && end.port < 1024) return 2;

@@ -13,6 +13,7 @@ import { ChecksumSurvey } from '../datagram/checksums.ts';
 import { readDatagram } from '../datagram/datagram.ts';
 import { ClockOffsets } from './clock-offsets.ts';
 import type { PairCount } from './mapping.ts';
+import { SeenTranslations } from './translations.ts';
 
 /** Pairs beyond this many are not counted: a scan's rare addresses do not decide a mapping. */
 const MAX_PAIRS = 1_000_000;
@@ -20,6 +21,7 @@ const MAX_PAIRS = 1_000_000;
 export class Survey {
   readonly checksums = new ChecksumSurvey();
   readonly clocks = new ClockOffsets();
+  readonly translations = new SeenTranslations();
   readonly #pairs = new Map<string, { a: Address; b: Address; packets: number }>();
 
   add(record: PacketRecord): void {
@@ -36,6 +38,7 @@ export class Survey {
     if (typeof d === 'string') return;
     this.checksums.add(record.iface.id, d.src, d.checksum);
     this.clocks.add(record.iface.file, d, record.timeNs);
+    this.translations.add(d, record.timeNs);
     this.#pair(d.src, d.dst);
   }
 

@@ -27,9 +27,11 @@ import {
   type Midstream,
 } from './conversation.ts';
 import { Duplicates } from './duplicates.ts';
+import { Faces } from './faces.ts';
 import { FragmentPorts } from './fragment-ports.ts';
 import type { ListedOpeners } from './listed-openers.ts';
 import type { AddressMap } from './mapping.ts';
+import type { SeenTranslations } from './translations.ts';
 import { type Vantages, vantageKey } from './vantage.ts';
 
 export interface TrafficOptions {
@@ -40,6 +42,8 @@ export interface TrafficOptions {
   readonly midstream: Midstream;
   /** Connections that nodes knew when the capture began. */
   readonly listed?: ListedOpeners;
+  /** Connections that the capture shows on both sides of a translation. */
+  readonly translations?: SeenTranslations;
   readonly vantages: Vantages;
   /** `--at` was given: a sender that can not be placed does not matter. */
   readonly entryIsGiven: boolean;
@@ -69,7 +73,11 @@ export class Traffic {
 
   constructor(options: TrafficOptions) {
     this.#options = options;
-    this.#conversations = new Conversations(options.midstream, options.listed);
+    const { identities, map, translations, entryIsGiven } = options;
+    const faces = new Faces({ identities, map, seen: translations ?? null, entryIsGiven });
+    this.#conversations = new Conversations(options.midstream, options.listed, (d, from, to) =>
+      faces.of(d, from, to),
+    );
   }
 
   /** Backward steps and gaps of the capture's clock, and frames read. */
@@ -144,7 +152,14 @@ export class Traffic {
       from: from.name,
       to: to.name,
     };
-    const repeat = this.#duplicates.note(datagram, vantageKey(record, view), nowNs);
+    const repeat = this.#duplicates.note(
+      datagram,
+      vantageKey(record, view),
+      nowNs,
+      membership && membership.conversation.views.length > 0
+        ? `${membership.conversation.id} ${membership.direction}`
+        : undefined,
+    );
     const kind: CapturedKind = repeat
       ? { kind: 'observed', beyondSender: repeat.beyondSender }
       : this.#kindOf(datagram, from, to);
@@ -166,15 +181,12 @@ export class Traffic {
 
   /** Whether the packet can be injected, and if not, why no verdict can be given. */
   #kindOf(d: Datagram, from: Place, to: Place): CapturedKind {
-    const { identities, entryIsGiven } = this.#options;
+    const { entryIsGiven } = this.#options;
     const unknown = (reason: UnknownReason): CapturedKind => ({ kind: 'unknown', reason });
     if (to.kind === 'unplaced') return unknown(to.reason);
     if (from.kind === 'unplaced' && !entryIsGiven) return unknown(from.reason);
     if (from.kind === 'edge' && to.kind === 'edge' && !entryIsGiven) return unknown('notInCluster');
-    const isNodePort =
-      (to.kind === 'node' && identities.isNodePort(d.protocolName, d.dport ?? 0)) ||
-      (from.kind === 'node' && identities.isNodePort(d.protocolName, d.sport ?? 0));
-    return isNodePort ? unknown('servicesNotEmulated') : { kind: 'datagram', datagram: d };
+    return { kind: 'datagram', datagram: d };
   }
 
   #join(d: Datagram, from: Place, to: Place, nowNs: number): Membership | null {

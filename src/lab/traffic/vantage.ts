@@ -15,8 +15,8 @@ import type { Datagram } from '../datagram/datagram.ts';
 import type { Place } from '../identity.ts';
 
 /** Most hops between two ends of one cluster (pod, node, fabric, node, pod), with room to spare. */
-const MOST_HOPS = 4;
-const INITIAL_TTLS = [64, 128, 255];
+export const MOST_HOPS = 4;
+export const INITIAL_TTLS = [64, 128, 255];
 
 /** One `--vantage` option. */
 export interface Given {
@@ -60,7 +60,7 @@ export class Vantages {
 
   /** The TTL the sender gave a packet: the captured one plus the hops up to where it was seen. */
   ttlAtSender(record: PacketRecord, d: Datagram, from: Place): number {
-    if (from.kind !== 'pod' && from.kind !== 'node') return d.ttl;
+    if (from.kind !== 'pod' && from.kind !== 'node' && from.kind !== 'service') return d.ttl;
     if (this.#at(record.iface) === from.name) return d.ttl;
     const initial = INITIAL_TTLS.find((ttl) => ttl >= d.ttl) ?? d.ttl;
     return initial - d.ttl <= MOST_HOPS ? initial : d.ttl;

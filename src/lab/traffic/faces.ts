@@ -1,0 +1,107 @@
+/**
+ * A connection as its client sees it, whatever side of a translation its first captured packet is
+ * from; and openings of which nobody can tell who sent them.
+ *
+ *   client ── client:4711 > 10.0.0.10:80 ── node: translation ── node:40001 > 10.1.0.7:8080 ── pod
+ *                 the face                                       another view of it
+ *
+ * A packet whose source is a node, and that a router has already lowered the TTL of, was not sent
+ * by that node but by somebody behind its masquerade. Where the capture does not show it before
+ * that, its sender stays unknown (SEMANTICS A3).
+ * @module
+ */
+import type { UnknownReason } from '../../wire/drop-reason.ts';
+import type { Datagram } from '../datagram/datagram.ts';
+import { type Ends, equalEnds, inverse } from '../datagram/rewrite.ts';
+import type { Identities, Place } from '../identity.ts';
+import type { AddressMap } from './mapping.ts';
+import { keyOf, type SeenTranslations, type Views } from './translations.ts';
+import { INITIAL_TTLS, MOST_HOPS } from './vantage.ts';
+
+/** A first packet as the client's side shows it. */
+export interface Face {
+  readonly datagram: Datagram;
+  readonly from: Place;
+  readonly to: Place;
+  /** Other ends of the same connection, in the packet's direction, the furthest on its way last. */
+  readonly views: readonly Ends[];
+  /** Why nobody can tell who opened it; null when one can. */
+  readonly hidden: UnknownReason | null;
+}
+
+export interface FacesOptions {
+  readonly identities: Identities;
+  readonly map: AddressMap;
+  readonly seen: SeenTranslations | null;
+  /** `--at` was given: senders do not matter. */
+  readonly entryIsGiven: boolean;
+}
+
+export class Faces {
+  readonly #options: FacesOptions;
+  readonly #views = new Map<string, Views>();
+
+  constructor(options: FacesOptions) {
+    this.#options = options;
+    for (const { protocol, ends } of options.seen?.all() ?? []) {
+      const mapped = ends.map((e) => options.map.applyTuple(e));
+      for (const e of mapped) this.#views.set(keyOf(protocol, e), { protocol, ends: mapped });
+    }
+  }
+
+  /** The face of the connection that this packet is the first captured one of. */
+  of(d: Datagram, from: Place, to: Place): Face {
+    const found = this.#views.get(keyOf(d.protocol, d));
+    const face = found === undefined ? null : this.#faceOf(d, found.ends);
+    if (face === null)
+      return { datagram: d, from, to, views: [], hidden: this.#hidden(d, from, to) };
+    const { identities } = this.#options;
+    return {
+      datagram: { ...d, ...face.ends },
+      from: identities.placeOf(face.ends.src),
+      to: identities.placeOf(face.ends.dst),
+      views: face.others,
+      hidden: null,
+    };
+  }
+
+  /** Which of the ends are the client's; null when the cluster translates none into the others. */
+  #faceOf(d: Datagram, ends: readonly Ends[]): { ends: Ends; others: readonly Ends[] } | null {
+    const straight = ends.some((e) => equalEnds(e, d));
+    const oriented = straight ? ends : ends.map(inverse);
+    const ranked = oriented.map((e) => ({ ends: e, rank: this.#rank(e, d.protocolName) }));
+    const best = ranked.reduce((a, b) => (b.rank > a.rank ? b : a));
+    if (best.rank === 0) return null;
+    return { ends: best.ends, others: oriented.filter((e) => e !== best.ends) };
+  }
+
+  /** How much these ends look like what the client sees. */
+  #rank({ src, dst, sport, dport }: Ends, protocol: string): number {
+    const { identities } = this.#options;
+    const from = identities.placeOf(src);
+    const to = identities.placeOf(dst);
+    const isFront = (place: Place, port: number | null) =>
+      place.kind === 'service' ||
+      (place.kind === 'node' && identities.isNodePort(protocol, port ?? 0));
+    if (isFront(from, sport) || isFront(to, dport)) return 2;
+    // Masqueraded: the other view has a node in the pod's place.
+    const isPodOutside =
+      (from.kind === 'pod' && to.kind === 'edge') || (from.kind === 'edge' && to.kind === 'pod');
+    return isPodOutside ? 1 : 0;
+  }
+
+  #hidden(d: Datagram, from: Place, to: Place): UnknownReason | null {
+    if (this.#options.entryIsGiven || from.kind !== 'node' || wasSentHere(d)) return null;
+    const { identities } = this.#options;
+    const isMasqueraded = to.kind === 'edge' && identities.isMasqueraded(d.dst);
+    const isBackend =
+      to.kind === 'pod' && identities.isExposed(to.pod, d.protocolName, d.dport ?? 0);
+    return isMasqueraded || isBackend ? 'translatedSender' : null;
+  }
+}
+
+/** Whether no router has lowered the packet's TTL yet. */
+function wasSentHere(d: Datagram): boolean {
+  const initial = INITIAL_TTLS.find((ttl) => ttl >= d.ttl);
+  return initial === undefined || initial === d.ttl || initial - d.ttl > MOST_HOPS;
+}

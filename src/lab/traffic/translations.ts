@@ -1,0 +1,106 @@
+/**
+ * Connections that a capture shows on both sides of a translation: the same packet under several
+ * pairs of ends, as the client sent it and as a backend saw it (SEMANTICS A3).
+ *
+ * Two sightings are one packet when everything that a translation leaves alone is equal:
+ * identification, length, sequence numbers, the beginning of the payload. Which of the ends the
+ * cluster could translate into each other is not asked here (traffic/faces.ts).
+ * @module
+ */
+import type { Datagram } from '../datagram/datagram.ts';
+import { type Ends, equalEnds, inverse } from '../datagram/rewrite.ts';
+import { tupleKey } from './tuple-key.ts';
+
+/** How far apart two sightings of one packet may be: longer is another packet. */
+const WINDOW_NS = 1e9;
+/** Packets remembered at once, and connections of which several views are kept. */
+const MOST_PACKETS = 50_000;
+const MOST_CONNECTIONS = 250_000;
+/** Payload bytes that are compared. */
+const COMPARED = 64;
+
+/** Ends under which one connection was seen; all in the direction of the first. */
+export interface Views {
+  readonly protocol: number;
+  readonly ends: readonly Ends[];
+}
+
+interface Sighting {
+  readonly ends: Ends;
+  readonly timeNs: bigint;
+}
+
+export class SeenTranslations {
+  /** Two generations, so that forgetting is a swap and not a sweep. */
+  #recent = new Map<string, Sighting>();
+  #older = new Map<string, Sighting>();
+  #swapNs = 0n;
+  readonly #views = new Map<string, { protocol: number; ends: Ends[] }>();
+  /** Connections whose views found no room. */
+  forgotten = 0;
+
+  /** Note a packet as it was captured. */
+  add(d: Datagram, timeNs: bigint): void {
+    if (d.sport === null || d.dport === null || d.l4 < 0 || d.quoted !== null) return;
+    const isOld = timeNs - this.#swapNs > BigInt(WINDOW_NS);
+    if (isOld || this.#recent.size >= MOST_PACKETS) {
+      this.#older = this.#recent;
+      this.#recent = new Map();
+      this.#swapNs = timeNs;
+    }
+    const key = contentOf(d);
+    const first = this.#recent.get(key) ?? this.#older.get(key);
+    const ends = { src: d.src, dst: d.dst, sport: d.sport, dport: d.dport };
+    if (first === undefined || timeNs - first.timeNs > BigInt(WINDOW_NS)) {
+      this.#recent.set(key, { ends, timeNs });
+    } else if (!equalEnds(first.ends, ends) && !equalEnds(inverse(first.ends), ends)) {
+      this.#join(d.protocol, first.ends, ends);
+    }
+  }
+
+  /** Every connection that was seen under several ends. */
+  all(): readonly Views[] {
+    return [...new Set(this.#views.values())];
+  }
+
+  #join(protocol: number, first: Ends, other: Ends): void {
+    const key = keyOf(protocol, first);
+    const otherKey = keyOf(protocol, other);
+    const known = this.#views.get(key) ?? this.#views.get(otherKey);
+    if (known === undefined && this.#views.size >= MOST_CONNECTIONS) {
+      this.forgotten++;
+      return;
+    }
+    const views = known ?? { protocol, ends: [first] };
+    const has = (ends: Ends) =>
+      views.ends.some((e) => keyOf(protocol, e) === keyOf(protocol, ends));
+    // What is known may have been begun by an answer; then these go the other way.
+    const base = views.ends.find((e) => equalEnds(e, first) || equalEnds(e, other));
+    const turn = (ends: Ends) => (base === undefined ? inverse(ends) : ends);
+    for (const ends of [first, other]) if (!has(ends)) views.ends.push(turn(ends));
+    this.#views.set(key, views);
+    this.#views.set(otherKey, views);
+  }
+}
+
+/** The name of a connection under these ends, whichever way they go. */
+export function keyOf(protocol: number, ends: Ends): string {
+  const a = { address: ends.src, port: ends.sport ?? 0 };
+  return tupleKey(protocol, a, { address: ends.dst, port: ends.dport ?? 0 });
+}
+
+/** Equal for all sightings of one packet, whatever ends it had. */
+function contentOf(d: Datagram): string {
+  const { tcp } = d;
+  const numbers = tcp ? `${tcp.seq} ${tcp.ack} ${tcp.syn}${tcp.fin}${tcp.rst}` : '';
+  return `${d.protocol} ${d.id} ${d.wireLength} ${numbers} ${d.icmpReply ?? ''} ${beginning(d)}`;
+}
+
+/** FNV-1a over the first bytes behind the fixed transport header. */
+function beginning(d: Datagram): number {
+  const start = d.l4 + (d.tcp ? 20 : 8);
+  const end = Math.min(d.bytes.length, start + COMPARED);
+  let hash = 0x811c9dc5;
+  for (let i = start; i < end; i++) hash = Math.imul(hash ^ (d.bytes[i] ?? 0), 0x01000193);
+  return hash >>> 0;
+}
