@@ -14,6 +14,8 @@ import { readMac, writeMac } from './mac.ts';
 import { EtherType } from './protocol.ts';
 
 export const LENGTH = 28;
+/** The part whose layout does not depend on what is resolved. */
+export const FIXED_LENGTH = 8;
 const HARDWARE_TYPE = 0;
 const PROTOCOL_TYPE = 2;
 const HARDWARE_LENGTH = 4;
@@ -48,6 +50,16 @@ export function check(b: Uint8Array, off: number, end: number): HeaderFault | nu
     u8(b, off + HARDWARE_LENGTH) === 6 &&
     u8(b, off + PROTOCOL_LENGTH) === 4;
   return whole ? null : 'arpMalformed';
+}
+
+/** Bytes of a hardware address. */
+export function hardwareLength(b: Uint8Array, off: number): number {
+  return u8(b, off + HARDWARE_LENGTH);
+}
+
+/** Whether the protocol's addresses are those of IPv4. */
+export function isAboutIpv4(b: Uint8Array, off: number): boolean {
+  return u16(b, off + PROTOCOL_TYPE) === EtherType.ipv4 && u8(b, off + PROTOCOL_LENGTH) === 4;
 }
 
 export function operation(b: Uint8Array, off: number): number {

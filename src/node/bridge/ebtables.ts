@@ -10,9 +10,11 @@ import { unreachable } from '../../diagnostic/diagnostic.ts';
 import type { ImageInterface } from '../../image/image.ts';
 import type { EbChain, EbMatch, EbRule, EbTable, EbVerdict } from '../../netfilter/ebtables.ts';
 import type { Packet } from '../../packet/packet.ts';
-import { contains } from '../../wire/address.ts';
+import { type Address, contains, type Family, readIpv4 } from '../../wire/address.ts';
 import * as arp from '../../wire/arp.ts';
 import * as ethernet from '../../wire/ethernet.ts';
+import * as ipv4 from '../../wire/ipv4.ts';
+import * as ipv6 from '../../wire/ipv6.ts';
 import { readMac } from '../../wire/mac.ts';
 import { EtherType } from '../../wire/protocol.ts';
 import type { FrameType } from '../link/frame-type.ts';
@@ -129,11 +131,8 @@ function act(rule: EbRule, frame: EbFrame, walk: Walk): EbVerdict | 'JUMP' {
       return 'JUMP';
     case 'snat':
       ethernet.setSource(frame.packet.bytes, target.mac);
-      if (target.arp && isArp(frame)) {
-        arp.setSenderMac(frame.packet.bytes, frame.packet.l3, target.mac);
-      }
       walk.changed = `source MAC ${target.mac}`;
-      return target.verdict;
+      return target.arp && !setSender(frame, target.mac) ? 'DROP' : target.verdict;
     case 'dnat':
       setDestination(frame, walk, target.mac);
       return target.verdict;
@@ -169,23 +168,70 @@ function redirect(frame: EbFrame, walk: Walk): void {
   walk.changed = `destination MAC ${to.mac} (redirect)`;
 }
 
-/** `ebt_arpreply_tg`: only whole Ethernet/IPv4 requests are answered; others go on. */
+/** `ebt_snat_tg` for ARP; false when the frame ends before the sender's MAC does. */
+function setSender(frame: EbFrame, mac: string): boolean {
+  const { bytes, l3, etherType } = frame.packet;
+  if (etherType !== EtherType.arp) return true;
+  if (!reaches(frame, arp.FIXED_LENGTH)) return false;
+  if (arp.hardwareLength(bytes, l3) !== MAC_LENGTH) return true;
+  if (!reaches(frame, arp.FIXED_LENGTH + MAC_LENGTH)) return false;
+  arp.setSenderMac(bytes, l3, mac);
+  return true;
+}
+
+/** `ebt_arpreply_tg`: Ethernet/IPv4 requests are answered; others go on, those cut short do not. */
 function answer(
   frame: EbFrame,
   walk: Walk,
   target: { readonly mac: string; readonly verdict: EbVerdict },
 ): EbVerdict {
   const { bytes, l3 } = frame.packet;
-  if (!isArp(frame)) return 'DROP';
-  if (arp.operation(bytes, l3) !== arp.ArpOperation.request) return 'CONTINUE';
+  if (!reaches(frame, arp.FIXED_LENGTH)) return 'DROP';
+  const isRequest = arp.operation(bytes, l3) === arp.ArpOperation.request;
+  if (!isRequest || arp.hardwareLength(bytes, l3) !== MAC_LENGTH || !arp.isAboutIpv4(bytes, l3)) {
+    return 'CONTINUE';
+  }
+  if (!reaches(frame, arp.LENGTH)) return 'DROP';
   walk.arpReply = { mac: target.mac };
   return target.verdict;
 }
 
-function isArp(frame: EbFrame): boolean {
-  const { packet } = frame;
-  return packet.etherType === EtherType.arp && packet.l3 + arp.LENGTH <= packet.bytes.length;
+const MAC_LENGTH = 6;
+
+/** Whether this many bytes of the network header are there (`skb_header_pointer`). */
+function reaches({ packet }: EbFrame, length: number): boolean {
+  return packet.l3 + length <= packet.bytes.length;
 }
+
+function isArp(frame: EbFrame): boolean {
+  return frame.packet.etherType === EtherType.arp && reaches(frame, arp.FIXED_LENGTH);
+}
+
+/** An address of an IP header that is there, whether or not a host would take it (`ebt_ip_mt`). */
+function ipEnd(frame: EbFrame, family: Family, isSource: boolean): Address | null {
+  const { bytes, l3, etherType } = frame.packet;
+  if (family === 4) {
+    if (etherType !== EtherType.ipv4 || !reaches(frame, ipv4.MIN_HEADER_LENGTH)) return null;
+    return isSource ? ipv4.src(bytes, l3) : ipv4.dst(bytes, l3);
+  }
+  if (etherType !== EtherType.ipv6 || !reaches(frame, ipv6.HEADER_LENGTH)) return null;
+  return isSource ? ipv6.src(bytes, l3) : ipv6.dst(bytes, l3);
+}
+
+/** Both IPv4 addresses of an ARP packet, whatever it calls hardware (`ebt_arp_mt`), or null. */
+function arpAddresses(
+  frame: EbFrame,
+): { readonly sender: Address; readonly target: Address } | null {
+  const { bytes, l3 } = frame.packet;
+  if (!isArp(frame) || !arp.isAboutIpv4(bytes, l3)) return null;
+  const hardware = arp.hardwareLength(bytes, l3);
+  const sender = arp.FIXED_LENGTH + hardware;
+  const target = sender + IPV4_LENGTH + hardware;
+  if (!reaches(frame, target + IPV4_LENGTH)) return null;
+  return { sender: readIpv4(bytes, l3 + sender), target: readIpv4(bytes, l3 + target) };
+}
+
+const IPV4_LENGTH = 4;
 
 function holds(match: EbMatch, frame: EbFrame): boolean {
   const held = test(match, frame);
@@ -215,13 +261,16 @@ function test(match: EbMatch, frame: EbFrame): boolean | null {
     case 'arpOperation':
       return isArp(frame) ? arp.operation(packet.bytes, packet.l3) === match.operation : null;
     case 'arpSource':
-      return isArp(frame) ? contains(match.net, arp.senderIp(packet.bytes, packet.l3)) : null;
-    case 'arpDestination':
-      return isArp(frame) ? contains(match.net, arp.targetIp(packet.bytes, packet.l3)) : null;
+    case 'arpDestination': {
+      const ends = arpAddresses(frame);
+      if (ends === null) return null;
+      return contains(match.net, match.kind === 'arpSource' ? ends.sender : ends.target);
+    }
     case 'ipSource':
-      return packet.family === match.net.address.family ? contains(match.net, packet.src) : null;
-    case 'ipDestination':
-      return packet.family === match.net.address.family ? contains(match.net, packet.dst) : null;
+    case 'ipDestination': {
+      const end = ipEnd(frame, match.net.address.family, match.kind === 'ipSource');
+      return end === null ? null : contains(match.net, end);
+    }
     default:
       return unreachable(match);
   }
