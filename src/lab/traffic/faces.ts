@@ -10,6 +10,7 @@
  * that, its sender stays unknown (SEMANTICS A3).
  * @module
  */
+import { equalAddress } from '../../wire/address.ts';
 import type { UnknownReason } from '../../wire/drop-reason.ts';
 import type { Datagram } from '../datagram/datagram.ts';
 import { type Ends, equalEnds, inverse } from '../datagram/rewrite.ts';
@@ -69,25 +70,33 @@ export class Faces {
   #faceOf(d: Datagram, ends: readonly Ends[]): { ends: Ends; others: readonly Ends[] } | null {
     const straight = ends.some((e) => equalEnds(e, d));
     const oriented = straight ? ends : ends.map(inverse);
-    const ranked = oriented.map((e) => ({ ends: e, rank: this.#rank(e, d.protocolName) }));
-    const best = ranked.reduce((a, b) => (b.rank > a.rank ? b : a));
-    if (best.rank === 0) return null;
-    return { ends: best.ends, others: oriented.filter((e) => e !== best.ends) };
+    for (const turned of [false, true]) {
+      const way = turned ? oriented.map(inverse) : oriented;
+      for (const face of way) {
+        const others = way.filter((e) => e !== face && this.#translates(face, e, d.protocolName));
+        if (others.length === 0) continue;
+        return turned
+          ? { ends: inverse(face), others: others.map(inverse) }
+          : { ends: face, others };
+      }
+    }
+    return null;
   }
 
-  /** How much these ends look like what the client sees. */
-  #rank({ src, dst, sport, dport }: Ends, protocol: string): number {
+  /** Whether a node could have made these ends of those that a client sent. */
+  #translates(sent: Ends, seen: Ends, protocol: string): boolean {
     const { identities } = this.#options;
-    const from = identities.placeOf(src);
-    const to = identities.placeOf(dst);
-    const isFront = (place: Place, port: number | null) =>
-      place.kind === 'service' ||
-      (place.kind === 'node' && identities.isNodePort(protocol, port ?? 0));
-    if (isFront(from, sport) || isFront(to, dport)) return 2;
-    // Masqueraded: the other view has a node in the pod's place.
-    const isPodOutside =
-      (from.kind === 'pod' && to.kind === 'edge') || (from.kind === 'edge' && to.kind === 'pod');
-    return isPodOutside ? 1 : 0;
+    const from = identities.placeOf(sent.src);
+    const to = identities.placeOf(sent.dst);
+    const source = identities.placeOf(seen.src);
+    const keepsSource = equalAddress(sent.src, seen.src) && sent.sport === seen.sport;
+    const isHidden = source.kind === 'node' || source.kind === 'edge';
+    const isFront =
+      to.kind === 'service' ||
+      (to.kind === 'node' && identities.isNodePort(protocol, sent.dport ?? 0));
+    if (isFront) return !equalAddress(sent.dst, seen.dst) && (keepsSource || isHidden);
+    const keepsTarget = equalAddress(sent.dst, seen.dst) && sent.dport === seen.dport;
+    return from.kind === 'pod' && to.kind === 'edge' && keepsTarget && isHidden;
   }
 
   #hidden(d: Datagram, from: Place, to: Place): UnknownReason | null {
