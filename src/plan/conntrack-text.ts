@@ -127,6 +127,8 @@ function parseConnection(line: string): ListedConnection {
   if (new Set([...families, family ?? original.src.family]).size !== 1) {
     throw new LineFault('addresses of two families');
   }
+  // Every list says so behind all else but an identifier; what does not was cut.
+  if (!fields.common.has('use')) throw new LineFault('the line ends before its use count');
   const zone = readZone(fields);
   const traffic = readTraffic(fields);
   return {
@@ -261,7 +263,7 @@ function readTraffic({ tuples }: Fields): ListedConnection['traffic'] {
   return original && reply ? { original, reply } : undefined;
 }
 
-/** The plan's connections as `conntrack -L -o extended` prints them, without use counts. */
+/** The plan's connections as `conntrack -L -o extended` prints them. */
 export function printConnections(plan: Plan): string {
   return (plan.connections ?? []).map((one) => `${formatListed(one)}\n`).join('');
 }
@@ -278,7 +280,7 @@ const NAMES = new Map<number, string>([
   [Protocol.dccp, 'dccp'],
 ]);
 
-/** One line of `conntrack -L -o extended`. */
+/** One line of `conntrack -L -o extended`; nobody else uses the entry. */
 export function formatListed(one: ListedConnection): string {
   const { original, reply, zone, traffic } = one;
   const { protocol } = original;
@@ -301,6 +303,7 @@ export function formatListed(one: ListedConnection): string {
     ...(one.assured ? ['[ASSURED]'] : []),
     `mark=${one.mark}`,
     ...inZone('both', 'zone'),
+    'use=1',
   ].join(' ');
 }
 

@@ -21,7 +21,8 @@ export function parseSysctls(text: string, file: string): Record<string, string>
     const line = raw.trim();
     if (line === '' || line.startsWith('#') || line.startsWith(';')) return;
     const m = /^-?([^\s=]+)\s*=\s*(.*)$/.exec(line);
-    if (m) {
+    // No key stands at the root of /proc/sys.
+    if (m && /.[./]./.test(m[1] ?? '')) {
       sysctls[withDots(m[1] ?? '')] = (m[2] ?? '').replace(/\t/g, ' ');
       return;
     }

@@ -24,7 +24,7 @@ const EXTENDED = [
   'ipv4     2 gre      47 29 src=10.0.0.1 dst=10.0.0.2 srckey=0x0 dstkey=0x2a src=10.0.0.2 dst=10.0.0.1 srckey=0x2a dstkey=0x0 [ASSURED] mark=0',
   'ipv4     2 icmp     1 32 src=10.0.0.1 dst=10.0.0.2 type=8 code=0 id=77 [UNREPLIED] src=10.0.0.2 dst=10.0.0.1 type=0 code=0 id=77 mark=0',
   'ipv4     2 sctp     132 209 ESTABLISHED src=10.0.0.1 dst=10.0.0.2 sport=5 dport=6 src=10.0.0.2 dst=10.0.0.1 sport=6 dport=5 [ASSURED] mark=4294967295',
-];
+].map((line) => `${line} use=1`);
 
 function reprinted(text: string): readonly string[] {
   const connections = parseConnections(text, 'conntrack.txt');
@@ -38,10 +38,12 @@ t.test('what conntrack lists is read and printed back', async (t) => {
 });
 
 t.test('use counts, identifiers, time stamps and the closing line are read over', async (t) => {
-  const dressed = EXTENDED.map((line, i) => {
-    const stamps = '[start=Sat Nov 21 06:57:36 2026] [stop=Sat Nov 21 06:57:40 2026]';
-    return `${line}${[' use=1', ' secctx=system_u:object_r:x use=2', ' use=1 id=3197805568', ` delta-time=13 ${stamps} use=1`][i % 4]}`;
-  });
+  const stamps = '[start=Sat Nov 21 06:57:36 2026] [stop=Sat Nov 21 06:57:40 2026]';
+  const ends = [
+    ...['use=1', 'secctx=system_u:object_r:x use=2', 'use=1 id=3197805568'],
+    `delta-time=13 ${stamps} use=1`,
+  ];
+  const dressed = EXTENDED.map((line, i) => line.replace('use=1', ends[i % 4] ?? ''));
   const closing = 'conntrack v1.4.7 (conntrack-tools): 11 flow entries have been shown.';
   t.strictSame(reprinted([...dressed, closing, ''].join('\r\n')), EXTENDED);
 });
@@ -84,6 +86,7 @@ const WRONG: readonly (readonly [what: string, line: string, message: RegExp])[]
   ['a flag that nobody knows', `${FIRST} [SHINY]`, /not known.*SHINY/],
   ['two zones', `${EXTENDED[1]} zone=9`, /two zones/],
   ['a mark beyond 32 bits', FIRST.replace('mark=5', 'mark=4294967296'), /mark is no number/],
+  ['a line that was cut', FIRST.slice(0, -6), /ends before its use count/],
   ['a helper', `${FIRST} helper=ftp`, /helper/],
   [
     'a flow table',

@@ -320,7 +320,7 @@ for (const backend of ['nft', 'legacy'] as const) {
         .split('\n'),
       list
         .trim()
-        .replaceAll(/ use=\d+ *$/gm, '')
+        .replaceAll(/ use=\d+ *$/gm, ' use=1')
         .split('\n'),
       'and printed back as listed',
     );
