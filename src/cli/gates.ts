@@ -6,7 +6,14 @@ import { nearest } from '../cluster/nearest.ts';
 import { UserError } from '../diagnostic/diagnostic.ts';
 import type { RunSummary } from '../lab/tally.ts';
 
-export const FAIL_ON = ['denied', 'broken', 'unknown', 'contradicted', 'dropped'] as const;
+export const FAIL_ON = [
+  'denied',
+  'broken',
+  'depends',
+  'unknown',
+  'contradicted',
+  'dropped',
+] as const;
 export type FailOn = (typeof FAIL_ON)[number];
 
 /** Read `--fail-on a,b`; every word that is no gate is reported. */
@@ -35,6 +42,7 @@ export function failedGates(
   const counts: Readonly<Record<FailOn, number>> = {
     denied: connections.denied,
     broken: connections.broken,
+    depends: connections.depends,
     unknown: connections.unknown,
     contradicted: connections.contradicted,
     dropped: outcomes.dropped,

@@ -24,6 +24,7 @@ import { EtherType } from '../wire/protocol.ts';
 import { packetOf, visiblePorts } from './datagram/headers.ts';
 import { type DumpedHost, locateAmong } from './dump-places.ts';
 import type { EntryPoint } from './entry.ts';
+import { unhealthyBackends } from './health.ts';
 import { Identities, type Place } from './identity.ts';
 import type { Endpoints } from './result.ts';
 import type { Conversation } from './traffic/conversation.ts';
@@ -66,6 +67,7 @@ export class World {
   /** What the engine was made from. */
   readonly topology: Topology;
   readonly #at: EntryPoint | undefined;
+  readonly #fabric: () => HostImage | undefined;
   /** What each device's cable leads to, by `HOST DEVICE`. */
   readonly #farEnds = new Map<string, Attachment>();
 
@@ -74,21 +76,17 @@ export class World {
     this.stack = input.stack;
     this.policies = input.policies;
     this.#at = input.at;
-    this.network = input.network ?? renderNetwork({ ...input, masquerade: true });
+    this.network = input.network ?? healthyNetwork(input);
     this.addresses = addressPlan(input.cluster);
     for (const [a, b] of this.network.links) {
       this.#farEnds.set(`${a.host} ${a.device}`, b);
       this.#farEnds.set(`${b.host} ${b.device}`, a);
     }
     const hosts = imagesOf(this.network);
+    this.#fabric = () => hosts(this.network.fabric.host);
     const locate = input.dumped ? locateAmong(dumpedHosts(this.network, hosts)) : null;
     this.identities = new Identities(input.cluster, this.addresses, locate);
-    const { links, edges, answered = [] } = this.network;
-    const open = new Map(
-      this.network.nodes.map(({ host, connections = [] }) => [host, connections]),
-    );
-    const connections = (host: string) => open.get(host) ?? [];
-    this.topology = { hosts, links, edges, answered, connections };
+    this.topology = topologyOf(this.network, hosts);
     const make = input.makeEngine ?? referenceEngine;
     this.engine = make(this.topology, { seed: input.seed ?? DEFAULT_SEED });
   }
@@ -96,7 +94,9 @@ export class World {
   /** The injection of an IP packet where its sender is. */
   injectAt(from: Place, packet: Uint8Array, options: InjectionOptions): Injection {
     const entry = this.#at ?? this.entryOf(from);
-    if (entry.as === 'edge') return { ...options, as: 'received', ...this.edge(), packet };
+    if (entry.as === 'edge') {
+      return { ...options, as: 'received', ...this.#edgeOf(packet), packet };
+    }
     if (entry.as !== 'endpoint') return { ...options, ...entry, packet };
     const { host, device } = entry;
     const frameBytes = framedBy(entry, packet);
@@ -118,6 +118,14 @@ export class World {
     const [edge] = this.network.edges;
     assert(edge !== undefined, 'a network has an edge');
     return edge;
+  }
+
+  /** The device behind which a sender outside is: the one by which the fabric reaches it. */
+  #edgeOf(packet: Uint8Array): Attachment {
+    const { edges } = this.network;
+    const src = edges.length > 1 ? packetOf(packet)?.src : undefined;
+    const route = src && this.#fabric()?.fib.lookup({ destination: src, mark: 0 });
+    return edges.find(({ device }) => device === route?.device) ?? this.edge();
   }
 
   /** An ARP frame as its sender would send it, and the device that it reaches first. */
@@ -214,6 +222,25 @@ function dumpedHosts(
     const found = image(host);
     return found === undefined ? [] : [{ image: found, uplink: device }];
   });
+}
+
+/** The network with the backends in its load balancers' pools that answer probes. */
+function healthyNetwork(input: WorldInput): Network {
+  const asked = { ...input, masquerade: true };
+  const network = renderNetwork(asked);
+  const { healthProbes = [], edges } = network;
+  const [edge] = edges;
+  if (healthProbes.length === 0 || edge === undefined) return network;
+  const topology = topologyOf(network, imagesOf(network));
+  const engine = referenceEngine(topology, { seed: input.seed ?? DEFAULT_SEED });
+  const unhealthy = unhealthyBackends(engine, healthProbes, edge);
+  return unhealthy.size === 0 ? network : renderNetwork({ ...asked, unhealthy });
+}
+
+function topologyOf(network: Network, hosts: Topology['hosts']): Topology {
+  const { nodes, links, edges, answered = [] } = network;
+  const open = new Map(nodes.map(({ host, connections = [] }) => [host, connections]));
+  return { hosts, links, edges, answered, connections: (host) => open.get(host) ?? [] };
 }
 
 /** Images of all hosts, lowered when first asked for. */
