@@ -43,7 +43,7 @@ export function effectiveRoutes(
   const isForced = table?.routes.some((r) => isDefault(r.prefix)) ?? false;
   put({ prefix: ANY[4], source: 'Default', hop: { type: 'Internet' } });
   put({ prefix: ANY[6], source: 'Default', hop: { type: 'Internet' } });
-  if (!isForced) {
+  if (!isForced && network.isConnectivityKnown) {
     for (const prefix of PRIVATE_RANGES) put({ prefix, source: 'Default', hop: { type: 'None' } });
   }
   for (const prefix of vnet) put({ prefix, source: 'Default', hop: { type: 'VnetLocal' } });

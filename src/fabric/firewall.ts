@@ -46,7 +46,7 @@ const PORTS = { low: 1024, high: 1024 + 2 * 2496 - 1 };
 
 /** Host name of a firewall in the network. */
 export function firewallHost(firewall: Firewall): string {
-  return `firewall ${firewall.name}`;
+  return `firewall/${firewall.name}`;
 }
 
 /** A MAC like those of Azure's NICs; one a firewall. */

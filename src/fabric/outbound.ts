@@ -7,10 +7,11 @@
  * (pods of a node subnet) have none. NAT gateway: all 64,512 ports of each address, on demand, for
  * everything in the subnet. Both know TCP and UDP only.
  *
- * One SNAT rule each, a real one: the connection table holds every port that is taken, towards which
- * destination, and until when. Timers are the namespace's sysctls. azure-docs
+ * One SNAT rule each, a real one: the connection table holds every port that is taken, towards
+ * which destination, and until when. Timers are the namespace's sysctls. azure-docs
  * load-balancer-outbound-connections `0021892f`, outbound-rules `01a10a00`, nat-gateway-resource
- * `00595da9`; releases of the load balancer's ports from its 2019 version ("TCP SNAT port release").
+ * `00595da9`; releases of the load balancer's ports as its older versions have them ("TCP SNAT port
+ * release": 240 seconds after a FIN, 15 after a RST).
  * @module
  */
 import type { AzureNetwork, NatGateway } from '../cluster/azure/network.ts';
@@ -29,6 +30,7 @@ import {
 } from '../wire/address.ts';
 import { Protocol } from '../wire/protocol.ts';
 import { INTERNET, NIC_PREFIX } from './devices.ts';
+import { PRIVATE_RANGES } from './effective-routes.ts';
 import { comment, ctstate, jump, PLATFORM, rule } from './parts.ts';
 
 const OUTBOUND = 'OUTBOUND';
@@ -81,6 +83,13 @@ export function addOutbound(builder: PlanBuilder, input: OutboundInput): void {
       const platform = rule({ to: hostPrefix(address) }, 'return', comment('stays in Azure'));
       builder.append(4, 'filter', OUTBOUND, platform);
       builder.append(4, 'nat', OUTBOUND, platform);
+    }
+    for (const to of input.network.isConnectivityKnown ? [] : PRIVATE_RANGES) {
+      if (to.address.family !== family) continue;
+      const why = 'a private range, and the wiring does not say how it is reached';
+      const kept = rule({ to }, 'return', comment(why));
+      builder.append(family, 'filter', OUTBOUND, kept);
+      builder.append(family, 'nat', OUTBOUND, kept);
     }
     for (const [prefix, gateway] of gateways) {
       if (prefix.address.family === family) addGateway(builder, prefix, gateway);

@@ -86,6 +86,11 @@ t.test('what has no way out', async (t) => {
   );
   t.equal(
     azure(NET).syn('na', '10.1.0.4:6000', '192.168.7.7:443'),
+    'exited internet 10.1.0.4:6000 > 192.168.7.7:443',
+    'a private range of which the wiring says nothing: nobody knows how it is reached',
+  );
+  t.equal(
+    azure(`${NET}\nonPremisesRanges: []`).syn('na', '10.1.0.4:6000', '192.168.7.7:443'),
     'dropped fabric ruleDenied: system route to None: no network that the cluster knows has this range',
   );
 });

@@ -71,6 +71,9 @@ export function decodeAzureNetwork(wiring: MapTree, problems: Diagnostic[]): Azu
     onPremises: items(get(wiring, 'onPremisesRanges')).flatMap((at, i) =>
       decodeOnPremises(r, at, `onPremisesRanges[${i}]`),
     ),
+    isConnectivityKnown: ['onPremisesRanges', 'virtualNetworkPeerings'].some(
+      (field) => get(wiring, field) !== undefined,
+    ),
     firewalls: [...firewalls.values()],
   };
 }

@@ -17,6 +17,11 @@ export interface AzureNetwork {
   readonly peerings: readonly Peering[];
   /** Ranges behind VPN or ExpressRoute. */
   readonly onPremises: readonly OnPremises[];
+  /**
+   * The wiring speaks of what is connected (on-premises ranges, perhaps none; peerings): a private
+   * range that it does not name is nowhere. Otherwise nobody knows.
+   */
+  readonly isConnectivityKnown: boolean;
   readonly firewalls: readonly Firewall[];
 }
 

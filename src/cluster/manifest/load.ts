@@ -8,6 +8,11 @@
  */
 import type { Diagnostic } from '../../diagnostic/diagnostic.ts';
 import { isRedacted, withoutRedacted } from '../decode/redacted.ts';
+import {
+  isManagedCluster,
+  overManagedCluster,
+  wiringOfManagedCluster,
+} from '../decode/managed-cluster.ts';
 import { notEmulated } from '../decode/wiring-schema.ts';
 import { formatSource } from '../model.ts';
 import { FieldErrors, toDiagnostic } from './field-error.ts';
@@ -54,6 +59,8 @@ export interface Documents {
 interface Gathering {
   readonly objects: LoadedObject[];
   readonly wirings: MapTree[];
+  /** Wirings of `az aks show`. */
+  readonly managed: MapTree[];
   readonly ignored: Map<string, number>;
   readonly unsupported: Map<string, number>;
   readonly problems: Diagnostic[];
@@ -79,6 +86,7 @@ export function gather(
   const g: Gathering = {
     objects: [],
     wirings: [],
+    managed: [],
     ignored: new Map(),
     unsupported: new Map(),
     problems: [],
@@ -94,7 +102,7 @@ export function gather(
     }
     for (const document of parsed.documents) take(g, document, '', '');
   }
-  return { ...g, files: texts.map((s) => s.file), unreadable };
+  return { ...g, wirings: settleWirings(g), files: texts.map((s) => s.file), unreadable };
 }
 
 /** JSON where it looks like JSON (as kubectl guesses), else YAML. */
@@ -115,9 +123,10 @@ function take(g: Gathering, tree: Tree, listVersion: string, listKind: string): 
     problem(g, tree, 'OBJECT_KIND', 'not a Kubernetes object', 'a map with apiVersion and kind');
     return;
   }
-  if (get(tree, 'networkProfile') && kind === '') {
-    const because = 'this is not read yet (write its network profile as kind Wiring)';
-    refuse(g, tree, 'JSON of az aks show', because);
+  if (apiVersion === '' && isManagedCluster(tree)) {
+    const wiring = wiringOfManagedCluster(tree);
+    g.managed.push(wiring);
+    refuseWiring(g, wiring);
     return;
   }
   const list = get(tree, 'items');
@@ -151,10 +160,7 @@ function take(g: Gathering, tree: Tree, listVersion: string, listKind: string): 
       return;
     case 'wiring':
       g.wirings.push(tree);
-      for (const field of notEmulated(tree)) {
-        const at = get(tree, field) ?? tree;
-        refuse(g, at, `Wiring ${field}`, 'this is not emulated yet');
-      }
+      refuseWiring(g, tree);
       return;
     case 'ignore':
       count(g.ignored, kind, 1);
@@ -174,6 +180,22 @@ function take(g: Gathering, tree: Tree, listVersion: string, listKind: string): 
       return;
     }
   }
+}
+
+function refuseWiring(g: Gathering, wiring: MapTree): void {
+  for (const field of notEmulated(wiring)) {
+    const at = get(wiring, field) ?? wiring;
+    refuse(g, at, `Wiring ${field}`, 'this is not emulated yet');
+  }
+}
+
+/** What `az aks show` says is part of the wiring document beside it, or is the wiring itself. */
+function settleWirings(g: Gathering): readonly MapTree[] {
+  const [managed, ...others] = g.managed;
+  const [wiring, ...more] = g.wirings;
+  if (managed === undefined) return g.wirings;
+  if (wiring === undefined) return [managed, ...others];
+  return [overManagedCluster(wiring, managed), ...more, ...others];
 }
 
 function count(counts: Map<string, number>, what: string, by: number): void {

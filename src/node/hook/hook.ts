@@ -126,9 +126,10 @@ function walk(visit: Visit, table: TableName): boolean {
  * The deciding rule of a packet that passes: the last one that somebody wrote, else the default.
  */
 function noteJudgement(visit: Visit, verdict: WalkVerdict & { kind: 'accept' }): void {
-  const { trail } = visit.passage;
+  const { trail, host } = visit.passage;
   const known = trail.decision?.origin !== undefined;
-  if (known && verdict.origin.length === 0) return;
+  // That a network lets a packet through is nobody's judgement unless somebody wrote the rule.
+  if ((known || host.image.role === 'fabric') && verdict.origin.length === 0) return;
   trail.decision = decision(visit.passage, visit.hook, verdict.rule, verdict.origin);
 }
 
