@@ -23,6 +23,7 @@ import { decodePod } from './decode/decode-pod.ts';
 import { decodeService } from './decode/decode-service.ts';
 import { decodeEndpointSlice, decodeEndpoints } from './decode/decode-slices.ts';
 import { makeEndpointSlices, type PodCondition } from './decode/endpoints.ts';
+import { decodeKubeProxy, decodeKubeProxyMap } from './decode/kube-proxy.ts';
 import type { GivenWiring } from './decode/wiring.ts';
 import { decodeWiring } from './decode/wiring.ts';
 import type { Workload } from './decode/workloads.ts';
@@ -36,7 +37,16 @@ import type { Documents, LoadedObject } from './manifest/load.ts';
 import { placeOf } from './manifest/tree.ts';
 import type { MasqueradeFile } from './masquerade.ts';
 import { decodeMasquerade } from './masquerade.ts';
-import type { Cluster, EndpointSlice, Namespace, Node, Pod, Service, SourceRef } from './model.ts';
+import type {
+  Cluster,
+  EndpointSlice,
+  KubeProxyConfig,
+  Namespace,
+  Node,
+  Pod,
+  Service,
+  SourceRef,
+} from './model.ts';
 import { formatSource } from './model.ts';
 import { nearest } from './nearest.ts';
 import { allocateServices } from './service-allocation.ts';
@@ -56,6 +66,7 @@ interface Decoded {
   readonly mirrored: EndpointSlice[];
   readonly workloads: Workload[];
   readonly masquerade: MasqueradeFile[];
+  readonly kubeProxies: { readonly config: KubeProxyConfig; readonly object: LoadedObject }[];
 }
 
 /**
@@ -102,6 +113,7 @@ export function assembleCluster(
     pods: placed.pods,
     services,
     endpointSlices: [...endpointSlices, ...made],
+    kubeProxy: settleKubeProxy(decoded, problems),
     wiring,
   };
 }
@@ -130,6 +142,7 @@ function decodeAll(objects: readonly LoadedObject[], problems: Diagnostic[]): De
     mirrored: [],
     workloads: [],
     masquerade: [],
+    kubeProxies: [],
   };
   for (const object of objects) {
     const errors = new FieldErrors();
@@ -158,13 +171,41 @@ function decodeOne(d: Decoded, errors: FieldErrors, object: LoadedObject): void 
       if (slice) d.slices.push(slice);
       return;
     }
+    case 'KubeProxyConfiguration':
+      d.kubeProxies.push({ config: decodeKubeProxy(errors, object), object });
+      return;
     case 'Endpoints':
       d.mirrored.push(...decodeEndpoints(errors, object));
       return;
     default:
       if (isWorkload(object.kind)) d.workloads.push(decodeWorkload(errors, object));
-      else if (object.kind === 'ConfigMap') d.masquerade.push(...decodeMasquerade(errors, object));
+      else if (object.kind === 'ConfigMap') decodeConfigMap(d, errors, object);
   }
+}
+
+function decodeConfigMap(d: Decoded, errors: FieldErrors, object: LoadedObject): void {
+  if (object.name !== 'kube-proxy') {
+    d.masquerade.push(...decodeMasquerade(errors, object));
+    return;
+  }
+  const config = decodeKubeProxyMap(errors, object);
+  if (config) d.kubeProxies.push({ config, object });
+}
+
+/** The one configuration of kube-proxy; a second one is a mistake. */
+function settleKubeProxy(d: Decoded, problems: Diagnostic[]): KubeProxyConfig | null {
+  const [first, ...others] = d.kubeProxies;
+  for (const { object } of first ? others : []) {
+    const place = first ? formatSource(placeOf(first.object.tree)) : '';
+    const message = `kube-proxy has one configuration: another is at ${place}`;
+    problems.push({
+      code: 'DUPLICATE_OBJECT',
+      ...placeOf(object.tree),
+      object: object.id,
+      message,
+    });
+  }
+  return first?.config ?? null;
 }
 
 /** Pods of the workloads that have none among the given ones. */

@@ -1,7 +1,7 @@
 /**
  * From a cluster, its policies and a stack to all hosts of one emulated network.
  *
- *   node plan  = network renderer, then kube-proxy's static chains, then the policy engine
+ *   node plan  = network renderer, then kubelet and kube-proxy, then the policy engine
  *   pod plan   = network renderer, made when first asked for
  *   fabric     = one device per node, one edge for everything outside
  *
@@ -24,7 +24,10 @@ import {
   podHost,
   type RenderInput,
 } from './dataplane.ts';
-import { renderKubeProxy } from './kube-proxy/static.ts';
+import { proxySettings } from './kube-proxy/config.ts';
+import { renderKubelet } from './kube-proxy/kubelet.ts';
+import { renderKubeProxy } from './kube-proxy/render.ts';
+import { serviceWarnings } from './kube-proxy/warnings.ts';
 import { renderMasquerade } from './masquerade/render.ts';
 import { networkRenderer, policyRenderer } from './registry.ts';
 
@@ -44,7 +47,7 @@ export function renderNetwork(input: RenderInput): Network {
   checkCluster(input.cluster);
   const pods = new Map(input.cluster.pods.filter(isAttached).map((pod) => [podHost(pod), pod]));
   const plans = new Map<string, Plan>();
-  const warnings = policy.warnings?.(input) ?? [];
+  const warnings = [...serviceWarnings(input.cluster), ...(policy.warnings?.(input) ?? [])];
   const fabric = renderFabric({
     host: FABRIC_HOST,
     cluster: input.cluster,
@@ -75,11 +78,14 @@ export function renderNetwork(input: RenderInput): Network {
 }
 
 function renderNodes(input: RenderInput, network: NetworkRenderer, policy: PolicyRenderer): Plan[] {
+  const { services, endpointSlices } = input.cluster;
+  const settings = proxySettings(input.cluster, input.stack);
   return input.cluster.nodes.map((node) => {
     const builder = new PlanBuilder(node.name, 'node');
     builder.kernel = node.kernel === '' ? builder.kernel : node.kernel;
     network.node(input, node, builder);
-    renderKubeProxy(builder);
+    renderKubelet(builder);
+    renderKubeProxy(builder, { services, endpointSlices, node, settings });
     if (input.masquerade === true) renderMasquerade(builder, input.cluster, node);
     policy.node(input, node, network, builder);
     return builder.build();

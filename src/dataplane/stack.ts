@@ -16,6 +16,7 @@ import {
   type PolicyEngineName,
   type Stack,
 } from './dataplane.ts';
+import { PROXY_VERSION } from './kube-proxy/config.ts';
 import { networkRenderer, policyRenderer } from './registry.ts';
 
 /** Why Azure refuses a combination, whatever is emulated. */
@@ -49,10 +50,13 @@ const REFUSED: readonly {
   },
 ];
 
+/** Options of every stack, whatever its policy engine. */
+export const COMMON_OPTIONS: readonly OptionSpec[] = [PROXY_VERSION];
+
 /**
  * Read `azure-bridge+npm,version=1.4.23,place-first=true`.
  *
- * Unknown names, refused combinations and options that the chosen policy engine does not know are
+ * Unknown names, refused combinations and options that the stack does not know are
  * all collected and thrown as one `UserError`. Option defaults are not filled in: `stackOption`
  * does that.
  */
@@ -91,8 +95,9 @@ export function parseStack(text: string): Stack {
       });
     }
   }
-  const specs = policy === undefined ? [] : (policyRenderer(policy)?.options ?? []);
-  const options = readOptions(rest, specs, head, problems);
+  const own = policy === undefined ? [] : (policyRenderer(policy)?.options ?? []);
+  const specs = [...own, ...COMMON_OPTIONS];
+  const options = readOptions(rest, specs, problems);
   if (problems.length > 0 || network === undefined || policy === undefined) {
     throw new UserError(problems);
   }
@@ -107,14 +112,10 @@ export function stackOption(stack: Stack, spec: OptionSpec): string {
 function readOptions(
   parts: readonly string[],
   specs: readonly OptionSpec[],
-  head: string,
   problems: Diagnostic[],
 ): Record<string, string> {
   const options: Record<string, string> = {};
-  const accepted =
-    specs.length === 0
-      ? `no options with ${head}`
-      : specs.map((s) => `${s.name}=${s.values}`).join(', ');
+  const accepted = specs.map((s) => `${s.name}=${s.values}`).join(', ');
   for (const part of parts) {
     const equals = part.indexOf('=');
     const name = equals < 0 ? part : part.slice(0, equals);

@@ -8,6 +8,7 @@ import {
   CONFIG_MAP,
   ENDPOINT_SLICE,
   ENDPOINTS,
+  KUBE_PROXY,
   NAMESPACE,
   NODE,
   POD,
@@ -43,6 +44,10 @@ export const KNOWN_KINDS: ReadonlyMap<string, KnownKind> = new Map<string, Known
   ],
   ['NetworkPolicy', { namespaced: true, shape: null, versions: ['networking.k8s.io/v1'] }],
   ['ConfigMap', { namespaced: true, shape: CONFIG_MAP, versions: ['v1'] }],
+  [
+    'KubeProxyConfiguration',
+    { namespaced: false, shape: KUBE_PROXY, versions: ['kubeproxy.config.k8s.io/v1alpha1'] },
+  ],
   workload('Deployment', 'apps/v1'),
   workload('StatefulSet', 'apps/v1'),
   workload('DaemonSet', 'apps/v1'),
@@ -52,8 +57,8 @@ export const KNOWN_KINDS: ReadonlyMap<string, KnownKind> = new Map<string, Known
   workload('CronJob', 'batch/v1', 'batch/v1beta1'),
 ]);
 
-/** ConfigMaps of the masquerade agents; all others are ignored. */
-export const MASQUERADE_NAMES = /^(azure-ip-masq-agent-config.*|ip-masq-agent)$/;
+/** ConfigMaps of the masquerade agents, and of kube-proxy; all others are ignored. */
+export const CONFIG_MAP_NAMES = /^(azure-ip-masq-agent-config.*|ip-masq-agent|kube-proxy)$/;
 
 export const WIRING_VERSION = 'wiretrial/v1';
 

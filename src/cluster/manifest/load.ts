@@ -16,7 +16,7 @@ import {
 import { notEmulated } from '../decode/wiring-schema.ts';
 import { formatSource } from '../model.ts';
 import { FieldErrors, toDiagnostic } from './field-error.ts';
-import { judgeKind, MASQUERADE_NAMES } from './kinds.ts';
+import { CONFIG_MAP_NAMES, judgeKind } from './kinds.ts';
 import type { ParsedText } from './parse-json.ts';
 import { parseJson } from './parse-json.ts';
 import { parseYaml } from './parse-yaml.ts';
@@ -151,7 +151,7 @@ function take(g: Gathering, tree: Tree, listVersion: string, listKind: string): 
     case 'load':
       if (
         kind === 'ConfigMap' &&
-        !MASQUERADE_NAMES.test(text(get(tree, 'metadata', 'name')) ?? '')
+        !CONFIG_MAP_NAMES.test(text(get(tree, 'metadata', 'name')) ?? '')
       ) {
         count(g.ignored, kind, 1);
         return;

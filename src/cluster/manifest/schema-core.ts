@@ -186,6 +186,39 @@ export const ENDPOINTS: Shape = kindShape({
 
 export const CONFIG_MAP: Shape = kindShape({ data: STRING_MAP, binaryData: ANY, immutable: ANY });
 
+/** kubeproxy.config.k8s.io/v1alpha1: what bears on packets, and what else there is up to 1.34. */
+export const KUBE_PROXY: Shape = kindShape({
+  mode: STRING,
+  iptables: object(
+    { masqueradeBit: INTEGER, masqueradeAll: BOOLEAN, localhostNodePorts: BOOLEAN },
+    'syncPeriod minSyncPeriod',
+  ),
+  nftables: object({ masqueradeBit: INTEGER, masqueradeAll: BOOLEAN }, 'syncPeriod minSyncPeriod'),
+  detectLocalMode: STRING,
+  detectLocal: object({ bridgeInterface: STRING, interfaceNamePrefix: STRING }),
+  clusterCIDR: STRING,
+  nodePortAddresses: STRINGS,
+  conntrack: object(
+    {
+      tcpEstablishedTimeout: STRING,
+      tcpCloseWaitTimeout: STRING,
+      tcpBeLiberal: BOOLEAN,
+      udpTimeout: STRING,
+      udpStreamTimeout: STRING,
+    },
+    'maxPerCore min',
+  ),
+  ...Object.fromEntries(
+    (
+      'bindAddress bindAddressHardFail clientConnection configSyncPeriod enableProfiling ' +
+      'featureGates healthzBindAddress hostnameOverride ipvs logging metricsBindAddress ' +
+      'oomScoreAdj portRange showHiddenMetricsForVersion windowsRunAsService winkernel'
+    )
+      .split(' ')
+      .map((name) => [name, ANY]),
+  ),
+});
+
 const JOB_SPEC = object(
   { template: TEMPLATE, parallelism: INTEGER, completions: INTEGER, suspend: BOOLEAN },
   'activeDeadlineSeconds backoffLimit backoffLimitPerIndex completionMode managedBy ' +

@@ -80,8 +80,9 @@ export function formatMeter(match: MeterMatch): string {
     }
     case 'hashlimit':
       return formatHashlimit(match);
+    // Two blanks, as libxt_nfacct prints it.
     case 'nfacct':
-      return `-m nfacct --nfacct-name ${quoteText(match.name)}`;
+      return `-m nfacct --nfacct-name  ${quoteText(match.name)}`;
     default:
       return unreachable(match);
   }

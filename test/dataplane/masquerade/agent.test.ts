@@ -7,7 +7,6 @@
  */
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { renderKubeProxy } from '../../../src/dataplane/kube-proxy/static.ts';
 import { renderMasquerade } from '../../../src/dataplane/masquerade/render.ts';
 import { UserError } from '../../../src/diagnostic/diagnostic.ts';
 import { PlanBuilder } from '../../../src/plan/builder.ts';
@@ -15,6 +14,7 @@ import type { Plan } from '../../../src/plan/model.ts';
 import { printIptables } from '../../../src/plan/rule/iptables-text.ts';
 import { type Inputs, parseInputs } from '../../../src/policy/inputs.ts';
 import type { Family } from '../../../src/wire/address.ts';
+import { renderBareProxy } from '../../support/bare-proxy.ts';
 import { sharedPath } from '../../support/shared.ts';
 
 const POD = 'apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n';
@@ -33,7 +33,7 @@ function planOf({ cluster }: Inputs): Plan {
   const [node] = cluster.nodes;
   if (node === undefined) throw new Error('the cluster has a node');
   const builder = new PlanBuilder(node.name, 'node');
-  renderKubeProxy(builder);
+  renderBareProxy(builder);
   renderMasquerade(builder, cluster, node);
   return builder.build();
 }

@@ -7,7 +7,6 @@
  */
 import t from 'tap';
 import { azureTransparent } from '../../../src/dataplane/azure-transparent/render.ts';
-import { renderKubeProxy } from '../../../src/dataplane/kube-proxy/static.ts';
 import { npm } from '../../../src/dataplane/npm/render.ts';
 import type { IpSet, SetMember } from '../../../src/netfilter/ip-set.ts';
 import { PlanBuilder } from '../../../src/plan/builder.ts';
@@ -15,6 +14,7 @@ import { findTable, type Plan } from '../../../src/plan/model.ts';
 import { formatRule } from '../../../src/plan/rule/rule-text.ts';
 import { formatAddress } from '../../../src/wire/address.ts';
 import { protocolName } from '../../../src/wire/protocol.ts';
+import { renderBareProxy } from '../../support/bare-proxy.ts';
 import { sharedPath } from '../../support/shared.ts';
 import { input } from '../objects.ts';
 import { type AzureFixture, readAzureFixture } from './azure-fixture.ts';
@@ -29,7 +29,7 @@ function readFixture(): AzureFixture {
 function nodePlan(fixture: AzureFixture, options: string): Plan {
   const request = input(fixture.cluster, `azure-transparent+npm${options}`, fixture.policies);
   const builder = new PlanBuilder('node', 'node');
-  renderKubeProxy(builder);
+  renderBareProxy(builder);
   const [node] = fixture.cluster.nodes;
   if (node === undefined) throw new Error('the fixture has a node');
   npm.node(request, node, azureTransparent, builder);

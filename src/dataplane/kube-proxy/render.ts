@@ -1,0 +1,117 @@
+/**
+ * kube-proxy in iptables mode on one node: the rules of a full sync, for both families.
+ *
+ * Where kube-proxy walks a map (Services, node addresses) its order is chance; ours is that of the
+ * input. Source: kubernetes v1.30.5 `pkg/proxy/iptables/proxier.go` `syncProxyRules`.
+ * @module
+ */
+import { hasUnknownEndpoints } from '../../cluster/api-server.ts';
+import type { EndpointSlice, Node, Service } from '../../cluster/model.ts';
+import type { PlanBuilder, RuleParts } from '../../plan/builder.ts';
+import type { Address, Family } from '../../wire/address.ts';
+import { contains, formatAddress } from '../../wire/address.ts';
+import { categorize } from './categorize.ts';
+import { nodePortScope, type ProxySettings } from './config.ts';
+import { EndpointIndex } from './endpoints.ts';
+import { trafficDetector } from './local-detector.ts';
+import { comment, constant, localAddress, to, toRange } from './parts.ts';
+import { policyChains } from './policy-chains.ts';
+import { proxyPorts } from './service-port.ts';
+import { type ChainRule, captureRules, portState } from './service-rules.ts';
+import { addStaticChains } from './static-chains.ts';
+
+const ZONE_LABEL = 'topology.kubernetes.io/zone';
+
+/** With more endpoints, kube-proxy leaves out the comments that every endpoint would have. */
+const LARGE_CLUSTER = 1000;
+
+/** What a node's kube-proxy knows. */
+export interface ProxyInput {
+  readonly services: readonly Service[];
+  readonly endpointSlices: readonly EndpointSlice[];
+  readonly node: Pick<Node, 'name' | 'addresses' | 'podCidrs' | 'labels'>;
+  readonly settings: ProxySettings;
+}
+
+/** Add kube-proxy's chains, rules and sysctls to a node that has its interfaces. */
+export function renderKubeProxy(builder: PlanBuilder, input: ProxyInput): void {
+  const { settings } = input;
+  if (settings.tcpBeLiberal) builder.sysctls['net.netfilter.nf_conntrack_tcp_be_liberal'] = '1';
+  const liberal = builder.sysctls['net.netfilter.nf_conntrack_tcp_be_liberal'] ?? '0';
+  const known = { ...settings, tcpBeLiberal: liberal !== '0' };
+  for (const family of [4, 6] as const)
+    renderFamily(builder, { ...input, settings: known }, family);
+  if (nodePortScope(settings, 4).localhost) {
+    builder.sysctls['net.ipv4.conf.all.route_localnet'] = '1';
+  }
+  setTimeouts(builder, settings);
+}
+
+function setTimeouts(builder: PlanBuilder, settings: ProxySettings): void {
+  const timeouts = [
+    ['tcp_timeout_established', settings.tcpEstablishedTimeout],
+    ['tcp_timeout_close_wait', settings.tcpCloseWaitTimeout],
+    ['udp_timeout', settings.udpTimeout],
+    ['udp_timeout_stream', settings.udpStreamTimeout],
+  ] as const;
+  for (const [key, seconds] of timeouts) {
+    if (seconds > 0) builder.sysctls[`net.netfilter.nf_conntrack_${key}`] = String(seconds);
+  }
+}
+
+function renderFamily(builder: PlanBuilder, input: ProxyInput, family: Family): void {
+  const { settings, node } = input;
+  const { localhost } = nodePortScope(settings, family);
+  addStaticChains(builder, family, settings, localhost);
+  const index = new EndpointIndex(input.endpointSlices, family, node.name);
+  const services = input.services.filter((s) => !hasUnknownEndpoints(input, s));
+  const ports = proxyPorts(services, family).map((port) => ({ port, all: index.of(port) }));
+  const total = ports.reduce((sum, { all }) => sum + all.length, 0);
+  const proxyNode = {
+    settings,
+    detector: trafficDetector(settings.detectLocal, node, family),
+    address: node.addresses.find((a) => a.family === family) ?? null,
+    large: total > LARGE_CLUSTER,
+  };
+  const topology = { node: node.name, zone: node.labels[ZONE_LABEL] ?? '' };
+  for (const { port, all } of ports) {
+    const state = portState(port, categorize(port, all, topology));
+    write(builder, family, captureRules(state, settings, localhost));
+    write(builder, family, policyChains(state, proxyNode));
+  }
+  for (const rule of nodePortJumps(builder, settings, family)) {
+    builder.append(family, 'nat', 'KUBE-SERVICES', rule);
+  }
+}
+
+function write(builder: PlanBuilder, family: Family, rules: readonly ChainRule[]): void {
+  for (const { table, chain, rule } of rules) builder.append(family, table, chain, rule);
+}
+
+/** The last rules of nat KUBE-SERVICES: to node ports, by address type or address by address. */
+function nodePortJumps(
+  builder: PlanBuilder,
+  settings: ProxySettings,
+  family: Family,
+): readonly RuleParts[] {
+  const { everywhere, ranges, localhost } = nodePortScope(settings, family);
+  const text = 'kubernetes service nodeports; NOTE: this must be the last rule in this chain';
+  const target = { kind: 'jump', chain: 'KUBE-NODEPORTS' } as const;
+  if (everywhere) {
+    const none = family === 6 ? '::1/128' : '127.0.0.0/8';
+    const ip = localhost ? {} : { ip: toRange(constant(none), true) };
+    return [{ ...ip, matches: [comment(text), localAddress('destination')], target }];
+  }
+  const own = builder.interfaces.flatMap((i) => i.addresses.map((a) => a.address));
+  const chosen = new Map<string, Address>();
+  for (const address of own) {
+    if (address.family !== family || !ranges.some((r) => contains(r, address))) continue;
+    if (!localhost && isLoopback(address)) continue;
+    chosen.set(formatAddress(address), address);
+  }
+  return [...chosen.values()].map((ip) => ({ ip: to(ip), matches: [comment(text)], target }));
+}
+
+function isLoopback(address: Address): boolean {
+  return contains(constant(address.family === 4 ? '127.0.0.0/8' : '::1/128'), address);
+}
