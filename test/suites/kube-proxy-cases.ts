@@ -15,18 +15,8 @@ import type { Interface, Plan } from '../../src/plan/model.ts';
 import { type Family, parsePrefix } from '../../src/wire/address.ts';
 import { PROXY_DEFAULTS } from '../support/bare-proxy.ts';
 import { address } from '../support/packets.ts';
+import type { Flow } from '../support/proxy-node.ts';
 import { sharedPath } from '../support/shared.ts';
-
-export interface Flow {
-  readonly name: string;
-  readonly sourceIP: string;
-  readonly protocol: 'TCP' | 'UDP' | 'SCTP';
-  readonly destIP: string;
-  readonly destPort: number;
-  /** Targets, `DROP`, `REJECT`, `ACCEPT`, or nothing. */
-  readonly output: string;
-  readonly masq: boolean;
-}
 
 export interface Case {
   readonly id: string;
