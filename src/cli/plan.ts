@@ -11,10 +11,12 @@ import { printEbtables } from '../plan/ebtables/text.ts';
 import { printIp } from '../plan/ip-text.ts';
 import { printIpsets } from '../plan/ipset/text.ts';
 import type { Network, Plan } from '../plan/model.ts';
+import { printNft } from '../plan/nft/ruleset-text.ts';
 import { planToJson } from '../plan/plan-json.ts';
 import { type PrintOptions, printIptables } from '../plan/rule/iptables-text.ts';
 import { printSysctls } from '../plan/sysctl-text.ts';
 import { fileOutput, standardOutput } from '../report/text-output.ts';
+import type { Family } from '../wire/address.ts';
 import { ExitCode } from './exit-code.ts';
 import { checkRun, chooseStack, loadCluster, makeWorld } from './inputs.ts';
 import { together } from './mistakes.ts';
@@ -22,16 +24,27 @@ import { type ClusterOptions, withCluster, withDumps } from './options.ts';
 import { warnOfDumps } from './say.ts';
 
 const PLAN_FORMATS = {
-  'iptables-save': (plan: Plan) => printIptables(plan, 4, asCollected(plan)),
-  'ip6tables-save': (plan: Plan) => printIptables(plan, 6, asCollected(plan)),
+  'iptables-save': (plan: Plan) => printRules(plan, 4),
+  'ip6tables-save': (plan: Plan) => printRules(plan, 6),
+  'iptables-legacy-save': (plan: Plan) => printRules(plan, 4, 'legacy'),
+  'ip6tables-legacy-save': (plan: Plan) => printRules(plan, 6, 'legacy'),
   ipset: printIpsets,
   ip: (plan: Plan) => printIp(plan),
   bridge: printBridge,
   ebtables: printEbtables,
+  nft: printNft,
   sysctl: printSysctls,
   conntrack: printConnections,
   json: (plan: Plan) => `${JSON.stringify(planToJson(plan), null, 1)}\n`,
 } as const;
+
+/** The tables of one variant of iptables; most hosts have one variant only. */
+function printRules(plan: Plan, family: Family, variant?: 'legacy'): string {
+  const isOld = variant === 'legacy';
+  const tables = plan.tables.filter(({ legacy = false }) => legacy === isOld);
+  return printIptables({ ...plan, tables }, family, asCollected(plan));
+}
+
 /** A dump is printed back as it was collected: in its own order, with counters if it had them. */
 function asCollected({ evidence, tables }: Plan): PrintOptions {
   if (evidence !== 'dump') return {};
@@ -130,7 +143,6 @@ function isPlanFormat(name: string): name is PlanFormat {
 
 /** Names that users of this tool know and that this version has nothing to print for. */
 const LATER_FORMATS: Readonly<Record<string, string>> = {
-  nft: 'no stack of this version programs nft tables',
   image: 'the lowered image has no text form in this version',
 };
 

@@ -6,6 +6,7 @@ import type { Diagnostic } from '../diagnostic/diagnostic.ts';
 import type { EbTable } from '../netfilter/ebtables.ts';
 import type { IpSet } from '../netfilter/ip-set.ts';
 import type { ListedConnection } from '../netfilter/listed-connection.ts';
+import type { NftRuleset } from '../netfilter/nft/ruleset.ts';
 import type { Table } from '../netfilter/rule.ts';
 import { parseConnections } from '../plan/conntrack-text.ts';
 import { parseEbtables } from '../plan/ebtables/text.ts';
@@ -13,9 +14,10 @@ import { parseIpsets } from '../plan/ipset/text.ts';
 import { parseSysctls } from '../plan/sysctl-text.ts';
 import type { DumpFile } from './dump-file.ts';
 import { jsonFdb, jsonLinks, jsonNeighbors, jsonRoutes, jsonRules } from './json-records.ts';
+import { readNft } from './nft-file.ts';
 import { type FileKind, type Recognised, recognise } from './recognise.ts';
 import type { FdbRecord, LinkRecord, NeighborRecord, RouteRecord, RuleRecord } from './records.ts';
-import { gather, nftFaults, type RuleFile, readTables } from './rule-files.ts';
+import { gather, type RuleFile, readTables } from './rule-files.ts';
 import { textFdb, textLinks, textNeighbors } from './text-links.ts';
 import { textRoutes, textRouteTable, textRules } from './text-routes.ts';
 
@@ -25,6 +27,7 @@ export interface Collected {
   /** Families of which there are rules. */
   readonly ruleFamilies: ReadonlySet<4 | 6>;
   readonly tables: readonly Table[];
+  readonly nft?: NftRuleset;
   readonly ipsets: readonly IpSet[];
   readonly ebtables: readonly EbTable[];
   readonly links: readonly LinkRecord[];
@@ -42,7 +45,7 @@ export interface Collected {
 
 /** Kinds whose command prints nothing at all when there is nothing. */
 const MAY_BE_EMPTY: ReadonlySet<FileKind> = new Set([
-  ...(['iptables', 'rules-list', 'ipset', 'ebtables', 'conntrack'] as const),
+  ...(['iptables', 'rules-list', 'ipset', 'ebtables', 'nft', 'conntrack'] as const),
 ]);
 
 /** Read all files; every mistake goes to `faults`, and what could be read comes back. */
@@ -67,12 +70,14 @@ export function collect(files: readonly DumpFile[], faults: Diagnostic[]): Colle
       (file) => jsonLinks(file, withAddresses),
       (file) => textLinks(file, withAddresses),
     );
+  const tables = ([4, 6] as const).flatMap((family) => readTables(known, family, faults));
+  const nft = readNft(known, tables, faults);
   const sysctls = all('sysctl', ({ text, path }) => Object.entries(parseSysctls(text, path)));
-  faults.push(...all('nft', nftFaults));
   return {
     kinds: new Set(known.map(({ as }) => as.kind)),
     ruleFamilies: new Set(known.flatMap(({ as }) => (isRules(as) ? [as.family ?? 4] : []))),
-    tables: ([4, 6] as const).flatMap((family) => readTables(known, family, faults)),
+    tables,
+    ...(nft === undefined ? {} : { nft }),
     ipsets: all('ipset', ({ text, path }) => parseIpsets(text, path)),
     ebtables: all('ebtables', ({ text, path }) => parseEbtables(text, path)),
     links: [...all('addr', links(true)), ...all('link', links(false))],

@@ -261,6 +261,7 @@ function makePlan(
     interfaces,
     ...routing,
     tables,
+    ...(collected.nft === undefined ? {} : { nft: collected.nft }),
     ebtables: collected.ebtables,
     ipsets: [...collected.ipsets, ...unknown],
     sysctls: sysctlsOf(collected),
@@ -290,6 +291,13 @@ function noteMissing(
   }
   if (!kinds.has('sysctl')) {
     say.gap('sysctls', 'no sysctl -a: it is taken to forward, all else as Linux starts');
+  }
+  const doubled = collected.tables.filter(({ legacy }) => legacy).map(({ name }) => name);
+  if (doubled.length > 0) {
+    const names = [...new Set(doubled)].join(', ');
+    say.say(
+      `iptables-legacy has rules in ${names} as well: packets meet both; its tables are taken to be the older ones, which see packets last`,
+    );
   }
   if (!kinds.has('neigh')) say.say('no ip neigh: every neighbour is taken to answer');
   if (collected.kernel === null) say.say(`no uname -r: taken to be Linux ${TESTED_KERNEL}`);

@@ -92,6 +92,7 @@ function byJson(text: string): FileKind | null {
 
 /** Patterns of first telling lines, asked in this order. */
 const TEXT_LINES: readonly (readonly [FileKind, RegExp])[] = [
+  ['nft', /^table (ip6?|inet|arp|bridge|netdev) \S+ \{/],
   ['conntrack', /^((ipv[46]\s+\d+\s+)?[a-z]\S*\s+\d+\s.*\bsrc=|conntrack v\d)/],
   ['ipset', /^(create|-N|--create) \S+ (hash|bitmap|list|ip|net|set|mac|port)[:\w]|^Name: \S+$/],
   ['rules-list', /^-[PN] \S+( ACCEPT| DROP)?$/],

@@ -1,6 +1,5 @@
 /**
- * Rules and sets of a dump: iptables-save of both families and variants, `iptables -S`, ipset,
- * ebtables, and what nft holds beside them.
+ * Rules and sets of a dump: iptables-save of both families and variants, `iptables -S`, ipset.
  * @module
  */
 import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
@@ -50,32 +49,35 @@ export function readTables(
   });
   const names = [...new Set(candidates.map(({ table }) => table.name))];
   return names.flatMap((name) => {
-    const chosen = choose(
+    return choose(
       candidates.filter(({ table }) => table.name === name),
       faults,
     );
-    return chosen === null ? [] : [chosen];
   });
 }
 
-/** One table of several files: the one that holds something; two that differ are a mistake. */
-function choose(candidates: readonly Candidate[], faults: Diagnostic[]): Table | null {
+/**
+ * One table of several files: the one that holds something. Two that differ are both there when
+ * each is of another variant of iptables: packets meet both; else they are a mistake.
+ */
+function choose(candidates: readonly Candidate[], faults: Diagnostic[]): readonly Table[] {
   const full = candidates.filter(({ table }) => holdsSomething(table));
   const [first, ...rest] = full.length > 0 ? full : candidates;
-  if (first === undefined) return null;
+  if (first === undefined) return [];
   const other = rest.find(({ table }) => plainText(table) !== plainText(first.table));
-  if (other === undefined || full.length < 2) return first.table;
-  const isBoth = first.from.as.legacy !== other.from.as.legacy;
+  if (other === undefined || full.length < 2) return [first.table];
+  if (full.length === 2 && first.from.as.legacy !== other.from.as.legacy) {
+    const [nft, legacy] = first.from.as.legacy ? [other, first] : [first, other];
+    return [nft.table, { ...legacy.table, legacy: true }];
+  }
   faults.push({
-    code: isBoth ? 'DUMP_BOTH_VARIANTS' : 'DUMP_TABLE_TWICE',
+    code: 'DUMP_TABLE_TWICE',
     file: other.from.file.path,
-    message: isBoth
-      ? `iptables and iptables-legacy both hold rules in table ${first.table.name}; a host that asks both is not emulated`
-      : `table ${first.table.name} is in two files that differ`,
+    message: `table ${first.table.name} is in two files that differ`,
     found: `${first.from.file.path} and ${other.from.file.path}`,
     accepted: 'one of the two files',
   });
-  return first.table;
+  return [first.table];
 }
 
 function holdsSomething({ chains }: Table): boolean {
@@ -139,40 +141,5 @@ export function unknownSets(tables: readonly Table[]): readonly IpSet[] {
     maxElements: 0,
     members: [],
     membersUnknown: true,
-  }));
-}
-
-/** Tables that iptables-nft and ebtables-nft keep in nft, which their own tools print. */
-const COMPATIBLE =
-  /^(ip6? (filter|nat|mangle|raw|security)|bridge (filter|nat|broute)|arp filter)$/;
-
-interface NftObject {
-  readonly chain?: { readonly [key: string]: unknown };
-  readonly rule?: { readonly [key: string]: unknown };
-}
-
-/** Tables of nft's own that see packets: not emulated, and not to be passed over. */
-export function nftFaults(file: DumpFile): Diagnostic[] {
-  let list: unknown;
-  try {
-    list = (JSON.parse(file.text) as { nftables?: unknown }).nftables;
-  } catch (cause) {
-    const message = cause instanceof Error ? cause.message : String(cause);
-    return [{ code: 'DUMP_JSON', file: file.path, message }];
-  }
-  const objects = (Array.isArray(list) ? list : []) as NftObject[];
-  const tableOfChain = (o: { readonly [key: string]: unknown }) => `${o['family']} ${o['table']}`;
-  const ruled = new Set(objects.flatMap(({ rule }) => (rule ? [tableOfChain(rule)] : [])));
-  const foreign = objects.flatMap(({ chain }) => {
-    if (chain?.['hook'] === undefined || COMPATIBLE.test(tableOfChain(chain))) return [];
-    const table = tableOfChain(chain);
-    return ruled.has(table) || chain['policy'] === 'drop' ? [table] : [];
-  });
-  return [...new Set(foreign)].map((table) => ({
-    code: 'DUMP_NFT',
-    file: file.path,
-    message: "a table of nft's own filters packets; such tables are not emulated",
-    found: `table ${table}`,
-    accepted: 'rules of iptables, ip6tables and ebtables',
   }));
 }

@@ -10,6 +10,7 @@ import type { Address, Family } from '../wire/address.ts';
 import type { Fib } from './fib.ts';
 import type { ImageGaps } from './gaps.ts';
 import type { CompiledSet } from './ip-set.ts';
+import type { NftProgram } from './nft/program.ts';
 import type { RuleProgram } from './program.ts';
 import type { SysctlTable } from './sysctl.ts';
 
@@ -78,6 +79,8 @@ export interface HostImage {
   readonly role: 'node' | 'pod' | 'fabric';
   readonly kernel: string;
   readonly program: RuleProgram;
+  /** Null when all rules are those of iptables, each table once. */
+  readonly nft: NftProgram | null;
   readonly sets: ReadonlyMap<string, CompiledSet>;
   readonly fib: Fib;
   readonly interfaces: ReadonlyMap<string, ImageInterface>;

@@ -54,11 +54,15 @@ export interface LinkedTable {
   /** The built-in chain of each hook that the table hangs on. */
   readonly entry: ReadonlyMap<Hook, LinkedChain>;
   readonly chains: ReadonlyMap<string, LinkedChain>;
+  readonly legacy?: true;
 }
 
 export interface RuleProgram {
-  /** By family and table; absent tables are empty ones. */
-  table(family: Family, name: TableName): LinkedTable | null;
+  /**
+   * By family and table; absent tables are empty ones. `legacy` asks for the table of
+   * iptables-legacy on a host where iptables-nft has one of that name as well.
+   */
+  table(family: Family, name: TableName, legacy?: 'legacy'): LinkedTable | null;
   /** Every rule, by id. */
   readonly rules: readonly LinkedRule[];
 }
@@ -68,6 +72,13 @@ export function makeProgram(
   tables: readonly LinkedTable[],
   rules: readonly LinkedRule[],
 ): RuleProgram {
-  const byName = new Map(tables.map((table) => [`${table.family} ${table.name}`, table]));
-  return { table: (family, name) => byName.get(`${family} ${name}`) ?? null, rules };
+  const key = (family: Family, name: TableName, legacy: boolean) =>
+    `${family} ${name}${legacy ? ' legacy' : ''}`;
+  const byName = new Map(
+    tables.map((table) => [key(table.family, table.name, table.legacy ?? false), table]),
+  );
+  return {
+    table: (family, name, legacy) => byName.get(key(family, name, legacy === 'legacy')) ?? null,
+    rules,
+  };
 }

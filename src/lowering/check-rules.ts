@@ -31,11 +31,12 @@ export interface RuleSite {
 export function checkRules(plan: Plan): readonly Diagnostic[] {
   const sets = new Map(plan.ipsets.map((set) => [set.name, set]));
   return [
-    ...repeated(plan.tables.map((t) => `${t.family} ${t.name}`)).map((name) =>
-      fault(
-        { host: plan.host, part: `table ${name}` },
-        { code: 'PLAN_TABLE_TWICE', message: 'two tables of this family and name' },
-      ),
+    ...repeated(plan.tables.map((t) => `${t.family} ${t.legacy ? 'legacy ' : ''}${t.name}`)).map(
+      (name) =>
+        fault(
+          { host: plan.host, part: `table ${name}` },
+          { code: 'PLAN_TABLE_TWICE', message: 'two tables of this family and name' },
+        ),
     ),
     ...plan.tables.flatMap((table) => checkTable(plan.host, table, sets)),
   ];

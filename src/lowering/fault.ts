@@ -10,7 +10,7 @@ export interface FaultPlace {
   readonly host: string;
   readonly part: string;
   /** The rule at fault, for `FILE:LINE` of a dump. */
-  readonly rule?: Rule;
+  readonly rule?: Pick<Rule, 'place'>;
 }
 
 /** What is wrong, what was found, what is accepted. */
@@ -27,7 +27,10 @@ export function fault(place: FaultPlace, text: FaultText): Diagnostic {
 }
 
 /** File and line of a rule that was read from a dump, else nothing. */
-function sourceOf(rule: Rule | undefined): { readonly file?: string; readonly line?: number } {
+function sourceOf(rule: Pick<Rule, 'place'> | undefined): {
+  readonly file?: string;
+  readonly line?: number;
+} {
   const found = /^(.*):(\d+)$/.exec(rule?.place ?? '');
   const [, file, line] = found ?? [];
   return file === undefined ? {} : { file, line: Number(line) };

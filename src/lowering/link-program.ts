@@ -39,7 +39,8 @@ function linkTable(table: Table, sets: Sets, all: LinkedRule[]): LinkedTable {
   for (const chain of table.chains) {
     const home = find(drafts, chain.name);
     for (const [i, rule] of chain.rules.entries()) {
-      const linked = linkRule(rule, { home, index: i + 1, id: all.length, drafts, sets });
+      const place = { home, index: i + 1, id: all.length, drafts, sets };
+      const linked = linkRule(rule, table.legacy ? { ...place, legacy: true } : place);
       home.rules.push(linked);
       all.push(linked);
     }
@@ -49,7 +50,8 @@ function linkTable(table: Table, sets: Sets, all: LinkedRule[]): LinkedTable {
     const chain = drafts.get(builtinChain(hook));
     if (chain !== undefined && TABLE_ORDER[hook].includes(table.name)) entry.set(hook, chain);
   }
-  return { family: table.family, name: table.name, entry, chains: drafts };
+  const legacy = table.legacy ? { legacy: table.legacy } : {};
+  return { family: table.family, name: table.name, entry, chains: drafts, ...legacy };
 }
 
 function draftChain(table: Table, chain: Chain): Draft {
@@ -70,14 +72,17 @@ interface RulePlace {
   readonly id: number;
   readonly drafts: ReadonlyMap<string, Draft>;
   readonly sets: Sets;
+  readonly legacy?: true;
 }
 
-function linkRule(rule: Rule, { home, index, id, drafts, sets }: RulePlace): LinkedRule {
+function linkRule(rule: Rule, place: RulePlace): LinkedRule {
+  const { home, index, id, drafts, sets } = place;
   const { target } = rule;
+  const address = { family: home.family, table: home.table, chain: home.name, index };
   const leads = target.kind === 'jump' || target.kind === 'goto';
   return {
     id,
-    address: { family: home.family, table: home.table, chain: home.name, index },
+    address: place.legacy ? { ...address, legacy: true } : address,
     ip: rule.ip,
     matches: rule.matches.map((match) => linkMatch(match, sets)),
     targetSet: target.kind === 'set' ? (sets.get(target.set) ?? null) : null,

@@ -34,23 +34,22 @@ import { checkDevices } from './check-devices.ts';
 import { checkRules } from './check-rules.ts';
 import { checkSets } from './check-sets.ts';
 import { linkProgram } from './link-program.ts';
+import { linkNft } from './nft/link-program.ts';
+import { nftTracks } from './nft/tracking.ts';
 
 /**
  * Verify a plan and make its image.
  * @throws UserError with every mistake of the plan.
  */
 export function lower(plan: Plan): HostImage {
-  const faults: readonly Diagnostic[] = [
-    ...checkDevices(plan),
-    ...checkSets(plan),
-    ...checkRules(plan),
-  ];
+  const faults: Diagnostic[] = [...checkDevices(plan), ...checkSets(plan), ...checkRules(plan)];
+  const nft = linkNft(plan, faults);
   if (faults.length > 0) throw new UserError(faults);
   const sets = linkSets(plan);
   const program = linkProgram(plan.tables, sets);
   const interfaces = plan.interfaces.map(imageInterface);
   const sysctl = makeSysctlTable(numericSysctls(plan.sysctls));
-  const tracked = new Set(familiesWith(plan, needsConntrack));
+  const tracked = new Set([...familiesWith(plan, needsConntrack), ...nftTracks(plan)]);
   // What lists connections tracks them, whoever asked it to.
   for (const { original } of plan.connections ?? []) tracked.add(original.src.family);
   const defragmented = familiesWith(plan, (rule) => rule.matches.some((m) => m.kind === 'socket'));
@@ -60,6 +59,7 @@ export function lower(plan: Plan): HostImage {
     role: plan.role,
     kernel: plan.kernel,
     program,
+    nft,
     sets,
     fib: linkFib(plan, interfaces, sysctl),
     interfaces: new Map(interfaces.map((i) => [i.name, i])),

@@ -29,6 +29,19 @@ export const TABLE_ORDER: Readonly<Record<Hook, readonly TableName[]>> = {
   postrouting: ['mangle', 'nat'],
 };
 
+/** Where each table hangs (`enum nf_ip_hook_priorities`, for both families). */
+export function tablePriority(table: TableName, hook: Hook): number {
+  if (table === 'nat') return hook === 'prerouting' || hook === 'output' ? -100 : 100;
+  return TABLE_PRIORITIES[table];
+}
+
+const TABLE_PRIORITIES: Readonly<Record<Exclude<TableName, 'nat'>, number>> = {
+  raw: -300,
+  mangle: -150,
+  filter: 0,
+  security: 50,
+};
+
 /** The built-in chains of each table in iptables-save's order (NF_INET hook number). */
 export const BUILTIN_CHAINS: Readonly<Record<TableName, readonly string[]>> = {
   raw: ['PREROUTING', 'OUTPUT'],

@@ -50,16 +50,23 @@ export interface Table {
   readonly family: Family;
   readonly name: TableName;
   readonly chains: readonly Chain[];
+  /** Of iptables-legacy, on a host where iptables-nft has rules in this table as well. */
+  readonly legacy?: true;
 }
+
+/** A table of nft's own, `inet fw`. */
+export type NftTableName = `${'ip' | 'ip6' | 'inet'} ${string}`;
 
 /** A rule's place: what reports call it, `TABLE/CHAIN rule N` with N from 1. */
 export interface RuleAddress {
   readonly family: Family;
-  readonly table: TableName;
+  readonly table: TableName | NftTableName;
   readonly chain: string;
   readonly index: number;
+  /** Of iptables-legacy beside a table of the same name. */
+  readonly legacy?: true;
 }
 
 export function formatRuleAddress(a: RuleAddress): string {
-  return `${a.table}/${a.chain} rule ${a.index}`;
+  return `${a.legacy ? 'legacy ' : ''}${a.table}/${a.chain} rule ${a.index}`;
 }

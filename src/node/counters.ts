@@ -4,9 +4,11 @@
  * matches.
  * @module
  */
+import type { NftProgram } from '../image/nft/program.ts';
 import type { LinkedChain, LinkedRule, RuleProgram } from '../image/program.ts';
 import { formatRuleAddress } from '../netfilter/rule.ts';
 import { emptyMemory, type RuleMemory } from './match/rule-memory.ts';
+import { NftCounters } from './nft/counters.ts';
 
 /** Told which rules walks look at and what they count, so that reasons can be remembered. */
 export interface RuleObserver {
@@ -22,11 +24,14 @@ export class RuleCounters {
   observer: RuleObserver | null = null;
   /** For walks outside of an engine; a host keeps its memory in its state (node/host-state.ts). */
   readonly memory: RuleMemory = emptyMemory();
+  /** Of nft's own rules; null when there are none. */
+  readonly nft: NftCounters | null;
   readonly #packets: Float64Array;
   readonly #bytes: Float64Array;
   readonly #policies = new Map<LinkedChain, { packets: number; bytes: number }>();
 
-  constructor(program: RuleProgram) {
+  constructor(program: RuleProgram, nft: NftProgram | null = null) {
+    this.nft = nft === null ? null : new NftCounters(nft);
     this.#packets = new Float64Array(program.rules.length);
     this.#bytes = new Float64Array(program.rules.length);
   }
@@ -66,13 +71,18 @@ export class RuleCounters {
     return this.#bytes[rule.id] ?? 0;
   }
 
-  /** Every rule by address text, prefixed with the family (`4 filter/FORWARD rule 1`). */
+  /**
+   * Every rule by address text, prefixed with the family (`4 filter/FORWARD rule 1`); nft's own
+   * rules by theirs (`inet fw/forward rule 1`).
+   */
   snapshot(program: RuleProgram): Map<string, { packets: number; bytes: number }> {
-    return new Map(
-      program.rules.map((rule) => [
-        `${rule.address.family} ${formatRuleAddress(rule.address)}`,
-        { packets: this.packets(rule), bytes: this.bytes(rule) },
-      ]),
+    const own = program.rules.map(
+      (rule) =>
+        [
+          `${rule.address.family} ${formatRuleAddress(rule.address)}`,
+          { packets: this.packets(rule), bytes: this.bytes(rule) },
+        ] as const,
     );
+    return new Map([...own, ...(this.nft?.snapshot() ?? [])]);
   }
 }

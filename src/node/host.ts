@@ -11,11 +11,12 @@ import type { ConntrackSettings } from '../conntrack/protocol/timeouts.ts';
 import { ConntrackTable } from '../conntrack/table.ts';
 import { InternalError } from '../diagnostic/diagnostic.ts';
 import type { HostImage, ImageBridge, ImageInterface } from '../image/image.ts';
-import { TABLES, type TableName } from '../netfilter/hook.ts';
+import { HOOKS, type Hook, TABLES, type TableName } from '../netfilter/hook.ts';
 import { type Address, addressKey, type Family } from '../wire/address.ts';
 import { compileEbtables, type Ebtables } from './bridge/ebtables.ts';
 import { RuleCounters } from './counters.ts';
 import type { MatchedLooks } from './hook/hook-recorder.ts';
+import { type HookPart, hookParts } from './hook/order.ts';
 import { HostState, trackingSettings } from './host-state.ts';
 import { type DeviceSettings, deviceSettings } from './link/device-settings.ts';
 import type { Decision } from './trail.ts';
@@ -68,15 +69,16 @@ export class Host {
   readonly #settings = new Map<string, DeviceSettings>();
   readonly #learned = new Map<string, string>();
   readonly #awaited = new Set<string>();
+  readonly #parts = new Map<string, readonly HookPart[]>();
 
   constructor(image: HostImage, tableOf: MakeTable = plainTable) {
     this.image = image;
     this.name = image.host;
-    this.counters = new RuleCounters(image.program);
-    this.scratchCounters = new RuleCounters(image.program);
+    this.counters = new RuleCounters(image.program, image.nft);
+    this.scratchCounters = new RuleCounters(image.program, image.nft);
     this.ebtables = compileEbtables(image.ebtables);
     const has = (family: Family) =>
-      new Set(TABLES.filter((table) => image.program.table(family, table) !== null));
+      new Set(TABLES.filter((table) => hasTable(image, family, table)));
     this.tables = { 4: has(4), 6: has(6) };
     this.state = new HostState(tableOf(trackingSettings(image.sysctl), image.host));
     const devices = [...image.interfaces.values()];
@@ -91,6 +93,18 @@ export class Host {
 
   device(name: string): ImageInterface | null {
     return this.image.interfaces.get(name) ?? null;
+  }
+
+  /** What hangs on a hook where it is more than iptables' own tables; else null. */
+  hookParts(family: Family | 0, hook: Hook): readonly HookPart[] | null {
+    const { nft } = this.image;
+    if (nft === null || family === 0) return null;
+    const key = `${family} ${hook}`;
+    const known = this.#parts.get(key);
+    if (known !== undefined) return known;
+    const made = hookParts(nft, family, hook);
+    this.#parts.set(key, made);
+    return made;
   }
 
   /** The bridge that a port belongs to; null for devices that are no port. */
@@ -137,6 +151,12 @@ export class Host {
     this.#settings.set(device, made);
     return made;
   }
+}
+
+/** Translation hangs on all of its hooks when anything wants it on one. */
+function hasTable(image: HostImage, family: Family, table: TableName): boolean {
+  if (image.program.table(family, table) !== null) return true;
+  return table === 'nat' && HOOKS.some((hook) => image.nft?.translations(family, hook).length);
 }
 
 function makeBridge(image: HostImage, bridge: ImageBridge): Bridge {

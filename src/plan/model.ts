@@ -14,6 +14,7 @@ import type { Diagnostic } from '../diagnostic/diagnostic.ts';
 import type { EbTable } from '../netfilter/ebtables.ts';
 import type { IpSet } from '../netfilter/ip-set.ts';
 import type { ListedConnection } from '../netfilter/listed-connection.ts';
+import type { NftRuleset } from '../netfilter/nft/ruleset.ts';
 import type { Chain, Table } from '../netfilter/rule.ts';
 import type { Address, Family, Prefix } from '../wire/address.ts';
 
@@ -117,6 +118,8 @@ export interface Plan {
   readonly tables: readonly Table[];
   readonly ebtables: readonly EbTable[];
   readonly ipsets: readonly IpSet[];
+  /** Tables of nft's own, beside those of iptables. */
+  readonly nft?: NftRuleset;
   /** Keys as sysctl(8) prints them (`net.ipv4.ip_forward`); absent keys have Linux's default. */
   readonly sysctls: Readonly<Record<string, string>>;
   readonly gaps?: readonly PlanGap[];

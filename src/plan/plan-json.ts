@@ -11,6 +11,7 @@ import { formatListed } from './conntrack-text.ts';
 import { formatEbRule } from './ebtables/text.ts';
 import { formatMember } from './ipset/member.ts';
 import type { Interface, Plan, Route, RoutingRule } from './model.ts';
+import { printNft } from './nft/ruleset-text.ts';
 import { formatRule } from './rule/rule-text.ts';
 
 /** A value that JSON.stringify writes as it is. */
@@ -41,6 +42,7 @@ export function planToJson(plan: Plan): Json {
     })),
     fdb: plan.fdb.map((entry) => ({ ...entry })),
     tables: plan.tables.map(tableJson),
+    nft: plan.nft && printNft(plan),
     ebtables: plan.ebtables.map(ebTableJson),
     ipsets: plan.ipsets.map(({ members, ...set }) => ({
       ...set,
@@ -74,10 +76,11 @@ function routingRuleJson({ from, to, fwmark, ...rest }: RoutingRule): Json {
   };
 }
 
-function tableJson({ family, name, chains }: Table): Json {
+function tableJson({ family, name, legacy, chains }: Table): Json {
   return {
     family,
     name,
+    legacy,
     chains: chains.map((chain) => ({
       name: chain.name,
       policy: chain.policy,

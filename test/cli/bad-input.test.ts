@@ -374,9 +374,9 @@ t.test('options: every value that is not accepted, all at once', async (t) => {
     },
     {
       what: 'texts that a plan does not have',
-      args: ['plan', '-f', 'cluster.yaml', '--node', 'node-a', '-o', 'nft', '-o', 'txt'],
+      args: ['plan', '-f', 'cluster.yaml', '--node', 'node-a', '-o', 'image', '-o', 'txt'],
       status: 2,
-      says: ['nft', 'txt', 'iptables-save'],
+      says: ['image', 'txt', 'iptables-save'],
     },
     {
       what: 'a misspelt option',

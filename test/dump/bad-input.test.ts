@@ -105,30 +105,75 @@ const ROWS: readonly (readonly [what: string, texts: Texts, said: readonly strin
     ['dump/ip-neigh.json DUMP_RECORD {"dst":"10.1.0.2"}'],
   ],
   [
-    'two variants of iptables with rules in one table',
+    'the same table of one variant in two files that differ',
     {
       'iptables-save.txt': filter('-A FORWARD -p tcp -j ACCEPT'),
-      'iptables-legacy-save.txt': filter('-A FORWARD -p udp -j ACCEPT'),
+      'iptables-save-later.txt': filter('-A FORWARD -p udp -j ACCEPT'),
     },
     [
-      'dump/iptables-legacy-save.txt DUMP_BOTH_VARIANTS dump/iptables-save.txt and dump/iptables-legacy-save.txt',
+      'dump/iptables-save-later.txt DUMP_TABLE_TWICE dump/iptables-save.txt and dump/iptables-save-later.txt',
     ],
   ],
   [
-    "rules of nft's own",
+    "rules of nft's own that are not emulated, in JSON",
     {
       'nft.json': JSON.stringify({
         nftables: [
           { table: { family: 'inet', name: 'fw' } },
-          { chain: { family: 'inet', table: 'fw', name: 'in', hook: 'input', policy: 'accept' } },
-          { rule: { family: 'inet', table: 'fw', chain: 'in', expr: [{ drop: null }] } },
-          {
-            chain: { family: 'ip', table: 'filter', name: 'INPUT', hook: 'input', policy: 'drop' },
-          },
+          { chain: { family: 'inet', table: 'fw', name: 'in', hook: 'input', policy: 'drop' } },
+          { rule: { family: 'inet', table: 'fw', chain: 'in', expr: [{ queue: null }] } },
+          { rule: { family: 'inet', table: 'fw', chain: 'in', expr: [{ xt: null }] } },
         ],
       }),
     },
-    ['dump/nft.json DUMP_NFT table inet fw'],
+    [
+      'dump/nft.json PLAN_NFT add chain inet fw in { type undefined hook input priority undefined ; policy drop ; }',
+      'dump/nft.json PLAN_NFT add rule inet fw in queue',
+      'dump/nft.json PLAN_NFT add rule inet fw in xt',
+    ],
+  ],
+  [
+    'the same in text, each with its line; a chain that is not there',
+    {
+      'nft.txt': lines(
+        'table inet fw {',
+        '\tchain in {',
+        '\t\ttype filter hook input priority filter; policy drop;',
+        '\t\ttcp option maxseg size 5 drop',
+        '\t\tmeta l4proto tcp udp dport 5 drop',
+        '\t\tsocket transparent 1 accept',
+        '\t}',
+        '}',
+      ),
+    },
+    [
+      'dump/nft.txt:4 PLAN_NFT tcp option maxseg size 5 drop',
+      'dump/nft.txt:6 PLAN_NFT socket transparent 1 accept',
+    ],
+  ],
+  [
+    'chains of nft that are missing or lead in a circle, sets that are missing, wrong protocols',
+    {
+      'nft.txt': lines(
+        'table inet fw {',
+        '\tchain a {',
+        '\t\tjump b',
+        '\t\tip saddr @none drop',
+        '\t\tmeta l4proto tcp udp dport 5 drop',
+        '\t\tjump c',
+        '\t}',
+        '\tchain b {',
+        '\t\tjump a',
+        '\t}',
+        '}',
+      ),
+    },
+    [
+      'dump/nft.txt:6 PLAN_CHAIN_MISSING c',
+      'PLAN_LOOP a > b > a',
+      'dump/nft.txt:4 PLAN_NFT_SET none',
+      'dump/nft.txt:5 PLAN_NFT_PROTOCOL 6',
+    ],
   ],
   [
     'a line of sysctl',

@@ -5,8 +5,10 @@
  */
 
 import type { RulePart } from '../../image/image.ts';
+import type { NftLinkedRule } from '../../image/nft/program.ts';
 import type { LinkedRule } from '../../image/program.ts';
 import type { Packet } from '../../packet/packet.ts';
+import type { NftRecorder } from '../nft/walk.ts';
 import type { Recorder, RuleLook, WalkContext } from './walk.ts';
 import { RuleLooks } from './walk-recorder.ts';
 
@@ -15,7 +17,7 @@ const NOTHING: readonly RuleLook[] = [];
 /** The look of a rule that matched, made when it first does. */
 export type MatchedLooks = Map<number, RuleLook>;
 
-export class HookLooks implements Recorder {
+export class HookLooks implements Recorder, NftRecorder {
   readonly tracing: boolean;
   readonly #matched: MatchedLooks;
   #looks: RuleLook[] | null = null;
@@ -42,6 +44,15 @@ export class HookLooks implements Recorder {
     for (const look of once.take()) this.#add(look);
   }
 
+  matchedNft(ctx: WalkContext, rule: NftLinkedRule): void {
+    this.#add({ ...lookOf(ctx, rule), matched: true });
+  }
+
+  missedNft(ctx: WalkContext, rule: NftLinkedRule, operation: number): void {
+    const missed = ctx.image.nft?.texts.statement(rule.id, operation) ?? '';
+    this.#add({ ...lookOf(ctx, rule), matched: false, missed });
+  }
+
   /** Hand over what was seen. */
   take(): readonly RuleLook[] {
     const looks = this.#looks ?? NOTHING;
@@ -53,4 +64,9 @@ export class HookLooks implements Recorder {
     if (this.#looks === null) this.#looks = [look];
     else this.#looks.push(look);
   }
+}
+
+function lookOf(ctx: WalkContext, rule: NftLinkedRule): Omit<RuleLook, 'matched'> {
+  const head = { rule: rule.address, target: ctx.image.nft?.texts.action(rule.id) ?? '' };
+  return rule.origin.length === 0 ? head : { ...head, origin: rule.origin };
 }

@@ -21,6 +21,8 @@ import { routeOutput } from '../ip/route-output.ts';
 import type { Passage } from '../passage.ts';
 import { drop, type Run, unknown } from '../run.ts';
 import { HookLooks } from './hook-recorder.ts';
+import { filterChain } from './nft-chain.ts';
+import type { HookPart } from './order.ts';
 import { decision, fact, settle } from './settle.ts';
 import { CONNECTION_FACTS, confirm, trackIn } from './tracking.ts';
 import { translate } from './translation.ts';
@@ -76,6 +78,8 @@ function beginVisit(run: Run, passage: Passage, at: Hook): Visit {
 
 function stations(visit: Visit): boolean {
   const { passage, run } = visit;
+  const parts = passage.host.hookParts(passage.packet.family, visit.hook);
+  if (parts !== null) return parts.every((part) => passes(visit, part));
   switch (visit.hook) {
     case 'prerouting':
       return (
@@ -104,6 +108,30 @@ function stations(visit: Visit): boolean {
   }
 }
 
+/** One part of a hook that has more than iptables' tables on it. */
+function passes(visit: Visit, part: HookPart): boolean {
+  switch (part.kind) {
+    case 'defrag':
+      return gatherFragments(visit.run, visit.passage);
+    case 'track':
+      return trackIn(visit);
+    case 'nat':
+      return visit.hook === 'output' ? natOutput(visit) : nat(visit);
+    case 'confirm':
+      return confirmed(visit);
+    case 'table': {
+      const variant = part.variant === 'legacy' ? part.variant : undefined;
+      const isRerouting = part.table === 'mangle' && visit.hook === 'output';
+      const run = () => walk(visit, part.table, variant);
+      return isRerouting ? rerouting(visit, run) : run();
+    }
+    case 'nft': {
+      const run = () => filterChain(visit, part.chain);
+      return part.chain.base?.type === 'route' ? rerouting(visit, run) : run();
+    }
+  }
+}
+
 function filters(visit: Visit): boolean {
   return walk(visit, 'mangle') && walk(visit, 'filter') && walk(visit, 'security');
 }
@@ -115,9 +143,9 @@ function has(visit: Visit, table: TableName): boolean {
 }
 
 /** One table of rules; false when the packet ended there. */
-function walk(visit: Visit, table: TableName): boolean {
+function walk(visit: Visit, table: TableName, variant?: 'legacy'): boolean {
   if (!has(visit, table)) return true;
-  const verdict = runTable(visit.ctx, table, visit.hook, visit.passage.packet);
+  const verdict = runTable(visit.ctx, table, visit.hook, visit.passage.packet, variant);
   if (verdict.kind === 'accept' && table === 'filter') noteJudgement(visit, verdict);
   return settle(visit, verdict);
 }
@@ -146,10 +174,14 @@ function confirmed(visit: Visit): boolean {
 
 /** What `ip_route_me_harder` is called for: another mark, address or TOS than before the table. */
 function mangleOutput(visit: Visit): boolean {
+  return rerouting(visit, () => walk(visit, 'mangle'));
+}
+
+function rerouting(visit: Visit, run: () => boolean): boolean {
   const { packet } = visit.passage;
   const { mark, src, dst } = packet;
   const tos = tosOf(visit.passage);
-  if (!walk(visit, 'mangle')) return false;
+  if (!run()) return false;
   const same =
     packet.mark === mark &&
     equalAddress(packet.src, src) &&

@@ -19,12 +19,14 @@ import {
 import { manipOfHook, translatePacket } from '../../conntrack/nat/translate.ts';
 import { connectionOf } from '../../conntrack/table.ts';
 import { type Tuple, tupleKey } from '../../conntrack/tuple.ts';
+import type { HookEntry, NftLinkedChain } from '../../image/nft/program.ts';
 import type { NatRange } from '../../netfilter/target.ts';
 import type { Packet } from '../../packet/packet.ts';
 import { type Address, contains } from '../../wire/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import type { Host } from '../host.ts';
 import { drop, dropBy, unknown } from '../run.ts';
+import { nftDecision, settleNft, walkChain } from './nft-chain.ts';
 import { decision, settle } from './settle.ts';
 import type { Visit } from './visit.ts';
 import { runTable } from './walk.ts';
@@ -65,26 +67,85 @@ function isRelatedError({ passage: { packet } }: Visit): boolean {
 
 function decide(visit: Visit, hook: NatHook, connection: Connection, manip: Manip): boolean {
   const { passage, ctx, run } = visit;
-  const { packet } = passage;
   const context = natContext(visit);
   const draws = run.drawsOf(passage.host, `${hook} ${tupleKey(connection.original)}`);
-  const verdict = runTable({ ...ctx, draws }, 'nat', hook, packet);
+  const drawing = { ...visit, ctx: { ...ctx, draws } };
+  for (const entry of lookups(visit, hook)) {
+    const asked = askLookup(drawing, entry, connection, manip, context);
+    if (asked !== 'undecided') return asked === 'translated';
+  }
+  nullBinding(connection, manip, context);
+  return true;
+}
+
+/** Who is asked, in order: iptables' table, or where there is more, chains of nft too. */
+function lookups({ passage }: Visit, hook: NatHook): readonly HookEntry[] {
+  const { host, packet } = passage;
+  if (host.image.nft === null || packet.family === 0) return ONLY_TABLE;
+  return host.image.nft.translations(packet.family, hook);
+}
+
+const ONLY_TABLE: readonly HookEntry[] = [
+  { kind: 'table', priority: 0, table: 'nat', variant: 'only' },
+];
+
+/** What one of them made of a new connection. */
+type Asked = 'translated' | 'ended' | 'undecided';
+
+function askLookup(
+  visit: Visit,
+  entry: HookEntry,
+  connection: Connection,
+  manip: Manip,
+  context: NatContext,
+): Asked {
+  const { passage, hook, ctx } = visit;
+  if (entry.kind === 'nft') return askChain(visit, entry.chain, connection, context);
+  const variant = entry.variant === 'legacy' ? entry.variant : undefined;
+  const verdict = runTable(ctx, 'nat', hook, passage.packet, variant);
   switch (verdict.kind) {
     case 'snat':
     case 'dnat': {
-      if (setupNat(connection, verdict.range, manip, context)) return true;
+      if (setupNat(connection, verdict.range, manip, context)) return 'translated';
       // The kernel finds out when it would confirm the connection, and drops it without a word.
       dropBy(passage, 'natPortsExhausted', decision(passage, hook, verdict.rule, verdict.origin));
-      return false;
+      return 'ended';
     }
     case 'masquerade':
-      return masquerade(visit, connection, verdict.range, context);
+      return ended(masquerade(visit, connection, verdict.range, context));
     case 'accept':
-      nullBinding(connection, manip, context);
-      return true;
+      return 'undecided';
     default:
-      return settle(visit, verdict);
+      return ended(settle(visit, verdict));
   }
+}
+
+function ended(goesOn: boolean): Asked {
+  return goesOn ? 'translated' : 'ended';
+}
+
+/** A chain of nft; one that translates nothing leaves it to the next. */
+function askChain(
+  visit: Visit,
+  chain: NftLinkedChain,
+  connection: Connection,
+  context: NatContext,
+): Asked {
+  const { passage } = visit;
+  const verdict = walkChain(visit, chain);
+  if (verdict.kind === 'accept') return 'undecided';
+  if (verdict.kind !== 'nat') return ended(settleNft(visit, verdict));
+  const { choice, rule, origin } = verdict;
+  if (choice.kind === 'none') {
+    dropBy(passage, 'natExhausted', nftDecision(visit, rule, origin));
+    return 'ended';
+  }
+  if (choice.kind === 'masquerade') {
+    return ended(masquerade(visit, connection, choice.range, context));
+  }
+  if (setupNat(connection, choice.range, choice.kind, context)) return 'translated';
+  dropBy(passage, 'natPortsExhausted', nftDecision(visit, rule, origin));
+  return 'ended';
 }
 
 /** The address is that of the device it leaves by; IPv4 leaves unspecified sources alone. */

@@ -125,9 +125,10 @@ export function runTable(
   table: TableName,
   hook: Hook,
   packet: Packet,
+  legacy?: 'legacy',
 ): WalkVerdict {
   if (packet.family === 0) return ACCEPT;
-  const entry = ctx.image.program.table(packet.family, table)?.entry.get(hook);
+  const entry = ctx.image.program.table(packet.family, table, legacy)?.entry.get(hook);
   return entry === undefined ? ACCEPT : new Walk(ctx, { entry, hook }, packet).run();
 }
 

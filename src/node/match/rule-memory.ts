@@ -5,6 +5,7 @@
  */
 import type { SetMembers } from '../../image/set-memory.ts';
 import type { WalkContext } from '../hook/walk.ts';
+import { emptyNftMemory, type NftMemory } from '../nft/memory.ts';
 import type { CountedConnection } from './connlimit.ts';
 import type { HashlimitMatch } from './hashlimit.ts';
 import type { RecentList } from './recent.ts';
@@ -36,6 +37,7 @@ export interface RuleMemory {
   readonly connlimits: Map<string, CountedConnection[]>;
   /** Members of sets that change. */
   readonly sets: Map<string, SetMembers>;
+  readonly nft: NftMemory;
 }
 
 export function emptyMemory(): RuleMemory {
@@ -47,6 +49,7 @@ export function emptyMemory(): RuleMemory {
     hashlimits: new Map(),
     connlimits: new Map(),
     sets: new Map(),
+    nft: emptyNftMemory(),
   };
 }
 
