@@ -124,6 +124,16 @@ function combinations(r: Rules): void {
     const message = 'AKS installs no policy engine without a network plugin';
     refuse(r, code, 'networkPolicy', message, 'none');
   }
+  const { outbound: out, loadBalancerSku } = r.given.azure;
+  if (loadBalancerSku === 'basic' && out.type !== 'loadBalancer') {
+    const message = `AKS refuses outboundType ${out.type} with loadBalancerSku basic`;
+    refuse(r, code, 'loadBalancerSku', message, 'standard');
+  }
+  const byGateway = out.type === 'managedNATGateway' || out.type === 'userAssignedNATGateway';
+  if (byGateway && r.wiring.serviceCidrs.some((p) => p.address.family === 6)) {
+    const message = `AKS refuses outboundType ${out.type} in dual-stack clusters: a NAT gateway has IPv4 only`;
+    refuse(r, code, 'outboundType', message, 'loadBalancer, userDefinedRouting, none');
+  }
   const dual = new Set(r.wiring.podCidrs.map((p) => p.address.family)).size === 2;
   if (dual && mode === 'overlay' && (policy === 'azure' || policy === 'calico')) {
     const message = `AKS refuses networkPolicy ${policy} in dual-stack overlay clusters`;

@@ -18,12 +18,13 @@
  * Sources: the room's README, with dates.
  * @module
  */
-import type { Firewall } from '../cluster/azure/network.ts';
+import type { Firewall, Peering } from '../cluster/azure/network.ts';
 import type { Cluster, Wiring } from '../cluster/model.ts';
 import { PlanBuilder } from '../plan/builder.ts';
 import { type HealthProbe, type Link, MAIN_TABLE, type Plan, type Route } from '../plan/model.ts';
 import {
   type Address,
+  contains,
   type Family,
   formatPrefix,
   hostPrefix,
@@ -37,7 +38,20 @@ import { loadBalancerRules } from './frontends.ts';
 import { healthProbes } from './health.ts';
 import { addLoadBalancers } from './load-balancer.ts';
 import { addOutbound } from './outbound.ts';
-import { ANY, device, FABRIC_MAC, loopback, metric, OUTSIDE, routeVia } from './parts.ts';
+import {
+  ANY,
+  addNetSet,
+  comment,
+  ctstate,
+  device,
+  FABRIC_MAC,
+  inSet,
+  loopback,
+  metric,
+  OUTSIDE,
+  routeVia,
+  rule,
+} from './parts.ts';
 import { addRouting } from './routing.ts';
 import { addSecurity } from './security.ts';
 
@@ -82,7 +96,7 @@ export function renderFabric(input: FabricInput): Fabric {
   for (const node of nodes) addNode(builder, node);
   const firewalls = wiring.azure?.firewalls ?? [];
   firewalls.forEach((firewall, i) => {
-    addFirewall(builder, firewall, i);
+    addFirewall(builder, firewall, i, wiring.azure?.peerings ?? []);
   });
   for (const family of [4, 6] as const) addDefault(builder, family);
   const balanced = {
@@ -123,11 +137,34 @@ export function renderFabric(input: FabricInput): Fabric {
 }
 
 /** A firewall's addresses lead to it; what comes from it may have any source. */
-function addFirewall(builder: PlanBuilder, firewall: Firewall, index: number): void {
+function addFirewall(
+  builder: PlanBuilder,
+  firewall: Firewall,
+  index: number,
+  peerings: readonly Peering[],
+): void {
   const name = firewallDevice(firewall.name);
   builder.interfaces.push(device(name));
   const address = firewall.privateAddress;
   builder.routes.push(toHost(address, name));
+  const peer = peerings.find((p) => p.prefixes.some((prefix) => contains(prefix, address)));
+  for (const { family } of peer && !peer.forwarded ? [address] : []) {
+    const set = `peer-${name}`;
+    addNetSet(builder, set, family, peer?.prefixes ?? []);
+    const why = 'a peering without allowForwardedTraffic: it began outside of the peer';
+    builder.append(
+      family,
+      'filter',
+      'FORWARD',
+      rule(
+        { in: name, out: `${NIC_PREFIX}+` },
+        'drop',
+        inSet(set, 'src', true),
+        ctstate('NEW'),
+        comment(why),
+      ),
+    );
+  }
   const mac = firewallMac(index);
   builder.neighbors.push({ address, device: name, mac, state: 'permanent' });
   for (const one of firewall.publicAddresses) {

@@ -105,6 +105,16 @@ t.test('refused', async (t) => {
       'AZURE_ADDRESS the address 10.8.0.4 is in no subnet of the cluster',
     ],
     [
+      'a basic load balancer and another way out',
+      'loadBalancerSku: basic\noutboundType: managedNATGateway',
+      'AZURE_COMBINATION AKS refuses outboundType managedNATGateway with loadBalancerSku basic',
+    ],
+    [
+      'a NAT gateway in a dual-stack cluster',
+      'networkPluginMode: overlay\nipFamilies: [IPv4, IPv6]\noutboundType: managedNATGateway',
+      'AZURE_COMBINATION AKS refuses outboundType managedNATGateway in dual-stack clusters: a NAT gateway has IPv4 only',
+    ],
+    [
       'a name that nothing has',
       'virtualNetworks: [{addressPrefixes: [10.9.0.0/16], subnets: [{addressPrefix: 10.9.0.0/24, routeTable: r}]}]',
       'WIRING_NAME nothing in the wiring has this name',

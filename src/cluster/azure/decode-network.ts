@@ -60,6 +60,7 @@ export function decodeAzureNetwork(wiring: MapTree, problems: Diagnostic[]): Azu
   const firewalls = read('azureFirewalls', (at, f) => decodeFirewall(r, at, f));
   const named = { routeTables, groups, natGateways };
   const [own] = items(get(wiring, 'virtualNetworks'));
+  const peerings = decodePeerings(r, wiring);
   return {
     outbound: decodeOutbound(r, wiring),
     loadBalancerSku: text(get(wiring, 'loadBalancerSku')) === 'basic' ? 'basic' : 'standard',
@@ -67,10 +68,11 @@ export function decodeAzureNetwork(wiring: MapTree, problems: Diagnostic[]): Azu
       (at, i) => decodeSubnet(r, at, `virtualNetworks[0].subnets[${i}]`, named) ?? [],
     ),
     nodeSecurityGroup: r.named(get(wiring, 'nodeSecurityGroup'), 'nodeSecurityGroup', groups),
-    peerings: decodePeerings(r, wiring),
-    onPremises: items(get(wiring, 'onPremisesRanges')).flatMap((at, i) =>
-      decodeOnPremises(r, at, `onPremisesRanges[${i}]`),
-    ),
+    peerings,
+    onPremises: items(get(wiring, 'onPremisesRanges')).flatMap((at, i) => {
+      const ranges = decodeOnPremises(r, at, `onPremisesRanges[${i}]`);
+      return isLearned(wiring, at, peerings) ? ranges : [];
+    }),
     isConnectivityKnown: ['onPremisesRanges', 'virtualNetworkPeerings'].some(
       (field) => get(wiring, field) !== undefined,
     ),
@@ -198,6 +200,22 @@ function decodePeerings(r: PartReader, wiring: MapTree): readonly Peering[] {
       },
     ];
   });
+}
+
+/**
+ * Whether a gateway's range is known in the cluster's network: its own gateway's is; a peer's where
+ * this side uses remote gateways and the other side, if it is described, lets its gateway be used.
+ */
+function isLearned(wiring: MapTree, range: Tree, peerings: readonly Peering[]): boolean {
+  const [own] = items(get(wiring, 'virtualNetworks'));
+  const home = text(get(own, 'name')) ?? '';
+  const at = text(get(range, 'virtualNetwork')) ?? home;
+  if (at === home) return true;
+  const back = items(get(wiring, 'virtualNetworkPeerings')).find(
+    (p) => text(get(p, 'virtualNetwork')) === at && text(get(p, 'remoteVirtualNetwork')) === home,
+  );
+  const shares = back === undefined || (boolean(get(back, 'allowGatewayTransit')) ?? false);
+  return shares && peerings.some((p) => p.name === at && p.remoteGateway);
 }
 
 function decodeOnPremises(r: PartReader, at: Tree, field: string): readonly OnPremises[] {

@@ -2,9 +2,9 @@
  * The JSON of `az aks show` as a wiring document: its network profile and its node pools, in the
  * words that both share. Values keep their places, so that mistakes are shown in the user's file.
  *
- * Source: Microsoft.ContainerService managedClusters (`networkProfile`, `agentPoolProfiles`), as the
- * Azure CLI prints it. What the JSON names by resource id only (subnets, public addresses) has to
- * come from a wiring document beside it, which goes before it.
+ * Source: Microsoft.ContainerService managedClusters (`networkProfile`, `agentPoolProfiles`), as
+ * the Azure CLI prints it. What the JSON names by resource id only (subnets, public addresses) has
+ * to come from a wiring document beside it, which goes before it.
  * @module
  */
 import type { MapEntry, MapTree, Tree } from '../manifest/tree.ts';

@@ -189,5 +189,12 @@ export const FIREWALLS = listOf(
 );
 
 export const ON_PREMISES = listOf(
-  closed({ addressPrefix: CIDR, gateway: { enum: ['vpn', 'expressRoute'] } }, 'addressPrefix'),
+  closed(
+    {
+      addressPrefix: CIDR,
+      gateway: { enum: ['vpn', 'expressRoute'] },
+      virtualNetwork: { ...NAME, description: 'whose gateway; the cluster’s network by default' },
+    },
+    'addressPrefix',
+  ),
 );
