@@ -33,10 +33,10 @@ const suite = sharedPath('suites/iptables-semantics/thy');
 const missing = kernelMissing(['iptables-restore', 'ip6tables-restore', 'ipset', 'conntrack']);
 const skip = missing ?? (clusters === null || suite === null ? 'needs ../shared' : false);
 
-const PACKETS = Number(process.env['DUMP_PACKETS'] ?? 300);
+const PACKETS = Number(process.env['DUMP_PACKETS'] ?? 240);
 const SEED = Number(process.env['DUMP_SEED'] ?? 1);
 const ONLY = process.env['DUMP_ONLY'] ?? '';
-/** Packets at a time: few, so that what the kernel drew for each can be seen behind them. */
+/** Packets at a time: few, so that those that come answer what went just before. */
 const BURST = 10;
 
 // Half a minute; with many packets an hour.
@@ -159,13 +159,16 @@ interface Asked {
 async function ask(agent: Agent, plan: Plan, family: Family, backend: Backend): Promise<Asked> {
   const ports = portsOf(plan);
   const traffic = new DumpTraffic(new Draw(SEED), plan, family);
+  // What a packet drew must be seen before its connection can be another.
+  const drawsLots = rulesOf(plan.tables).some((r) => r.matches.some((m) => m.kind === 'random'));
+  const size = drawsLots ? 1 : BURST;
   const translates = plan.tables.some(({ name }) => name === 'nat');
   const lines: string[] = [];
   const sent: SentFrame[] = [];
   let zero: number | null = null;
   const began = process.hrtime.bigint();
   while (sent.length < PACKETS) {
-    const shots = Array.from({ length: BURST }, () => traffic.next());
+    const shots = Array.from({ length: size }, () => traffic.next());
     const frames = shots.map(({ device, frame }) => {
       return [ports.indexOf(device), 0, 0, Buffer.from(frame).toString('hex')] as const;
     });
@@ -187,18 +190,21 @@ async function ask(agent: Agent, plan: Plan, family: Family, backend: Backend): 
   return { answer: { bursts: [lines], reading, seconds }, sent };
 }
 
-/**
- * The SIP helper keeps what it looks after for an hour; helpers are not emulated, and all else of
- * these connections is compared.
- */
+/** Helpers of UDP that keep what they look after longer: their port, and for how many seconds. */
+const PATIENT: Readonly<Record<string, readonly [port: number, seconds: number]>> = {
+  sip: [5060, 3600],
+  amanda: [10_080, 300],
+};
+
+/** Helpers are not emulated; all of their connections but how long they live is compared. */
 function withoutHelpers(kernel: Answer, tables: readonly Table[]): Answer {
-  const hasSip = rulesOf(tables).some(
-    ({ target }) => target.kind === 'ct' && target.helper === 'sip',
-  );
-  if (!hasSip) return kernel;
+  const helpers = rulesOf(tables).flatMap(({ target }) => {
+    return target.kind === 'ct' && target.helper ? [PATIENT[target.helper]] : [];
+  });
   const connections = kernel.reading.connections.map((one) => {
-    const isSip = one.protocol === 17 && / dport=5060$/.test(one.original);
-    return isSip && one.seconds > 3000 ? { ...one, seconds: one.seconds - 3570 } : one;
+    const [, more = 0] = helpers.find((h) => h && one.original.endsWith(` dport=${h[0]}`)) ?? [];
+    const isKept = one.protocol === 17 && one.seconds > more - 60 && more > 0;
+    return isKept ? { ...one, seconds: one.seconds - more + 30 } : one;
   });
   return { ...kernel, reading: { ...kernel.reading, connections } };
 }
