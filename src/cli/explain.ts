@@ -129,19 +129,16 @@ function explainFlow(world: World, flags: Flags): ExplainEnd {
   const { from = '', to = '', protocol } = flags;
   const port = readPort(flags.port);
   const request = port === undefined ? { from, to, protocol } : { from, to, protocol, port };
-  const made = new Prober(world).request(request);
+  const prober = new Prober(world);
+  const made = prober.request(request);
   if (typeof made === 'string') {
     return endOf(world, flags, `${from} -> ${to}`, UNSENT, `${made}: ${sentence(made)}`);
   }
   const options = { frame: 0, nowNs: 0, trace: true };
   const journey = world.engine.inject(world.injectAt(made.from, made.packet, options));
-  return endOf(
-    world,
-    flags,
-    `${from} -> ${to}  ${printIp(made.packet, 0, made.packet.length)}`,
-    journey,
-    null,
-  );
+  const subject = `${from} -> ${to}  ${printIp(made.packet, 0, made.packet.length)}`;
+  const ways = journey.draws === undefined ? [] : prober.ways(request);
+  return { ...endOf(world, flags, subject, journey, null), ways };
 }
 
 /** Replay up to the frame, so that connections are as they were, and trace that one. */
@@ -239,6 +236,7 @@ function endOf(
     subject,
     explanation: explain(journey, setMeanings(world.network)),
     notSent,
+    ways: [],
     inputs: [],
   };
 }

@@ -68,7 +68,10 @@ export function replayCommand(finish: (code: number) => void): Command {
         .choices(['frames', 'connections'])
         .default('frames'),
     )
-    .option('--fail-on <gates>', 'exit 1 when any: denied,broken,unknown,contradicted,dropped')
+    .option(
+      '--fail-on <gates>',
+      'exit 1 when any: denied,broken,depends,unknown,contradicted,dropped',
+    )
     .option('--max-drops <n>', 'exit 1 when more packets are dropped', wholeNumber(0))
     .addHelpText('after', EXAMPLES)
     .action(async (words: string[], flags: Flags) => finish(await replayVerb(words, flags)));

@@ -11,11 +11,14 @@ import {
   type FrameResult,
   type ReplayCounts,
 } from './result.ts';
+import { type Exhaustion, Exhaustions } from './run/exhaustion.ts';
 
 export interface RunSummary {
   readonly counts: ReplayCounts;
   /** Most packets first. */
   readonly drops: readonly DropRow[];
+  /** Where public ports ran out, the earliest first. */
+  readonly exhausted: readonly Exhaustion[];
   /** Frames by why they are unknown, suppressed or observed. */
   readonly reasons: Readonly<Record<string, number>>;
 }
@@ -34,6 +37,7 @@ export class Tally {
   readonly #reasons = new Map<string, number>();
   readonly #generated = new Map<string, number>();
   readonly #drops = new Map<string, DropCount>();
+  readonly exhaustions = new Exhaustions();
 
   frame(row: FrameResult): void {
     add(this.#outcomes, row.outcome);
@@ -88,6 +92,7 @@ export class Tally {
       drops: [...this.#drops.values()].sort(
         (a, b) => b.packets - a.packets || b.connections - a.connections,
       ),
+      exhausted: this.exhaustions.rows(),
       reasons: Object.fromEntries([...this.#reasons].sort((a, b) => b[1] - a[1])),
     };
   }

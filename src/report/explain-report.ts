@@ -6,7 +6,10 @@ import { stringify } from 'yaml';
 import type { InputSummary } from '../capture/record.ts';
 import type { RuleLook, Step } from '../engine/engine.ts';
 import type { Explanation, TriedRule } from '../lab/ask/explain.ts';
+import { packetOf } from '../lab/datagram/headers.ts';
+import type { Prospect } from '../lab/run/prospects.ts';
 import { formatRuleAddress } from '../netfilter/rule.ts';
+import { type Address, equalAddress, formatAddress } from '../wire/address.ts';
 import { describeReason, isReason } from '../wire/drop-reason.ts';
 import type { OutputRequest } from './formats.ts';
 import { decidedByJson, inputsJson, resultHead } from './json-shape.ts';
@@ -22,6 +25,8 @@ export interface ExplainEnd {
   readonly explanation: Explanation;
   /** Why the frame was not sent at all, when it was not. */
   readonly notSent: string | null;
+  /** The ways its connection could take, when chance decides; else empty. */
+  readonly ways: readonly Prospect[];
   /** The captures it was found in; none for a flow that was asked. */
   readonly inputs: readonly InputSummary[];
 }
@@ -60,8 +65,41 @@ function explainText(end: ExplainEnd): string {
       : '',
     isolation(e),
     tried(e.tried),
+    translation(e.journey),
+    choices(end.ways),
     `\nJOURNEY\n${e.journey.steps.map(formatStep).join('')}`,
   ].join('');
+}
+
+/** What translation made of the packet's ends, and whether its taker still sees who sent it. */
+function translation({ crossings, packet }: Explanation['journey']): string {
+  const [sent] = crossings;
+  const last = packetOf(packet) ?? crossings.at(-1)?.ends;
+  if (sent === undefined || last === undefined) return '';
+  const { ends } = sent;
+  const end = (address: Address, port: number | null) =>
+    port === null || port === 0 ? formatAddress(address) : `${formatAddress(address)}:${port}`;
+  const isHidden = !equalAddress(ends.src, last.src);
+  const isMoved = !equalAddress(ends.dst, last.dst) || ends.dport !== (last.dport ?? 0);
+  if (!isHidden && !isMoved) return '';
+  const sees = isHidden
+    ? `whoever takes it sees ${formatAddress(last.src)}, not ${formatAddress(ends.src)}`
+    : `whoever takes it sees its sender, ${formatAddress(ends.src)}`;
+  const before = `${end(ends.src, ends.sport)} > ${end(ends.dst, ends.dport)}`;
+  const after = `${end(last.src, last.sport)} > ${end(last.dst, last.dport)}`;
+  return `\nTRANSLATED  ${before} became ${after}\n  ${sees}\n`;
+}
+
+function choices(ways: readonly Prospect[]): string {
+  if (ways.length < 2) return '';
+  const allowed = ways.filter((way) => way.verdict === 'allowed').length;
+  const lines = ways.map(({ target, probability, verdict, reason, decidedBy }) => {
+    const where = target === null ? '?' : `${formatAddress(target.dst)}:${target.dport ?? ''}`;
+    const why = decidedBy?.policy ?? reason;
+    const because = verdict === 'allowed' || why === null ? '' : ` by ${why}`;
+    return `  ${where}  ${(probability * 100).toFixed(1)} %  ${verdict}${because}\n`;
+  });
+  return `\nCHOICES  ${allowed} of ${ways.length} ways are allowed\n${lines.join('')}`;
 }
 
 function sentence(reason: string): string {
@@ -121,6 +159,14 @@ function explainJson(end: ExplainEnd) {
     isolatedBy: e.isolatedBy,
     tried: e.tried,
     hosts: e.journey.hosts,
+    ways: end.ways.map((way) => ({
+      dst: way.target === null ? null : formatAddress(way.target.dst),
+      dport: way.target?.dport ?? null,
+      probability: way.probability,
+      verdict: way.verdict,
+      reason: way.reason,
+      decidedBy: decidedByJson(way.decidedBy),
+    })),
     steps: e.journey.steps.map((s) => ({
       host: s.host,
       stage: s.stage,

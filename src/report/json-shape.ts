@@ -12,6 +12,7 @@ import type {
   DropRow,
   FrameResult,
 } from '../lab/result.ts';
+import type { Exhaustion } from '../lab/run/exhaustion.ts';
 import type { RunSummary } from '../lab/tally.ts';
 import { VERSION } from './version.ts';
 
@@ -59,6 +60,11 @@ export function dropJson(row: DropRow) {
     policies: decidedBy?.policies ?? [],
     source: decidedBy?.source ?? null,
   };
+}
+
+export function exhaustedJson(row: Exhaustion) {
+  const { firstTimeNs, destination, protocol, pool, block, packets } = row;
+  return { firstTime: formatTime(firstTimeNs), destination, protocol, pool, block, packets };
 }
 
 export function decidedByJson(by: DecidedBy | null) {

@@ -4,6 +4,7 @@
  */
 import { stringify } from 'yaml';
 import type { ProbeResult } from '../lab/ask/probe.ts';
+import { formatChoice, formatTranslated, formatVerdict } from './choice-text.ts';
 import type { OutputRequest } from './formats.ts';
 import { probeJson, resultHead } from './json-shape.ts';
 import { formatPlace, formatPolicy } from './replay-table.ts';
@@ -75,12 +76,22 @@ function inOrder(probes: readonly ProbeResult[]): readonly ProbeResult[] {
 
 function probeTable(probes: readonly ProbeResult[], wide: boolean): Table {
   const columns = ['FROM', 'TO', 'PORT', 'PROTOCOL', 'VERDICT', 'WHY', 'WHERE'];
-  const more = ['INGRESS', 'EGRESS', 'FORWARD', 'REPLY', 'RULE', 'EXPECTED'];
+  const more = [
+    'INGRESS',
+    'EGRESS',
+    'FORWARD',
+    'REPLY',
+    'RULE',
+    'EXPECTED',
+    'TRANSLATED',
+    'CHOICE',
+  ];
   return {
     columns: wide ? [...columns, ...more] : columns,
     rows: probes.map((p) => {
       const why = formatPolicy(p.decidedBy) === '-' ? p.reason : formatPolicy(p.decidedBy);
-      const verdict = isMismatch(p) ? `${p.verdict} (expected ${p.expect})` : p.verdict;
+      const said = formatVerdict(p.verdict, p.choice);
+      const verdict = isMismatch(p) ? `${said} (expected ${p.expect})` : said;
       const row = [p.from, p.to, p.port, p.protocol, verdict, why, formatPlace(p.decidedBy)];
       const extra = [
         p.ingress,
@@ -89,6 +100,8 @@ function probeTable(probes: readonly ProbeResult[], wide: boolean): Table {
         p.reply.result,
         p.decidedBy?.text,
         p.expect,
+        formatTranslated(p.translated),
+        formatChoice(p.choice),
       ];
       return wide ? [...row, ...extra] : row;
     }),

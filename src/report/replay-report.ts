@@ -7,11 +7,13 @@ import type { InputSummary } from '../capture/record.ts';
 import { type Diagnostic, formatDiagnostic } from '../diagnostic/diagnostic.ts';
 import type { ConnectionResult, FrameResult } from '../lab/result.ts';
 import type { RunSummary } from '../lab/tally.ts';
+import { formatChoice, formatTranslated } from './choice-text.ts';
 import type { OutputRequest } from './formats.ts';
 import {
   connectionJson,
   countsJson,
   dropJson,
+  exhaustedJson,
   frameJson,
   inputsJson,
   notesJson,
@@ -89,6 +91,7 @@ function endJson(end: RunEnd) {
     ...notesJson(end.summary),
     clock: { backwardSteps: end.clock.backwardSteps, longGaps: end.clock.longGaps },
     drops: end.summary.drops.map(dropJson),
+    snatExhausted: end.summary.exhausted.map(exhaustedJson),
     warnings: end.warnings.map(formatDiagnostic),
     inputs: inputsJson(end.inputs),
     incomplete: end.interrupted || truncated.length > 0,
@@ -140,7 +143,7 @@ const FRAME_COLUMNS = [
 const CONNECTION_COLUMNS = [
   ...['id', 'protocol', 'src', 'sport', 'dst', 'dport', 'from', 'to', 'verdict', 'reason'],
   ...['node', 'hook', 'rule', 'policy', 'source', 'forward', 'reply', 'opening', 'contradicted'],
-  ...['packets', 'bytes', 'firstFrame'],
+  ...['packets', 'bytes', 'firstFrame', 'translated', 'choice'],
 ];
 
 function csvReport(out: TextOutput, rows: RowKind): RunReport {
@@ -150,7 +153,12 @@ function csvReport(out: TextOutput, rows: RowKind): RunReport {
     const byName = new Map<string, unknown>(Object.entries(values));
     out.write(csvLine(columns.map((name) => cell(byName.get(name)))));
   };
-  const flat = (row: ConnectionResult) => ({ ...row.decidedBy, ...connectionJson(row) });
+  const flat = (row: ConnectionResult) => ({
+    ...row.decidedBy,
+    ...connectionJson(row),
+    translated: formatTranslated(row.translated),
+    choice: formatChoice(row.choice),
+  });
   return {
     frame: rows === 'frames' ? (row) => line(frameJson(row)) : ignore,
     connection: rows === 'connections' ? (row) => line(flat(row)) : ignore,

@@ -5,6 +5,9 @@
  */
 import { formatDiagnostic } from '../diagnostic/diagnostic.ts';
 import type { ConnectionResult, DecidedBy, DropRow } from '../lab/result.ts';
+import type { Exhaustion } from '../lab/run/exhaustion.ts';
+import { formatChoice, formatTranslated, formatVerdict } from './choice-text.ts';
+import { formatTime } from './json-shape.ts';
 import { files, labelled, list, section, sum, type TableStyle, table, title } from './layout.ts';
 import type { RunEnd, RunHead } from './replay-report.ts';
 import type { Cell, Table } from './table.ts';
@@ -61,6 +64,7 @@ export function replayTable(
       table(style, connectionTable(contradictions, style)),
     ),
     section(style, 'Drops', table(style, dropTable(drops))),
+    section(style, 'Public ports ran out', table(style, exhaustionTable(end.summary.exhausted))),
     section(
       style,
       shownOf('Not allowed', others.length, total - verdicts.allowed - contradicted),
@@ -109,10 +113,22 @@ function dropTable(drops: readonly DropRow[]): Table {
   };
 }
 
+/** The destinations that most packets did not get a port for; JSON has all. */
+function exhaustionTable(rows: readonly Exhaustion[]): Table {
+  const most = rows.toSorted((a, b) => b.packets - a.packets).slice(0, 20);
+  return {
+    columns: ['SINCE', 'DESTINATION', 'PROTOCOL', 'PACKETS', 'WHOSE', 'PORTS'],
+    rows: most.map((r) => [
+      formatTime(r.firstTimeNs),
+      ...[r.destination, r.protocol, r.packets, r.pool, r.block ?? '-'],
+    ]),
+  };
+}
+
 function connectionTable(rows: readonly ConnectionResult[], style: TableStyle): Table {
   const wide = style === 'wide';
   const columns = ['FRAME', 'FROM', 'TO', 'PROTOCOL', 'VERDICT', 'PACKETS', 'WHY'];
-  const extra = ['SRC', 'DST', 'FORWARD', 'REPLY', 'OPENING', 'RULE'];
+  const extra = ['SRC', 'DST', 'FORWARD', 'REPLY', 'OPENING', 'RULE', 'TRANSLATED', 'CHOICE'];
   return {
     columns: wide ? [...columns, ...extra] : columns,
     rows: rows.map((c) => {
@@ -121,11 +137,14 @@ function connectionTable(rows: readonly ConnectionResult[], style: TableStyle): 
         formatEnd(c.from, c.src, null),
         formatEnd(c.to, c.dst, c.dport),
         c.protocol,
-        c.verdict,
+        formatVerdict(c.verdict, c.choice),
         c.packets,
         why(c),
       ];
-      const more = [c.src, c.dst, c.forward.result, c.reply.result, c.opening, c.decidedBy?.text];
+      const more = [
+        ...[c.src, c.dst, c.forward.result, c.reply.result, c.opening, c.decidedBy?.text],
+        ...[formatTranslated(c.translated), formatChoice(c.choice)],
+      ];
       return wide ? [...row, ...more] : row;
     }),
   };

@@ -15,7 +15,13 @@ import { packetOf as packetOfBytes } from '../datagram/headers.ts';
 import { type SyntheticPacket, syntheticPacket } from '../datagram/synthetic.ts';
 import type { Place } from '../identity.ts';
 import type { Choice, DecidedBy, DirectionResult, HeaderEnds, Verdict } from '../result.ts';
-import { choiceOf, firstRefusal, isOpen, type Prospects } from '../run/prospects.ts';
+import {
+  choiceOf,
+  firstRefusal,
+  isOpen,
+  type ProspectList,
+  type Prospects,
+} from '../run/prospects.ts';
 import { reachedBy, translationOf } from '../run/reached.ts';
 import { arrived, directionResult, NOT_CAPTURED, verdictOf } from '../verdict.ts';
 import type { World } from '../world.ts';
@@ -70,10 +76,7 @@ export function sendExchange(
   const there = directionResult(forward);
   const back = answer ? directionResult(answer) : NOT_CAPTURED;
   const judged = verdictOf(there, back);
-  const list =
-    forward.draws === undefined
-      ? null
-      : prospects.of({ ...exchange, protocol: nameOf(exchange) }, { frame: 0, nowNs });
+  const list = forward.draws === undefined ? null : waysOf(prospects, exchange, nowNs);
   const choice = list && choiceOf(list, 'drawn');
   const depends = list !== null && choice !== null && isOpen(choice) && judged !== 'unknown';
   const refusal = depends ? firstRefusal(list) : undefined;
@@ -88,6 +91,11 @@ export function sendExchange(
     choice,
     ...diagnose(world, exchange, forward, nowNs + 2e6),
   };
+}
+
+/** Every way that the flow can take. */
+export function waysOf(prospects: Prospects, exchange: Exchange, nowNs: number): ProspectList {
+  return prospects.of({ ...exchange, protocol: nameOf(exchange) }, { frame: 0, nowNs });
 }
 
 function nameOf({ protocol, src }: Exchange): string {

@@ -11,11 +11,11 @@ import type { UnknownReason } from '../../wire/drop-reason.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import type { Place } from '../identity.ts';
 import type { DirectionResult, Verdict } from '../result.ts';
-import { Prospects } from '../run/prospects.ts';
+import { type Prospect, Prospects } from '../run/prospects.ts';
 import { NOT_CAPTURED } from '../verdict.ts';
 import type { World } from '../world.ts';
 import { findEnd, findPort, splitPort } from './ends.ts';
-import { type Ends, type ExchangeResult, requestOf, sendExchange } from './exchange.ts';
+import { type Ends, type ExchangeResult, requestOf, sendExchange, waysOf } from './exchange.ts';
 
 export const PROBE_PROTOCOLS = ['TCP', 'UDP', 'SCTP', 'ICMP'] as const;
 export type ProbeProtocol = (typeof PROBE_PROTOCOLS)[number];
@@ -71,6 +71,16 @@ export class Prober {
     if (first === undefined) return 'noSender';
     const exchange = { ...first, protocol: PROTOCOLS[request.protocol], sport: FIRST_SPORT };
     return { packet: requestOf(exchange), from: first.from };
+  }
+
+  /** Every way that an asked flow can take, by what is drawn; one where nothing is. */
+  ways(request: ProbeRequest): readonly Prospect[] {
+    const ends = this.#resolve(request);
+    if (typeof ends === 'string') return [];
+    return ends.flatMap((one) => {
+      const exchange = { ...one, protocol: PROTOCOLS[request.protocol], sport: FIRST_SPORT };
+      return waysOf(this.#prospects, exchange, 0).all;
+    });
   }
 
   #send(ends: Ends, protocol: number): ExchangeResult {

@@ -10,7 +10,7 @@
 import type { Course } from '../../engine/engine.ts';
 import type { Match } from '../../netfilter/match.ts';
 import type { Network } from '../../plan/model.ts';
-import { addressKey } from '../../wire/address.ts';
+import { addressKey, equalAddress } from '../../wire/address.ts';
 import { protocolNumber } from '../../wire/protocol.ts';
 import { packetOf } from '../datagram/headers.ts';
 import { type Ends, inverse } from '../datagram/rewrite.ts';
@@ -28,14 +28,14 @@ export interface Asked extends Ends {
 }
 
 /** One course as far as reports and choices need it. */
-interface Prospect {
+export interface Prospect {
   readonly probability: number;
   readonly draws: readonly number[];
   readonly verdict: Verdict;
   readonly reason: string | null;
   readonly decidedBy: DecidedBy | null;
-  /** Where it got, `ADDRESS PORT`. */
-  readonly target: string | null;
+  /** Where it got, after translation. */
+  readonly target: Pick<Ends, 'dst' | 'dport'> | null;
 }
 
 export interface ProspectList {
@@ -69,8 +69,9 @@ export class Prospects {
 
   /** The draws that lead where the capture shows the connection; null when none do. */
   drawsTo(seen: Ends, list: ProspectList): readonly number[] | null {
-    const target = targetOf(seen);
-    return list.all.find((p) => p.target === target)?.draws ?? null;
+    const isSeen = ({ target }: Prospect) =>
+      target !== null && equalAddress(target.dst, seen.dst) && target.dport === seen.dport;
+    return list.all.find(isSeen)?.draws ?? null;
   }
 
   #ask(asked: Asked, when: InjectionOptions): ProspectList {
@@ -96,12 +97,8 @@ function prospectOf({ forward, reply, draws, probability }: Course): Prospect {
   const verdict = verdictOf(there, back);
   const { reason, decidedBy } = verdict === 'broken' ? back : there;
   const d = packetOf(forward.packet);
-  const target = d === null ? null : targetOf(d);
+  const target = d === null ? null : { dst: d.dst, dport: d.dport };
   return { probability, draws, verdict, reason, decidedBy, target };
-}
-
-function targetOf({ dst, dport }: Pick<Ends, 'dst' | 'dport'>): string {
-  return `${addressKey(dst)} ${dport ?? ''}`;
 }
 
 function keyOf({ protocol, from, src, dst, dport }: Asked): string {

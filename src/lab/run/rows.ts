@@ -43,6 +43,9 @@ export class Rows {
     retransmission: boolean,
   ): FrameResult {
     if (journey.outcome === 'dropped') this.countDrop(drops, journey, 1);
+    if (journey.reason === 'natPortsExhausted' && captured.datagram !== null) {
+      this.#tally.exhaustions.note(captured.datagram, journey, captured.timeNs);
+    }
     return this.#count({
       ...frameHead(captured),
       outcome: journey.outcome,

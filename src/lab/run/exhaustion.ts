@@ -1,0 +1,53 @@
+/**
+ * Ports of a public address that ran out: when first, for which destination, and whose ports they
+ * were (the drop `natPortsExhausted`).
+ * @module
+ */
+import type { Journey } from '../../engine/engine.ts';
+import { formatAddress } from '../../wire/address.ts';
+import type { Datagram } from '../datagram/datagram.ts';
+
+/** One row: no port of a block was left for one destination. */
+export interface Exhaustion {
+  readonly firstTimeNs: bigint;
+  /** `203.0.113.9:443`. */
+  readonly destination: string;
+  readonly protocol: string;
+  /** Who hands out the ports: `outbound rule: 1024 ports for node-a`, `NAT gateway egress`. */
+  readonly pool: string;
+  /** `198.51.100.1:1024-2047`; null when the pool does not say. */
+  readonly block: string | null;
+  readonly packets: number;
+}
+
+/** Rows kept; further destinations are counted under none of their own. */
+const MOST_ROWS = 10_000;
+
+export class Exhaustions {
+  readonly #rows = new Map<string, Exhaustion>();
+
+  /** Note a packet that found no port. */
+  note(
+    d: Pick<Datagram, 'dst' | 'dport' | 'protocolName'>,
+    journey: Journey,
+    timeNs: bigint,
+  ): void {
+    const [origin] = journey.decision?.origin ?? [];
+    const pool = origin?.object ?? journey.decision?.host ?? '?';
+    const block = origin?.field ?? null;
+    const address = formatAddress(d.dst);
+    const host = address.includes(':') ? `[${address}]` : address;
+    const destination = d.dport === null ? address : `${host}:${d.dport}`;
+    const key = `${pool} ${block ?? ''} ${d.protocolName} ${destination}`;
+    const known = this.#rows.get(key);
+    if (known === undefined && this.#rows.size >= MOST_ROWS) return;
+    const row = { destination, protocol: d.protocolName, pool, block };
+    const before = known ?? { ...row, firstTimeNs: timeNs, packets: 0 };
+    this.#rows.set(key, { ...before, packets: before.packets + 1 });
+  }
+
+  /** In order of their first packet. */
+  rows(): readonly Exhaustion[] {
+    return [...this.#rows.values()];
+  }
+}
