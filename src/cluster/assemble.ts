@@ -11,6 +11,7 @@ import type { Address } from '../wire/address.ts';
 import { addressKey, equalAddress, formatAddress } from '../wire/address.ts';
 import { hasNetwork } from './address-plan.ts';
 import { azureProblems } from './azure-rules.ts';
+import { decodeIpPool } from './decode/decode-ip-pool.ts';
 import {
   DEFAULT_KERNEL,
   decodeNamespace,
@@ -40,6 +41,7 @@ import { decodeMasquerade } from './masquerade.ts';
 import type {
   Cluster,
   EndpointSlice,
+  IpPool,
   KubeProxyConfig,
   Namespace,
   Node,
@@ -66,6 +68,7 @@ interface Decoded {
   readonly mirrored: EndpointSlice[];
   readonly workloads: Workload[];
   readonly masquerade: MasqueradeFile[];
+  readonly ipPools: IpPool[];
   readonly kubeProxies: { readonly config: KubeProxyConfig; readonly object: LoadedObject }[];
 }
 
@@ -115,6 +118,7 @@ export function assembleCluster(
     endpointSlices: [...endpointSlices, ...made],
     kubeProxy: settleKubeProxy(decoded, problems),
     wiring,
+    ...(decoded.ipPools.length === 0 ? {} : { ipPools: decoded.ipPools }),
   };
 }
 
@@ -142,6 +146,7 @@ function decodeAll(objects: readonly LoadedObject[], problems: Diagnostic[]): De
     mirrored: [],
     workloads: [],
     masquerade: [],
+    ipPools: [],
     kubeProxies: [],
   };
   for (const object of objects) {
@@ -169,6 +174,11 @@ function decodeOne(d: Decoded, errors: FieldErrors, object: LoadedObject): void 
     case 'EndpointSlice': {
       const slice = decodeEndpointSlice(errors, object);
       if (slice) d.slices.push(slice);
+      return;
+    }
+    case 'IPPool': {
+      const pool = decodeIpPool(errors, object);
+      if (pool) d.ipPools.push(pool);
       return;
     }
     case 'KubeProxyConfiguration':

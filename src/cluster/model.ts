@@ -189,6 +189,13 @@ export interface KubeProxyConfig {
   readonly udpStreamTimeout: number;
 }
 
+/** A Calico IPPool: pods take addresses of it. */
+export interface IpPool extends ObjectMeta {
+  readonly cidr: Prefix;
+  /** What leaves the pools is masqueraded. */
+  readonly natOutgoing: boolean;
+}
+
 /** The masquerade agent of a cluster, after defaulting and merging its files. */
 export interface Masquerade {
   readonly agent: 'ip-masq-agent' | 'azure-ip-masq-agent';
@@ -231,4 +238,6 @@ export interface Cluster {
   /** As given; null or absent when the platform's own values hold. */
   readonly kubeProxy?: KubeProxyConfig | null;
   readonly wiring: Wiring;
+  /** Calico's, where objects of it are given; Azure CNI clusters have none. */
+  readonly ipPools?: readonly IpPool[];
 }

@@ -8,6 +8,7 @@ import {
   CONFIG_MAP,
   ENDPOINT_SLICE,
   ENDPOINTS,
+  IP_POOL,
   KUBE_PROXY,
   NAMESPACE,
   NODE,
@@ -43,6 +44,14 @@ export const KNOWN_KINDS: ReadonlyMap<string, KnownKind> = new Map<string, Known
     },
   ],
   ['NetworkPolicy', { namespaced: true, shape: null, versions: ['networking.k8s.io/v1'] }],
+  [
+    'IPPool',
+    {
+      namespaced: false,
+      shape: IP_POOL,
+      versions: ['crd.projectcalico.org/v1', 'projectcalico.org/v3'],
+    },
+  ],
   ['ConfigMap', { namespaced: true, shape: CONFIG_MAP, versions: ['v1'] }],
   [
     'KubeProxyConfiguration',

@@ -7,12 +7,12 @@
  * @module
  */
 import type { Diagnostic } from '../../diagnostic/diagnostic.ts';
-import { isRedacted, withoutRedacted } from '../decode/redacted.ts';
 import {
   isManagedCluster,
   overManagedCluster,
   wiringOfManagedCluster,
 } from '../decode/managed-cluster.ts';
+import { isRedacted, withoutRedacted } from '../decode/redacted.ts';
 import { notEmulated } from '../decode/wiring-schema.ts';
 import { formatSource } from '../model.ts';
 import { FieldErrors, toDiagnostic } from './field-error.ts';

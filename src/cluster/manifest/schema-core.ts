@@ -186,6 +186,14 @@ export const ENDPOINTS: Shape = kindShape({
 
 export const CONFIG_MAP: Shape = kindShape({ data: STRING_MAP, binaryData: ANY, immutable: ANY });
 
+/** Calico IPPool (crd.projectcalico.org/v1): what bears on packets, and what else there is. */
+export const IP_POOL: Shape = kindShape({
+  spec: object(
+    { cidr: STRING, natOutgoing: BOOLEAN, ipipMode: STRING, vxlanMode: STRING, disabled: BOOLEAN },
+    'allowedUses assignmentMode blockSize disableBGPExport namespaceSelector nodeSelector',
+  ),
+});
+
 /** kubeproxy.config.k8s.io/v1alpha1: what bears on packets, and what else there is up to 1.34. */
 export const KUBE_PROXY: Shape = kindShape({
   mode: STRING,

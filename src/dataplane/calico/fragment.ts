@@ -18,6 +18,15 @@ export const RETURN: Action = { text: '--jump RETURN', target: { kind: 'return' 
 export const ACCEPT: Action = { text: '--jump ACCEPT', target: { kind: 'accept' } };
 export const DROP: Action = { text: '--jump DROP', target: { kind: 'drop' } };
 
+/** `--random-fully` as Felix adds where iptables has it (1.6.2). */
+export const MASQUERADE: Action = {
+  text: '--jump MASQUERADE --random-fully',
+  target: {
+    kind: 'masquerade',
+    range: { random: false, randomFully: true, persistent: false },
+  },
+};
+
 export function jump(chain: string): Action {
   return { text: `--jump ${chain}`, target: { kind: 'jump', chain } };
 }

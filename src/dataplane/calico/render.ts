@@ -5,7 +5,7 @@
  * pods, and only sets that those policies name. README.md in this folder says what is covered.
  * @module
  */
-import type { Node } from '../../cluster/model.ts';
+import type { IpPool, Node } from '../../cluster/model.ts';
 import { type Diagnostic, UserError } from '../../diagnostic/diagnostic.ts';
 import type { TableName } from '../../netfilter/hook.ts';
 import type { PlanBuilder } from '../../plan/builder.ts';
@@ -99,12 +99,13 @@ function renderNode(
       policies: policies.filter((p) => matches(p.selector, labels)),
     };
   });
-  writeFelix(config, local, builder);
+  const pools = input.cluster.ipPools ?? [];
+  writeFelix(config, local, builder, pools);
   const rules = activePolicies(local).flatMap((policy) =>
     DIRECTIONS.flatMap((direction) => policy.rules[direction].map((rule) => ({ rule, direction }))),
   );
   const foreign = builder.interfaces.filter((i) => !i.name.startsWith(config.interfacePrefix));
-  builder.ipsets.push(...baseSets(config.release, foreign), ...sets.forRules(rules));
+  builder.ipsets.push(...baseSets(config.release, foreign, pools), ...sets.forRules(rules));
 }
 
 /**
@@ -143,10 +144,12 @@ export function writeFelix(
   config: FelixConfig,
   local: readonly LocalEndpoint[],
   builder: PlanBuilder,
+  pools: readonly IpPool[] = [],
 ): void {
   for (const family of FAMILIES) {
     for (const table of FELIX_TABLES) {
-      writeTable(config, table, family, felixChains(config, table, family, local), builder);
+      const chains = felixChains(config, { table, family, local, pools });
+      writeTable(config, table, family, chains, builder);
     }
   }
 }
@@ -154,11 +157,15 @@ export function writeFelix(
 /** Every chain that Felix could write into a table. */
 function felixChains(
   config: FelixConfig,
-  table: TableName,
-  family: Family,
-  local: readonly LocalEndpoint[],
+  what: {
+    readonly table: TableName;
+    readonly family: Family;
+    readonly local: readonly LocalEndpoint[];
+    readonly pools: readonly IpPool[];
+  },
 ): FelixChain[] {
-  const fixed = staticChains(config, table, family);
+  const { table, family, local, pools } = what;
+  const fixed = staticChains(config, table, family, pools);
   if (table !== 'filter') return fixed;
   const { release } = config;
   const perEndpoint = local.flatMap(({ device, profiles, policies }) =>

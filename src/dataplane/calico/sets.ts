@@ -7,6 +7,7 @@
  * `MaxIpsetSize`. An endpoint counts with all its addresses; named ports only where it has them.
  * @module
  */
+import type { IpPool } from '../../cluster/model.ts';
 import type { IpSet, SetMember } from '../../netfilter/ip-set.ts';
 import type { Interface } from '../../plan/model.ts';
 import { addressKey, type Family, hostPrefix } from '../../wire/address.ts';
@@ -19,6 +20,9 @@ import { ALL, formatSelector, type Selector } from './selector.ts';
 
 export const FAMILIES: readonly Family[] = [4, 6];
 const MAX_ELEMENTS = 1048576;
+
+/** Set of the pools with natOutgoing (felix/rules `IPSetIDNATOutgoingMasqPools`). */
+export const MASQUERADED = 'masq-ipam-pools';
 
 /** The set ids that a rule refers to, as Felix's rule scanner gives them. */
 export interface RuleSets {
@@ -135,25 +139,33 @@ function unique(list: readonly SetMember[]): SetMember[] {
 }
 
 /**
- * The sets of an AKS node without any policy. There are no IPPools and no tunnels, so the pools are
- * empty and all-hosts-net and all-vxlan-net do not exist; `this-host` has the node's own addresses.
+ * The sets of an AKS node without any policy. There are no tunnels, so all-hosts-net and
+ * all-vxlan-net do not exist; the pools are empty unless IPPools are given; `this-host` has the
+ * node's own addresses.
  */
-export function baseSets(release: Release, interfaces: readonly Interface[]): IpSet[] {
+export function baseSets(
+  release: Release,
+  interfaces: readonly Interface[],
+  pools: readonly IpPool[],
+): IpSet[] {
   const dscp = release.dscp
     ? [{ id: 'dscp-src-net', describes: 'pods with a DSCP annotation' }]
     : [];
-  const empty = [
-    { id: release.poolsSet, describes: 'all Calico IP pools' },
-    { id: 'masq-ipam-pools', describes: 'Calico IP pools with natOutgoing' },
-    ...dscp,
+  const masqueraded = pools.filter((pool) => pool.natOutgoing);
+  const fixed = [
+    { id: release.poolsSet, describes: 'all Calico IP pools', pools },
+    { id: MASQUERADED, describes: 'Calico IP pools with natOutgoing', pools: masqueraded },
+    ...dscp.map((set) => ({ ...set, pools: [] })),
   ];
   return FAMILIES.flatMap((family): IpSet[] => {
     const common = { family, maxElements: MAX_ELEMENTS };
     const own = interfaces.flatMap((i) => i.addresses).filter((a) => a.address.family === family);
     const hosts = new Map(own.map(({ address }) => [addressKey(address), address]));
     return [
-      ...empty.map(({ id, describes }): IpSet => {
-        return { name: setName(family, id), type: 'hash:net', ...common, members: [], describes };
+      ...fixed.map(({ id, describes, pools: own }): IpSet => {
+        const nets = own.map((pool) => pool.cidr).filter((p) => p.address.family === family);
+        const members = nets.map((net): SetMember => ({ kind: 'net', net, nomatch: false }));
+        return { name: setName(family, id), type: 'hash:net', ...common, members, describes };
       }),
       {
         name: setName(family, 'this-host'),

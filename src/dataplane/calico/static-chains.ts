@@ -1,13 +1,14 @@
 /**
  * The chains that a node has whatever its pods and policies are: raw, mangle, nat and filter.
  *
- * For an AKS node: no VXLAN, IPIP or WireGuard of Calico's, no IPPools (nat-outgoing is empty), no
+ * For an AKS node: no VXLAN, IPIP or WireGuard of Calico's, IPPools only where objects of them are given, no
  * BGP configuration (Felix knows no service CIDR, so cidr-block is empty), no host endpoints (their
  * dispatch chains are empty), kube-proxy in iptables mode.
  * Source: felix/rules/static.go, felix/rules/nat.go, felix/dataplane/linux/int_dataplane.go
  * `setUpIptablesNormal`; proved by test/dataplane/calico/labels.test.ts.
  * @module
  */
+import type { IpPool } from '../../cluster/model.ts';
 import type { TableName } from '../../netfilter/hook.ts';
 import type { Family } from '../../wire/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
@@ -23,6 +24,7 @@ import {
   inInterface,
   inSet,
   jump,
+  MASQUERADE,
   markClear,
   markSet,
   notConntrack,
@@ -35,6 +37,7 @@ import {
 } from './fragment.ts';
 import { setName } from './names.ts';
 import type { FelixConfig } from './options.ts';
+import { MASQUERADED } from './sets.ts';
 
 /** Who allowed a packet is who set its accept bit: the policy or profile that let it pass. */
 function acceptedBy(config: FelixConfig, action: Action, comments: string[] = []): FelixRule {
@@ -90,14 +93,19 @@ export function builtinHooks(config: FelixConfig): BuiltinHook[] {
 }
 
 /** The static chains of a table; those that nothing refers to are left out by the caller. */
-export function staticChains(config: FelixConfig, table: TableName, family: Family): FelixChain[] {
+export function staticChains(
+  config: FelixConfig,
+  table: TableName,
+  family: Family,
+  pools: readonly IpPool[] = [],
+): FelixChain[] {
   switch (table) {
     case 'raw':
       return rawChains(config);
     case 'mangle':
       return mangleChains(config, family);
     case 'nat':
-      return natChains();
+      return natChains(config, family, pools);
     case 'filter':
       return filterChains(config, family);
     case 'security':
@@ -190,7 +198,16 @@ function dscpRules({ release }: FelixConfig, family: Family): FelixRule[] {
   ];
 }
 
-function natChains(): FelixChain[] {
+/** natOutgoing: what leaves the pools' addresses (felix/rules/nat.go `NATOutgoingChain`). */
+function natChains(config: FelixConfig, family: Family, pools: readonly IpPool[]): FelixChain[] {
+  const masqueraded = pools.some((p) => p.natOutgoing && p.cidr.address.family === family);
+  const outgoing: FelixRule = {
+    matches: [
+      inSet('source', setName(family, MASQUERADED)),
+      notInSet('destination', setName(family, config.release.poolsSet)),
+    ],
+    action: MASQUERADE,
+  };
   return [
     { name: 'cali-PREROUTING', rules: [{ action: jump('cali-fip-dnat') }] },
     { name: 'cali-OUTPUT', rules: [{ action: jump('cali-fip-dnat') }] },
@@ -200,7 +217,7 @@ function natChains(): FelixChain[] {
     },
     empty('cali-fip-dnat'),
     empty('cali-fip-snat'),
-    empty('cali-nat-outgoing'),
+    { name: 'cali-nat-outgoing', rules: masqueraded ? [outgoing] : [] },
   ];
 }
 
