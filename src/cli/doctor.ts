@@ -205,5 +205,6 @@ bridge -j -d link > bridge-link.json
 bridge -j fdb > bridge-fdb.json
 sysctl -a > sysctl.txt 2>/dev/null
 uname -r > uname.txt
-conntrack -L -o extended > conntrack.txt 2>/dev/null
+conntrack -L -f ipv4 -o extended > conntrack.txt 2>/dev/null
+conntrack -L -f ipv6 -o extended >> conntrack.txt 2>/dev/null
 `;

@@ -60,28 +60,26 @@ class LineFault extends Error {
 }
 
 /**
- * Read a list. Equal lines count once (a list that is taken while connections come and go can show
- * one twice).
+ * Read a list. It is taken while connections come and go, and can show one twice, or one and what
+ * took its place: of lines that share a tuple the last counts.
  *
- * @throws UserError with every line that is none, and every two that share a tuple
+ * @throws UserError with every line that is none
  */
 export function parseConnections(text: string, file: string): readonly ListedConnection[] {
   const faults: Diagnostic[] = [];
-  const found: ListedConnection[] = [];
-  const owners = new Map<string, string>();
+  const found = new Set<ListedConnection>();
+  const owners = new Map<string, ListedConnection>();
   text.split('\n').forEach((raw, index) => {
     const line = raw.trim();
     if (line === '' || line.startsWith('#') || /^conntrack v[\d.]+ \(/.test(line)) return;
     try {
       const one = parseConnection(line);
-      const name = `${key(one, 'original')} ${key(one, 'reply')}`;
-      const known = [key(one, 'original'), key(one, 'reply')].map((tuple) => owners.get(tuple));
-      if (known.every((owner) => owner === name)) return;
-      if (known.some((owner) => owner !== undefined)) {
-        throw new LineFault('another connection has one of its tuples');
+      for (const tuple of [key(one, 'original'), key(one, 'reply')]) {
+        const before = owners.get(tuple);
+        if (before) found.delete(before);
+        owners.set(tuple, one);
       }
-      for (const way of ['original', 'reply'] as const) owners.set(key(one, way), name);
-      found.push(one);
+      found.add(one);
     } catch (fault) {
       if (!(fault instanceof LineFault)) throw fault;
       const accepted = fault.accepted === undefined ? {} : { accepted: fault.accepted };
@@ -92,7 +90,7 @@ export function parseConnections(text: string, file: string): readonly ListedCon
     }
   });
   if (faults.length > 0) throw new UserError(faults);
-  return found;
+  return [...found];
 }
 
 /** The tuple and its zone, as text. */
