@@ -4,8 +4,8 @@
  * reached everything.
  *
  * `GENERATED_PACKETS=n GENERATED_SEED=n` make other runs, `GENERATED_TRIAL='bridged 58'` repeats one
- * trial, `GENERATED_SHAPES=router,bridged` draws only those hosts. A difference is made small and printed;
- * after three a run ends (`GENERATED_PATIENCE`).
+ * trial, `GENERATED_SHAPES=router,bridged` draws only those hosts. Differences are made small and
+ * printed; after three a run ends (`GENERATED_PATIENCE`; `GENERATED_SHRUNK` is how many are made small).
  * `GENERATED_DIFFERENCES=FILE` appends them there. Needs root. Takes minutes: that is what it is for.
  */
 import { appendFileSync } from 'node:fs';
@@ -18,6 +18,7 @@ import { kernelMissing } from '../harness/laboratory.ts';
 const PACKETS = Number(process.env['GENERATED_PACKETS'] ?? 100_000);
 const SEED = Number(process.env['GENERATED_SEED'] ?? 1);
 const PATIENCE = Number(process.env['GENERATED_PATIENCE'] ?? 3);
+const SHRUNK = Number(process.env['GENERATED_SHRUNK'] ?? 3);
 const TRIAL = /^(\S+) (\d+)$/.exec(process.env['GENERATED_TRIAL'] ?? '');
 const ONLY = process.env['GENERATED_SHAPES']?.split(',');
 const FRAMES = 220;
@@ -60,7 +61,7 @@ t.test('the kernel and the engine agree on generated plans and packets', { skip 
 });
 
 function size(): CampaignOptions {
-  const base = { frames: FRAMES, patience: PATIENCE };
+  const base = { frames: FRAMES, patience: PATIENCE, shrunk: SHRUNK };
   const one = SHAPES.find((shape) => shape === TRIAL?.[1]);
   if (one !== undefined) {
     return { ...base, seed: Number(TRIAL?.[2]), plans: 1, packets: 1, shapes: [one] };

@@ -4,11 +4,17 @@
  * @module
  */
 import type { Agent } from './agent.ts';
-import { compare, type Observed, type Outcome } from './compare.ts';
+import type { EngineRun } from './ask-engine.ts';
+import { type Comparison, compare, type Observed, type Outcome } from './compare.ts';
+import { type Difference, pausesOf } from './difference.ts';
 import { drawTrial, SHAPES, type Shape } from './draw/trial.ts';
 import { Reach } from './reach.ts';
 import { judge, printTrial, shrink } from './shrink.ts';
 import type { Trial } from './trial.ts';
+
+/** Seconds that a kernel may need for a trial in which time passes, pauses apart. */
+const LATE = 0.8;
+const ATTEMPTS = 3;
 
 export interface CampaignOptions {
   /** Of the first trial; each following trial has the next. */
@@ -17,8 +23,10 @@ export interface CampaignOptions {
   readonly packets: number;
   /** Frames of one trial at most. */
   readonly frames: number;
-  /** Differences that are shown small before the campaign gives up; at 0 they are passed over. */
+  /** Differences after which the campaign gives up; at 0 they are passed over. */
   readonly patience: number;
+  /** How many of them are made small before they are shown; all when absent. */
+  readonly shrunk?: number;
   /** What hosts are drawn, in turn; all of them when absent. */
   readonly shapes?: readonly Shape[];
 }
@@ -61,12 +69,13 @@ export async function campaign(
     }
   };
   await Promise.all(agents.map(work));
-  const [first] = agents;
   const differences: string[] = [];
-  for (const [trial, outcome] of tally.differing.slice(0, options.patience)) {
-    if (outcome.kind !== 'different' || first === undefined) continue;
-    const small = await shrink(first, trial, outcome.difference.kind);
-    differences.push(printTrial(small, (await judge(first, small)) ?? outcome.difference));
+  for (const [trial, found] of tally.differing) {
+    const isShrunk = differences.length < (options.shrunk ?? Number.POSITIVE_INFINITY);
+    const [agent] = isShrunk ? agents : [];
+    const small = agent === undefined ? trial : await shrink(agent, trial, found.kind);
+    const again = agent === undefined ? found : await judge(agent, small);
+    differences.push(printTrial(small, again ?? found));
   }
   const seconds = Number(process.hrtime.bigint() - began) / 1e9;
   const { plans, packets, lost, reach, agreed } = tally;
@@ -80,9 +89,20 @@ async function one(agent: Agent, seed: number, options: CampaignOptions): Promis
     const { trial, run } = drawTrial(shape, seed, options.frames);
     const reach = new Reach();
     reach.add(trial, run);
-    return { trial, reach, ...(await compare(agent, trial, run)) };
+    return { trial, reach, ...(await inTime(agent, trial, run)) };
   } catch (error) {
     throw new Error(`${shape} ${seed}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** Where time passes, a machine that was too busy to keep it is asked again. */
+async function inTime(agent: Agent, trial: Trial, run: EngineRun): Promise<Comparison> {
+  const pauses = pausesOf(trial);
+  for (let attempt = 1; ; attempt++) {
+    const found = await compare(agent, trial, run);
+    const late = (found.observed?.kernel.seconds ?? 0) - pauses > LATE;
+    if (found.outcome.kind !== 'different' || pauses === 0 || !late) return found;
+    if (attempt === ATTEMPTS) return found;
   }
 }
 
@@ -96,7 +116,7 @@ class Tally {
   packets = 0;
   lost = 0;
   readonly reach = new Reach();
-  readonly differing: [Trial, Outcome][] = [];
+  readonly differing: [Trial, Difference][] = [];
   readonly agreed: Observed[] = [];
 
   constructor(options: CampaignOptions, keep: number) {
@@ -130,7 +150,10 @@ class Tally {
     }
     this.plans += 1;
     this.packets += trial.shots.filter((shot) => shot.kind === 'frame').length;
-    if (outcome.kind === 'different') this.differing.push([trial, outcome]);
-    else if (this.agreed.length < this.#keep && observed !== undefined) this.agreed.push(observed);
+    if (outcome.kind === 'different') {
+      if (this.#options.patience > 0) this.differing.push([trial, outcome.difference]);
+      return;
+    }
+    if (this.agreed.length < this.#keep && observed !== undefined) this.agreed.push(observed);
   }
 }

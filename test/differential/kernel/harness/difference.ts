@@ -24,7 +24,8 @@ export function difference(trial: Trial, engine: Answer, kernel: Answer): Differ
     frames(engine, kernel) ??
     counters(trial, engine, kernel) ??
     births(engine, kernel) ??
-    connections(engine, kernel)
+    connections(trial, engine, kernel) ??
+    learned(engine, kernel)
   );
 }
 
@@ -90,7 +91,20 @@ function isUncounted({ plan }: Trial, name: string): boolean {
   return rule?.matches.some((m) => m.kind === 'comment' && m.text === SILENCE) ?? false;
 }
 
-function connections(engine: Answer, kernel: Answer): Difference | null {
+/** What bridges learnt: `MAC PORT`. */
+function learned(engine: Answer, kernel: Answer): Difference | null {
+  const lines = unequal(engine.reading.learned, kernel.reading.learned);
+  if (lines.length === 0) return null;
+  return { kind: 'learned', lines: lines.map((line) => line.replace('sends', 'has learnt')) };
+}
+
+/** Seconds of a trial in which nothing was sent. */
+export function pausesOf({ shots }: Trial): number {
+  return shots.reduce((sum, shot) => (shot.kind === 'wait' ? sum + shot.seconds : sum), 0);
+}
+
+function connections(trial: Trial, engine: Answer, kernel: Answer): Difference | null {
+  const busy = kernel.seconds - pausesOf(trial);
   const lines: string[] = [];
   const key = (c: Connection) => `${c.protocol} ${c.original} | ${c.reply} | ${c.status}`;
   const ours = new Map(engine.reading.connections.map((c) => [key(c), c]));
@@ -100,14 +114,14 @@ function connections(engine: Answer, kernel: Answer): Difference | null {
     if (mine === undefined) lines.push(`only the kernel has ${key(theirs)}`);
     else {
       const late = mine.seconds - theirs.seconds;
-      if (late > kernel.seconds + ROUNDING_S || late < -ROUNDING_S) {
+      if (late > busy + ROUNDING_S || late < -ROUNDING_S) {
         lines.push(`${key(theirs)}: kernel ${theirs.seconds} s, engine ${mine.seconds} s`);
       }
     }
   }
   for (const [name, { seconds }] of ours) {
     // About to end: the kernel's is gone by the time it is asked.
-    if (seconds > kernel.seconds + ROUNDING_S) lines.push(`only the engine has ${name}`);
+    if (seconds > busy + ROUNDING_S) lines.push(`only the engine has ${name}`);
   }
   return lines.length === 0 ? null : { kind: 'connections', lines: lines.slice(0, SHOWN * 2) };
 }

@@ -5,7 +5,9 @@
  * Every attempt is a whole new kernel and a new engine.
  * @module
  */
+import type { EbRule } from '../../../../src/netfilter/ebtables.ts';
 import type { Rule, Table } from '../../../../src/netfilter/rule.ts';
+import { printEbtables } from '../../../../src/plan/ebtables/text.ts';
 import { printIpsets } from '../../../../src/plan/ipset/text.ts';
 import { printIptables } from '../../../../src/plan/rule/iptables-text.ts';
 import { printSysctls } from '../../../../src/plan/sysctl-text.ts';
@@ -46,6 +48,7 @@ export async function shrink(agent: Agent, trial: Trial, kind: Difference['kind'
   for (let round = 0; round < 2; round++) {
     small = await fewer(small, small.plan.tables, withTables, differs);
     small = await fewerRules(small, differs);
+    small = await fewerFrameRules(small, differs);
     small = await plainerRules(small, differs);
     small = await fewer(small, small.shots, withShots, differs);
   }
@@ -102,6 +105,30 @@ async function fewerRules(trial: Trial, differs: Judge): Promise<Trial> {
     }
   }
   return small;
+}
+
+/** Rules of ebtables. */
+async function fewerFrameRules(trial: Trial, differs: Judge): Promise<Trial> {
+  let small = trial;
+  for (const [ti, table] of trial.plan.ebtables.entries()) {
+    for (const [ci, { rules }] of table.chains.entries()) {
+      small = await fewer(small, rules, (t, some) => withFrameRules(t, [ti, ci], some), differs);
+    }
+  }
+  return small;
+}
+
+function withFrameRules(
+  trial: Trial,
+  [ti, ci]: readonly [number, number],
+  rules: readonly EbRule[],
+): Trial {
+  const ebtables = trial.plan.ebtables.map((table, i) => {
+    if (i !== ti) return table;
+    const chains = table.chains.map((chain, j) => (j === ci ? { ...chain, rules } : chain));
+    return { ...table, chains };
+  });
+  return withPlan(trial, { ebtables });
 }
 
 function withRules(trial: Trial, [ti, ci]: readonly [number, number], rules: readonly Rule[]) {
@@ -166,6 +193,7 @@ export function printTrial(trial: Trial, found: Difference | null): string {
     `-- devices ${interfaces.join(' ')}`,
     printSysctls(plan).trimEnd(),
     printIpsets(plan).trimEnd(),
+    printEbtables(plan).trimEnd(),
     withoutEmpty(printIptables(plan, 4)),
     withoutEmpty(printIptables(plan, 6)),
     ...shots,

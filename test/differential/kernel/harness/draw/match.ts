@@ -17,6 +17,9 @@ import type { Draw } from '../../rule-space.ts';
 import { drawPrefix, setName } from './sets.ts';
 import { MARKS, PORTS, type Words } from './words.ts';
 
+const SOON = { low: 0, high: 2 };
+const LATE = { low: 3, high: 1_000_000 };
+
 /** Where a rule stands: which hook its packets come from decides what it may ask. */
 export interface Site {
   readonly words: Words;
@@ -168,7 +171,7 @@ function drawPhysdev(draw: Draw, { words, hook }: Site): Match {
 function drawDetail(draw: Draw, { words, family }: Site): Match {
   const net = () => draw.negatable(drawPrefix(draw, words, family));
   const part = (): Omit<Extract<Match, { kind: 'conntrackDetail' }>, 'kind'> => {
-    switch (draw.below(9)) {
+    switch (draw.below(10)) {
       case 0:
         return { protocol: draw.negatable(draw.of([6, 17])) };
       case 1:
@@ -185,6 +188,9 @@ function drawDetail(draw: Draw, { words, family }: Site): Match {
         return { originalDestinationPort: draw.negatable(drawRange(draw)) };
       case 7:
         return { replySourcePort: draw.negatable(drawRange(draw)) };
+      case 8:
+        // Between the timeouts that are drawn (aging.ts).
+        return { expires: draw.negatable(draw.of([SOON, LATE])) };
       default:
         return { direction: draw.of(['ORIGINAL', 'REPLY'] as const) };
     }
@@ -231,7 +237,7 @@ function drawHeaderMatch(draw: Draw, words: Words, family: Family, kind: MatchKi
       const operation = draw.of(['set', 'rcheck', 'update', 'remove'] as const);
       const asks = operation === 'rcheck' || operation === 'update';
       const hitcount = asks && draw.chance(40) ? 1 + draw.below(4) : 0;
-      const seconds = asks && draw.chance(40) ? 600 : 0;
+      const seconds = asks && draw.chance(40) ? draw.of([600, 600, 3]) : 0;
       const base = { kind, operation, negate, seconds, reap: false, hitcount, ttl: false } as const;
       return { ...base, list: `seen${family}`, mask, side };
     }

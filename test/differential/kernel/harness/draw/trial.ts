@@ -8,8 +8,10 @@ import type { Plan } from '../../../../../src/plan/model.ts';
 import type { Family } from '../../../../../src/wire/address.ts';
 import { Draw } from '../../rule-space.ts';
 import { askEngine, EngineRun } from '../ask-engine.ts';
-import type { Shot, Trial } from '../trial.ts';
+import type { Backend, Shot, Trial } from '../trial.ts';
+import { drawTimeouts, PAUSE } from './aging.ts';
 import { renderedPlace } from './cluster.ts';
+import { drawEbtables } from './ebtables.ts';
 import { bridgedPlace, type Place, routedPlace, routerPlace } from './places.ts';
 import { drawTables } from './rules.ts';
 import { drawSets } from './sets.ts';
@@ -18,22 +20,18 @@ import { wordsOf } from './words.ts';
 
 const ERROR_BURST = 5;
 
+/** Kinds of host. Those that are stacks have the rules that the products write. */
 export const SHAPES = [
   'routed',
   'bridged',
   'router',
+  'ebtables',
   'azure-bridge+npm',
   'azure-transparent+npm',
   'azure-transparent+calico',
+  'aging',
 ] as const;
 export type Shape = (typeof SHAPES)[number];
-
-/** Hosts whose rules are drawn. */
-const BARE: Readonly<Record<string, (draw: Draw) => Place>> = {
-  routed: routedPlace,
-  bridged: bridgedPlace,
-  router: routerPlace,
-};
 
 /** What the engine did with a trial that it helped to draw. */
 export interface Drawn {
@@ -41,29 +39,55 @@ export interface Drawn {
   readonly run: EngineRun;
 }
 
+/** A trial of `frames` frames at most; those in which time passes have a third of them. */
 export function drawTrial(shape: Shape, seed: number, frames: number): Drawn {
   const draw = new Draw(seed * 2_654_435_761);
-  const bare = BARE[shape];
-  const place = bare === undefined ? renderedPlace(draw, shape) : bare(draw);
+  const place = placeOf(draw, shape);
   const families: readonly Family[] = draw.chance(45) ? [4] : draw.chance(40) ? [6] : [4, 6];
-  const plan = bare === undefined ? place.plan : withRules(draw, place, families);
+  const backend: Backend = draw.chance(20) ? 'nft' : 'legacy';
+  const ages = shape === 'aging';
+  const plan = withRules(draw, shape, place, families);
   const traffic = new Traffic(draw, { ...place, plan }, { families });
   const run = new EngineRun(plan);
   const shots: Shot[] = [];
+  const name = `${shape} ${seed}`;
   const errors = new ErrorBudget();
-  while (shots.length < frames && errors.isLeft()) {
+  const count = ages ? Math.ceil(frames / 3) : frames;
+  const pauses = ages ? [Math.ceil(count / 3), Math.ceil((2 * count) / 3)] : [];
+  for (let sent = 0; sent < count && errors.isLeft(); sent++) {
+    if (pauses.includes(sent)) {
+      const pause = { kind: 'wait', seconds: PAUSE } as const;
+      shots.push(pause);
+      run.take(pause);
+    }
     const shot = traffic.next();
     const outs = run.take(shot);
     if (asksForNeighbor(run.journeys.at(-1))) {
       // The kernel would ask for seconds; everything up to here can be compared.
-      const trial = { name: `${shape} ${seed}`, backend: 'legacy', plan, shots } as const;
+      const trial = { name, backend, plan, shots } as const;
       return { trial, run: askEngine(trial) };
     }
     shots.push(shot);
     traffic.heard(outs);
     errors.note(run.journeys.at(-1));
   }
-  return { trial: { name: `${shape} ${seed}`, backend: 'legacy', plan, shots }, run };
+  return { trial: { name, backend, plan, shots }, run };
+}
+
+function placeOf(draw: Draw, shape: Shape): Place {
+  switch (shape) {
+    case 'routed':
+      return routedPlace(draw);
+    case 'bridged':
+    case 'ebtables':
+      return bridgedPlace(draw);
+    case 'router':
+      return routerPlace(draw);
+    case 'aging':
+      return draw.of([routedPlace, bridgedPlace, routerPlace])(draw);
+    default:
+      return renderedPlace(draw, shape);
+  }
 }
 
 function asksForNeighbor(journey: Journey | undefined): boolean {
@@ -96,9 +120,10 @@ class ErrorBudget {
   }
 }
 
-function withRules(draw: Draw, place: Place, families: readonly Family[]): Plan {
+function withRules(draw: Draw, shape: Shape, place: Place, families: readonly Family[]): Plan {
+  if (shape.includes('+')) return place.plan;
   const words = wordsOf(place);
-  const tracked = draw.chance(70);
+  const tracked = shape === 'aging' || draw.chance(70);
   const nat = tracked && draw.chance(50);
   const tables: Table[] = [];
   const ipsets = [...place.plan.ipsets];
@@ -106,5 +131,12 @@ function withRules(draw: Draw, place: Place, families: readonly Family[]): Plan 
     ipsets.push(...drawSets(draw, words, family));
     tables.push(...drawTables(draw, words, { family, tracked, nat }));
   }
-  return { ...place.plan, ipsets, tables };
+  const { plan } = place;
+  return {
+    ...plan,
+    ipsets,
+    tables,
+    ...(shape === 'ebtables' ? { ebtables: drawEbtables(draw, words) } : {}),
+    ...(shape === 'aging' ? { sysctls: { ...plan.sysctls, ...drawTimeouts(draw) } } : {}),
+  };
 }
