@@ -86,7 +86,7 @@ function renderNodes(input: RenderInput, network: NetworkRenderer, policy: Polic
     network.node(input, node, builder);
     renderKubelet(builder);
     renderKubeProxy(builder, { services, endpointSlices, node, settings });
-    if (input.masquerade === true) renderMasquerade(builder, input.cluster, node);
+    renderMasquerade(builder, input.cluster, node);
     policy.node(input, node, network, builder);
     return builder.build();
   });
