@@ -12,6 +12,7 @@ import { Survey } from '../../src/lab/traffic/survey.ts';
 import { Vantages } from '../../src/lab/traffic/vantage.ts';
 import { World } from '../../src/lab/world.ts';
 import type { Inputs } from '../../src/policy/inputs.ts';
+import { address } from './packets.ts';
 
 export interface Ran {
   readonly frames: readonly FrameResult[];
@@ -26,12 +27,18 @@ export interface SeenFrame {
   readonly iface?: number;
 }
 
+export interface ReplayOptions {
+  readonly seed?: number;
+  /** `--map`: captured addresses and what they are here. */
+  readonly map?: readonly (readonly [string, string])[];
+}
+
 /** Replay Ethernet frames, ten milliseconds apart; fails when a frame has no outcome or two. */
 export async function replayFrames(
   { cluster, policies }: Pick<Inputs, 'cluster' | 'policies'>,
   stack: string,
   frames: readonly (Uint8Array | SeenFrame)[],
-  seed = 1,
+  { seed = 1, map = [] }: ReplayOptions = {},
 ): Promise<Ran> {
   const world = new World({ cluster, policies, stack: parseStack(stack), seed });
   const records = frames.map((frame, i) => recordOf(frame, i));
@@ -46,7 +53,7 @@ export async function replayFrames(
     records: batches(),
     traffic: {
       identities: world.identities,
-      map: new AddressMap([]),
+      map: new AddressMap(map.map(([from, to]) => [address(from), address(to)])),
       checksums: 'auto',
       survey: survey.checksums,
       translations: survey.translations,
