@@ -194,10 +194,9 @@ function opened(frames: readonly Uint8Array[]): readonly SeenFrame[] {
 
 t.test(
   'a node port of flannel: requests, and the same packets translated in the tunnel',
+  SKIPPED,
   async (t) => {
-    const path = capture('k8s-flannel-vxlan-nodeport.pcap');
-    if (path === null) return t.skip(NEEDS);
-    const seen = opened(await framesOf(path));
+    const seen = opened(await capture('k8s-flannel-vxlan-nodeport.pcap'));
     const inputs = cluster(
       '10.96.0.0/16',
       ['192.168.2.96/28', '10.244.0.0/16'],
