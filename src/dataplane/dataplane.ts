@@ -38,8 +38,6 @@ export interface RenderInput {
   readonly cluster: Cluster;
   readonly policies: readonly NetworkPolicy[];
   readonly stack: Stack;
-  /** Nodes masquerade what leaves the cluster, as their agents do. */
-  readonly masquerade?: boolean;
   /** Backends of load balancers whose health probe was not answered (fabric/health.ts). */
   readonly unhealthy?: ReadonlySet<string>;
 }

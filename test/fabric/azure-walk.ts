@@ -59,7 +59,6 @@ export class AzureWalk {
       cluster,
       policies,
       stack: parseStack(options.stack ?? 'azure-transparent+none'),
-      masquerade: true,
       ...(options.unhealthy === undefined ? {} : { unhealthy: options.unhealthy }),
     });
     const { nodes, fabric, appliances = [], pods, links, edges } = this.network;

@@ -1,9 +1,9 @@
 /**
  * The chains that a node has whatever its pods and policies are: raw, mangle, nat and filter.
  *
- * For an AKS node: no VXLAN, IPIP or WireGuard of Calico's, IPPools only where objects of them are given, no
- * BGP configuration (Felix knows no service CIDR, so cidr-block is empty), no host endpoints (their
- * dispatch chains are empty), kube-proxy in iptables mode.
+ * For an AKS node: no VXLAN, IPIP or WireGuard of Calico's, IPPools only where objects of them are
+ * given, no BGP configuration (Felix knows no service CIDR, so cidr-block is empty), no host
+ * endpoints (their dispatch chains are empty), kube-proxy in iptables mode.
  * Source: felix/rules/static.go, felix/rules/nat.go, felix/dataplane/linux/int_dataplane.go
  * `setUpIptablesNormal`; proved by test/dataplane/calico/labels.test.ts.
  * @module

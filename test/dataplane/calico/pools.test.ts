@@ -23,7 +23,7 @@ function pool(name: string, spec: string): string {
 function nodeOf(...documents: string[]): Plan {
   const { cluster, policies } = parseInputs('c.yaml', [POD, ...documents].join(''));
   const stack = parseStack('azure-transparent+calico');
-  const [node] = renderNetwork({ cluster, policies, stack, masquerade: true }).nodes;
+  const [node] = renderNetwork({ cluster, policies, stack }).nodes;
   if (node === undefined) throw new Error('the cluster has a node');
   return node;
 }
