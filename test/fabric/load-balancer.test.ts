@@ -50,34 +50,36 @@ status: {loadBalancer: {ingress: [{ip: ${parts.address ?? VIP}}]}}\n---\n`;
 const PREFIX = 'service.beta.kubernetes.io/azure-';
 const CLIENT = '9.9.9.9:4000';
 
-t.test(
-  'the packet reaches a node with the frontend’s address, and a pod by kube-proxy',
-  async (t) => {
-    const walk = new AzureWalk([...BASE, service('web')]);
-    const journey = walk.journey('edge', syn(CLIENT, `${VIP}:80`));
-    t.match(story(journey), /^delivered default\/[ab] /);
-    const onNode = journey.steps.find((s) => s.stage === 'link-input' && s.host.startsWith('n'));
-    t.ok(onNode, 'by a node');
-    const arrived = journey.steps.flatMap((s) =>
-      s.host.startsWith('n') && s.hook === 'prerouting' ? s.rules.map((r) => r.rule.chain) : [],
-    );
-    t.ok(
-      arrived.some((chain) => chain.startsWith('KUBE-EXT-')),
-      'kube-proxy’s rules for the load balancer answered it',
-    );
-    const { src } = endsOf(journey);
-    t.match(
-      src,
-      /^10\.1\.0\.[45]$/,
-      'externalTrafficPolicy Cluster hides the client behind a node',
-    );
-    t.equal(
-      walk.send(journey.end.host, answerTo(journey)),
-      `exited internet ${VIP}:80 > ${CLIENT}`,
-      'the answer leaves with the frontend’s address',
-    );
-  },
-);
+for (const stack of ['azure-bridge+none', 'azure-transparent+none']) {
+  t.test(
+    `${stack}: a packet reaches a node with the frontend’s address, and a pod by kube-proxy`,
+    async (t) => {
+      const walk = new AzureWalk([...BASE, service('web')], { stack });
+      const journey = walk.journey('edge', syn(CLIENT, `${VIP}:80`));
+      t.match(story(journey), /^delivered default\/[ab] /);
+      const onNode = journey.steps.find((s) => s.stage === 'link-input' && s.host.startsWith('n'));
+      t.ok(onNode, 'by a node');
+      const arrived = journey.steps.flatMap((s) =>
+        s.host.startsWith('n') && s.hook === 'prerouting' ? s.rules.map((r) => r.rule.chain) : [],
+      );
+      t.ok(
+        arrived.some((chain) => chain.startsWith('KUBE-EXT-')),
+        'kube-proxy’s rules for the load balancer answered it',
+      );
+      const { src } = endsOf(journey);
+      t.match(
+        src,
+        /^10\.1\.0\.[45]$/,
+        'externalTrafficPolicy Cluster hides the client behind a node',
+      );
+      t.equal(
+        walk.send(journey.end.host, answerTo(journey)),
+        `exited internet ${VIP}:80 > ${CLIENT}`,
+        'the answer leaves with the frontend’s address',
+      );
+    },
+  );
+}
 
 t.test('every node is drawn, and a connection keeps its node', async (t) => {
   const walk = new AzureWalk([...BASE, service('web')]);
