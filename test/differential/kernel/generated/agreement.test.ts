@@ -14,6 +14,8 @@ import { Agent } from '../harness/agent.ts';
 import { type Campaign, type CampaignOptions, campaign } from '../harness/campaign.ts';
 import { SHAPES } from '../harness/draw/trial.ts';
 import { kernelMissing } from '../harness/laboratory.ts';
+import { lackingParts } from '../harness/lacks.ts';
+import { Reach } from '../harness/reach.ts';
 
 const PACKETS = Number(process.env['GENERATED_PACKETS'] ?? 100_000);
 const SEED = Number(process.env['GENERATED_SEED'] ?? 1);
@@ -27,38 +29,74 @@ const LEAST_PLANS = 500;
 const WHOLE_RUN = 50_000;
 /** Laboratories that work at the same time. */
 const LANES = 2;
+/** Those of trials in which time passes: they mostly wait. */
+const PATIENT_LANES = 3;
 
-/** What this kernel has not, and what an engine gives no verdict on: nothing of it is drawn. */
-const NOT_COMPARED = [
-  'ebtables broute and legacy ebtables (not in this kernel)',
-  'IPVS (not in this kernel)',
-  'matches that a packet can not answer: owner, hashlimit, connlimit, statistic random',
-  'targets SET (add, del), CT zones, LOG (says nothing outside of the first namespace)',
-  'IPv4 options; IPv6 extension headers other than fragments that are longer than the packet',
-  'IPv6 fragments shorter than a transport header, and below the least MTU on bridges',
+/** Not drawn, and why; most have kernel tests of their own. */
+const NOT_DRAWN = [
+  'owner, socket, cgroup: no packet shows whose it is',
+  'statistic random: what the kernel drew is not to be seen (rendered Services: kube-proxy.test.ts)',
+  'connlimit: it sweeps once a jiffy (stateful.test.ts)',
+  'CT templates and zones (stateful.test.ts)',
+  'IPv4 timestamps: what a host writes there is its clock',
+  'more than five answers of ip_error to one source: a limit that only the first namespace can lift',
 ];
 
-const tools = ['iptables-legacy', 'ip6tables-legacy', 'ipset', 'conntrack', 'bridge', 'python3'];
+const isWhole = TRIAL === null && ONLY === undefined && PACKETS >= WHOLE_RUN;
+const AGING: CampaignOptions = {
+  seed: SEED,
+  plans: 60,
+  packets: 0,
+  frames: FRAMES,
+  patience: PATIENCE,
+  shrunk: 1,
+  shapes: ['aging'],
+};
+
+const tools = ['iptables-legacy', 'iptables-nft', 'ebtables', 'ipset', 'conntrack', 'bridge'];
 const skip = kernelMissing(tools) ?? false;
 
 t.setTimeout(3_600_000);
 
 t.test('the kernel and the engine agree on generated plans and packets', { skip }, async (t) => {
   t.setTimeout(3_600_000);
-  const agents = Array.from({ length: LANES }, (_, lane) => new Agent(lane));
+  const make = (count: number) => Array.from({ length: count }, (_, lane) => new Agent(lane));
+  const agents = make(LANES);
+  const patient = isWhole ? make(PATIENT_LANES) : [];
   t.teardown(() => {
-    for (const agent of agents) agent.close();
+    for (const agent of [...agents, ...patient]) agent.close();
   });
-  const found = await campaign(agents, size());
-  for (const text of found.differences) report(t, text);
-  const { packets, lost, seconds } = found;
-  t.comment(`${packets} packets in ${found.plans} plans, ${Math.round(seconds)} s`);
-  t.comment(`${lost} plans more: the kernel drew a port that nothing showed afterwards`);
-  for (const line of found.reach.print()) t.comment(line);
-  for (const line of NOT_COMPARED) t.comment(`not compared: ${line}`);
-  if (TRIAL !== null || ONLY !== undefined || PACKETS < WHOLE_RUN) return;
-  checkWhole(t, found);
+  const [first] = agents;
+  const lacking = first === undefined ? [] : await lackingParts(first);
+  const [found, aged] = await Promise.all([
+    campaign(agents, size()),
+    ...(isWhole ? [campaign(patient, AGING)] : []),
+  ]);
+  const runs = [found, ...(aged === undefined ? [] : [aged])];
+  const reach = new Reach();
+  for (const run of runs) {
+    reach.join(run.reach);
+    for (const text of run.differences) report(t, text);
+    for (const text of run.unrepeated) t.comment(`differed once, not again: ${text}`);
+  }
+  const plans = sum(runs, (run) => run.plans);
+  const lost = sum(runs, (run) => run.lost);
+  const seconds = Math.round(Math.max(...runs.map((run) => run.seconds)));
+  t.comment(`${sum(runs, (run) => run.packets)} packets in ${plans} plans, ${seconds} s`);
+  t.comment(`${lost} plans more: they differ, and a choice of the kernel's was nowhere to be seen`);
+  for (const line of reach.print()) t.comment(line);
+  for (const line of NOT_DRAWN) t.comment(`not drawn: ${line}`);
+  for (const part of lacking) t.comment(`this kernel lacks: ${part}`);
+  if (!isWhole) return;
+  t.same(reach.missing(), [], 'everything was reached');
+  t.ok(lost < plans / 20, 'nearly all plans could be compared');
+  const unrepeated = sum(runs, (run) => run.unrepeated.length);
+  t.ok(unrepeated <= plans / 50, `${unrepeated} differences did not come again`);
 });
+
+function sum(runs: readonly Campaign[], of: (run: Campaign) => number): number {
+  return runs.reduce((total, run) => total + of(run), 0);
+}
 
 function size(): CampaignOptions {
   const base = { frames: FRAMES, patience: PATIENCE, shrunk: SHRUNK };
@@ -67,7 +105,7 @@ function size(): CampaignOptions {
     return { ...base, seed: Number(TRIAL?.[2]), plans: 1, packets: 1, shapes: [one] };
   }
   const plans = PACKETS >= WHOLE_RUN ? LEAST_PLANS : 1;
-  const shapes = SHAPES.filter((shape) => ONLY?.includes(shape) ?? true);
+  const shapes = SHAPES.filter((shape) => ONLY?.includes(shape) ?? shape !== 'aging');
   return { ...base, seed: SEED, plans, packets: PACKETS, shapes };
 }
 
@@ -77,10 +115,4 @@ function report(t: Test, text: string): void {
   const file = process.env['GENERATED_DIFFERENCES'];
   if (file !== undefined) appendFileSync(file, `${said}\n\n`);
   t.fail(said);
-}
-
-function checkWhole(t: Test, found: Campaign): void {
-  t.same(found.differences, [], 'no difference');
-  t.same(found.reach.missing(), [], 'everything was reached');
-  t.ok(found.lost < found.plans / 5, 'most plans could be compared');
 }

@@ -12,9 +12,13 @@ import { Reach } from './reach.ts';
 import { judge, printTrial, shrink } from './shrink.ts';
 import type { Trial } from './trial.ts';
 
-/** Seconds that a kernel may need for a trial in which time passes, pauses apart. */
-const LATE = 0.8;
+/** How often a trial in which time passes is tried before its difference counts. */
 const ATTEMPTS = 3;
+
+interface Repeated extends Comparison {
+  /** A difference that was there at first only. */
+  readonly once?: Difference;
+}
 
 export interface CampaignOptions {
   /** Of the first trial; each following trial has the next. */
@@ -38,6 +42,8 @@ export interface Campaign {
   readonly lost: number;
   readonly seconds: number;
   readonly reach: Reach;
+  /** Trials that differed at first and not again, and how. */
+  readonly unrepeated: readonly string[];
   /** Each difference, shrunk and printed. */
   readonly differences: readonly string[];
   /** Trials on which both sides agreed, for who needs them again. */
@@ -50,6 +56,7 @@ interface Done {
   readonly reach: Reach;
   readonly outcome: Outcome;
   readonly observed?: Observed;
+  readonly once?: Difference;
 }
 
 /** Run until both numbers are reached, one trial a time in each laboratory. */
@@ -78,8 +85,8 @@ export async function campaign(
     differences.push(printTrial(small, again ?? found));
   }
   const seconds = Number(process.hrtime.bigint() - began) / 1e9;
-  const { plans, packets, lost, reach, agreed } = tally;
-  return { plans, packets, lost, seconds, reach, differences, agreed };
+  const { plans, packets, lost, reach, unrepeated, agreed } = tally;
+  return { plans, packets, lost, seconds, reach, unrepeated, differences, agreed };
 }
 
 async function one(agent: Agent, seed: number, options: CampaignOptions): Promise<Done> {
@@ -89,21 +96,26 @@ async function one(agent: Agent, seed: number, options: CampaignOptions): Promis
     const { trial, run } = drawTrial(shape, seed, options.frames);
     const reach = new Reach();
     reach.add(trial, run);
-    return { trial, reach, ...(await inTime(agent, trial, run)) };
+    return { trial, reach, ...(await repeated(agent, trial, run)) };
   } catch (error) {
     throw new Error(`${shape} ${seed}: ${(error as Error).message}`, { cause: error });
   }
 }
 
-/** Where time passes, a machine that was too busy to keep it is asked again. */
-async function inTime(agent: Agent, trial: Trial, run: EngineRun): Promise<Comparison> {
-  const pauses = pausesOf(trial);
-  for (let attempt = 1; ; attempt++) {
-    const found = await compare(agent, trial, run);
-    const late = (found.observed?.kernel.seconds ?? 0) - pauses > LATE;
-    if (found.outcome.kind !== 'different' || pauses === 0 || !late) return found;
-    if (attempt === ATTEMPTS) return found;
+/**
+ * A difference must come again: a kernel of a busy machine may be late, or say something of its own
+ * accord in between. One that does not is remembered, not counted as equal in silence.
+ */
+async function repeated(agent: Agent, trial: Trial, run: EngineRun): Promise<Repeated> {
+  const first = await compare(agent, trial, run);
+  if (first.outcome.kind !== 'different') return first;
+  let last = first;
+  for (let attempt = 1; attempt < ATTEMPTS; attempt++) {
+    last = await compare(agent, trial, run);
+    if (last.outcome.kind !== 'different') return { ...last, once: first.outcome.difference };
+    if (pausesOf(trial) === 0) return last;
   }
+  return last;
 }
 
 /** Counts trials one after another, whichever is done first. */
@@ -116,6 +128,7 @@ class Tally {
   packets = 0;
   lost = 0;
   readonly reach = new Reach();
+  readonly unrepeated: string[] = [];
   readonly differing: [Trial, Difference][] = [];
   readonly agreed: Observed[] = [];
 
@@ -142,8 +155,9 @@ class Tally {
     }
   }
 
-  #count({ trial, reach, outcome, observed }: Done): void {
+  #count({ trial, reach, outcome, observed, once }: Done): void {
     this.reach.join(reach);
+    if (once !== undefined) this.unrepeated.push(`${trial.name}: ${once.kind} ${once.lines[0]}`);
     if (outcome.kind === 'drawn') {
       this.lost += 1;
       return;

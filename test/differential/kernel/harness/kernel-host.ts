@@ -7,11 +7,16 @@
  * multicast reports.
  * @module
  */
+
+import { nftTableName } from '../../../../src/netfilter/nft/ruleset.ts';
+import type { NftCounter } from '../../../../src/netfilter/nft/statement.ts';
 import { printBridge } from '../../../../src/plan/bridge-text.ts';
 import { printEbtables } from '../../../../src/plan/ebtables/text.ts';
 import { printIp } from '../../../../src/plan/ip-text.ts';
 import { printIpsets } from '../../../../src/plan/ipset/text.ts';
 import type { Interface, Plan } from '../../../../src/plan/model.ts';
+import { parseNft } from '../../../../src/plan/nft/ruleset-parser.ts';
+import { printNft } from '../../../../src/plan/nft/ruleset-text.ts';
 import { printIptables } from '../../../../src/plan/rule/iptables-text.ts';
 import type { Agent, BuildStep, Ran } from './agent.ts';
 import type { Backend, Connection, Reading } from './trial.ts';
@@ -99,7 +104,12 @@ function partsOf(plan: Plan, backend: Backend, more = ''): Parts {
   const settings = Object.entries(plan.sysctls);
   const early = settings.filter(([key]) => isInherited(key));
   const late = settings.filter(([key]) => !isInherited(key));
-  const up = plan.interfaces.filter((i) => i.up && ports.includes(i.name)).map(nameOf);
+  // A bridge sends nothing before its carrier was seen, which comes with its first port.
+  const leads = ({ name, kind }: Interface) =>
+    kind === 'bridge'
+      ? plan.interfaces.some((port) => port.up && port.master === name)
+      : ports.includes(name);
+  const up = plan.interfaces.filter((i) => i.up && leads(i)).map(nameOf);
   const bridge = printBridge(plan).replaceAll(/^bridge /gm, '');
   const making = [
     run(['ip', '-batch', '-'], links + quiet.join('') + rest + more),
@@ -115,6 +125,7 @@ function partsOf(plan: Plan, backend: Backend, more = ''): Parts {
       const text = printIptables(plan, family);
       return text === '' ? [] : [run([tool(family, backend, 'restore')], text)];
     }),
+    ...(plan.nft === undefined ? [] : [run(['nft', '-f', '-'], printNft(plan))]),
   ];
   return { before: Object.fromEntries(early), making, settling };
 }
@@ -156,12 +167,17 @@ export async function readHost(agent: Agent, plan: Plan, backend: Backend): Prom
     ['conntrack', '-L', '-o', 'extended', '-f', 'ipv4'],
     ['conntrack', '-L', '-o', 'extended', '-f', 'ipv6'],
     ...(hasBridge ? [['bridge', 'fdb', 'show', 'dynamic']] : []),
+    ...(plan.nft === undefined ? [] : [['nft', 'list', 'ruleset']]),
   ]);
   const texts = answers.map(succeeded);
+  const nft = plan.nft === undefined ? [] : readNftCounters(texts.pop() ?? '');
   const saved = texts.splice(0, families.length);
   const [list4 = '', list6 = '', fdb = ''] = texts;
   return {
-    counters: new Map(families.flatMap((family, i) => readCounters(saved[i] ?? '', family))),
+    counters: new Map([
+      ...families.flatMap((family, i) => readCounters(saved[i] ?? '', family)),
+      ...nft,
+    ]),
     connections: [...readConnections(list4), ...readConnections(list6)],
     learned: readFdb(fdb),
   };
@@ -187,6 +203,31 @@ function readCounters(text: string, family: 4 | 6): [string, string][] {
     found.push([`${chain} rule ${index}`, rule[1] ?? '']);
   }
   return found;
+}
+
+/**
+ * `inet fw/forward rule 1` → `PACKETS:BYTES`, for rules with a counter, and named counters. What
+ * iptables-nft made is passed over.
+ */
+function readNftCounters(text: string): [string, string][] {
+  const passOver = (table: string) => /^ip6? (filter|nat|mangle|raw|security)$/.test(table);
+  return parseNft(text, 'nft', { passOver }).tables.flatMap((table) => {
+    const name = nftTableName(table);
+    const shown = ({ packets, bytes }: NftCounter) => `${packets}:${bytes}`;
+    const rules = table.chains.flatMap((chain) =>
+      chain.rules.flatMap((rule, i): [string, string][] => {
+        const found = rule.statements.find((one) => one.kind === 'counter');
+        if (found === undefined) return [];
+        return [[`${name}/${chain.name} rule ${i + 1}`, shown(found.counter)]];
+      }),
+    );
+    const named = table.objects.flatMap((object): [string, string][] => {
+      return object.kind === 'counter'
+        ? [[`${name} counter ${object.name}`, shown(object.counter)]]
+        : [];
+    });
+    return [...rules, ...named];
+  });
 }
 
 /** `conntrack -L -o extended`: both tuples, the state's words, seconds. */
@@ -217,6 +258,7 @@ export function readConnections(text: string): Connection[] {
 function readFdb(text: string): string[] {
   return text
     .split('\n')
+    .filter((line) => !line.includes(' static'))
     .map((line) => /^(\S+) dev (\S+) .*\bmaster\b/.exec(line))
     .flatMap((m) => (m === null ? [] : [`${m[1]} ${m[2]}`]))
     .toSorted();

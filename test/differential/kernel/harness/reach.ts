@@ -8,18 +8,23 @@ import type { Rule } from '../../../../src/netfilter/rule.ts';
 import type { EngineRun } from './ask-engine.ts';
 import type { Trial } from './trial.ts';
 
-export const REACHED = ['match', 'target', 'ctstate', 'drop', 'hook', 'path'] as const;
+export const REACHED = ['host', 'match', 'target', 'ctstate', 'drop', 'hook', 'path'] as const;
 export type ReachKind = (typeof REACHED)[number];
 
 /** What every run must reach; the rest is printed when it was. */
 const REQUIRED: Readonly<Record<ReachKind, readonly string[]>> = {
+  host: words(
+    'routed bridged router ebtables azure-bridge+npm azure-transparent+npm azure-transparent+calico',
+    'aging legacy nft',
+  ),
   match: words(
     'tcp udp sctp icmp icmp6 multiport conntrack state conntrackDetail mark connmark set physdev',
     'addrtype rpfilter comment limit nth recent length ttl hl mac pkttype iprange dscp tos helper',
+    'hashlimit',
   ),
   target: words(
     'none accept drop return jump goto mark connmark notrack ttl tos dscp tcpmss checksum classify',
-    'nflog masquerade snat dnat redirect netmap icmp-net-unreachable icmp-host-unreachable',
+    'nflog log set masquerade snat dnat redirect netmap icmp-net-unreachable icmp-host-unreachable',
     'icmp-port-unreachable icmp-proto-unreachable icmp-net-prohibited icmp-host-prohibited',
     'icmp-admin-prohibited icmp6-no-route icmp6-adm-prohibited icmp6-addr-unreachable',
     'icmp6-port-unreachable icmp6-policy-fail icmp6-reject-route tcp-reset',
@@ -47,6 +52,8 @@ export class Reach {
 
   /** Count everything one trial reached, after its last frame. */
   add(trial: Trial, run: EngineRun): void {
+    this.#note('host', trial.name.replace(/ .*/, ''));
+    this.#note('host', trial.backend);
     const counters = run.engine.counters(trial.plan.host);
     for (const table of trial.plan.tables) {
       for (const chain of table.chains) {

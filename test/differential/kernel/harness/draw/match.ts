@@ -76,7 +76,7 @@ export function drawProtocolMatch(draw: Draw, protocol: number, family: Family):
 export function legalKinds({ table, hook, family, tracked }: Site): MatchKind[] {
   const kinds: MatchKind[] = ['mark', 'set', 'set', 'set', 'addrtype', 'physdev', 'comment'];
   kinds.push('length', family === 4 ? 'ttl' : 'hl', 'iprange', 'dscp', 'tos', 'nth', 'pkttype');
-  kinds.push('limit', 'recent');
+  kinds.push('limit', 'recent', 'hashlimit');
   if (hook !== 'output' && hook !== 'postrouting') kinds.push('mac');
   if (tracked) kinds.push('conntrack', 'conntrack', 'conntrack', 'connmark', 'state');
   if (tracked) kinds.push('conntrackDetail', 'conntrackDetail', 'helper');
@@ -229,6 +229,19 @@ function drawHeaderMatch(draw: Draw, words: Words, family: Family, kind: MatchKi
     // So slow that no token is gained while a trial runs.
     case 'limit':
       return { kind, interval: 36_000_000, burst: 1 + draw.below(9) };
+    case 'hashlimit': {
+      const modes = draw.of([
+        ['srcip'],
+        ['dstip'],
+        ['srcip', 'dstport'],
+        ['dstip', 'srcport'],
+      ] as const);
+      const bits = family === 4 ? 32 : 128;
+      const lengths = { sourceLength: bits, destinationLength: bits };
+      const name = `h${family}-${draw.below(1_000_000)}`;
+      const rate = { above: draw.chance(50), interval: 3_600_000_000, burst: 1 + draw.below(9) };
+      return { kind, ...rate, modes, name, ...lengths };
+    }
     case 'recent': {
       const mask = address(
         family === 4 ? '255.255.255.255' : 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff',

@@ -13,7 +13,7 @@ import { address } from '../../../../support/packets.ts';
 import type { Draw } from '../../rule-space.ts';
 import { SILENCE } from '../difference.ts';
 import { drawMatch, drawProtocolMatch, legalKinds, type Site } from './match.ts';
-import { drawPrefix } from './sets.ts';
+import { drawPrefix, setName } from './sets.ts';
 import { MARKS, PROTOCOLS, type Words } from './words.ts';
 
 /** How the rules of a plan are drawn. */
@@ -136,9 +136,8 @@ function drawRule(draw: Draw, site: Site, below: readonly string[]): Rule {
 }
 
 /** Targets that make no sense without a protocol of their own. */
-function wantedProtocol(draw: Draw, target: Target, { family, hook }: Site): number | null {
+function wantedProtocol(draw: Draw, target: Target, { family }: Site): number | null {
   if (target.kind === 'tcpmss') return Protocol.tcp;
-  if (target.kind === 'reject' && hook === 'output') return Protocol.udp;
   if (target.kind === 'reject' && target.with === 'tcp-reset') return Protocol.tcp;
   const hasPorts = 'range' in target && target.range.ports !== undefined;
   if (hasPorts) return draw.of([Protocol.tcp, Protocol.tcp, Protocol.udp]);
@@ -182,6 +181,8 @@ function drawTarget(draw: Draw, site: Site, below: readonly string[]): Target {
     [table === 'nat' ? 0 : 4, () => ({ kind: 'drop' })],
     [14, () => ({ kind: 'none' })],
     [2, () => ({ kind: 'nflog', prefix: 'drawn', group: 9, threshold: 0 })],
+    [1, () => ({ kind: 'log', prefix: 'drawn ', level: 4 })],
+    [table === 'nat' ? 0 : 3, () => setChange(draw, site)],
     [table === 'raw' && tracked ? 6 : 0, () => ({ kind: 'notrack' })],
     [table === 'filter' ? 11 : 0, () => reject(draw, site)],
     [tracked && table !== 'raw' ? 14 : 0, () => connmark(draw)],
@@ -201,7 +202,16 @@ function classify(): Target {
   return { kind: 'classify', major: 1, minor: 2 };
 }
 
-/** A host's own resets are not refused: their sums are still open, and so they are quoted. */
+/** Later matches of the set see it changed. */
+function setChange(draw: Draw, { family }: Site): Target {
+  const side = () => draw.of(['src', 'dst'] as const);
+  const type = draw.of(['hash:ip', 'hash:ip,port'] as const);
+  const directions = type === 'hash:ip' ? [side()] : [side(), side()];
+  const operation = draw.of(['add', 'add', 'del'] as const);
+  const exist = operation === 'add' && draw.chance(30);
+  return { kind: 'set', operation, set: setName(type, family), directions, exist };
+}
+
 function reject(draw: Draw, { family, hook }: Site): Target {
   const kinds = REJECT_WITH.filter(
     (name) => name !== 'tcp-reset' && name.startsWith('icmp6') === (family === 6),
@@ -221,7 +231,7 @@ function connmark(draw: Draw): Target {
 }
 
 /** Targets of mangle that change bytes. */
-function rewrite(draw: Draw, { hook, words }: Site): Target {
+function rewrite(draw: Draw, { hook }: Site): Target {
   switch (draw.below(5)) {
     case 0:
       return { kind: 'tos', value: 0x10, mask: draw.of([0x3f, 0xff]) };
@@ -232,9 +242,7 @@ function rewrite(draw: Draw, { hook, words }: Site): Target {
       return { kind: 'ttl', operation, value: operation === 'set' ? draw.of([33, 1, 64]) : 1 };
     }
     case 3: {
-      // What a bridge's path carries is not known to the engine.
-      const isRouted = words.place.plan.interfaces.every((i) => i.kind !== 'bridge');
-      const path = isRouted && (hook === 'forward' || hook === 'output' || hook === 'postrouting');
+      const path = hook === 'forward' || hook === 'output' || hook === 'postrouting';
       return { kind: 'tcpmss', mss: path && draw.chance(50) ? 'pmtu' : draw.of([1200, 500]) };
     }
     default:

@@ -6,7 +6,7 @@
  */
 import type { Family } from '../../../../../src/wire/address.ts';
 import * as ethernet from '../../../../../src/wire/ethernet.ts';
-import { EtherType, Protocol } from '../../../../../src/wire/protocol.ts';
+import { EtherType } from '../../../../../src/wire/protocol.ts';
 import { SctpChunk } from '../../../../../src/wire/sctp.ts';
 import { TcpFlag } from '../../../../../src/wire/tcp.ts';
 import {
@@ -24,6 +24,7 @@ import type { Out } from '../ask-engine.ts';
 import type { Shot } from '../trial.ts';
 import { answerTo, errorAbout } from './answer.ts';
 import { arpOrNd, malformed, offloaded, strange } from './odd-frames.ts';
+import { withOptions } from './options.ts';
 import type { Place, Station } from './places.ts';
 import { PORTS } from './words.ts';
 
@@ -88,7 +89,8 @@ export class Traffic {
       const frame = strange(draw, this.#place, { station, builder, macs });
       return this.#shot(station.device, frame);
     }
-    if (roll < 72) return offloaded(station.device, builder, macs);
+    if (roll < 75) return this.#shot(station.device, withOptions(draw, builder.frame(macs)));
+    if (roll < 78) return offloaded(station.device, builder, macs);
     return this.#shot(station.device, builder.frame(macs));
   }
 
@@ -204,13 +206,7 @@ export class Traffic {
     const draw = this.#draw;
     const { station, builder, macs } = this.#fresh();
     const whole = builder.packet();
-    // Pieces shorter than a header that somebody writes to are joined, and not cut again as they came.
-    // A bridge cuts IPv6 again to no less than the least MTU, or as it came, as its buffers happen to lie.
-    const isBridge = this.#place.plan.interfaces.some((i) => i.kind === 'bridge');
-    const isV6 = whole[0]! >>> 4 === 6;
-    const isSctp = whole[isV6 ? 6 : 9] === Protocol.sctp;
-    const least = isV6 ? (isBridge ? 1232 : 64) : isSctp ? 64 : 8;
-    const size = draw.of([8, 64, 520, 1200].map((n) => Math.max(n, least)));
+    const size = draw.of([8, 64, 520, 1200]);
     const header = whole[0]! >>> 4 === 6 ? 40 : 20;
     const length = whole.length - header;
     const pieces: PacketBuilder[] = [];
