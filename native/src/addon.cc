@@ -62,6 +62,7 @@ class Door : public Napi::ObjectWrap<Door> {
     auto out = info[2].As<Napi::Uint8Array>();
     scratch_ = scratch.Data();
     out_ = out.Data();
+    out_room_ = static_cast<uint32_t>(out.ByteLength());
     keep_scratch_ = Napi::Persistent(scratch.As<Napi::Object>());
     keep_out_ = Napi::Persistent(out.As<Napi::Object>());
   }
@@ -82,6 +83,7 @@ class Door : public Napi::ObjectWrap<Door> {
                                      U32(info[0]),
                                      F64(info[2]),
                                      info[3].As<Napi::Boolean>().Value(),
+                                     out_room_,
                                      out_};
     return N(info, engine_->step(arrival));
   }
@@ -103,7 +105,8 @@ class Door : public Napi::ObjectWrap<Door> {
     if (!out.IsNull()) {
       b.out = out.As<Napi::Uint8Array>().Data();
       b.stride = U32(batch.Get("stride"));
-      b.ring = static_cast<uint32_t>(out.As<Napi::Uint8Array>().ByteLength() / b.stride);
+      const size_t places = out.As<Napi::Uint8Array>().ByteLength() / b.stride;
+      b.ring = wiretrial::power_at_least(places / 2 + 1);
     }
     return N(info, engine_->run(b, U32(info[1]), U32(info[2])));
   }
@@ -407,6 +410,7 @@ class Door : public Napi::ObjectWrap<Door> {
   std::unique_ptr<Engine> engine_;
   double* scratch_ = nullptr;
   uint8_t* out_ = nullptr;
+  uint32_t out_room_ = 0;
   Napi::ObjectReference keep_scratch_;
   Napi::ObjectReference keep_out_;
 };

@@ -13,14 +13,14 @@ import { equalTuple, type Tuple, tupleAt } from '../conntrack/tuple.ts';
 import type { Host } from '../node/host.ts';
 import { newPacket, parseFrame } from '../packet/parse.ts';
 import { u8, u16 } from '../wire/bytes.ts';
-import { EtherType } from '../wire/protocol.ts';
+import { EtherType, Protocol } from '../wire/protocol.ts';
 import { flags as tcpFlags } from '../wire/tcp.ts';
 import { ConnectionStore } from './compiled/connection-store.ts';
 import { isSimple } from './compiled/connection-words.ts';
 import { DecisionBook } from './compiled/decision-book.ts';
 import type { HeldTable } from './compiled/held-table.ts';
 import { HostSets, type Member } from './compiled/host-sets.ts';
-import { DecisionFlag, FlowState, SCRATCH_WORDS, Slow, Word } from './compiled/layout.ts';
+import { By, DecisionFlag, FlowState, SCRATCH_WORDS, Slow, Word } from './compiled/layout.ts';
 import type {
   NativeAddon,
   NativeBatch,
@@ -103,17 +103,55 @@ export class CompiledEngine implements Engine {
   inject(injection: Injection): Journey {
     this.#nowNs = Math.max(this.#nowNs, injection.nowNs);
     const packet = fastPacket(injection);
-    if (packet === null) return this.#walk(injection);
-    const entry = this.#entryOf(injection);
+    if (packet === null) return this.#reference.inject(injection);
+    const entry = this.#entryNumber(entryText(injection));
     const offloaded = injection.checksumOffloaded ?? false;
     const number = this.#native.step(entry, packet, injection.nowNs, offloaded);
     if (number >= 0) return this.#book.journeyOf(number, this.#out, packet.length);
     return this.#walkAndRemember(injection, packet, entry);
   }
 
+  /** The number by which a batch names the place where packets enter. */
+  entryOf(place: EntryPlace): number {
+    return this.#entryNumber(entryText(place));
+  }
+
+  /**
+   * Move packets in order. Each leaves the number of its decision in `batch.results`, or, when the
+   * reference engine moved it, -1: `walked` is then told of its journey.
+   *
+   * @param injectionOf the same packet as an injection, asked for only when it must be walked
+   */
+  injectBatch(
+    batch: NativeBatch,
+    injectionOf: (index: number) => Injection,
+    walked: (index: number, journey: Journey) => void,
+  ): void {
+    const to = batch.offsets.length;
+    for (let at = 0; at < to; ) {
+      at = this.#native.run(batch, at, to);
+      if (at === to) return;
+      const injection = injectionOf(at);
+      const packet = fastPacket(injection);
+      this.#nowNs = Math.max(this.#nowNs, injection.nowNs);
+      const journey =
+        packet === null
+          ? this.#reference.inject(injection)
+          : this.#walkAndRemember(injection, packet, batch.entries[at] ?? 0);
+      batch.results[at] = -1;
+      walked(at, journey);
+      at += 1;
+    }
+  }
+
+  /** The journey that packets take by a decision; bytes are those of the packet it was made for. */
+  decision(number: number): Journey | undefined {
+    return this.#book.page(number)?.journey;
+  }
+
   assumeOpen(injection: Injection): Journey {
     this.#nowNs = Math.max(this.#nowNs, injection.nowNs);
-    return this.#walk(injection, () => this.#reference.assumeOpen(injection));
+    return this.#reference.assumeOpen(injection);
   }
 
   courses(opening: Injection, answer: (forward: Journey) => Injection | null): Courses {
@@ -155,22 +193,13 @@ export class CompiledEngine implements Engine {
     };
   }
 
-  #entryOf(injection: Injection): number {
-    const text = entryText(injection);
+  #entryNumber(text: string): number {
     const known = this.#entries.get(text);
     if (known !== undefined) return known;
     const number = this.#entryTexts.length;
     this.#entries.set(text, number);
     this.#entryTexts.push(text);
     return number;
-  }
-
-  /** The reference engine's answer, of which nothing is remembered. */
-  #walk(
-    injection: Injection,
-    run: () => Journey = () => this.#reference.inject(injection),
-  ): Journey {
-    return run();
   }
 
   #walkAndRemember(injection: Injection, packet: Uint8Array, entry: number): Journey {
@@ -210,6 +239,8 @@ export class CompiledEngine implements Engine {
     const hosts = journey.hosts.map((name) => this.#hosts.get(name));
     if (change === null || hosts.includes(undefined)) return null;
     const crossed = hosts as Host[];
+    // What nft's own rules look at is not noted.
+    if (crossed.some((host) => host.image.nft !== null)) return null;
     const flow = this.#flowOf(packet, execution, crossed, before);
     const mtu = leastMtu(crossed);
     return flow === null || packet.length > mtu ? null : { change, crossed, mtu, ...flow };
@@ -249,7 +280,11 @@ export class CompiledEngine implements Engine {
     const states = new Set(old.map(([connection]) => stateOf(connection, tuple)));
     const [state] = states;
     if (state === undefined || states.size > 1 || made.length > 0) return null;
-    if (old.length < touched.length && state !== FlowState.unreplied) return null;
+    if (old.length < touched.length) {
+      if (state !== FlowState.unreplied) return null;
+      // A host that has no entry judges by the flags alone whether the segment may open one.
+      if (tuple.protocol === Protocol.tcp) this.#recording.facts |= By.flags;
+    }
     return { state, hostSetBefore, hostSetAfter: hostSetBefore };
   }
 
@@ -311,8 +346,19 @@ function fastPacket(injection: Injection): Uint8Array | null {
   return fits ? frameBytes.subarray(HEADER) : null;
 }
 
+/** Where packets enter: as an injection says it. */
+export type EntryPlace =
+  | { readonly as: 'local'; readonly host: string }
+  | { readonly as: 'received'; readonly host: string; readonly device: string }
+  | {
+      readonly as: 'frame';
+      readonly host: string;
+      readonly device: string;
+      readonly frameBytes: Uint8Array;
+    };
+
 /** Where a packet enters, with the link header that it comes in. */
-function entryText(injection: Injection): string {
+function entryText(injection: EntryPlace): string {
   if (injection.as === 'local') return `local ${injection.host}`;
   if (injection.as === 'received') return `received ${injection.host} ${injection.device}`;
   const macs = Buffer.from(injection.frameBytes.subarray(0, 12)).toString('hex');
@@ -362,8 +408,8 @@ function readEnds(bytes: Uint8Array): { readonly tuple: Tuple; readonly isOpener
 }
 
 function isOpener(b: Uint8Array, l4: number, { protocol, src, dport }: Tuple): boolean {
-  if (protocol === 6) return (tcpFlags(b, l4) & SYN_RST_ACK) === SYN_ONLY;
-  return protocol === 17 || dport >>> 8 === (src.family === 4 ? 8 : 128);
+  if (protocol === Protocol.tcp) return (tcpFlags(b, l4) & SYN_RST_ACK) === SYN_ONLY;
+  return protocol === Protocol.udp || dport >>> 8 === (src.family === 4 ? 8 : 128);
 }
 
 export type { NativeBatch };

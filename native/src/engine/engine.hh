@@ -53,18 +53,20 @@ struct EngineSizes {
   uint32_t host_sets;
 };
 
-// A packet to move. `out` takes the packet as it ends, link header in front when it leaves; null
-// when nobody wants it.
+// A packet to move. `out` takes the first `room` bytes of the packet as it ends, link header in
+// front when it leaves: all that a way can change stands in the first 128.
 struct Arrival {
   const uint8_t* bytes;
   uint32_t length;
   uint32_t entry;
   double now_ns;
   bool offloaded;
+  uint32_t room;
   uint8_t* out;
 };
 
-// Packets to move, by column. `out` is a ring of places of `stride` bytes each.
+// Packets to move, by column. `out` is a ring of places of `stride` bytes each, a power of two of
+// them; a stride of 0 writes nothing.
 struct Batch {
   const uint8_t* packets;
   const uint32_t* offsets;
@@ -114,7 +116,11 @@ class Engine {
   }
 
   int32_t move(const Arrival& a, const Facts& f) {
-    const uint32_t place = flows_.find(f.key, f.hash);
+    return move(a, f, flows_.find(f.key, f.hash));
+  }
+
+  // The same, for who has looked up the packet's flow already.
+  int32_t move(const Arrival& a, const Facts& f, uint32_t place) {
     if (place == FlowTable::kNone) return open(a, f);
     conntrack::Connection& c = flows_.record(place);
     if (c.host_set == kForeign) return slow(kForeignFlow);
@@ -228,32 +234,7 @@ class Engine {
 
   // Move packets in order from `from` on; returns the first that was not moved, or `to`. Buckets
   // and records of packets ahead are fetched meanwhile.
-  uint32_t run(const Batch& b, uint32_t from, uint32_t to) {
-    Facts facts[kBlock];
-    bool plain[kBlock];
-    for (uint32_t start = from; start < to; start += kBlock) {
-      const uint32_t count = std::min(kBlock, to - start);
-      for (uint32_t i = 0; i < count; i++) {
-        plain[i] = read(arrival(b, start + i), facts[i]);
-        if (plain[i]) flows_.prefetch_bucket(facts[i].hash);
-      }
-      for (uint32_t i = 0; i < count; i++) {
-        if (!plain[i]) continue;
-        const uint32_t place = flows_.find(facts[i].key, facts[i].hash);
-        if (place != FlowTable::kNone) flows_.prefetch_record(place, facts[i].protocol == kTcp);
-      }
-      for (uint32_t i = 0; i < count; i++) {
-        const Arrival a = arrival(b, start + i);
-        const int32_t result = plain[i] ? move(a, facts[i]) : slow(kNotPlain);
-        b.results[start + i] = result;
-        if (result >= 0) continue;
-        last_ = facts[i];
-        last_plain_ = plain[i];
-        return start + i;
-      }
-    }
-    return to;
-  }
+  uint32_t run(const Batch& b, uint32_t from, uint32_t to);
 
   // Forget every decision; connections find theirs anew.
   void clear_decisions() {
@@ -272,15 +253,22 @@ class Engine {
   static constexpr uint32_t kMaxSettings = 16;
 
  private:
+  // Fetch what the packets of a connection did last.
+  void prefetch_decisions(uint32_t place) {
+    const conntrack::Connection& c = flows_.record(place);
+    decisions_.prefetch(c.decision[0]);
+    decisions_.prefetch(c.decision[1]);
+  }
+
   int32_t slow(Slow why) {
     slow_[-why] += 1;
     return why;
   }
 
   static Arrival arrival(const Batch& b, uint32_t i) {
-    uint8_t* out = b.out == nullptr ? nullptr : b.out + static_cast<size_t>(i % b.ring) * b.stride;
+    uint8_t* out = b.out + static_cast<size_t>(i & (b.ring - 1)) * b.stride;
     return Arrival{b.packets + b.offsets[i], b.lengths[i],        b.entries[i],
-                   b.times[i],               b.offloaded[i] != 0, out};
+                   b.times[i],               b.offloaded[i] != 0, b.stride, out};
   }
 
   static constexpr uint32_t kBlock = 64;
@@ -415,18 +403,20 @@ class Engine {
     moved_ += 1;
     d.packets += 1;
     d.bytes += f.length;
-    if (a.out != nullptr) write(a, f, d);
+    if (a.room != 0) write(a, f, d);
     return static_cast<int32_t>(number);
   }
 
   // The packet as it ends: link header, class, TTL, and checksums that go with them.
   static void write(const Arrival& a, const Facts& f, const Decision& d) {
     uint8_t* out = a.out;
+    uint32_t room = a.room;
     if (d.flags & kLeaves) {
       std::memcpy(out, d.link_header, sizeof d.link_header);
       out += sizeof d.link_header;
+      room -= sizeof d.link_header;
     }
-    std::memcpy(out, f.bytes, f.length);
+    copy(out, f.bytes, std::min(f.length, room));
     const uint32_t ttl = f.ttl + static_cast<uint32_t>(static_cast<int32_t>(d.ttl_change));
     if (f.family == 4) {
       if (d.tos_after != f.tos) ipv4::set_tos(out, 0, d.tos_after);
@@ -438,17 +428,27 @@ class Engine {
     if (d.flags & kCompletesChecksum) fill_checksum(out, f);
   }
 
+  // Copy a packet's headers: short ones without a call.
+  static void copy(uint8_t* to, const uint8_t* from, uint32_t length) {
+    if (length < 32 || length > 64) {
+      std::memcpy(to, from, length);
+      return;
+    }
+    std::memcpy(to, from, 32);
+    std::memcpy(to + length - 32, from + length - 32, 32);
+  }
+
   // Compute the transport checksum anew (`fillSegment`).
   static void fill_checksum(uint8_t* out, const Facts& f) {
     const bool is_icmp4 = f.protocol == kIcmp && f.family == 4;
     const uint32_t field = f.l4 + (f.protocol == kTcp   ? tcp::kChecksum
                                    : f.protocol == kUdp ? udp::kChecksum
                                                         : icmp::kChecksum);
-    set_u16(out, field, 0);
-    Facts whole = f;
-    whole.bytes = out;
-    const uint32_t sum = is_icmp4 ? sum_bytes(out, f.l4, f.length) : transport_sum(whole);
-    const uint32_t stored = ~sum & 0xffff;
+    // Summed over the packet as it came: of what the sum covers, only the field itself differs.
+    const uint64_t old = in_memory(u16(f.bytes, field));
+    const uint32_t with = is_icmp4 ? fold(sum_words(f.bytes, f.l4, f.length)) : transport_sum(f);
+    const uint32_t sum = fold(with + (~old & 0xffff));
+    const uint32_t stored = ~__builtin_bswap16(static_cast<uint16_t>(sum)) & 0xffff;
     set_u16(out, field, f.protocol == kUdp && stored == 0 ? 0xffff : stored);
   }
 

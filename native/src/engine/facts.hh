@@ -107,14 +107,12 @@ inline bool name_flow(Facts& f) {
   return true;
 }
 
-// Running sum of pseudo header and segment; 0xffff when the checksum is right.
+// Folded sum of pseudo header and segment, as it lies in memory; 0xffff when the checksum is right.
+// The addresses stand right before the segment, so both are summed in one go.
 inline uint32_t transport_sum(const Facts& f) {
   const uint32_t addresses = f.family == 4 ? ipv4::kSource : ipv6::kSource;
-  const uint32_t width = f.family == 4 ? 8 : 32;
-  const uint32_t length = f.length - f.l4;
-  uint64_t sum = sum_bytes(f.bytes, f.l4, f.length);
-  sum += sum_bytes(f.bytes, addresses, addresses + width);
-  return fold(sum + f.protocol + (length >> 16) + (length & 0xffff));
+  const uint64_t sum = sum_words(f.bytes, addresses, f.length);
+  return fold(sum + in_memory(f.protocol) + in_memory(f.length - f.l4));
 }
 
 inline bool read_tcp(Facts& f) {
@@ -146,7 +144,7 @@ inline bool read_icmp(Facts& f) {
   f.dport = 0;
   f.swapped = !request;
   if (f.offloaded) return true;
-  if (v4) return sum_bytes(f.bytes, f.l4, f.length) == 0xffff;
+  if (v4) return fold(sum_words(f.bytes, f.l4, f.length)) == 0xffff;
   return transport_sum(f) == 0xffff;
 }
 

@@ -58,15 +58,16 @@ class FlowTable {
     uint32_t at = static_cast<uint32_t>(hash) & (buckets_count_ - 1);
     for (uint32_t probe = 0; probe < kProbes; probe++) {
       const Bucket& bucket = buckets_[at];
+      // Without branches: which of the four it is can not be predicted.
       uint32_t hit = 0;
-      uint32_t free = 0;
       for (uint32_t way = 0; way < kWays; way++) {
-        hit |= static_cast<uint32_t>(bucket.rest[way] == key.rest && bucket.ends[way] == key.ends)
-               << way;
-        free |= static_cast<uint32_t>(bucket.rest[way] == kEmpty) << way;
+        const uint64_t other = (bucket.rest[way] ^ key.rest) | (bucket.ends[way] ^ key.ends);
+        hit |= static_cast<uint32_t>(other == 0) << way;
       }
       if (hit != 0) return at * kWays + static_cast<uint32_t>(__builtin_ctz(hit));
-      if (free != 0) return kNone;
+      uint64_t taken = 1;
+      for (uint32_t way = 0; way < kWays; way++) taken &= bucket.rest[way] != kEmpty;
+      if (taken == 0) return kNone;
       at = (at + 1) & (buckets_count_ - 1);
     }
     return kNone;

@@ -19,22 +19,41 @@ inline uint32_t fold(uint64_t sum) {
   return static_cast<uint32_t>(sum);
 }
 
-// The folded sum of the 16-bit words of `b[off, end)`; an odd last byte is the high half of a word.
-inline uint32_t sum_bytes(const uint8_t* b, uint32_t off, uint32_t end) {
+// The running sum of the 32-bit words of `b[off, end)` as they lie in memory; what is left at the
+// end counts as if zeros followed. Sums of parts that start at even places may be added.
+inline uint64_t sum_words(const uint8_t* b, uint32_t off, uint32_t end) {
   uint64_t sum = 0;
   uint32_t at = off;
-  for (; at + 16 <= end; at += 16) {
-    uint32_t words[4];
-    std::memcpy(words, b + at, 16);
-    sum += static_cast<uint64_t>(words[0]) + words[1] + words[2] + words[3];
+  for (; at + 8 <= end; at += 8) {
+    uint64_t word;
+    std::memcpy(&word, b + at, 8);
+    sum += (word & 0xffffffff) + (word >> 32);
   }
-  for (; at + 2 <= end; at += 2) {
+  const uint32_t left = end - at;
+  if (left & 4) {
+    uint32_t word;
+    std::memcpy(&word, b + at, 4);
+    sum += word;
+    at += 4;
+  }
+  if (left & 2) {
     uint16_t word;
     std::memcpy(&word, b + at, 2);
     sum += word;
+    at += 2;
   }
-  if (at < end) sum += b[at];
-  return __builtin_bswap16(static_cast<uint16_t>(fold(sum)));
+  if (left & 1) sum += b[at];
+  return sum;
+}
+
+// The folded sum of the 16-bit words of `b[off, end)`; an odd last byte is the high half of a word.
+inline uint32_t sum_bytes(const uint8_t* b, uint32_t off, uint32_t end) {
+  return __builtin_bswap16(static_cast<uint16_t>(fold(sum_words(b, off, end))));
+}
+
+// A number of 16 bits as it lies in memory in network order, to be added to such a sum.
+inline uint64_t in_memory(uint32_t value) {
+  return __builtin_bswap16(static_cast<uint16_t>(value));
 }
 
 // The checksum to store: complement of the folded sum. Over data with its checksum it is 0 if

@@ -25,7 +25,7 @@ inline bool is_plain(const uint8_t* b, uint32_t off, uint32_t length) {
   if (length < kMinHeaderLength || b[off] != 0x45) return false;
   if ((u16(b, off + kFragment) & ~kDontFragment) != 0) return false;
   if (total_length(b, off) != length) return false;
-  return checksum(b, off, off + kMinHeaderLength) == 0;
+  return fold(sum_words(b, off, off + kMinHeaderLength)) == 0xffff;
 }
 
 // Set TTL and keep the header checksum right (`ip_decrease_ttl`, xt_HL).

@@ -6,6 +6,7 @@
 import type { Host } from '../../node/host.ts';
 import type { Journey } from '../engine.ts';
 import type { NativeEngine } from './native-door.ts';
+import { endsOf } from './outcome-of.ts';
 import type { Counted } from './recording.ts';
 
 interface Page {
@@ -51,9 +52,12 @@ export class DecisionBook {
     const page = this.#pages[number];
     if (page === undefined) throw new RangeError(`no decision ${number}`);
     const { journey } = page;
-    if (journey.outcome !== 'exited') return { ...journey, packet: out.slice(0, length) };
-    const frame = out.slice(0, LINK_HEADER + length);
-    return { ...journey, frame, packet: frame.slice(LINK_HEADER) };
+    const leaves = journey.outcome === 'exited';
+    const frame = leaves ? out.slice(0, LINK_HEADER + length) : null;
+    const packet = frame?.slice(LINK_HEADER) ?? out.slice(0, length);
+    const ends = endsOf(packet);
+    const crossings = journey.crossings.map(({ host }) => ({ host, ends }));
+    return { ...journey, packet, frame, crossings };
   }
 
   /** The journey as its first packet had it: for whoever asks for more than bytes. */

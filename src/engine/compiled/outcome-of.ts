@@ -3,10 +3,14 @@
  * be done to any other packet on the same way.
  * @module
  */
+import type { PacketEnds } from '../../packet/ends.ts';
 import { newPacket, parseFrame } from '../../packet/parse.ts';
 import { verifyChecksum } from '../../packet/transport-checksum.ts';
+import { readIpv4, readIpv6 } from '../../wire/address.ts';
 import { u8, u16 } from '../../wire/bytes.ts';
 import { CHECKSUM as ICMP_CHECKSUM } from '../../wire/icmp.ts';
+import * as ipv4 from '../../wire/ipv4.ts';
+import * as ipv6 from '../../wire/ipv6.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import { CHECKSUM as TCP_CHECKSUM } from '../../wire/tcp.ts';
 import { CHECKSUM as UDP_CHECKSUM } from '../../wire/udp.ts';
@@ -50,6 +54,20 @@ export function changeOf(
     ttlChange: u8(after, ttl) - u8(before, ttl),
     completesChecksum: !isSame,
   };
+}
+
+/** The ends of a plain packet, as packet/ends.ts has them. */
+export function endsOf(b: Uint8Array): PacketEnds {
+  const isV4 = u8(b, 0) >>> 4 === 4;
+  const l4 = isV4 ? IPV4.header : IPV6.header;
+  const protocol = u8(b, isV4 ? IPV4.protocol : IPV6.protocol);
+  const src = isV4 ? readIpv4(b, ipv4.SOURCE) : readIpv6(b, ipv6.SOURCE);
+  const dst = isV4 ? readIpv4(b, ipv4.DESTINATION) : readIpv6(b, ipv6.DESTINATION);
+  if (protocol === Protocol.tcp || protocol === Protocol.udp) {
+    return { src, dst, sport: u16(b, l4), dport: u16(b, l4 + 2) };
+  }
+  const id = u16(b, l4 + 4);
+  return { src, dst, sport: id, dport: id };
 }
 
 /** TTL or hop limit. */
