@@ -7,7 +7,8 @@
  * @module
  */
 import type { Diagnostic } from '../../diagnostic/diagnostic.ts';
-import type { Hook } from '../../netfilter/hook.ts';
+import { HOOKS, type Hook } from '../../netfilter/hook.ts';
+import type { FibFlag, NftExpression } from '../../netfilter/nft/expression.ts';
 import {
   type NftBase,
   type NftChain,
@@ -47,7 +48,10 @@ export function checkChains(host: string, table: NftTable): readonly Diagnostic[
         const text = graph.targetFault(verdict);
         if (text !== null) faults.push(fault(place, text));
       }
-      for (const text of siteFaults(rule, graph.basesOf(chain))) faults.push(fault(place, text));
+      const bases = graph.basesOf(chain);
+      for (const text of [...siteFaults(rule, bases), ...fibFaults(rule, bases)]) {
+        faults.push(fault(place, text));
+      }
     }
   }
   const loop = graph.loop();
@@ -116,6 +120,35 @@ const SITES: Partial<
   // The kernel takes it at prerouting too, where it answers before the packet is routed.
   reject: { type: null, hooks: ['input', 'forward', 'output'] },
 };
+
+/** Where routes can be asked for: before, or with, the device that the question names. */
+function fibFaults(rule: NftRule, bases: readonly NftBase[]): readonly FaultText[] {
+  return rule.statements.flatMap(fibsOf).flatMap(({ flags, result }) => {
+    const hooks = fibHooks(flags, result);
+    const wrong = bases.find(({ hook }) => !hooks.includes(hook));
+    if (wrong === undefined) return [];
+    const message = 'routes can not be asked for in a chain that is reached from there';
+    const accepted = hooks.join(', ');
+    return [{ code: 'PLAN_NFT_PLACE', message, found: wrong.hook, accepted }];
+  });
+}
+
+/** `nft_fib_validate` (net/netfilter/nft_fib.c). */
+function fibHooks(flags: readonly FibFlag[], result: FibExpression['result']): readonly Hook[] {
+  const arriving: readonly Hook[] = ['prerouting', 'input', 'forward'];
+  if (flags.includes('iif')) return arriving;
+  if (result !== 'type') return ['prerouting'];
+  return flags.includes('oif') ? ['forward', 'output', 'postrouting'] : HOOKS;
+}
+
+type FibExpression = Extract<NftExpression, { kind: 'fib' }>;
+
+function fibsOf(statement: NftStatement): readonly FibExpression[] {
+  const asked =
+    statement.kind === 'match' ? statement.left : statement.kind === 'vmap' ? statement.key : null;
+  const parts = asked?.kind === 'concat' ? asked.parts : asked === null ? [] : [asked];
+  return parts.flatMap((part) => (part.kind === 'fib' ? [part] : []));
+}
 
 /** Who leads where in one table. */
 class ChainGraph {

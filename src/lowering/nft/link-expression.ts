@@ -41,59 +41,68 @@ export interface TableScope {
 export class RuleScope {
   readonly table: TableScope;
   readonly operations: NftOperation[] = [];
+  /** Tests that go before all others: what is refused is not to be logged or counted in vain. */
+  readonly front: NftOperation[] = [];
   readonly blame: Blame;
   markBits = 0;
-  #network: 'ip' | 'ip6' | null;
-  #transport: number | null = null;
+  /** What rules asked for so far; nft takes a header only where it is the one that they said. */
+  readonly #networks = new Set<'ip' | 'ip6'>();
+  readonly #transports = new Set<number>();
 
   constructor(table: TableScope, blame: Blame) {
     this.table = table;
     this.blame = blame;
-    this.#network = table.family === 'inet' ? null : table.family;
+    if (table.family !== 'inet') this.#networks.add(table.family);
   }
 
-  /** From here on packets are of this family. */
-  needNetwork(family: 'ip' | 'ip6', what: string): void {
-    if (this.#network === family) return;
-    if (this.#network !== null) {
+  /** From here on, or for the whole rule, packets are of this family. */
+  needNetwork(family: 'ip' | 'ip6', what: string, where = this.operations): void {
+    if (isOnly(this.#networks, family)) return;
+    if (this.#networks.size > 0) {
       const message = `${what} is of another family than the packets that get here`;
-      this.blame({ code: 'PLAN_NFT_PROTOCOL', message, found: this.#network, accepted: family });
+      const found = [...this.#networks].join(', ');
+      this.blame({ code: 'PLAN_NFT_PROTOCOL', message, found, accepted: family });
       return;
     }
-    this.#network = family;
-    this.#test({ kind: 'meta', key: 'nfproto' }, NFPROTO[family]);
+    this.#networks.add(family);
+    where.push(equals({ kind: 'meta', key: 'nfproto' }, NFPROTO[family]));
   }
 
-  /** From here on packets are of this transport protocol. */
-  needTransport(protocol: number, what: string): void {
-    if (this.#transport === protocol) return;
-    if (this.#transport !== null) {
+  /** From here on, or for the whole rule, packets are of this transport protocol. */
+  needTransport(protocol: number, what: string, where = this.operations): void {
+    if (isOnly(this.#transports, protocol)) return;
+    if (this.#transports.size > 0) {
       const message = `${what} is of another protocol than the packets that get here`;
-      const found = String(this.#transport);
+      const found = [...this.#transports].join(', ');
       this.blame({ code: 'PLAN_NFT_PROTOCOL', message, found, accepted: String(protocol) });
       return;
     }
-    this.#transport = protocol;
-    this.#test({ kind: 'meta', key: 'l4proto' }, BigInt(protocol));
+    this.#transports.add(protocol);
+    where.push(equals({ kind: 'meta', key: 'l4proto' }, BigInt(protocol)));
   }
 
-  /** What a match that holds says of the packet's protocols. */
+  /** What a match says of the packet's protocols; one with a set may say several. */
   learn(left: NftExpression, value: bigint): void {
     const { kind } = left;
-    if (kind === 'meta' && left.key === 'l4proto') this.#transport = Number(value);
+    if (kind === 'meta' && left.key === 'l4proto') this.#transports.add(Number(value));
     else if (kind === 'meta' && (left.key === 'nfproto' || left.key === 'protocol')) {
-      if (value === NFPROTO.ip || value === 0x0800n) this.#network ??= 'ip';
-      if (value === NFPROTO.ip6 || value === 0x86ddn) this.#network ??= 'ip6';
+      if (value === NFPROTO.ip || value === 0x0800n) this.#networks.add('ip');
+      if (value === NFPROTO.ip6 || value === 0x86ddn) this.#networks.add('ip6');
     } else if (kind === 'payload') {
       const name = `${left.protocol} ${left.field}`;
-      if (name === 'ip protocol' || name === 'ip6 nexthdr') this.#transport = Number(value);
+      const isNext = name === 'ip protocol' || name === 'ip6 nexthdr';
+      if (isNext) this.#transports.add(Number(value));
     }
   }
+}
 
-  #test(load: NftLoad, value: bigint): void {
-    const tests = [{ kind: 'bounds', low: value, high: value }] as const;
-    this.operations.push({ kind: 'test', loads: [load], tests, negate: false });
-  }
+function isOnly<T>(known: ReadonlySet<T>, one: T): boolean {
+  return known.size === 1 && known.has(one);
+}
+
+function equals(load: NftLoad, value: bigint): NftOperation {
+  const tests = [{ kind: 'bounds', low: value, high: value }] as const;
+  return { kind: 'test', loads: [load], tests, negate: false };
 }
 
 /** The types of an expression; constants have none. */

@@ -186,7 +186,10 @@ class Linker {
       linkStatement(own, names, statement);
       while (owners.length < own.operations.length) owners.push(at);
     }
-    const { operations, markBits } = own;
+    const { markBits } = own;
+    const operations = [...own.front, ...own.operations];
+    // What goes before all others is asked for by the last statement.
+    owners.unshift(...own.front.map(() => rule.statements.length - 1));
     const id = this.rules.length;
     const family = table.family === 'ip6' ? 6 : 4;
     const linked: NftLinkedRule = {

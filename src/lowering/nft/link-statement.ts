@@ -127,6 +127,12 @@ function linkMatch(scope: RuleScope, statement: Of<'match'>): void {
   if (right.kind === 'set') {
     const set = linkSet(scope, right.set, left, 'set');
     if (set !== null) operations.push({ kind: 'lookup', loads, set, negate });
+    if (!negate && right.set.kind === 'anonymous') {
+      for (const { key } of right.set.set.elements) {
+        const [only] = key ?? [];
+        if (only?.kind === 'value' && loads.length === 1) scope.learn(left, only.value);
+      }
+    }
     return;
   }
   if (right.kind === 'any') {
@@ -222,11 +228,21 @@ function linkNat(scope: RuleScope, statement: Of<'snat' | 'dnat'>): void {
   });
 }
 
-/** nft asks for the family of the answer, and for TCP before a reset (`stmt_evaluate_reject`). */
+/**
+ * nft asks for the family of the answer, and for TCP before a reset, in front of everything else
+ * (`stmt_reject_gen_dependency`).
+ */
 function linkReject(scope: RuleScope, { code }: Of<'reject'>): void {
-  if (code.kind === 'icmp') scope.needNetwork('ip', 'reject with icmp');
-  if (code.kind === 'icmpv6') scope.needNetwork('ip6', 'reject with icmpv6');
-  if (code.kind === 'tcp-reset') scope.needTransport(Protocol.tcp, 'reject with tcp reset');
+  // Without a code of its own it is what `reject` alone means.
+  const isWritten = code.kind === 'icmpx' && code.code !== 'port-unreachable';
+  if (isWritten && scope.table.family !== 'inet') {
+    const message = 'icmpx is for tables of both families';
+    scope.blame({ code: 'PLAN_NFT_FAMILY', message, found: code.code, accepted: 'inet' });
+  }
+  const { front } = scope;
+  if (code.kind === 'icmp') scope.needNetwork('ip', 'reject with icmp', front);
+  if (code.kind === 'icmpv6') scope.needNetwork('ip6', 'reject with icmpv6', front);
+  if (code.kind === 'tcp-reset') scope.needTransport(Protocol.tcp, 'reject with tcp reset', front);
   scope.operations.push({ kind: 'reject', code });
 }
 

@@ -1,6 +1,5 @@
 /**
- * What the nft rules of one host count: for a rule with a counter what it counted, for any other
- * how often its last statement was reached; and named counters.
+ * What the counters of one host's nft rules counted, and its named counters.
  *
  * Source: net/netfilter/nft_counter.c.
  * @module
@@ -33,13 +32,15 @@ export class NftCounters {
     this.#named.set(counter, more(this.#named.get(counter), length));
   }
 
-  /** By `inet fw/forward rule 1` and `inet fw counter NAME`. */
+  /** Rules with a counter by `inet fw/forward rule 1`, named ones by `inet fw counter NAME`. */
   snapshot(): readonly (readonly [string, Count])[] {
     const { rules, counters } = this.#program;
     return [
-      ...rules.map(
-        (rule) => [formatRuleAddress(rule.address), this.#rules.get(rule.id) ?? NOTHING] as const,
-      ),
+      ...rules
+        .filter(({ counterAt }) => counterAt >= 0)
+        .map(({ id, address }) => {
+          return [formatRuleAddress(address), this.#rules.get(id) ?? NOTHING] as const;
+        }),
       ...counters.map((name, i) => [name, this.#named.get(i) ?? NOTHING] as const),
     ];
   }

@@ -155,6 +155,8 @@ function loadCt(ctx: WalkContext, from: CtLoad, packet: Packet): Loaded {
     case 'status':
       return statusOf(connection);
     case 'expiration':
+      // Before it is confirmed its timeout is no point in time yet: long over (`nf_ct_expires`).
+      if (!connection.confirmed) return 0n;
       return BigInt(Math.floor(remainingNs(connection, ctx.nowNs) / (NS_PER_S / 1000)));
     case 'zone':
       return zoneOf(connection, from.direction);

@@ -162,7 +162,6 @@ class NftWalk {
   }
 
   #matched(rule: NftLinkedRule): void {
-    if (rule.counterAt < 0) this.#ctx.counters.nft?.add(rule, this.#length);
     this.#recorder.matchedNft(this.#ctx, rule);
   }
 
@@ -324,7 +323,7 @@ class NftWalk {
     const isThere = known !== undefined && isAlive(known.untilNs, nowNs);
     if (operation.operation === 'delete') {
       live.delete(name);
-      return isThere ? 'next' : 'break';
+      return 'next';
     }
     const meters = operation.meters.length > 0 ? operation.meters : set.meters;
     if (isThere) {
