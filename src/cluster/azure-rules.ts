@@ -149,6 +149,15 @@ function groups(r: Rules): readonly (readonly [string, readonly Prefix[]])[] {
   ];
 }
 
+/** What else the cluster's own ranges must keep apart from (AKS networking prerequisites). */
+function connected(r: Rules): readonly (readonly [string, readonly Prefix[]])[] {
+  const { peerings, onPremises } = r.given.azure;
+  return [
+    ['virtualNetworkPeerings', peerings.flatMap((p) => p.prefixes)],
+    ['onPremisesRanges', onPremises.map((o) => o.prefix)],
+  ];
+}
+
 function reservedRanges(r: Rules): void {
   for (const [field, prefixes] of groups(r)) {
     const forbidden =
@@ -164,8 +173,11 @@ function reservedRanges(r: Rules): void {
 
 function overlapping(r: Rules): void {
   const all = groups(r).flatMap(([field, ps]) => ps.map((prefix) => ({ field, prefix })));
+  const others = connected(r).flatMap(([field, ps]) => ps.map((prefix) => ({ field, prefix })));
   all.forEach((a, i) => {
-    for (const b of all.slice(i + 1)) {
+    // A peer that overlaps the network itself was refused where it was read.
+    const apart = a.field === 'virtualNetworks' ? [] : others;
+    for (const b of [...all.slice(i + 1), ...apart]) {
       if (a.field === b.field || !overlaps(a.prefix, b.prefix)) continue;
       const message = `${formatPrefix(a.prefix)} overlaps ${formatPrefix(b.prefix)} of ${b.field}`;
       refuse(r, 'AZURE_RANGE_OVERLAP', a.field, message);

@@ -19,6 +19,7 @@ import type { Node } from '../cluster/model.ts';
 import type { Match } from '../netfilter/match.ts';
 import type { Provenance } from '../netfilter/rule.ts';
 import type { PlanBuilder, RuleParts } from '../plan/builder.ts';
+import { MAIN_TABLE } from '../plan/model.ts';
 import { type Address, type Family, formatAddress, hostPrefix } from '../wire/address.ts';
 import { Protocol } from '../wire/protocol.ts';
 import { fabricDevice, NIC_PREFIX } from './devices.ts';
@@ -27,7 +28,7 @@ import { ANY, comment, head, jump, routeVia, rule } from './parts.ts';
 
 /** Marks 1 … n stand for nodes; tables and rules of node i are numbered from here. */
 const FIRST_TABLE = 10_000;
-const MARK_PREFERENCE = 1000;
+const MARK_PREFERENCE = 2000;
 
 const LB = 'LB-FRONTENDS';
 /** 31 bits of chance (xt_statistic). */
@@ -58,6 +59,13 @@ function nodeChain(index: number, internal: boolean): string {
 
 /** What a drawn node's mark does: chains that set it, and where it leads. */
 function addNodes(builder: PlanBuilder, family: Family, input: BalancerInput): void {
+  // What no frontend marked need not look at all of them.
+  builder.routingRules.push({
+    family,
+    preference: MARK_PREFERENCE - 1,
+    table: MAIN_TABLE,
+    fwmark: { value: 0, mask: 0xffffffff },
+  });
   input.nodes.forEach((node, i) => {
     const mark = i + 1;
     const via = node.addresses.find((a) => a.family === family);

@@ -2,7 +2,7 @@
  * Azure's routing as Linux's: the system's routes in the main table, a table of its own for every
  * subnet that has a route table, and a rule that sends what the subnet's VMs send there.
  *
- *   ip rule 2000: iif nic-node-a lookup 1001      table 1001: effective routes of the subnet
+ *   ip rule 1000: iif nic-node-a lookup 1001      table 1001: effective routes of the subnet
  *                        │                          VnetLocal  throw (the main table knows the VMs)
  *                        └── nothing found ──► main: None       blackhole
  *                                                   appliance  via its VM, or out by `appliance`
@@ -18,9 +18,12 @@ import type { EffectiveHop, EffectiveRoute } from './effective-routes.ts';
 import { effectiveRoutes, PRIVATE_RANGES } from './effective-routes.ts';
 import { comment, FABRIC_MAC, metric, OUTSIDE, PLATFORM, routeVia, rule } from './parts.ts';
 
-/** Tables of subnets are numbered from here; rules that lead there have this preference. */
+/**
+ * Tables of subnets are numbered from here; rules that lead there have this preference: before what
+ * load balancers chose, since a VM's own routes are asked first.
+ */
 const FIRST_TABLE = 1001;
-const SUBNET_PREFERENCE = 2000;
+const SUBNET_PREFERENCE = 1000;
 
 /** Somebody who forwards inside the emulation: a node, a firewall. */
 export interface Forwarder {

@@ -125,6 +125,16 @@ t.test('refused', async (t) => {
       "AZURE_RANGE_OVERLAP 10.9.8.0/24 overlaps the cluster's virtual network",
     ],
     [
+      'services in a peer',
+      'virtualNetworks: [{addressPrefixes: [10.9.0.0/16]}, {name: hub, addressPrefixes: [10.0.128.0/24]}]\nvirtualNetworkPeerings: [{remoteVirtualNetwork: hub}]',
+      'AZURE_RANGE_OVERLAP 10.0.0.0/16 overlaps 10.0.128.0/24 of virtualNetworkPeerings',
+    ],
+    [
+      'overlay pods in a range on-premises',
+      'networkPluginMode: overlay\nonPremisesRanges: [{addressPrefix: 10.244.9.0/24}]',
+      'AZURE_RANGE_OVERLAP 10.244.0.0/16 overlaps 10.244.9.0/24 of onPremisesRanges',
+    ],
+    [
       'an appliance without an address',
       'routeTables: [{name: r, routes: [{addressPrefix: 0.0.0.0/0, nextHopType: VirtualAppliance}]}]',
       'AZURE_ROUTE a next hop VirtualAppliance needs nextHopIpAddress',
