@@ -31,7 +31,7 @@ import {
 import { Protocol } from '../wire/protocol.ts';
 import { INTERNET, NIC_PREFIX } from './devices.ts';
 import { PRIVATE_RANGES } from './effective-routes.ts';
-import { comment, ctstate, jump, PLATFORM, rule } from './parts.ts';
+import { comment, ctstate, inSet, jump, PLATFORM, rule } from './parts.ts';
 
 const OUTBOUND = 'OUTBOUND';
 
@@ -142,32 +142,88 @@ function addGateway(builder: PlanBuilder, from: Prefix, gateway: NatGateway): vo
   }
 }
 
+/** So many VMs share a chain of SNAT rules; a set leads to it. */
+const CHUNK = 64;
+
 /**
  * Blocks of the load balancer: VM i has the i-th of each address, or, with a number allocated by
  * hand, the i-th of all addresses one after another.
+ *
+ * Azure's table of default ports ends at a thousand VMs. Larger pools leave as they are: that they
+ * get out is known, with which ports is not.
  */
 function addBalancer(builder: PlanBuilder, family: Family, input: OutboundInput): void {
   const { outbound } = input.network;
   const addresses = outbound.publicAddresses.filter((a) => a.family === family);
   if (addresses.length === 0) return;
+  const byHand = outbound.allocatedPorts > 0;
   const size = outbound.allocatedPorts || defaultPorts(input.nodes.length);
-  if (size === 0) return;
-  const fit = Math.floor(BALANCER_PORTS / size);
-  input.nodes.forEach((node, i) => {
+  const fit = size === 0 ? 0 : Math.floor(BALANCER_PORTS / size);
+  const served = input.nodes.flatMap((node, i): Served[] => {
     const source = node.addresses.find((a) => a.family === family);
-    if (source === undefined) return;
-    const byHand = outbound.allocatedPorts > 0;
+    if (source === undefined) return [];
+    if (size === 0) return [{ source, rules: [] }];
     const mine = byHand ? addresses.slice(Math.floor(i / fit)).slice(0, 1) : addresses;
     const block = byHand ? i % fit : i;
-    if (mine.length === 0 || block >= fit) return;
+    if (mine.length === 0 || block >= fit) return [];
     const low = FIRST_PORT + block * size;
-    const from = hostPrefix(source);
-    for (const protocol of [Protocol.tcp, Protocol.udp]) {
-      const text = `outbound rule: ${size} ports for ${node.name}`;
-      builder.append(family, 'filter', OUTBOUND, rule({ from, protocol }, 'return', comment(text)));
-      const ports = { low, high: low + size - 1 };
-      builder.append(family, 'nat', OUTBOUND, ...snatRules({ from, protocol }, mine, ports, text));
-    }
+    const ports = { low, high: low + size - 1 };
+    const text = `outbound rule: ${size} ports for ${node.name}`;
+    const rules = TRANSLATED.flatMap((protocol) =>
+      snatRules({ from: hostPrefix(source), protocol }, mine, ports, text),
+    );
+    return [{ source, rules }];
+  });
+  const all = `outbound${family}`;
+  addHostSet(builder, all, family, served);
+  for (const protocol of TRANSLATED) {
+    const why = comment('outbound rule of the load balancer');
+    builder.append(
+      family,
+      'filter',
+      OUTBOUND,
+      rule({ protocol }, 'return', inSet(all, 'src'), why),
+    );
+  }
+  addChunks(builder, family, served);
+}
+
+const TRANSLATED = [Protocol.tcp, Protocol.udp];
+
+/** A VM's address, and how its packets leave. */
+interface Served {
+  readonly source: Address;
+  readonly rules: readonly RuleParts[];
+}
+
+function addChunks(builder: PlanBuilder, family: Family, served: readonly Served[]): void {
+  if (served.length <= CHUNK) {
+    builder.append(family, 'nat', OUTBOUND, ...served.flatMap((one) => one.rules));
+    return;
+  }
+  for (let i = 0; i * CHUNK < served.length; i++) {
+    const part = served.slice(i * CHUNK, (i + 1) * CHUNK);
+    const set = `outbound${family}-${i}`;
+    const chain = `${OUTBOUND}-${i}`;
+    addHostSet(builder, set, family, part);
+    builder.append(family, 'nat', OUTBOUND, rule({}, jump(chain), inSet(set, 'src')));
+    builder.ensureChain(family, 'nat', chain);
+    builder.append(family, 'nat', chain, ...part.flatMap((one) => one.rules));
+  }
+}
+
+function addHostSet(
+  builder: PlanBuilder,
+  name: string,
+  family: Family,
+  members: readonly Served[],
+): void {
+  builder.ipsets.push({
+    name,
+    type: 'hash:ip',
+    family,
+    maxElements: 65_536,
+    members: members.map(({ source }) => ({ kind: 'ip', address: source })),
   });
 }
 

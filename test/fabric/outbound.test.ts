@@ -141,6 +141,19 @@ natGateways: [{name: g, publicIpAddresses: [20.9.9.9]}]`);
   );
 });
 
+t.test('in pools of many chains everyone has the block of its place', async (t) => {
+  const names = Array.from({ length: 130 }, (_, i) => `n${i}`);
+  const wide = names.map((name, i) => node(name, `10.1.0.${i + 4}`));
+  const walk = new AzureWalk([wiring(NET), ...wide]);
+  for (const i of [0, 63, 64, 128, 129]) {
+    t.equal(
+      walk.syn(`n${i}`, `10.1.0.${i + 4}:4000`, '8.8.8.8:443'),
+      `exited internet 198.51.100.1:${1024 + 256 * i} > 8.8.8.8:443`,
+      `n${i} of 130, 256 ports each`,
+    );
+  }
+});
+
 t.test('ports run out towards one destination, and come back with time', async (t) => {
   const walk = azure(
     `${NET}\nloadBalancerProfile: {outboundIPs: [20.1.2.3], allocatedOutboundPorts: 8}`,
