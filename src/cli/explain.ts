@@ -69,7 +69,7 @@ export function explainCommand(finish: (code: number) => void): Command {
       wholeNumber(1),
     )
     .option('--from <end>', 'pod/NS/NAME, node/NAME or an address')
-    .option('--to <end>', 'pod/NS/NAME, node/NAME or an address')
+    .option('--to <end>', 'pod/NS/NAME, svc/NS/NAME[:PORT], node/NAME, an address or a URL')
     .option('--port <port>', 'destination port, or the name of a container port')
     .addOption(new Option('--protocol <name>', 'transport').choices(PROBE_PROTOCOLS).default('TCP'))
     .option('--no-resolve', 'addresses without the names of their owners')

@@ -16,6 +16,7 @@ import {
 } from '../cluster/manifest/tree.ts';
 import { nearest } from '../cluster/nearest.ts';
 import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
+import { saysPort } from '../lab/ask/names.ts';
 import { PROBE_PROTOCOLS, type ProbeRequest } from '../lab/ask/probe.ts';
 
 /** A probe and where its file says so. */
@@ -115,8 +116,9 @@ function readProbe(tree: Tree, field: string, mistakes: Diagnostic[]): AskedProb
   const end = 'pod/NAMESPACE/NAME, node/NAME or an address';
   const protocol = part('protocol', PROBE_PROTOCOLS.join(', '), oneOf(PROBE_PROTOCOLS), true);
   const from = part('from', end, isText, true);
-  const to = part('to', `${end}, or svc/NAMESPACE/NAME`, isText, true);
-  const port = part('port', '1 to 65535, or the name of a port', isPort, protocol !== 'ICMP');
+  const to = part('to', `${end}, svc/NAMESPACE/NAME[:PORT], or a URL`, isText, true);
+  const needsPort = protocol !== 'ICMP' && !(to !== undefined && saysPort(to));
+  const port = part('port', '1 to 65535, or the name of a port', isPort, needsPort);
   const expect = part('expect', EXPECTATIONS.join(', '), oneOf(EXPECTATIONS), false);
   if (mistakes.length > before || !protocol || !from || !to) return null;
   const request: ProbeRequest = {

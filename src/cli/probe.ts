@@ -4,6 +4,7 @@
  */
 import { Command, Option } from 'commander';
 import { type Diagnostic, formatDiagnostic, UserError } from '../diagnostic/diagnostic.ts';
+import { saysPort } from '../lab/ask/names.ts';
 import {
   allPairs,
   PROBE_PROTOCOLS,
@@ -59,7 +60,7 @@ export function probeCommand(finish: (code: number) => void): Command {
     .option('--probes <file>', 'JSON list of {from, to, port, protocol, expect?}; - for stdin')
     .option('--all-pairs', 'every ordered pair of pods', false)
     .option('--from <end>', 'pod/NS/NAME, node/NAME or an address')
-    .option('--to <end>', 'pod/NS/NAME, node/NAME or an address')
+    .option('--to <end>', 'pod/NS/NAME, svc/NS/NAME[:PORT], node/NAME, an address or a URL')
     .option('--port <port>', 'destination port, or the name of a container port')
     .addOption(new Option('--protocol <name>', 'transport').choices(PROBE_PROTOCOLS).default('TCP'))
     .addOption(
@@ -75,6 +76,7 @@ export function probeCommand(finish: (code: number) => void): Command {
 const EXAMPLES = `
 Examples:
   wiretrial probe -f cluster.yaml --from pod/shop/web --to pod/shop/db --port 5432
+  wiretrial probe -f cluster.yaml --from pod/shop/web --to http://api.shop     by name, as pods do
   wiretrial probe -f cluster.yaml --all-pairs --port 80 --stack azure-bridge+npm
   wiretrial probe -f cluster.yaml --probes expected.json -o json     exits 1 on a mismatch
 `;
@@ -155,7 +157,8 @@ function askedProbes(flags: Flags): readonly AskedProbe[] | null {
     mistakes.push({ code: 'PROBE_END_MISSING', field, message: 'is missing', accepted });
   }
   const port = readPort(flags.port);
-  if (probes === undefined && protocol !== 'ICMP' && port === undefined) {
+  const isSaid = to !== undefined && saysPort(to);
+  if (probes === undefined && protocol !== 'ICMP' && port === undefined && !isSaid) {
     const message = 'a port is needed';
     const ports = '--port 80, --port http, or --protocol ICMP';
     mistakes.push({ code: 'PROBE_PORT_MISSING', field: '--port', message, accepted: ports });

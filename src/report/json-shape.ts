@@ -159,6 +159,7 @@ export function probeJson(p: ProbeResult) {
     egress: p.egress,
     translated: p.translated,
     choice: p.choice,
+    lookup: p.lookup,
   };
 }
 

@@ -89,9 +89,11 @@ function probeTable(probes: readonly ProbeResult[], wide: boolean): Table {
   return {
     columns: wide ? [...columns, ...more] : columns,
     rows: probes.map((p) => {
-      const why = formatPolicy(p.decidedBy) === '-' ? p.reason : formatPolicy(p.decidedBy);
-      const said = formatVerdict(p.verdict, p.choice);
-      const verdict = isMismatch(p) ? `${said} (expected ${p.expect})` : said;
+      const said = formatPolicy(p.decidedBy) === '-' ? p.reason : formatPolicy(p.decidedBy);
+      const isLost = p.lookup !== null && p.lookup.verdict !== 'allowed';
+      const why = isLost ? `name not resolved: ${said}` : said;
+      const judged = formatVerdict(p.verdict, p.choice);
+      const verdict = isMismatch(p) ? `${judged} (expected ${p.expect})` : judged;
       const row = [p.from, p.to, p.port, p.protocol, verdict, why, formatPlace(p.decidedBy)];
       const extra = [
         p.ingress,

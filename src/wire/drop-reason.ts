@@ -79,6 +79,8 @@ export const UNKNOWN_REASONS = {
   unsupportedRule: 'a match that a packet can not answer decided',
   unsupportedLinkType: 'a link type that is not read',
   dumpIncomplete: 'something that the dump of a node does not hold decided',
+  nameElsewhere: 'a name that only a server outside the cluster can resolve',
+  dnsNotDescribed: 'policies isolate the pod that asks, and nobody described its DNS server',
   noSender: 'its sender can not be placed on any emulated host',
 } as const;
 
