@@ -390,7 +390,12 @@ function duplicateAddresses(
     if (p.hostNetwork || !hasNetwork(p)) continue;
     for (const a of p.addresses) own(a, `${p.namespace}/Pod/${p.name}`, p.source);
   }
+  // Two Services with one ClusterIP are the API server's to refuse (service-allocation.ts).
+  const seen = new Set<string>();
   for (const s of services) {
-    for (const a of s.clusterIps) own(a, `${s.namespace}/Service/${s.name}`, s.source);
+    for (const a of s.clusterIps) {
+      if (!seen.has(addressKey(a))) own(a, `${s.namespace}/Service/${s.name}`, s.source);
+      seen.add(addressKey(a));
+    }
   }
 }

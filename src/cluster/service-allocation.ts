@@ -13,6 +13,7 @@
 import type { Diagnostic } from '../diagnostic/diagnostic.ts';
 import type { Address, Family, Prefix } from '../wire/address.ts';
 import {
+  addressKey,
   addToAddress,
   contains,
   equalAddress,
@@ -38,6 +39,8 @@ interface Allocation {
   readonly reserved: readonly { readonly name: string; readonly address: Address }[];
   /** ClusterIPs that Services ask for themselves. */
   readonly asked: readonly Address[];
+  /** Services by the ClusterIPs that they ask for. */
+  readonly owners: Map<string, string>;
   /** Node ports in use: one number, one Service, whatever the protocol. */
   readonly nodePorts: Map<number, string>;
 }
@@ -52,7 +55,15 @@ export function allocateServices(
   const asked = services.flatMap((s) => s.clusterIps);
   const reserved = reservedIps(wiring);
   book.claim([...asked, ...reserved.map((r) => r.address)]);
-  const a: Allocation = { wiring, book, problems, reserved, asked, nodePorts: new Map() };
+  const a: Allocation = {
+    wiring,
+    book,
+    problems,
+    reserved,
+    asked,
+    owners: new Map(),
+    nodePorts: new Map(),
+  };
   for (const service of services) takeGivenPorts(a, service);
   return services.map((service) => withPorts(a, withClusterIps(a, withFamilies(a, service))));
 }
@@ -113,11 +124,16 @@ function withClusterIps(a: Allocation, service: Service): Service {
   const { serviceCidrs } = a.wiring;
   for (const ip of service.clusterIps) {
     const ranges = serviceCidrs.filter((p) => p.address.family === ip.family);
-    if (ranges.length === 0 || ranges.some((p) => contains(p, ip))) continue;
+    const isOutside = ranges.length > 0 && !ranges.some((p) => contains(p, ip));
+    const owner = a.owners.get(addressKey(ip));
+    if (owner === undefined) a.owners.set(addressKey(ip), `${service.namespace}/${service.name}`);
+    if (owner === undefined && !isOutside) continue;
     const shown = formatAddress(ip);
-    const message =
-      `failed to allocate IP ${shown}: the provided IP (${shown}) is not in the valid range. ` +
-      `The range of valid IPs is ${ranges.map(formatPrefix).join(', ')}`;
+    const why = isOutside
+      ? `the provided IP (${shown}) is not in the valid range. ` +
+        `The range of valid IPs is ${ranges.map(formatPrefix).join(', ')}`
+      : `provided IP is already allocated (by the Service ${owner})`;
+    const message = `failed to allocate IP ${shown}: ${why}`;
     const found = JSON.stringify(service.clusterIps.map(formatAddress));
     refuse(a, service, service.source, { code: CODE_IP, field: 'spec.clusterIPs', message }, found);
   }

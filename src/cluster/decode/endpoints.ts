@@ -102,19 +102,35 @@ function endpointOf(draft: Draft, pod: Pod, family: 4 | 6): Endpoint | null {
   if (!address) return null;
   const { ready: serving, terminating } = draft.conditionOf(pod);
   const zone = draft.zones.get(pod.node) ?? '';
+  const ready = draft.service.publishNotReadyAddresses || (serving && !terminating);
   const named = pod.hostname !== undefined && pod.subdomain === draft.service.name;
   return {
     addresses: [address],
-    ready: draft.service.publishNotReadyAddresses || (serving && !terminating),
+    ready,
     serving,
     terminating,
     ...(pod.node === '' ? {} : { node: pod.node }),
     ...(zone === '' ? {} : { zone }),
     ...(named && pod.hostname !== undefined ? { hostname: pod.hostname } : {}),
-    zoneHints: [],
-    nodeHints: [],
+    ...hints(draft.service, ready ? pod.node : '', ready ? zone : ''),
     pod: pod.name,
     source: pod.source,
+  };
+}
+
+/**
+ * Whose traffic an endpoint should take (endpointslice `trafficdist`): its own zone's, and its own
+ * node's where the Service wants that; none for endpoints that are not ready.
+ */
+function hints(
+  service: Service,
+  node: string,
+  zone: string,
+): Pick<Endpoint, 'zoneHints' | 'nodeHints'> {
+  const spread = service.trafficDistribution;
+  return {
+    zoneHints: spread !== null && zone !== '' ? [zone] : [],
+    nodeHints: spread === 'PreferSameNode' && node !== '' ? [node] : [],
   };
 }
 

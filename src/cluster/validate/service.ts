@@ -14,7 +14,7 @@ import {
   qualifiedNameErrors,
 } from '../manifest/names.ts';
 import type { Tree } from '../manifest/tree.ts';
-import { boolean, get, items, number, text, texts } from '../manifest/tree.ts';
+import { get, items, number, text, texts } from '../manifest/tree.ts';
 import { validateLabels, validateMeta, validatePortOrName } from './meta.ts';
 import { IP_DETAIL, validateServiceAddresses } from './service-ips.ts';
 
@@ -221,18 +221,50 @@ function validateSourceRanges(errors: FieldErrors, service: Tree, spec: Tree, ty
 function validateTrafficPolicies(errors: FieldErrors, spec: Tree, type: string): void {
   const policy = get(spec, 'externalTrafficPolicy');
   const code = 'SERVICE_TRAFFIC_POLICY';
-  if (policy && !['', 'Cluster', 'Local'].includes(text(policy) ?? '')) {
+  const said = text(policy) ?? '';
+  const isExternal = type === 'LoadBalancer' || type === 'NodePort' || hasExternalIps(spec, type);
+  if (policy && !['', 'Cluster', 'Local'].includes(said)) {
     const detail = 'ExternalTrafficPolicy must be empty, Cluster or Local';
     errors.invalid(code, policy, 'spec.externalTrafficPolicy', detail, 'Cluster, Local');
+  } else if (policy && said !== '' && !isExternal) {
+    const detail = 'may only be set for externally-accessible services';
+    errors.invalid(code, policy, 'spec.externalTrafficPolicy', detail);
   }
-  const health = get(spec, 'healthCheckNodePort');
-  if (health && (number(health) ?? 0) < 0) {
-    const detail = 'HealthCheckNodePort must be not less than 0';
-    errors.invalid(code, health, 'spec.healthCheckNodePort', detail);
+  const internal = get(spec, 'internalTrafficPolicy');
+  if (internal && !POLICIES.includes(text(internal) ?? '')) {
+    errors.notSupported(code, internal, 'spec.internalTrafficPolicy', POLICIES);
   }
-  const allocate = get(spec, 'allocateLoadBalancerNodePorts');
-  if (allocate && boolean(allocate) !== undefined && type !== 'LoadBalancer') {
+  const spread = get(spec, 'trafficDistribution');
+  if (spread && !DISTRIBUTIONS.includes(text(spread) ?? '')) {
+    errors.notSupported(code, spread, 'spec.trafficDistribution', DISTRIBUTIONS);
+  }
+  validateHealthCheckPort(errors, spec, type === 'LoadBalancer' && said === 'Local');
+  for (const field of ['allocateLoadBalancerNodePorts', 'loadBalancerClass'] as const) {
+    const at = get(spec, field);
+    if (!at || type === 'LoadBalancer') continue;
     const detail = "may only be used when `type` is 'LoadBalancer'";
-    errors.forbidden(code, allocate, 'spec.allocateLoadBalancerNodePorts', detail);
+    errors.forbidden(code, at, `spec.${field}`, detail);
+  }
+}
+
+const POLICIES = ['Cluster', 'Local'];
+const DISTRIBUTIONS = ['PreferClose', 'PreferSameNode', 'PreferSameZone'];
+
+function hasExternalIps(spec: Tree, type: string): boolean {
+  return type === 'ClusterIP' && items(get(spec, 'externalIPs')).length > 0;
+}
+
+function validateHealthCheckPort(errors: FieldErrors, spec: Tree, isNeeded: boolean): void {
+  const health = get(spec, 'healthCheckNodePort');
+  const port = number(health) ?? 0;
+  if (!health || port === 0) return;
+  const field = 'spec.healthCheckNodePort';
+  const code = 'SERVICE_TRAFFIC_POLICY';
+  if (port < 0) {
+    errors.invalid(code, health, field, 'HealthCheckNodePort must be not less than 0');
+  } else if (!isNeeded) {
+    const detail =
+      "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
+    errors.invalid(code, health, field, detail);
   }
 }

@@ -1,32 +1,46 @@
 /**
- * What a Service's author should know although every product takes the object: nobody answers.
+ * What a Service's author should know although every product takes the object: that nobody answers,
+ * or that near endpoints are not told from far ones.
  * @module
  */
 import { hasUnknownEndpoints } from '../../cluster/api-server.ts';
 import type { Cluster, Service } from '../../cluster/model.ts';
 import type { Diagnostic } from '../../diagnostic/diagnostic.ts';
 
-/** Services whose selector no pod has, or whose endpoints are all out of service. */
+const TOPOLOGY = [
+  'service.kubernetes.io/topology-aware-hints',
+  'service.kubernetes.io/topology-mode',
+];
+
+/** What the authors of Services should know. */
 export function serviceWarnings(
   cluster: Pick<Cluster, 'services' | 'endpointSlices' | 'pods'>,
 ): readonly Diagnostic[] {
   return cluster.services.flatMap((service) => {
     if (service.type === 'ExternalName' || hasUnknownEndpoints(cluster, service)) return [];
-    const message = whyNobody(cluster, service);
-    if (message === null) return [];
+    const nobody = whyNobody(cluster, service);
     return [
-      {
-        code: 'SERVICE_NO_ENDPOINTS',
-        file: service.source.file,
-        line: service.source.line,
-        object: `${service.namespace}/Service/${service.name}`,
-        ...(service.selector ? { field: 'spec.selector' } : {}),
-        message,
-      },
+      ...(nobody === null ? [] : [warning(service, 'SERVICE_NO_ENDPOINTS', nobody)]),
+      ...TOPOLOGY.flatMap((key) => hintWarning(service, key)),
     ];
   });
 }
 
+function warning(service: Service, code: string, message: string): Diagnostic {
+  const { file, line } = service.source;
+  const object = `${service.namespace}/Service/${service.name}`;
+  return { code, file, line, object, message };
+}
+
+/** Hints by the zones' CPUs are made by a controller that is not emulated. */
+function hintWarning(service: Service, key: string): readonly Diagnostic[] {
+  const mode = service.annotations[key] ?? '';
+  if (!/^auto$/i.test(mode)) return [];
+  const message = `hints of ${key}: ${mode} are not worked out: without hints all endpoints count`;
+  return [warning(service, 'SERVICE_HINTS', message)];
+}
+
+/** Why nobody answers: the selector chooses no pod, or no endpoint is in service. */
 function whyNobody(
   cluster: Pick<Cluster, 'endpointSlices' | 'pods'>,
   service: Service,
