@@ -4,7 +4,7 @@
  *
  * Source: nftables 1.0.6 src/payload.c `payload_gen_dependency`, src/evaluate.c
  * `expr_evaluate_payload`, src/netlink_linearize.c; seen with `nft --debug=netlink`
- * (test/differential/kernel/nft-dependency.test.ts).
+ * and held to it by test/differential/kernel/nft.test.ts.
  * @module
  */
 import type { LookupSet } from '../../image/nft/lookup-set.ts';

@@ -15,7 +15,7 @@
  * @module
  */
 import { unreachable } from '../../diagnostic/diagnostic.ts';
-import { endOf, isAlive, keyText } from '../../image/nft/lookup-set.ts';
+import { endOf, isAlive, keyText, type LiveElements } from '../../image/nft/lookup-set.ts';
 import type {
   NftLinkedChain,
   NftLinkedRule,
@@ -322,7 +322,8 @@ class NftWalk {
     const known = live.get(name);
     const isThere = known !== undefined && isAlive(known.untilNs, nowNs);
     if (operation.operation === 'delete') {
-      live.delete(name);
+      // It lies there, dead, until the kernel sweeps.
+      if (isThere) live.set(name, { ...known, untilNs: nowNs });
       return 'next';
     }
     const meters = operation.meters.length > 0 ? operation.meters : set.meters;
@@ -334,7 +335,8 @@ class NftWalk {
     } else {
       const data = operation.data === null ? null : fromSource(this.#reading(), operation.data);
       if (typeof data === 'string') return data === 'break' ? 'break' : { open: data };
-      if (!hasRoom(live, set.size, nowNs)) return 'break';
+      const room = roomIn(live, set.size, nowNs);
+      if (room !== 'yes') return room === 'no' ? 'break' : { open: 'unanswerable' };
       const untilNs = endOf(nowNs, operation.timeoutMs ?? set.timeoutMs);
       live.set(name, { untilNs, data, given: null });
       // What it measures starts anew.
@@ -432,15 +434,24 @@ function testHolds(test: NftTest, value: bigint): boolean {
   }
 }
 
-function hasRoom(
-  live: ReadonlyMap<string, { readonly untilNs: number | null }>,
-  size: number | null,
-  nowNs: number,
-): boolean {
-  if (size === null || live.size < size) return true;
+/**
+ * Dead elements take room until they are swept, by default every second; three are surely enough.
+ * Source: net/netfilter/nft_set_hash.c `nft_rhash_gc`, nft_dynset.c `nft_dynset_new`.
+ */
+const SWEPT_NS = 3e9;
+
+/** Is there room for one more element? `open` when that depends on the moment of the last sweep. */
+function roomIn(live: LiveElements, size: number | null, nowNs: number): 'yes' | 'no' | 'open' {
+  if (size === null || live.size < size) return 'yes';
   let alive = 0;
-  for (const { untilNs } of live.values()) if (isAlive(untilNs, nowNs)) alive += 1;
-  return alive < size;
+  let dead = 0;
+  for (const [name, { untilNs }] of live) {
+    if (isAlive(untilNs, nowNs)) alive += 1;
+    else if (untilNs !== null && nowNs - untilNs < SWEPT_NS) dead += 1;
+    else live.delete(name);
+  }
+  if (alive >= size) return 'no';
+  return alive + dead < size ? 'yes' : 'open';
 }
 
 function isPolicy(origin: Origins): boolean {

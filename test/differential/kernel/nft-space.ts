@@ -43,12 +43,15 @@ export interface NftCase {
 export class RulesetDraw {
   readonly #draw: Draw;
   readonly #tracked: boolean;
+  /** What is deleted takes room until the kernel sweeps: either deletes, or a set that fills up. */
+  readonly #deletes: boolean;
   #sets: string[] = [];
   #names = 0;
 
   constructor(draw: Draw) {
     this.#draw = draw;
     this.#tracked = draw.chance(60);
+    this.#deletes = draw.chance(50);
   }
 
   draw(): NftCase {
@@ -305,7 +308,7 @@ export class RulesetDraw {
   #dynamic(net: Net): string {
     const name = `d${net}`;
     const type = net === 'ip' ? 'ipv4_addr' : 'ipv6_addr';
-    const text = `\tset ${name} {\n\t\ttype ${type}\n\t\tsize 3\n\t\tflags dynamic\n\t\telements = { ${SOURCES[net][0]} }\n\t}\n`;
+    const text = `\tset ${name} {\n\t\ttype ${type}\n\t\tsize ${this.#deletes ? 65535 : 3}\n\t\tflags dynamic\n\t\telements = { ${SOURCES[net][0]} }\n\t}\n`;
     if (!this.#sets.includes(text)) this.#sets.push(text);
     return name;
   }
@@ -318,7 +321,7 @@ export class RulesetDraw {
       () =>
         `meta mark set ${net} saddr map { ${SOURCES[net].map((one, i) => `${one} : 0x${i + 1}`).join(', ')} }`,
       () =>
-        `${d.of(['add', 'update', 'delete'])} @${this.#dynamic(net)} { ${net} ${d.of(['saddr', 'daddr'])} }`,
+        `${d.of(this.#deletes ? ['add', 'update', 'delete'] : ['add', 'update'])} @${this.#dynamic(net)} { ${net} ${d.of(['saddr', 'daddr'])} }`,
       ...(net === 'ip'
         ? [() => `ip ttl set ${d.of([5, 64])}`, () => 'ip dscp set cs3']
         : [() => 'ip6 hoplimit set 9', () => 'ip6 dscp set cs3']),
