@@ -338,9 +338,12 @@ export class ConntrackTable {
 
   /**
    * Give a packet that a host made in answer to `cause` the cause's connection
-   * (`nf_conntrack_attach`, as nf_send_reset asks for): RELATED, the other way.
+   * (`nf_conntrack_attach`, as nf_send_reset asks for): RELATED, the other way. In answer to an
+   * untracked one it is RELATED to nothing: no state that rules could ask for, but one that keeps
+   * NOTRACK from having its way (`skb->_nfct` is not 0).
    */
   attach(made: Packet, cause: Packet): void {
+    if (cause.ctState === 'untracked') made.ctState = 'invalid';
     if (cause.connection === null) return;
     made.connection = cause.connection;
     made.ctState = 'related';

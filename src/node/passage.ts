@@ -25,6 +25,22 @@ export interface BridgeNetfilter {
   preroutingSkipped: boolean;
 }
 
+/** IPv4 options as they were read on the way in (`struct ip_options`); offsets from the header. */
+export interface IpOptions {
+  /** -1 when there is none. */
+  readonly recordRoute: number;
+  readonly timestamp: number;
+  /** CIPSO. */
+  readonly security: number;
+  readonly sourceRoute: boolean;
+  /** A slot waits for the address of the way out. */
+  readonly routeNeedsAddress?: boolean;
+  readonly timeNeedsAddress?: boolean;
+  readonly needsTime?: boolean;
+  /** The header's checksum is out of date. */
+  readonly changed: boolean;
+}
+
 export type Stage =
   | 'linkInput'
   | 'bridgeInput'
@@ -64,6 +80,8 @@ export class Passage {
   segmentSize = 0;
   /** Payload bytes of each segment of an aggregate as the sender said; 0 when it did not. */
   payloadPerSegment = 0;
+  /** Of an IPv4 packet that was routed in; null where nobody read any. */
+  options: IpOptions | null = null;
   /** Links crossed so far. */
   hops = 0;
   /** Made or sent by this host itself. */
@@ -88,6 +106,7 @@ export class Passage {
     copy.route = this.route;
     copy.fragmentMaxSize = this.fragmentMaxSize;
     copy.segmentSize = this.segmentSize;
+    copy.options = this.options;
     copy.hops = this.hops;
     copy.local = this.local;
     copy.nextHopMac = this.nextHopMac;

@@ -10,8 +10,8 @@
  *   |      destination address        |  options up to ihl * 4        |
  *   +---------------------------------+-------------------------------+
  *
- * `check` refuses what the kernel's `ip_rcv_core` (net/ipv4/ip_input.c) refuses, in its order, and
- * options whose lengths do not add up (`__ip_options_compile`, net/ipv4/ip_options.c).
+ * `check` refuses what the kernel's `ip_rcv_core` (net/ipv4/ip_input.c) refuses, in its order;
+ * options are read by who routes the packet (node/ip/ipv4-options.ts).
  * @module
  */
 import { type Address, readIpv4, writeAddress } from './address.ts';
@@ -33,9 +33,6 @@ export const DESTINATION = 16;
 const DONT_FRAGMENT = 0x4000;
 const MORE_FRAGMENTS = 0x2000;
 const OFFSET_MASK = 0x1fff;
-
-const OPTION_END = 0;
-const OPTION_NOP = 1;
 
 export interface Ipv4 {
   readonly tos: number;
@@ -67,22 +64,6 @@ export function check(b: Uint8Array, off: number, end: number): HeaderFault | nu
   if (internetChecksum(b, off, off + header) !== 0) return 'ipv4BadChecksum';
   const total = totalLength(b, off);
   if (total < header || total > end - off) return 'ipv4BadTotalLength';
-  return checkOptions(b, off + MIN_HEADER_LENGTH, off + header);
-}
-
-function checkOptions(b: Uint8Array, from: number, end: number): HeaderFault | null {
-  for (let off = from; off < end; ) {
-    const kind = u8(b, off);
-    if (kind === OPTION_END) return null;
-    if (kind === OPTION_NOP) {
-      off += 1;
-      continue;
-    }
-    if (off + 2 > end) return 'ipv4BadOptions';
-    const length = u8(b, off + 1);
-    if (length < 2 || off + length > end) return 'ipv4BadOptions';
-    off += length;
-  }
   return null;
 }
 

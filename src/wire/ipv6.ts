@@ -6,9 +6,10 @@
  *   |ver|class|flow | length| next  |hop lim| source address  | destination     |
  *   +---------------+-------+-------+-------+-----------------+-----------------+
  *
- * `check` refuses what `ip6_rcv_core` (net/ipv6/ip6_input.c) refuses, hop-by-hop options included.
- * The rest of the chain is walked by `findTransport`, which answers as `ipv6_find_hdr` and
- * `ipv6_skip_exthdr` do; a chain that it can not walk is no reason to drop until somebody needs it.
+ * `check` refuses what `ip6_rcv_core` (net/ipv6/ip6_input.c) refuses; hop-by-hop options are read by
+ * each host (node/ip/hop-by-hop.ts). The chain is walked by `findTransport`, which answers as
+ * `ipv6_find_hdr` and `ipv6_skip_exthdr` do; a chain that it can not walk is no reason to drop
+ * until somebody needs it.
  *
  * Not done: jumbograms (RFC 2675), which no Azure network carries; they count as malformed.
  * @module
@@ -26,10 +27,6 @@ const HOP_LIMIT = 7;
 export const SOURCE = 8;
 export const DESTINATION = 24;
 
-const OPTION_PAD1 = 0;
-const OPTION_ROUTER_ALERT = 5;
-const OPTION_PADN = 1;
-
 export interface Ipv6 {
   readonly trafficClass: number;
   readonly flowLabel: number;
@@ -42,7 +39,7 @@ export interface Ipv6 {
 /** What stands behind the extension headers. */
 export interface Ipv6Transport {
   readonly protocol: number;
-  /** First byte behind the last extension header; -1 when `fault` is set. */
+  /** First byte behind the last extension header, maybe past the packet; -1 when `fault` is set. */
   readonly offset: number;
   /** In bytes; 0 when whole or first. */
   readonly fragmentOffset: number;
@@ -55,39 +52,12 @@ export interface Ipv6Transport {
   readonly fault: HeaderFault | null;
 }
 
-/**
- * Check that the fixed header and hop-by-hop options can be read and the kernel would take them.
- */
+/** Check that the fixed header can be read and the kernel would take it. */
 export function check(b: Uint8Array, off: number, end: number): HeaderFault | null {
   if (end - off < HEADER_LENGTH) return 'ipv6Truncated';
   if (b.length - off < HEADER_LENGTH) return 'headerCut';
   if (u8(b, off) >>> 4 !== 6) return 'ipv6BadVersion';
   if (payloadLength(b, off) > end - off - HEADER_LENGTH) return 'ipv6BadPayloadLength';
-  if (nextHeader(b, off) !== Protocol.hopopts) return null;
-  return checkHopByHop(b, off + HEADER_LENGTH, off + HEADER_LENGTH + payloadLength(b, off));
-}
-
-function checkHopByHop(b: Uint8Array, off: number, end: number): HeaderFault | null {
-  if (end - off < 8) return 'ipv6BadExtension';
-  if (b.length - off < 8) return 'headerCut';
-  const length = (u8(b, off + 1) + 1) * 8;
-  if (length > end - off) return 'ipv6BadExtension';
-  if (length > b.length - off) return 'headerCut';
-  for (let at = off + 2; at < off + length; ) {
-    const kind = u8(b, at);
-    if (kind === OPTION_PAD1) {
-      at += 1;
-      continue;
-    }
-    if (at + 2 > off + length) return 'ipv6BadExtension';
-    const size = u8(b, at + 1) + 2;
-    if (at + size > off + length) return 'ipv6BadExtension';
-    // The two high bits say what to do with an option nobody knows: 00 is to skip it.
-    if (kind !== OPTION_PADN && kind !== OPTION_ROUTER_ALERT && kind >>> 6 !== 0) {
-      return 'ipv6BadExtension';
-    }
-    at += size;
-  }
   return null;
 }
 
@@ -153,6 +123,10 @@ export function findTransport(b: Uint8Array, off: number, end: number): Ipv6Tran
       fragment = { fragmentOffset: field & 0xfff8, moreFragments: (field & 1) !== 0 };
       place = { fragmentHeader: at, fragmentPointer: pointer };
       if (fragment.fragmentOffset !== 0) {
+        // What a later fragment is part of is known only when no header more comes before it.
+        if (isExtension(protocol)) {
+          return { protocol, offset: -1, ...fragment, ...place, fault: 'ipv6BadExtension' };
+        }
         return { protocol, offset: at + size, ...fragment, ...place, fault: null };
       }
     }
@@ -175,8 +149,8 @@ function extensionSize(
   let size = (units + 1) * 8;
   if (protocol === Protocol.fragment) size = FRAGMENT_HEADER_LENGTH;
   if (protocol === Protocol.ah) size = (units + 2) * 4;
-  if (size > end - at) return 'ipv6BadExtension';
-  return size > b.length - at ? 'headerCut' : size;
+  // One that runs past the packet is stepped over all the same (`ipv6_find_hdr`).
+  return end > b.length && size > b.length - at ? 'headerCut' : size;
 }
 
 function isExtension(protocol: number): boolean {

@@ -76,9 +76,13 @@ export class Defragmenter {
   add(packet: Packet, nowNs: number): Reassembly {
     this.expire(nowNs);
     if (!isFragment(packet) && !isAtomicFragment(packet)) return { kind: 'notFragment' };
-    const off = transportOffset(packet);
-    if (off === 'headerCut' || packet.end > packet.bytes.length) return { kind: 'headerCut' };
-    if (typeof off === 'string' || isTruncatedFirst(packet, off)) return { kind: 'notFragment' };
+    const transport = transportOffset(packet);
+    if (transport === 'headerCut' || packet.end > packet.bytes.length) return { kind: 'headerCut' };
+    const off = fragmentStart(packet);
+    if (off < 0) return { kind: 'notFragment' };
+    if (typeof transport === 'number' && isTruncatedFirst(packet, transport)) {
+      return { kind: 'notFragment' };
+    }
     const key = queueKey(packet);
     const queue = this.#queues.get(key) ?? this.#newQueue(packet, nowNs);
     this.#queues.set(key, queue);
@@ -116,6 +120,17 @@ export class Defragmenter {
     }
     return gone;
   }
+}
+
+/**
+ * Where the fragment's part of the payload starts; for IPv6 behind the fragment header, whatever
+ * follows there. -1 when it has none.
+ */
+export function fragmentStart(packet: Packet): number {
+  const { bytes, l3, end, family } = packet;
+  if (family === 4) return l3 + ipv4.headerLength(bytes, l3);
+  const { fragmentHeader } = ipv6.findTransport(bytes, l3, end);
+  return fragmentHeader < 0 ? -1 : fragmentHeader + ipv6.FRAGMENT_HEADER_LENGTH;
 }
 
 /** A whole IPv6 packet with a fragment header (RFC 6946): the tracker takes the header off. */

@@ -4,8 +4,8 @@
  *
  * Kernel: net/ipv4/ip_output.c `ip_fragment`, `ip_do_fragment`; net/ipv6/ip6_output.c
  * `ip6_fragment`, Linux 6.18. A reassembled IPv6 packet gets a new identification, which the kernel
- * draws; here it is made of what the packet is, so that a run repeats itself. Not done: IPv4
- * options that are not to be copied stay in all fragments.
+ * draws; here it is made of what the packet is, so that a run repeats itself. IPv4 options stay in
+ * all fragments (node/ip/fragments.ts takes out those that are not to be copied).
  * @module
  */
 import type { Packet } from '../../packet/packet.ts';
@@ -140,7 +140,8 @@ function cutIpv6(packet: Packet, off: number, sizes: readonly number[]): Packet[
 
 /**
  * Where the fragment header goes: behind hop-by-hop and routing headers (RFC 8200 section 4.5), and
- * which byte names it.
+ * behind destination options where no routing header is (`ip6_find_1stfragopt`); and which byte
+ * names it.
  */
 function splitPoint(
   b: Uint8Array,
@@ -150,7 +151,11 @@ function splitPoint(
   let pointer = l3 + 6;
   let at = l3 + ipv6.HEADER_LENGTH;
   let next = u8(b, pointer);
-  while ((next === Protocol.hopopts || next === Protocol.routing) && at + 8 <= end) {
+  let routed = false;
+  while (at + 8 <= end) {
+    const isBehind = next === Protocol.dstopts && !routed;
+    if (next !== Protocol.hopopts && next !== Protocol.routing && !isBehind) break;
+    if (next === Protocol.routing) routed = true;
     pointer = at;
     next = u8(b, at);
     at += (u8(b, at + 1) + 1) * 8;

@@ -18,6 +18,7 @@ import { EtherType } from '../../wire/protocol.ts';
 import { hook } from '../hook/hook.ts';
 import type { Bridge } from '../host.ts';
 import { sendFragments } from '../ip/fragments.ts';
+import { areBridged } from '../ip/hop-by-hop.ts';
 import { routeInput } from '../ip/route-input.ts';
 import { faulty } from '../link/link-input.ts';
 import { nextHopMac } from '../link/neighbor.ts';
@@ -43,6 +44,10 @@ export function bridgePrerouting(run: Run, passage: Passage, bridge: Bridge): bo
       faulty(passage, fault);
       return false;
     }
+  }
+  if (!areBridged(packet)) {
+    drop(passage, 'bridge', 'ipv6BadExtension');
+    return false;
   }
   trimPadding(packet);
   const port = passage.device;

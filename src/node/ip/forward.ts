@@ -3,7 +3,7 @@
  * TTL, then MTU, then the decrement, then the FORWARD hook: rules and quotes of REJECT see the
  * lowered TTL, the errors of TTL and MTU quote the packet as it came.
  *
- * Not done: ICMP redirects (a host that sends one forwards the packet all the same), IP options.
+ * Not done: ICMP redirects (a host that sends one forwards the packet all the same).
  * @module
  */
 import type { ImageInterface } from '../../image/image.ts';
@@ -13,6 +13,7 @@ import { hook } from '../hook/hook.ts';
 import type { Passage, Stage } from '../passage.ts';
 import { drop, type Run } from '../run.ts';
 import { sendIcmpError } from './icmp-error.ts';
+import { fillForwarded } from './ipv4-options.ts';
 
 export function ipForward(run: Run, passage: Passage): Stage | null {
   const { host, packet, route } = passage;
@@ -36,7 +37,9 @@ export function ipForward(run: Run, passage: Passage): Stage | null {
   if (family === 4) ipv4.setTtl(bytes, l3, ttl - 1);
   else ipv6.setHopLimit(bytes, l3, ttl - 1);
   packet.outDevice = out.name;
-  return hook(run, passage, 'forward') ? 'postrouting' : null;
+  if (!hook(run, passage, 'forward')) return null;
+  fillForwarded(passage);
+  return 'postrouting';
 }
 
 /** Unspecified and link-local sources stay on their link ("This check is security critical"). */

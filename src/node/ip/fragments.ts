@@ -9,18 +9,28 @@
  */
 import {
   type Defragmenter,
+  fragmentStart,
   isAtomicFragment,
   isTruncatedFirst,
 } from '../../conntrack/fragment/defrag.ts';
 import { refragment } from '../../conntrack/fragment/refragment.ts';
+import type { Packet } from '../../packet/packet.ts';
 import { isFragment, transportOffset } from '../../packet/parse.ts';
 import { completeChecksum } from '../../packet/transport-checksum.ts';
+import * as ipv4 from '../../wire/ipv4.ts';
 import type { Passage, Stage } from '../passage.ts';
 import { drop, finish, type Run, unknown } from '../run.ts';
 import { sendIcmpError } from './icmp-error.ts';
+import { keepCopied } from './ipv4-options.ts';
 
 /** RFC 791: every link carries this much; a smaller MTU can not be cut for. */
 const LEAST_MTU = 68;
+
+/** Later fragments carry only the options that say so. */
+function thinOut({ bytes, l3 }: Packet): void {
+  keepCopied(bytes, l3);
+  ipv4.fillChecksum(bytes, l3);
+}
 
 /** Before a hook: true when the packet goes on, whole; false when it is kept or lost. */
 export function gatherFragments(run: Run, passage: Passage): boolean {
@@ -44,9 +54,8 @@ export function reassembleLocal(run: Run, passage: Passage): boolean {
 function complains(run: Run, passage: Passage): boolean {
   const { packet } = passage;
   const off = transportOffset(packet);
-  if (typeof off === 'string') return false;
-  const isShort = isTruncatedFirst(packet, off);
-  const isOdd = packet.moreFragments && (packet.end - off) % 8 !== 0;
+  const isShort = typeof off === 'number' && isTruncatedFirst(packet, off);
+  const isOdd = packet.moreFragments && (packet.end - fragmentStart(packet)) % 8 !== 0;
   if (!isShort && !isOdd) return false;
   const what = isShort ? { code: 3, pointer: 0 } : { code: 0, pointer: PAYLOAD_LENGTH };
   sendIcmpError(run, passage, { kind: 'parameter', ...what });
@@ -118,6 +127,7 @@ export function sendFragments(run: Run, passage: Passage, mtu: number, stage: St
   if (pieces[0] === packet) return true;
   passage.step('ip-output', `sent in ${pieces.length} fragments`);
   for (const piece of pieces) {
+    if (passage.options !== null && piece !== pieces[0]) thinOut(piece);
     const part = passage.branch(piece);
     part.fragmentMaxSize = 0;
     run.later(part, stage);

@@ -2,9 +2,9 @@
  * The ICMP and ICMPv6 errors that a host makes: when, from which address, quoting how much.
  *
  * Truth: net/ipv4/icmp.c `__icmp_send`, `icmp_glue_bits` (which attaches the connection), net/ipv6/
- * icmp.c `icmp6_send` (Linux 6.18). Not done: rate limits (icmp_ratelimit), IP options echoed back,
- * icmp_errors_use_inbound_ifaddr. Our choice: identification 0, flow label 0 (the kernel draws
- * both).
+ * icmp.c `icmp6_send` (Linux 6.18). Not done: rate limits (icmp_ratelimit),
+ * icmp_errors_use_inbound_ifaddr; a host does not hear what it sends to everybody (`ip_mc_output`).
+ * Our choice: identification 0, flow label 0 (the kernel draws both).
  * @module
  */
 import { unreachable } from '../../diagnostic/diagnostic.ts';
@@ -21,13 +21,20 @@ import * as ipv6 from '../../wire/ipv6.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import type { Passage } from '../passage.ts';
 import type { Run } from '../run.ts';
+import { echoedOptions, optionTime } from './ipv4-options.ts';
 import { isIpv4Multicast, isIpv6Multicast } from './route-input.ts';
 
 export type ErrorMessage =
   | { readonly kind: 'ttlExpired' | 'noRoute' | 'hostUnreachable' | 'prohibited' }
   | { readonly kind: 'tooBig'; readonly mtu: number }
-  /** IPv6 only: what is wrong (RFC 4443 section 3.4), and where in the packet. */
-  | { readonly kind: 'parameter'; readonly code: number; readonly pointer: number }
+  /** What is wrong (RFC 4443 section 3.4; IPv4 has no code for it), and where in the packet. */
+  | {
+      readonly kind: 'parameter';
+      readonly code: number;
+      readonly pointer: number;
+      /** Sent for groups and foreign frames, too (`opt_unrec`). */
+      readonly always?: boolean;
+    }
   | { readonly kind: 'reject'; readonly with: Exclude<RejectWith, 'tcp-reset'> };
 
 interface Codes {
@@ -70,10 +77,14 @@ const REJECT_CODES: Readonly<Record<Exclude<RejectWith, 'tcp-reset'>, number>> =
 export function sendIcmpError(run: Run, passage: Passage, message: ErrorMessage): void {
   const { packet } = passage;
   if (packet.family === 0 || passage.local || passage.frameType !== 'host') {
-    if (!isBridgedReject(passage, message)) return;
+    if (!isBridgedReject(passage, message) && !isAlways(message)) return;
   }
-  const ip = packet.family === 4 ? error4(passage, message) : error6(passage, message);
+  const ip = packet.family === 4 ? error4(run, passage, message) : error6(passage, message);
   if (ip !== null) run.generate(passage, { kind: 'icmpError', attach: true, ip });
+}
+
+function isAlways(message: ErrorMessage): boolean {
+  return message.kind === 'parameter' && message.always === true;
 }
 
 /**
@@ -84,7 +95,7 @@ function isBridgedReject(passage: Passage, message: ErrorMessage): boolean {
   return passage.local || (passage.bridgeNetfilter !== null && passage.frameType === 'otherHost');
 }
 
-function error4(passage: Passage, message: ErrorMessage): Uint8Array | null {
+function error4(run: Run, passage: Passage, message: ErrorMessage): Uint8Array | null {
   const { packet } = passage;
   const { bytes, l3 } = packet;
   if (packet.fragmentOffset !== 0 || isForGroup4(passage)) return null;
@@ -94,7 +105,9 @@ function error4(passage: Passage, message: ErrorMessage): Uint8Array | null {
   const src = ownSource(passage, dst);
   if (src === null) return null;
   const codes = codes4(message);
-  const room = MAX_IPV4_ERROR - ipv4.MIN_HEADER_LENGTH - icmp.HEADER_LENGTH;
+  const options = echoedOptions(passage, src, optionTime(run));
+  if (options === null) return null;
+  const room = MAX_IPV4_ERROR - ipv4.MIN_HEADER_LENGTH - options.length - icmp.HEADER_LENGTH;
   const body = icmp.emit(codes, ipBytes(packet).subarray(0, room));
   return ipv4.emit(
     {
@@ -107,7 +120,7 @@ function error4(passage: Passage, message: ErrorMessage): Uint8Array | null {
       protocol: Protocol.icmp,
       src,
       dst,
-      options: new Uint8Array(0),
+      options,
     },
     body,
   );
@@ -185,7 +198,7 @@ function codes4(message: ErrorMessage): Codes {
 function error6(passage: Passage, message: ErrorMessage): Uint8Array | null {
   const { packet } = passage;
   const { src: to, dst } = packet;
-  if (isIpv6Multicast(dst) && message.kind !== 'tooBig') return null;
+  if (isIpv6Multicast(dst) && message.kind !== 'tooBig' && !isAlways(message)) return null;
   if (isIpv6Multicast(to) || (to.w0 | to.w1 | to.w2 | to.w3) === 0) return null;
   if (isAboutError6(packet)) return null;
   const src = ownSource6(passage);

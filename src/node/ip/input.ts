@@ -7,6 +7,7 @@
 import { pullPieces } from '../../conntrack/fragment/refragment.ts';
 import { formatAddress } from '../../wire/address.ts';
 import type { DropReason } from '../../wire/drop-reason.ts';
+import * as ipv4 from '../../wire/ipv4.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import * as tcp from '../../wire/tcp.ts';
 import { hook } from '../hook/hook.ts';
@@ -14,8 +15,16 @@ import { solicitedNode } from '../link/neighbor-discovery.ts';
 import { isAssumed } from '../match/gap.ts';
 import type { Passage, Stage } from '../passage.ts';
 import { drop, type Run, unknown } from '../run.ts';
+import { readHopByHop } from './hop-by-hop.ts';
 import { type ErrorMessage, sendIcmpError } from './icmp-error.ts';
-import { isIpv6Loopback, isIpv6Multicast, type RouteRefusal, routeInput } from './route-input.ts';
+import { compileOptions, optionTime, specificOwn } from './ipv4-options.ts';
+import {
+  type InputRoute,
+  isIpv6Loopback,
+  isIpv6Multicast,
+  type RouteRefusal,
+  routeInput,
+} from './route-input.ts';
 
 /** 224.0.0.1, the one group that every IPv4 host is in. */
 const ALL_HOSTS = 0xe0000001;
@@ -25,6 +34,7 @@ export function ipInput(run: Run, passage: Passage): Stage | null {
   if (passage.frameType === 'otherHost') return drop(passage, 'ip-input', 'otherHost');
   const impossible = impossibleAddress(passage);
   if (impossible !== null) return drop(passage, 'ip-input', impossible);
+  if (!passesHopByHop(run, passage)) return null;
   packet.inDevice = passage.device.name;
   packet.outDevice = '';
   packet.physOut = '';
@@ -36,6 +46,19 @@ export function ipInput(run: Run, passage: Passage): Stage | null {
   else if (!hook(run, passage, 'prerouting')) return null;
   lookForSocket(passage);
   return route(run, passage);
+}
+
+/** Every host on the way reads these options, and may complain (`ip6_rcv_core`). */
+function passesHopByHop(run: Run, passage: Passage): boolean {
+  const found = readHopByHop(passage.packet);
+  if (found.kind === 'bad') {
+    const { problem } = found;
+    if (problem !== null) sendIcmpError(run, passage, { kind: 'parameter', ...problem });
+    drop(passage, 'ip-input', 'ipv6BadExtension');
+  } else if (found.kind === 'headerCut') {
+    unknown(passage, { host: passage.host.name, stage: 'ip-input' }, 'headerCut');
+  }
+  return found.kind === 'good';
 }
 
 /** IPv6 addresses that no hook sees from outside (`ip6_rcv_core`). */
@@ -62,6 +85,7 @@ function route(run: Run, passage: Passage): Stage | null {
     return unknown(passage, { host: host.name, stage: 'route' }, 'dumpIncomplete');
   }
   const found = routeInput(host, packet, device);
+  if (!passesOptions(run, passage, found)) return null;
   switch (found.kind) {
     case 'forward': {
       passage.route = found.route;
@@ -86,6 +110,38 @@ function route(run: Run, passage: Passage): Stage | null {
     }
   }
 }
+
+/** Options are read once the route is known, and before what it says (`ip_rcv_options`). */
+function passesOptions(run: Run, passage: Passage, found: InputRoute): boolean {
+  const { packet, host, device } = passage;
+  passage.options = null;
+  if (packet.family !== 4 || ipv4.headerLength(packet.bytes, packet.l3) === LEAST_HEADER) {
+    return true;
+  }
+  if (found.kind === 'drop' && isImpossible(found.reason)) return true;
+  passage.route = found.kind === 'drop' ? null : found.route;
+  const own = specificOwn(passage, passage.route);
+  const read = compileOptions(passage, { host, own, time: optionTime(run) });
+  if ('pointer' in read) {
+    passage.options = read.options;
+    sendIcmpError(run, passage, { kind: 'parameter', code: 0, pointer: read.pointer });
+    drop(passage, 'ip-input', 'ipv4BadOptions');
+    return false;
+  }
+  passage.options = read;
+  if (!read.sourceRoute) return true;
+  if (host.ipv4(device.name).acceptSourceRoute) {
+    unknown(passage, { host: host.name, stage: 'ip-input' }, 'unsupportedProtocol');
+  } else drop(passage, 'ip-input', 'ipv4BadOptions');
+  return false;
+}
+
+/** Errors of routing itself; what has no way out is found out later (`ip_error`). */
+function isImpossible(reason: DropReason): boolean {
+  return reason.startsWith('martian') || reason === 'reversePathFilter';
+}
+
+const LEAST_HEADER = ipv4.MIN_HEADER_LENGTH;
 
 /** Whether only an assumed route tells where the packet goes, or whether it may come this way. */
 function isUncertain({ host, packet, device }: Passage): boolean {

@@ -13,7 +13,7 @@ import { transportOffset } from '../../packet/parse.ts';
 import { fillSegment, verifyChecksum } from '../../packet/transport-checksum.ts';
 import type { Address } from '../../wire/address.ts';
 import { u8 } from '../../wire/bytes.ts';
-import { fold, sumBytes, sumPseudoHeader } from '../../wire/checksum.ts';
+import { checksum, fold, sumBytes, sumPseudoHeader } from '../../wire/checksum.ts';
 import * as ethernet from '../../wire/ethernet.ts';
 import * as ipv4 from '../../wire/ipv4.ts';
 import * as ipv6 from '../../wire/ipv6.ts';
@@ -43,7 +43,7 @@ const GRE_CHECKSUM = 0x80;
 /** Answer a packet that a REJECT rule refused; nothing is sent where the kernel sends nothing. */
 export function sendReject(run: Run, passage: Passage, how: RejectWith): void {
   const { packet } = passage;
-  if (packet.fragmentOffset !== 0 || hasBadChecksum(packet)) return;
+  if (packet.fragmentOffset !== 0 || hasBadChecksum(passage)) return;
   if (how !== 'tcp-reset') {
     sendIcmpError(run, passage, { kind: 'reject', with: how });
     return;
@@ -75,18 +75,19 @@ export function sendReject(run: Run, passage: Passage, how: RejectWith): void {
  * first fragment's too, which is never right; protocols without a sum of their own are held to the
  * plain one. What the capture cut can not be summed and counts as right.
  */
-function hasBadChecksum(packet: Packet): boolean {
-  const { bytes, end, protocol, src, dst } = packet;
-  if (packet.checksumOffloaded || end > bytes.length) return false;
-  if (!packet.moreFragments && packet.l4 >= 0 && SUMMED.has(protocol)) {
-    return verifyChecksum(packet) === 'wrong';
-  }
-  if (UNSUMMED.has(protocol)) return false;
+function hasBadChecksum({ packet, options }: Passage): boolean {
+  const { bytes, l3, end, protocol, src, dst } = packet;
+  if (packet.checksumOffloaded || end > bytes.length || UNSUMMED.has(protocol)) return false;
   const at = transportOffset(packet);
   if (typeof at === 'string') return true;
   if (protocol === Protocol.gre && end > at && (u8(bytes, at) & GRE_CHECKSUM) === 0) return false;
   if (protocol === Protocol.udp && end - at >= udp.HEADER_LENGTH && udp.checksum(bytes, at) === 0) {
     return false;
+  }
+  // The sum goes over the header too, which counts for nothing as long as it is right itself.
+  if (options?.changed === true && checksum(bytes, l3, at) !== 0) return true;
+  if (!packet.moreFragments && packet.l4 >= 0 && SUMMED.has(protocol)) {
+    return verifyChecksum(packet) === 'wrong';
   }
   const usesPseudo = packet.family === 6 || protocol === Protocol.tcp || protocol === Protocol.udp;
   const pseudo = usesPseudo ? sumPseudoHeader(src, dst, protocol, end - at) : 0;

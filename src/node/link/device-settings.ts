@@ -1,6 +1,6 @@
 /**
  * The IPv4 settings of one device as the path asks for them: its own and those of `all`, combined
- * as include/linux/inetdevice.h says (`IN_DEV_ORCONF`, `IN_DEV_MAXCONF`).
+ * as include/linux/inetdevice.h says (`IN_DEV_ORCONF`, `IN_DEV_MAXCONF`, `IN_DEV_ANDCONF`).
  * @module
  */
 import type { SysctlTable } from '../../image/sysctl.ts';
@@ -13,6 +13,7 @@ export interface DeviceSettings {
   readonly srcValidMark: boolean;
   readonly proxyArp: boolean;
   readonly arpIgnore: number;
+  readonly acceptSourceRoute: boolean;
 }
 
 /** Read a device's settings; `forwarding` is the device's alone. */
@@ -29,5 +30,6 @@ export function deviceSettings(sysctl: SysctlTable, device: string): DeviceSetti
     srcValidMark: either('src_valid_mark'),
     proxyArp: either('proxy_arp'),
     arpIgnore: larger('arp_ignore'),
+    acceptSourceRoute: own('accept_source_route') !== 0 && all('accept_source_route') !== 0,
   };
 }
