@@ -1,0 +1,85 @@
+/**
+ * cyclonus as upstream asks it: every pod has a Service of its own, and probes dial that. What a
+ * policy says of the pod must come out for its Service too, through the translation of kube-proxy.
+ * @module
+ */
+import t from 'tap';
+import { parseStack } from '../../src/dataplane/stack.ts';
+import { Prober } from '../../src/lab/ask/probe.ts';
+import { World } from '../../src/lab/world.ts';
+import { type Inputs, parseInputs } from '../../src/policy/inputs.ts';
+import { formatAddress } from '../../src/wire/address.ts';
+import { cyclonusCases, haveSuites, type SuiteCase } from '../support/suites.ts';
+
+const STACKS = ['azure-bridge+npm', 'azure-transparent+npm', 'azure-transparent+calico'];
+
+/** `s-x-a` for pod x/a, with the ports that it declares, and the pod as its only endpoint. */
+function withServices(c: SuiteCase): Inputs {
+  const services = c.cluster.pods.flatMap((pod, i) => {
+    const { namespace, name: own, addresses } = pod;
+    const name = `s-${namespace}-${own}`;
+    const [address] = addresses;
+    if (address === undefined || pod.hostNetwork) return [];
+    const ports = pod.ports.map((p) => ({
+      name: p.name ?? `port-${p.containerPort}`,
+      protocol: p.protocol,
+      port: p.containerPort,
+    }));
+    const metadata = { namespace, name };
+    const slice = { ...metadata, labels: { 'kubernetes.io/service-name': name } };
+    const targetRef = { kind: 'Pod', namespace, name: own };
+    const endpoint = { addresses: [formatAddress(address)], nodeName: pod.node, targetRef };
+    return [
+      { apiVersion: 'v1', kind: 'Service', metadata, spec: { clusterIP: `10.0.99.${i}`, ports } },
+      {
+        apiVersion: 'discovery.k8s.io/v1',
+        kind: 'EndpointSlice',
+        metadata: slice,
+        addressType: 'IPv4',
+        endpoints: [endpoint],
+        ports,
+      },
+    ];
+  });
+  const items = [...c.manifest, ...services];
+  return parseInputs(`${c.id}.json`, JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
+}
+
+/** Probes of other pods' Services whose verdict is not the suite's, and how many were asked. */
+function mismatches(stack: string, c: SuiteCase): { wrong: readonly string[]; asked: number } {
+  const { cluster, policies } = withServices(c);
+  const prober = new Prober(new World({ cluster, policies, stack: parseStack(stack) }));
+  const probes = c.probes.filter((p) => p.from !== p.to);
+  const wrong = probes.flatMap((p) => {
+    const to = p.to.replace(/^pod\/([^/]+)\/(.+)$/, 'svc/$1/s-$1-$2');
+    const got = prober.ask({ from: p.from, to, port: p.port, protocol: p.protocol });
+    const isTranslated = got.verdict === 'denied' || got.translated !== null;
+    if (got.verdict === p.expect && isTranslated) return [];
+    return [`${c.id} ${p.from} -> ${to}:${p.port}/${p.protocol}: ${got.verdict}, not ${p.expect}`];
+  });
+  return { wrong, asked: probes.length };
+}
+
+// A quarter of a million exchanges: minutes.
+t.setTimeout(1_200_000);
+
+for (const stack of STACKS) {
+  t.test(
+    `cyclonus by Service on ${stack}`,
+    { skip: haveSuites() ? false : 'needs ../shared' },
+    async (t) => {
+      let steps = 0;
+      let asked = 0;
+      const wrong: string[] = [];
+      for (const c of cyclonusCases()) {
+        const found = mismatches(stack, c);
+        steps++;
+        asked += found.asked;
+        wrong.push(...found.wrong);
+      }
+      t.equal(steps, 256, 'steps of the suite');
+      t.ok(asked > 100_000, `${asked} probes`);
+      t.strictSame(wrong.slice(0, 20), []);
+    },
+  );
+}
