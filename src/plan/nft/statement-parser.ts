@@ -157,9 +157,18 @@ function parseSetting(reading: Reading): NftStatement | null {
   }
   const types = typesOf(target, reading.sets) ?? [];
   const value = parseSource(reading, types);
-  if (target.kind === 'payload') return { kind: 'mangle', target, value };
+  if (target.kind === 'payload') {
+    const name = `${target.protocol} ${target.field}`;
+    if (!WRITABLE.has(name)) at.refuse(`${name} set`);
+    return { kind: 'mangle', target, value };
+  }
   return { kind: 'mangle', target: { kind: target.kind, key: 'mark' }, value };
 }
+
+/** Fields of the network header that no other checksum than its own covers. */
+const WRITABLE: ReadonlySet<string> = new Set([
+  ...['ip ttl', 'ip dscp', 'ip ecn', 'ip6 hoplimit', 'ip6 dscp', 'ip6 ecn'],
+]);
 
 /** After `meta priority set X` the next statement begins. */
 function isNext(_reading: Reading, words: readonly string[]): boolean {

@@ -8,14 +8,11 @@
  * @module
  */
 
-import { nftTableName } from '../../../../src/netfilter/nft/ruleset.ts';
-import type { NftCounter } from '../../../../src/netfilter/nft/statement.ts';
 import { printBridge } from '../../../../src/plan/bridge-text.ts';
 import { printEbtables } from '../../../../src/plan/ebtables/text.ts';
 import { printIp } from '../../../../src/plan/ip-text.ts';
 import { printIpsets } from '../../../../src/plan/ipset/text.ts';
 import type { Interface, Plan } from '../../../../src/plan/model.ts';
-import { parseNft } from '../../../../src/plan/nft/ruleset-parser.ts';
 import { printNft } from '../../../../src/plan/nft/ruleset-text.ts';
 import { printIptables } from '../../../../src/plan/rule/iptables-text.ts';
 import type { Agent, BuildStep, Ran } from './agent.ts';
@@ -207,27 +204,26 @@ function readCounters(text: string, family: 4 | 6): [string, string][] {
 
 /**
  * `inet fw/forward rule 1` → `PACKETS:BYTES`, for rules with a counter, and named counters. What
- * iptables-nft made is passed over.
+ * iptables-nft made is passed over. Read by lines: nft lists some rules as it would not read them.
  */
 function readNftCounters(text: string): [string, string][] {
-  const passOver = (table: string) => /^ip6? (filter|nat|mangle|raw|security)$/.test(table);
-  return parseNft(text, 'nft', { passOver }).tables.flatMap((table) => {
-    const name = nftTableName(table);
-    const shown = ({ packets, bytes }: NftCounter) => `${packets}:${bytes}`;
-    const rules = table.chains.flatMap((chain) =>
-      chain.rules.flatMap((rule, i): [string, string][] => {
-        const found = rule.statements.find((one) => one.kind === 'counter');
-        if (found === undefined) return [];
-        return [[`${name}/${chain.name} rule ${i + 1}`, shown(found.counter)]];
-      }),
-    );
-    const named = table.objects.flatMap((object): [string, string][] => {
-      return object.kind === 'counter'
-        ? [[`${name} counter ${object.name}`, shown(object.counter)]]
-        : [];
-    });
-    return [...rules, ...named];
-  });
+  const found: [string, string][] = [];
+  let [table, block, index] = ['', '', 0];
+  for (const line of text.split('\n')) {
+    const counts = /(?:^|counter )\s*packets (\d+) bytes (\d+)/.exec(line);
+    const said = counts === null ? null : `${counts[1]}:${counts[2]}`;
+    const opened = /^\t(chain|counter|\w+) (\S+) \{$/.exec(line);
+    if (line.startsWith('table ')) table = line.slice('table '.length, -' {'.length);
+    else if (opened !== null) [block, index] = [`${opened[1]} ${opened[2]}`, 0];
+    else if (line.startsWith('\t\t') && !/^\t\t(type .* hook |comment )/.test(line)) {
+      index += 1;
+      const [kind, name] = block.split(' ');
+      if (said === null || /^ip6? (filter|nat|mangle|raw|security)$/.test(table)) continue;
+      if (kind === 'chain') found.push([`${table}/${name} rule ${index}`, said]);
+      if (kind === 'counter') found.push([`${table} counter ${name}`, said]);
+    }
+  }
+  return found;
 }
 
 /** `conntrack -L -o extended`: both tuples, the state's words, seconds. */
