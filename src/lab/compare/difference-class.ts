@@ -4,6 +4,7 @@
  * `unclassified`, which is where a reader should look first.
  * @module
  */
+import { equalAddress, formatAddress } from '../../wire/address.ts';
 import type { ConnectionResult } from '../result.ts';
 import type { ConnectionDetail } from '../stack-run.ts';
 import type { World } from '../world.ts';
@@ -28,7 +29,30 @@ const NPM_ENFORCES_IN_FORWARD =
   'Azure NPM hooks FORWARD only; Microsoft, migrate-from-npm-to-cilium-network-policy (2025-07-30); ' +
   'Azure/azure-container-networking#2786';
 
+const CALICO_FIRST = 'felix/rules/static.go (cali-FORWARD is inserted first)';
+
 const RULES: readonly Rule[] = [
+  {
+    id: 'service-hairpin',
+    explanation:
+      'a pod reaches itself through its own Service: kube-proxy marks it for masquerade, and ' +
+      'KUBE-FORWARD accepts marked packets before Azure NPM is asked; Calico applies the policies ' +
+      'of both directions at the pod',
+    source: `kube-proxy KUBE-SEP chains (-s ENDPOINT -j KUBE-MARK-MASQ); ${CALICO_FIRST}`,
+    applies: (sides) => isHairpin(sides) && onlyCalicoRefuses(sides),
+  },
+  {
+    id: 'lb-nodeport-cluster',
+    explanation:
+      'it comes in by a node port, a load balancer or an external address with ' +
+      'externalTrafficPolicy Cluster: kube-proxy marks it for masquerade, and KUBE-FORWARD accepts ' +
+      'marked packets before Azure NPM is asked, so NPM does not police it on the node that takes ' +
+      'it in; Calico does, by the address that the client still has there',
+    source:
+      'Microsoft, migrate-from-npm-to-cilium-network-policy (2025-07-30); ' +
+      `Azure/azure-container-networking#1088, #940; ${CALICO_FIRST}`,
+    applies: (sides) => isFromOutsideServices(sides) && onlyCalicoRefuses(sides),
+  },
   {
     id: 'local-node-egress',
     explanation:
@@ -73,6 +97,31 @@ export function classify(sides: readonly DifferenceSide[]): DifferenceClass {
   if (!found) return UNCLASSIFIED;
   const { id, explanation, source } = found;
   return { id, explanation, source };
+}
+
+/** Whether Azure NPM lets it pass and Calico does not. */
+function onlyCalicoRefuses(sides: readonly DifferenceSide[]): boolean {
+  const passes = (engine: string) =>
+    sides.filter((s) => s.world?.stack.policy === engine).map((s) => s.row.verdict === 'allowed');
+  return passes('npm').includes(true) && passes('calico').includes(false);
+}
+
+/** Whether kube-proxy hands it to the pod that sent it. */
+function isHairpin(sides: readonly DifferenceSide[]): boolean {
+  const conversation = sides[0]?.detail.conversation;
+  if (conversation?.from.kind !== 'pod') return false;
+  const own = conversation.from.pod.addresses.map(formatAddress);
+  return sides.some(({ row }) => row.translated !== null && own.includes(row.translated.dst));
+}
+
+/** Whether it is addressed to a Service by any other address than its cluster address. */
+function isFromOutsideServices(sides: readonly DifferenceSide[]): boolean {
+  const conversation = sides[0]?.detail.conversation;
+  const identities = sides[0]?.world?.identities;
+  if (conversation === undefined || identities === undefined) return false;
+  const { to, dst, dport, protocol } = conversation;
+  if (to.kind === 'node') return identities.isNodePort(protocol, dport ?? 0);
+  return to.kind === 'service' && !to.service.clusterIps.some((a) => equalAddress(a, dst));
 }
 
 function isPodToOwnNode(sides: readonly DifferenceSide[]): boolean {
