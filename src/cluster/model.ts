@@ -97,9 +97,10 @@ export interface Service extends ObjectMeta {
   readonly externalIps: readonly Address[];
   /** `status.loadBalancer.ingress` as given: empty when the objects come without status. */
   readonly loadBalancerIngress: readonly LoadBalancerIngress[];
-  /** `spec.loadBalancerIP`: the address that the cloud is asked for. */
-  readonly loadBalancerIp: Address | null;
-  /** Addresses of the ingress, whatever their mode; the one asked for while there is no ingress. */
+  /**
+   * Addresses of the ingress, whatever their mode; while there is no ingress, those that the cloud
+   * is asked for (Azure's annotations, `spec.loadBalancerIP`).
+   */
   readonly loadBalancerIps: readonly Address[];
   readonly loadBalancerClass: string | null;
   /** From the field (clouds read an annotation too); empty: everybody. Host bits as written. */

@@ -9,6 +9,7 @@ import t from 'tap';
 import type { LocalDetector } from '../../src/cluster/model.ts';
 import { renderNetwork } from '../../src/dataplane/render.ts';
 import { parseStack } from '../../src/dataplane/stack.ts';
+import { UserError } from '../../src/diagnostic/diagnostic.ts';
 import type { Rule } from '../../src/netfilter/rule.ts';
 import { PlanBuilder } from '../../src/plan/builder.ts';
 import { findChain, findTable, type Plan } from '../../src/plan/model.ts';
@@ -288,3 +289,48 @@ t.test('more than a thousand endpoints lose their comments, and nothing else', a
   t.match(large[1], /-m statistic --mode random --probability 0\.00099900\d+ -j KUBE-SEP-/);
   t.equal(large.length, 1 + 3 * 1001);
 });
+
+t.test('a mode that is not emulated is refused, and not taken for iptables', async (t) => {
+  const text = `${TWO_PODS}---
+apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+mode: nftables
+`;
+  t.throws(
+    () => nodePlan(text),
+    new UserError([
+      {
+        code: 'KUBE_PROXY_MODE',
+        message: 'kube-proxy in nftables mode is not emulated yet',
+        accepted: 'iptables',
+      },
+    ]),
+  );
+});
+
+t.test(
+  'a load balancer answers at the addresses of its status, else at those asked for',
+  async (t) => {
+    const rules = (more: string, status = '') => {
+      const spec = `type: LoadBalancer, ${HTTP}${more}`;
+      return grep(nodePlan(TWO_PODS + service(spec, status)), /loadbalancer IP/).map(
+        (line) => / -d (\S+)/.exec(line)?.[1],
+      );
+    };
+    const status =
+      'status: {loadBalancer: {ingress: [{ip: 20.0.0.1}, {ip: 20.0.0.2, ipMode: Proxy}]}}\n';
+    t.strictSame(rules(''), [], 'nobody knows the address');
+    t.strictSame(rules(', loadBalancerIP: 20.0.0.9'), ['20.0.0.9/32']);
+    t.strictSame(
+      rules(', loadBalancerIP: 20.0.0.9', status),
+      ['20.0.0.1/32'],
+      'only a VIP arrives',
+    );
+    const annotated = service(`type: LoadBalancer, ${HTTP}`).replace(
+      'name: web}',
+      'name: web, annotations: {service.beta.kubernetes.io/azure-load-balancer-ipv4: 10.224.0.77}}',
+    );
+    const [asked] = grep(nodePlan(TWO_PODS + annotated), /loadbalancer IP/);
+    t.match(asked, / -d 10\.224\.0\.77\/32 /);
+  },
+);

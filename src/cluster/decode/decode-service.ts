@@ -143,7 +143,6 @@ function families(spec: Tree | undefined): Pick<Service, 'ipFamilies' | 'ipFamil
 type LoadBalancerPart = Pick<
   Service,
   | 'loadBalancerIngress'
-  | 'loadBalancerIp'
   | 'loadBalancerIps'
   | 'loadBalancerClass'
   | 'loadBalancerSourceRanges'
@@ -155,19 +154,30 @@ function loadBalancer(errors: FieldErrors, tree: Tree, isBalancer: boolean): Loa
   const ingress = items(get(tree, 'status', 'loadBalancer', 'ingress')).map((item, i) =>
     decodeIngress(errors, item, `status.loadBalancer.ingress[${i}]`),
   );
-  const asked = get(spec, 'loadBalancerIP');
-  const wanted = isBalancer ? (addressAt(errors, asked, 'spec.loadBalancerIP')[0] ?? null) : null;
+  const asked = isBalancer ? askedAddresses(errors, tree) : [];
   const given = ingress.flatMap(({ address }): readonly Address[] => (address ? [address] : []));
   return {
     loadBalancerIngress: ingress,
-    loadBalancerIp: wanted,
-    loadBalancerIps: given.length > 0 || !wanted ? given : [wanted],
+    loadBalancerIps: given.length > 0 ? given : asked,
     loadBalancerClass: text(get(spec, 'loadBalancerClass')) || null,
     loadBalancerSourceRanges: texts(get(spec, 'loadBalancerSourceRanges')).flatMap(
       (range) => parseCidr(range.trim()) ?? [],
     ),
     allocateLoadBalancerNodePorts: boolean(get(spec, 'allocateLoadBalancerNodePorts')) ?? true,
   };
+}
+
+const AZURE_ADDRESS = 'service.beta.kubernetes.io/azure-load-balancer-';
+
+/** Addresses that the cloud is asked for: by Azure's annotations, else by `loadBalancerIP`. */
+function askedAddresses(errors: FieldErrors, tree: Tree): readonly Address[] {
+  const annotations = get(tree, 'metadata', 'annotations');
+  const named = (['ipv4', 'ipv6'] as const).flatMap((family) => {
+    const key = AZURE_ADDRESS + family;
+    return addressAt(errors, get(annotations, key), `metadata.annotations[${key}]`);
+  });
+  if (named.length > 0) return named;
+  return addressAt(errors, get(tree, 'spec', 'loadBalancerIP'), 'spec.loadBalancerIP');
 }
 
 /** One ingress; `ipMode` is VIP where an address comes without (defaults.go of 1.30). */

@@ -10,6 +10,7 @@
  * @module
  */
 import type { Cluster, KubeProxyConfig, LocalDetector, Wiring } from '../../cluster/model.ts';
+import { UserError } from '../../diagnostic/diagnostic.ts';
 import type { Family, Prefix } from '../../wire/address.ts';
 import { contains, containsPrefix, ipv4, maskAddress } from '../../wire/address.ts';
 import type { NetworkName, OptionSpec, Stack } from '../dataplane.ts';
@@ -43,7 +44,7 @@ const DEFAULTS: KubeProxyConfig = {
   udpStreamTimeout: 0,
 };
 
-/** The settings of a cluster's nodes in a stack. */
+/** The settings of a cluster's nodes in a stack; a `UserError` for a mode that is not emulated. */
 export function proxySettings(
   cluster: Pick<Cluster, 'kubeProxy' | 'wiring'>,
   stack: Stack,
@@ -52,6 +53,10 @@ export function proxySettings(
     ...DEFAULTS,
     detectLocal: aksDetector(stack.network, cluster.wiring),
   };
+  if (config.mode === 'nftables') {
+    const message = 'kube-proxy in nftables mode is not emulated yet';
+    throw new UserError([{ code: 'KUBE_PROXY_MODE', message, accepted: 'iptables' }]);
+  }
   const version = stack.options[PROXY_VERSION.name] ?? PROXY_VERSION.default;
   return { ...config, countsByName: version === '1.32' };
 }

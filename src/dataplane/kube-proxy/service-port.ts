@@ -81,11 +81,9 @@ function proxyPort(
   };
 }
 
-/** The status' VIPs; while there is no status, the address that the cloud was asked for. */
+/** The status' VIPs; while there is no status, the addresses that the cloud was asked for. */
 function vips(service: Service): readonly Address[] {
-  if (service.loadBalancerIngress.length === 0) {
-    return service.loadBalancerIp ? [service.loadBalancerIp] : [];
-  }
+  if (service.loadBalancerIngress.length === 0) return service.loadBalancerIps;
   return service.loadBalancerIngress.flatMap(({ address, ipMode }) =>
     address && ipMode === 'VIP' ? [address] : [],
   );
