@@ -47,7 +47,6 @@ export function renderNetwork(input: RenderInput): Network {
   checkCluster(input.cluster);
   const pods = new Map(input.cluster.pods.filter(isAttached).map((pod) => [podHost(pod), pod]));
   const plans = new Map<string, Plan>();
-  const warnings = [...serviceWarnings(input.cluster), ...(policy.warnings?.(input) ?? [])];
   const fabric = renderFabric({
     host: FABRIC_HOST,
     cluster: input.cluster,
@@ -55,6 +54,11 @@ export function renderNetwork(input: RenderInput): Network {
     nodes: fabricNodes(input.cluster, pods.values()),
     ...(input.unhealthy === undefined ? {} : { unhealthy: input.unhealthy }),
   });
+  const warnings = [
+    ...serviceWarnings(input.cluster),
+    ...(policy.warnings?.(input) ?? []),
+    ...fabric.warnings,
+  ];
   return {
     stack: input.stack.text,
     nodes: renderNodes(input, network, policy),

@@ -20,6 +20,7 @@
  */
 import type { Firewall, Peering } from '../cluster/azure/network.ts';
 import type { Cluster, Wiring } from '../cluster/model.ts';
+import type { Diagnostic } from '../diagnostic/diagnostic.ts';
 import { PlanBuilder } from '../plan/builder.ts';
 import { type HealthProbe, type Link, MAIN_TABLE, type Plan, type Route } from '../plan/model.ts';
 import {
@@ -33,6 +34,7 @@ import {
 } from '../wire/address.ts';
 import { Protocol } from '../wire/protocol.ts';
 import { fabricDevice, firewallDevice, INTERNET, NIC_PREFIX } from './devices.ts';
+import { egressWarnings } from './egress.ts';
 import { FIREWALL_NIC, firewallHost, firewallMac, renderFirewall } from './firewall.ts';
 import { loadBalancerRules } from './frontends.ts';
 import { healthProbes } from './health.ts';
@@ -84,6 +86,7 @@ export interface Fabric {
   /** Devices of the fabric that lead out of the emulation; the internet's is the first. */
   readonly edges: readonly string[];
   readonly healthProbes: readonly HealthProbe[];
+  readonly warnings: readonly Diagnostic[];
 }
 
 /** Write the fabric's plan, and those of its appliances. */
@@ -133,6 +136,7 @@ export function renderFabric(input: FabricInput): Fabric {
     ]),
     edges,
     healthProbes: healthProbes(cluster),
+    warnings: egressWarnings(wiring, nodes),
   };
 }
 
