@@ -10,17 +10,17 @@ import type { Match } from '../../netfilter/match.ts';
 import type { RuleParts } from '../../plan/builder.ts';
 import { type Address, contains, hostPrefix, ipv4, ipv6 } from '../../wire/address.ts';
 import type { ProxySettings } from './config.ts';
-import type { ProxyEndpoint } from './endpoints.ts';
 import type { TrafficDetector } from './local-detector.ts';
 import { endpointChain } from './names.ts';
 import { comment, from, localAddress, protocolHead, protocolMatch, to } from './parts.ts';
+import type { ChainRule, PortState } from './service-rules.ts';
+import type { ProxyEndpoint } from './services/endpoints.ts';
 import {
   isExternallyAccessible,
   type ProxyPort,
   usesClusterEndpoints,
   usesLocalEndpoints,
-} from './service-port.ts';
-import type { ChainRule, PortState } from './service-rules.ts';
+} from './services/service-port.ts';
 
 /** The node that the chains are for. */
 export interface ProxyNode {

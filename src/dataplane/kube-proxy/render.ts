@@ -10,14 +10,14 @@ import type { EndpointSlice, Node, Service } from '../../cluster/model.ts';
 import type { PlanBuilder, RuleParts } from '../../plan/builder.ts';
 import type { Address, Family } from '../../wire/address.ts';
 import { contains, formatAddress } from '../../wire/address.ts';
-import { categorize } from './categorize.ts';
 import { nodePortScope, type ProxySettings } from './config.ts';
-import { EndpointIndex } from './endpoints.ts';
 import { trafficDetector } from './local-detector.ts';
 import { comment, constant, localAddress, to, toRange } from './parts.ts';
 import { policyChains } from './policy-chains.ts';
-import { proxyPorts } from './service-port.ts';
 import { type ChainRule, captureRules, portState } from './service-rules.ts';
+import { categorize } from './services/categorize.ts';
+import { EndpointIndex } from './services/endpoints.ts';
+import { proxyPorts } from './services/service-port.ts';
 import { addStaticChains } from './static-chains.ts';
 
 const ZONE_LABEL = 'topology.kubernetes.io/zone';

@@ -9,7 +9,6 @@ import type { TableName } from '../../netfilter/hook.ts';
 import type { Match } from '../../netfilter/match.ts';
 import type { RuleParts } from '../../plan/builder.ts';
 import type { Address } from '../../wire/address.ts';
-import type { UsedEndpoints } from './categorize.ts';
 import type { ProxySettings } from './config.ts';
 import {
   comment,
@@ -20,7 +19,8 @@ import {
   to,
   toRange,
 } from './parts.ts';
-import type { ProxyPort } from './service-port.ts';
+import type { UsedEndpoints } from './services/categorize.ts';
+import type { ProxyPort } from './services/service-port.ts';
 
 /** A rule and the chain at whose end it is written. */
 export interface ChainRule {

@@ -7,11 +7,11 @@
  * `addEndpoints`, `endpointsMapFromEndpointInfo`.
  * @module
  */
-import type { Endpoint, EndpointSlice } from '../../cluster/model.ts';
-import { formatSource } from '../../cluster/model.ts';
-import type { Provenance } from '../../netfilter/rule.ts';
-import type { Address, Family } from '../../wire/address.ts';
-import { formatAddress } from '../../wire/address.ts';
+import type { Endpoint, EndpointSlice } from '../../../cluster/model.ts';
+import { formatSource } from '../../../cluster/model.ts';
+import type { Provenance } from '../../../netfilter/rule.ts';
+import type { Address, Family } from '../../../wire/address.ts';
+import { formatAddress } from '../../../wire/address.ts';
 import type { ProxyPort } from './service-port.ts';
 
 /** One endpoint of one port. */
