@@ -103,3 +103,16 @@ t.test('arp_ignore 2 does not answer askers of other networks', async (t) => {
     t.equal(made.length, answers, senderIp);
   }
 });
+
+t.test('a connection that is not in the table yet has no seconds left', async (t) => {
+  const rules = ['0', '1:60'].map((range) => `-A FORWARD -m conntrack --ctexpire ${range}\n`);
+  const engine = host({ iptables: FILTER(rules.join('')) });
+  for (const counted of [
+    [1, 0],
+    [1, 1],
+  ]) {
+    engine.inject(inject.frame('node/eth0', from4(udp()).frame(macs)));
+    const counters = [...engine.counters('node').values()].map(({ packets }) => packets);
+    t.same(counters, counted);
+  }
+});

@@ -170,7 +170,8 @@ t.test('tuples, status and age of a connection', async (t) => {
       nowNs: 0,
     }),
     seenReply: true,
-    lifetimeNs: 30e9,
+    confirmed: true,
+    expiresNs: 30e9,
   };
   const packet = Object.assign(TCP.parsed(), { ctState: 'established', connection });
   const detail = (more: object) => answerOf({ kind: 'conntrackDetail', ...more }, packet);

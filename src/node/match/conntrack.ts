@@ -84,7 +84,9 @@ export function conntrackDetailHolds(
     tuplesHold(match, connection) &&
     holds(match.status, (wanted) => wanted.some((status) => hasStatus(connection, status))) &&
     holds(match.expires, ({ low, high }) => {
-      const seconds = Math.floor(remainingNs(connection, ctx.nowNs) / NS_PER_S);
+      // Unconfirmed, its timeout is no point in time yet: long over (`nf_ct_expires`).
+      const leftNs = connection.confirmed ? remainingNs(connection, ctx.nowNs) : 0;
+      const seconds = Math.floor(leftNs / NS_PER_S);
       return seconds >= low && seconds <= high;
     })
   );
