@@ -227,13 +227,17 @@ function dropRest(
     builder.append(family, 'filter', 'FORWARD', { ...dead, origin: originOf(one) });
   }
   if (rules.some((one) => one.internal)) {
-    input.nodes.forEach((node, i) => {
+    const asked: Match = {
+      kind: 'conntrackDetail',
+      originalDestination: { value: hostPrefix(address), negate: false },
+      direction: 'ORIGINAL',
+    };
+    for (const node of input.nodes) {
       const nic = fabricDevice(node.name);
       const why = 'a backend can not reach itself by an internal frontend';
-      const mark: Match = { kind: 'mark', value: i + 1, mask: 0xffffffff, negate: false };
-      const own = rule({ to: hostPrefix(address), in: nic, out: nic }, 'drop', mark, comment(why));
+      const own = rule({ in: nic, out: nic }, 'drop', asked, comment(why));
       builder.append(family, 'filter', 'FORWARD', own);
-    });
+    }
   }
   const unmarked: Match = { kind: 'mark', value: 0, mask: 0xffffffff, negate: false };
   builder.append(

@@ -194,6 +194,19 @@ t.test('internal load balancers: annotation or address, and no way back to onese
     walk.received('nic-na', syn('10.1.0.4:4000', `${INTERNAL}:80`)),
     'dropped fabric ruleDenied: a backend can not reach itself by an internal frontend',
   );
+  const translated = new AzureWalk([
+    ...BASE.slice(0, 2),
+    pod('a', 'na', '10.1.0.10', '{app: web}'),
+    service('web', {
+      address: INTERNAL,
+      annotations: `"${PREFIX}disable-load-balancer-floating-ip": "true"`,
+    }),
+  ]);
+  t.match(
+    translated.received('nic-na', syn('10.1.0.4:4000', `${INTERNAL}:80`)),
+    'a backend can not reach itself',
+    'nor by its node port',
+  );
 });
 
 t.test('clients of a sticky Service keep their node', async (t) => {
