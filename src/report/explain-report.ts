@@ -138,7 +138,19 @@ function formatLook(look: RuleLook): string {
       ? 'counted'
       : look.target
     : `missed ${look.missed ?? '?'}${look.found ? `, has ${look.found}` : ''}`;
-  return `      ${mark} ${formatRuleAddress(look.rule)}: ${why}\n`;
+  return `      ${mark} ${formatRuleAddress(look.rule)}: ${why}${matchedService(look)}\n`;
+}
+
+/** The Service port that a rule which held stands for: `, svc/shop/web:http (shop.yaml:12)`. */
+function matchedService(look: RuleLook): string {
+  const origin = look.matched
+    ? look.origin?.find((o) => o.object.includes('/Service/'))
+    : undefined;
+  if (origin === undefined) return '';
+  const [namespace, , name] = origin.object.split('/');
+  const port = /\((.+)\)$/.exec(origin.field ?? '')?.[1];
+  const place = origin.source === undefined ? '' : ` (${origin.source})`;
+  return `, svc/${namespace}/${name}${port === undefined ? '' : `:${port}`}${place}`;
 }
 
 function explainJson(end: ExplainEnd) {
