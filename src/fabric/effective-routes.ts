@@ -12,7 +12,9 @@ import type { AzureNetwork, NextHop, RouteTable } from '../cluster/azure/network
 import { containsPrefix, formatPrefix, type Prefix, parsePrefix } from '../wire/address.ts';
 import { ANY } from './parts.ts';
 
-export type EffectiveHop = NextHop | { readonly type: 'VNetPeering' };
+export type EffectiveHop =
+  | NextHop
+  | { readonly type: 'VNetPeering' | 'VirtualNetworkServiceEndpoint' };
 
 export interface EffectiveRoute {
   readonly prefix: Prefix;
@@ -28,17 +30,21 @@ export const PRIVATE_RANGES: readonly Prefix[] = [
   '100.64.0.0/10',
 ].flatMap((range) => parsePrefix(range) ?? []);
 
-/** The active routes of a subnet with this route table; `vnet` is its network's address space. */
+/**
+ * The active routes of a subnet with this route table and these service endpoints; `vnet` is its
+ * network's address space.
+ */
 export function effectiveRoutes(
   network: AzureNetwork,
   vnet: readonly Prefix[],
   table: RouteTable | null,
+  endpoints: readonly Prefix[] = [],
 ): readonly EffectiveRoute[] {
   const found = new Map<string, EffectiveRoute>();
   const put = (route: EffectiveRoute) => {
     found.set(formatPrefix(route.prefix), route);
   };
-  const fixed = [...vnet, ...network.peerings.flatMap((p) => p.prefixes)];
+  const fixed = [...vnet, ...network.peerings.flatMap((p) => p.prefixes), ...endpoints];
   const isDefault = (prefix: Prefix) => prefix.length === 0;
   const isForced = table?.routes.some((r) => isDefault(r.prefix)) ?? false;
   put({ prefix: ANY[4], source: 'Default', hop: { type: 'Internet' } });
@@ -50,6 +56,9 @@ export function effectiveRoutes(
   for (const peering of network.peerings) {
     const hop = { type: peering.access ? 'VNetPeering' : 'None' } as const;
     for (const prefix of peering.prefixes) put({ prefix, source: 'Default', hop });
+  }
+  for (const prefix of endpoints) {
+    put({ prefix, source: 'Default', hop: { type: 'VirtualNetworkServiceEndpoint' } });
   }
   if (table?.ignoresGateways !== true) {
     for (const { prefix } of network.onPremises) {

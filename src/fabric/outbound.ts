@@ -14,7 +14,7 @@
  * release": 240 seconds after a FIN, 15 after a RST).
  * @module
  */
-import type { AzureNetwork, NatGateway } from '../cluster/azure/network.ts';
+import type { AzureNetwork, NatGateway, Subnet } from '../cluster/azure/network.ts';
 import { assert } from '../diagnostic/diagnostic.ts';
 import type { NatRange } from '../netfilter/target.ts';
 import type { PlanBuilder, RuleParts } from '../plan/builder.ts';
@@ -91,6 +91,9 @@ export function addOutbound(builder: PlanBuilder, input: OutboundInput): void {
       builder.append(family, 'filter', OUTBOUND, kept);
       builder.append(family, 'nat', OUTBOUND, kept);
     }
+    for (const subnet of input.network.subnets) {
+      addEndpoints(builder, family, subnet);
+    }
     for (const [prefix, gateway] of gateways) {
       if (prefix.address.family === family) addGateway(builder, prefix, gateway);
     }
@@ -98,6 +101,18 @@ export function addOutbound(builder: PlanBuilder, input: OutboundInput): void {
     builder.append(family, 'filter', OUTBOUND, rule({}, 'drop', comment(whyNot(input))));
   }
   setTimers(builder, input, gateways.length > 0);
+}
+
+/** Services that a subnet has an endpoint of see its own addresses. */
+function addEndpoints(builder: PlanBuilder, family: Family, subnet: Subnet): void {
+  const { prefix: from, serviceEndpoints } = subnet;
+  if (from.address.family !== family) return;
+  for (const to of serviceEndpoints) {
+    if (to.address.family !== family) continue;
+    const kept = rule({ from, to }, 'return', comment(`service endpoint of ${subnet.name}`));
+    builder.append(family, 'filter', OUTBOUND, kept);
+    builder.append(family, 'nat', OUTBOUND, kept);
+  }
 }
 
 /** What is left when no rule let a packet out. */

@@ -74,6 +74,7 @@ function addSystemRoute(builder: PlanBuilder, route: EffectiveRoute, used: Set<s
 function edgeOf(hop: EffectiveHop): string | null {
   switch (hop.type) {
     case 'Internet':
+    case 'VirtualNetworkServiceEndpoint':
       return INTERNET;
     case 'VirtualNetworkGateway':
       return GATEWAY;
@@ -124,7 +125,7 @@ function addSubnetTable(
     const hop = { via: OUTSIDE[4], device: INTERNET };
     builder.routes.push(routeVia(hostPrefix(address), hop, table));
   }
-  const routes = effectiveRoutes(network, wiring.vnet, subnet.routeTable);
+  const routes = effectiveRoutes(network, wiring.vnet, subnet.routeTable, subnet.serviceEndpoints);
   for (const route of routes) {
     if (!families.has(route.prefix.address.family)) continue;
     builder.routes.push(linuxRoute(input, route, table, used));

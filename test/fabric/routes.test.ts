@@ -29,6 +29,13 @@ routeTables:
   - {name: Default-NVA, addressPrefix: 0.0.0.0/0, nextHopType: VirtualAppliance, nextHopIpAddress: 10.0.100.4}
 `;
 
+const NODES = [node('na', '10.0.0.4'), node('nb', '10.0.1.4'), node('nc', '10.0.0.5')];
+const PODS = [
+  pod('a', 'na', '10.0.0.10'),
+  pod('b', 'nb', '10.0.1.10'),
+  pod('c', 'nc', '10.0.0.11'),
+];
+
 function networkOf(text: string): { network: AzureNetwork; vnet: readonly Prefix[] } {
   const { azure, vnet } = clusterOf(wiring(text)).wiring;
   if (azure === undefined) throw new Error('an Azure cluster');
@@ -69,6 +76,28 @@ t.test('the effective routes of Azure’s own example', async (t) => {
   ]);
 });
 
+t.test('service endpoints: the subnet’s own address, past the default route', async (t) => {
+  const own = '{name: s1, addressPrefix: 10.0.0.0/24, routeTable: t1';
+  const text = EXAMPLE.replace(
+    own,
+    `${own}, serviceEndpoints: [{service: Microsoft.Storage, addressPrefixes: [20.60.0.0/16]}]`,
+  );
+  const walk = new AzureWalk([wiring(text), ...NODES, ...PODS]);
+  t.equal(
+    walk.syn('na', '10.0.0.4:4000', '20.60.1.1:443'),
+    'exited internet 10.0.0.4:4000 > 20.60.1.1:443',
+  );
+  t.equal(
+    walk.syn('na', '10.0.0.4:4001', '20.61.1.1:443'),
+    'exited appliance 10.0.0.4:4001 > 20.61.1.1:443',
+  );
+  t.equal(
+    walk.syn('nb', '10.0.1.4:4002', '20.60.1.1:443'),
+    'exited internet 198.51.100.1:2048 > 20.60.1.1:443',
+    'another subnet has none',
+  );
+});
+
 t.test(
   'routes of gateways can be kept out, and never stand against the network itself',
   async (t) => {
@@ -87,13 +116,6 @@ t.test(
     );
   },
 );
-
-const NODES = [node('na', '10.0.0.4'), node('nb', '10.0.1.4'), node('nc', '10.0.0.5')];
-const PODS = [
-  pod('a', 'na', '10.0.0.10'),
-  pod('b', 'nb', '10.0.1.10'),
-  pod('c', 'nc', '10.0.0.11'),
-];
 
 t.test('packets take the routes of the subnet that they leave', async (t) => {
   const walk = new AzureWalk([wiring(EXAMPLE), ...NODES, ...PODS]);

@@ -142,6 +142,11 @@ function decodeSubnet(r: PartReader, at: Tree, field: string, among: Named): Sub
       among.groups,
     ),
     natGateway: r.named(get(at, 'natGateway'), `${field}.natGateway`, among.natGateways),
+    serviceEndpoints: items(get(at, 'serviceEndpoints')).flatMap((one, i) =>
+      items(get(one, 'addressPrefixes')).flatMap(
+        (p) => r.prefix(p, `${field}.serviceEndpoints[${i}].addressPrefixes`) ?? [],
+      ),
+    ),
   };
 }
 

@@ -31,6 +31,8 @@ export interface Subnet {
   readonly routeTable: RouteTable | null;
   readonly securityGroup: SecurityGroup | null;
   readonly natGateway: NatGateway | null;
+  /** Ranges of Azure services that the subnet reaches with its own addresses. */
+  readonly serviceEndpoints: readonly Prefix[];
 }
 
 /** How a cluster leaves for the internet (AKS `outboundType`). */

@@ -39,6 +39,9 @@ export const NAT_GATEWAYS = listOf(
   ),
 );
 
+/** Prefixes stand for the service's tag, whose addresses change by the week. */
+const SERVICE_ENDPOINT = closed({ service: NAME, addressPrefixes: CIDRS }, 'addressPrefixes');
+
 const SUBNET = closed(
   {
     name: NAME,
@@ -46,6 +49,7 @@ const SUBNET = closed(
     routeTable: NAME,
     networkSecurityGroup: NAME,
     natGateway: NAME,
+    serviceEndpoints: listOf(SERVICE_ENDPOINT),
   },
   'addressPrefix',
 );
