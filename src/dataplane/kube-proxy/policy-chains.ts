@@ -36,6 +36,7 @@ export interface ProxyNode {
 export function policyChains(state: PortState, node: ProxyNode): readonly ChainRule[] {
   const { port, used } = state;
   const { chains } = port;
+  const chainOf = chainsOf(port, used.reachable);
   const usesCluster = used.cluster.length > 0 && usesClusterEndpoints(port);
   const usesLocal = used.local.length > 0 && usesLocalEndpoints(port);
   return [
@@ -44,11 +45,12 @@ export function policyChains(state: PortState, node: ProxyNode): readonly ChainR
       ? inChain(chains.external, externalRules(state, node))
       : []),
     ...(state.usesFirewall ? inChain(chains.firewall, firewallRules(port, node)) : []),
-    ...(usesCluster ? inChain(chains.cluster, drawRules(port, used.cluster, node)) : []),
-    ...(usesLocal ? inChain(chains.local, drawRules(port, used.local, node)) : []),
-    ...used.reachable.flatMap((endpoint) =>
-      inChain(chainOf(port, endpoint), endpointRules(port, endpoint, node)),
-    ),
+    ...(usesCluster ? inChain(chains.cluster, drawRules(port, used.cluster, chainOf, node)) : []),
+    ...(usesLocal ? inChain(chains.local, drawRules(port, used.local, chainOf, node)) : []),
+    ...used.reachable.flatMap((endpoint) => {
+      const chain = chainOf(endpoint);
+      return inChain(chain, endpointRules(port, endpoint, chain, node));
+    }),
   ];
 }
 
@@ -56,8 +58,13 @@ function inChain(chain: string, rules: readonly RuleParts[]): readonly ChainRule
   return rules.map((rule) => ({ table: 'nat', chain, rule }));
 }
 
-function chainOf(port: ProxyPort, endpoint: ProxyEndpoint): string {
-  return endpointChain(port.name, port.port.protocol, endpoint.text);
+type ChainOf = (endpoint: ProxyEndpoint) => string;
+
+/** The chain of each endpoint, hashed once. */
+function chainsOf(port: ProxyPort, endpoints: readonly ProxyEndpoint[]): ChainOf {
+  const name = (e: ProxyEndpoint) => endpointChain(port.name, port.port.protocol, e.text);
+  const names = new Map(endpoints.map((e) => [e, name(e)]));
+  return (endpoint) => names.get(endpoint) ?? name(endpoint);
 }
 
 function toChain(chain: string): NonNullable<RuleParts['target']> {
@@ -131,18 +138,19 @@ function firewallRules(port: ProxyPort, node: ProxyNode): readonly RuleParts[] {
 function drawRules(
   port: ProxyPort,
   endpoints: readonly ProxyEndpoint[],
+  chainOf: ChainOf,
   node: ProxyNode,
 ): readonly RuleParts[] {
   const rule = (endpoint: ProxyEndpoint, ...matches: Match[]): RuleParts => ({
     matches: [...remark(node, `${port.name} -> ${endpoint.text}`), ...matches],
-    target: toChain(chainOf(port, endpoint)),
+    target: toChain(chainOf(endpoint)),
     origin: [...port.origin, endpoint.origin],
   });
   const seconds = port.affinitySeconds;
   const sticky =
     seconds === null
       ? []
-      : endpoints.map((e) => rule(e, recent(port, chainOf(port, e), 'rcheck', seconds)));
+      : endpoints.map((e) => rule(e, recent(port, chainOf(e), 'rcheck', seconds)));
   const count = endpoints.length;
   return [
     ...sticky,
@@ -183,12 +191,12 @@ const WHOLE = { 4: ipv4(ONES), 6: ipv6(ONES, ONES, ONES, ONES) } as const;
 function endpointRules(
   port: ProxyPort,
   endpoint: ProxyEndpoint,
+  chain: string,
   node: ProxyNode,
 ): readonly RuleParts[] {
   const { protocol } = port.port;
   const origin = [...port.origin, endpoint.origin];
   const text = remark(node, port.name);
-  const chain = chainOf(port, endpoint);
   const remember = port.affinitySeconds === null ? [] : [recent(port, chain, 'set', 0)];
   return [
     {

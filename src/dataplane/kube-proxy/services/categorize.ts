@@ -35,7 +35,8 @@ export function categorize(
   const cluster = usesClusterEndpoints(port) ? clusterEndpoints(endpoints, topology) : [];
   const local = usesLocalEndpoints(port) ? localEndpoints(endpoints) : [];
   const any = usesLocalEndpoints(port) ? usable.length > 0 : cluster.length > 0;
-  const reachable = usable.filter((e) => cluster.includes(e) || local.includes(e));
+  const used = new Set([...cluster, ...local]);
+  const reachable = usable.filter((e) => used.has(e));
   return { cluster, local, reachable, any };
 }
 
