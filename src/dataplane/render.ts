@@ -84,12 +84,15 @@ export function renderNetwork(input: RenderInput): Network {
 function renderNodes(input: RenderInput, network: NetworkRenderer, policy: PolicyRenderer): Plan[] {
   const { services, endpointSlices } = input.cluster;
   const settings = proxySettings(input.cluster, input.stack);
+  // Guessed ranges would drop what nobody said is a Service's.
+  const { wiring } = input.cluster;
+  const serviceCidrs = wiring.inferred ? [] : wiring.serviceCidrs;
   return input.cluster.nodes.map((node) => {
     const builder = new PlanBuilder(node.name, 'node');
     builder.kernel = node.kernel === '' ? builder.kernel : node.kernel;
     network.node(input, node, builder);
     renderKubelet(builder);
-    renderKubeProxy(builder, { services, endpointSlices, node, settings });
+    renderKubeProxy(builder, { services, endpointSlices, node, settings, serviceCidrs });
     renderMasquerade(builder, input.cluster, node);
     policy.node(input, node, network, builder);
     return builder.build();

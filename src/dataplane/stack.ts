@@ -16,7 +16,7 @@ import {
   type PolicyEngineName,
   type Stack,
 } from './dataplane.ts';
-import { PROXY_VERSION } from './kube-proxy/config.ts';
+import { PROXY_MODE, PROXY_VERSION } from './kube-proxy/config.ts';
 import { networkRenderer, policyRenderer } from './registry.ts';
 
 /** Why Azure refuses a combination, whatever is emulated. */
@@ -51,7 +51,7 @@ const REFUSED: readonly {
 ];
 
 /** Options of every stack, whatever its policy engine. */
-export const COMMON_OPTIONS: readonly OptionSpec[] = [PROXY_VERSION];
+export const COMMON_OPTIONS: readonly OptionSpec[] = [PROXY_MODE, PROXY_VERSION];
 
 /**
  * Read `azure-bridge+npm,version=1.4.23,place-first=true`.

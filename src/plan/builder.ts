@@ -7,6 +7,7 @@ import { UserError } from '../diagnostic/diagnostic.ts';
 import type { EbTable } from '../netfilter/ebtables.ts';
 import { BUILTIN_CHAINS, TABLES, type TableName } from '../netfilter/hook.ts';
 import type { IpSet } from '../netfilter/ip-set.ts';
+import type { NftTable } from '../netfilter/nft/ruleset.ts';
 import type { IpMatch, Match } from '../netfilter/match.ts';
 import type { Chain, Provenance, Rule, Table } from '../netfilter/rule.ts';
 import type { Target } from '../netfilter/target.ts';
@@ -44,6 +45,8 @@ export class PlanBuilder {
   readonly fdb: FdbEntry[] = [];
   readonly ebtables: EbTable[] = [];
   readonly ipsets: IpSet[] = [];
+  /** Tables of nft's own, in the order in which they are made; later than those of iptables. */
+  readonly nftTables: NftTable[] = [];
   readonly sysctls: Record<string, string> = {};
   readonly #tables = new Map<string, Map<string, DraftChain>>();
 
@@ -94,7 +97,7 @@ export class PlanBuilder {
       names.add(set.name);
     }
     const { host, role, evidence, kernel, interfaces, routes, routingRules, neighbors, fdb } = this;
-    const { ebtables, ipsets, sysctls } = this;
+    const { ebtables, ipsets, nftTables, sysctls } = this;
     return {
       host,
       role,
@@ -108,6 +111,7 @@ export class PlanBuilder {
       tables,
       ebtables,
       ipsets,
+      ...(nftTables.length === 0 ? {} : { nft: { tables: nftTables } }),
       sysctls,
     };
   }

@@ -9,7 +9,6 @@ import t from 'tap';
 import type { LocalDetector } from '../../src/cluster/model.ts';
 import { renderNetwork } from '../../src/dataplane/render.ts';
 import { parseStack } from '../../src/dataplane/stack.ts';
-import { UserError } from '../../src/diagnostic/diagnostic.ts';
 import type { Rule } from '../../src/netfilter/rule.ts';
 import { PlanBuilder } from '../../src/plan/builder.ts';
 import { findChain, findTable, type Plan } from '../../src/plan/model.ts';
@@ -290,21 +289,21 @@ t.test('more than a thousand endpoints lose their comments, and nothing else', a
   t.equal(large.length, 1 + 3 * 1001);
 });
 
-t.test('a mode that is not emulated is refused, and not taken for iptables', async (t) => {
+t.test('mode nftables programs tables of nft, and no chain of Services in iptables', async (t) => {
   const text = `${TWO_PODS}---
 apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
 mode: nftables
 `;
-  t.throws(
-    () => nodePlan(text),
-    new UserError([
-      {
-        code: 'KUBE_PROXY_MODE',
-        message: 'kube-proxy in nftables mode is not emulated yet',
-        accepted: 'iptables',
-      },
-    ]),
+  const plan = nodePlan(text);
+  t.strictSame(
+    plan.nft?.tables.map(({ family, name }) => `${family} ${name}`),
+    ['ip kube-proxy', 'ip6 kube-proxy'],
+  );
+  t.notOk(
+    plan.tables
+      .find((one) => one.family === 4 && one.name === 'nat')
+      ?.chains.some(({ name }) => name === 'KUBE-SERVICES'),
   );
 });
 
@@ -332,5 +331,40 @@ t.test(
     );
     const [asked] = grep(nodePlan(TWO_PODS + annotated), /loadbalancer IP/);
     t.match(asked, / -d 10\.224\.0\.77\/32 /);
+  },
+);
+
+t.test(
+  'what kube-proxy is told of marks, conntrack and node ranges reaches the node',
+  async (t) => {
+    const ranged = node('n1', '10.224.0.4').replace(
+      'status:',
+      'spec: {podCIDR: 10.244.7.0/24}\nstatus:',
+    );
+    const config = `---
+apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+detectLocalMode: NodeCIDR
+iptables: {masqueradeBit: 3}
+conntrack: {tcpBeLiberal: true, tcpCloseWaitTimeout: 1m30s, tcpEstablishedTimeout: 0s, udpTimeout: 20s}
+`;
+    const endpoints = slice(['addresses: [10.224.0.10]']);
+    const plan = nodePlan(ranged + service(HTTP) + endpoints + config);
+    t.match(grep(plan, /KUBE-SVC-.*MARK-MASQ/)[0], / ! -s 10\.244\.7\.0\/24 /);
+    t.strictSame(rulesOf(plan, 'nat', 'KUBE-MARK-MASQ'), [
+      '-A KUBE-MARK-MASQ -j MARK --set-xmark 0x8/0x8',
+    ]);
+    t.match(
+      rulesOf(plan, 'filter', 'KUBE-FORWARD')[0],
+      /--mark 0x8\/0x8 -j ACCEPT/,
+      'no INVALID rule',
+    );
+    const key = (name: string) => plan.sysctls[`net.netfilter.nf_conntrack_${name}`];
+    t.strictSame(
+      ['tcp_be_liberal', 'tcp_timeout_close_wait', 'tcp_timeout_established', 'udp_timeout'].map(
+        key,
+      ),
+      ['1', '90', undefined, '20'],
+    );
   },
 );

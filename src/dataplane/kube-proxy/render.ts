@@ -1,5 +1,6 @@
 /**
- * kube-proxy in iptables mode on one node: the rules of a full sync, for both families.
+ * kube-proxy on one node: the rules of a full sync, for both families, in iptables mode or (folder
+ * nftables) in nftables mode.
  *
  * Where kube-proxy walks a map (Services, node addresses) its order is chance; ours is that of the
  * input. Source: kubernetes v1.30.5 `pkg/proxy/iptables/proxier.go` `syncProxyRules`.
@@ -8,10 +9,11 @@
 import { hasUnknownEndpoints } from '../../cluster/api-server.ts';
 import type { EndpointSlice, Node, Service } from '../../cluster/model.ts';
 import type { PlanBuilder, RuleParts } from '../../plan/builder.ts';
-import type { Address, Family } from '../../wire/address.ts';
+import type { Address, Family, Prefix } from '../../wire/address.ts';
 import { contains, formatAddress } from '../../wire/address.ts';
 import { nodePortScope, type ProxySettings } from './config.ts';
 import { trafficDetector } from './local-detector.ts';
+import { type NftProxyInput, nftablesTable } from './nftables/render.ts';
 import { comment, constant, localAddress, to, toRange } from './parts.ts';
 import { policyChains } from './policy-chains.ts';
 import { type ChainRule, captureRules, portState } from './service-rules.ts';
@@ -31,6 +33,8 @@ export interface ProxyInput {
   readonly endpointSlices: readonly EndpointSlice[];
   readonly node: Pick<Node, 'name' | 'addresses' | 'podCidrs' | 'labels'>;
   readonly settings: ProxySettings;
+  /** The ranges of ClusterIPs, where they are known; nftables mode guards them. */
+  readonly serviceCidrs?: readonly Prefix[];
 }
 
 /** Add kube-proxy's chains, rules and sysctls to a node that has its interfaces. */
@@ -39,9 +43,12 @@ export function renderKubeProxy(builder: PlanBuilder, input: ProxyInput): void {
   if (settings.tcpBeLiberal) builder.sysctls['net.netfilter.nf_conntrack_tcp_be_liberal'] = '1';
   const liberal = builder.sysctls['net.netfilter.nf_conntrack_tcp_be_liberal'] ?? '0';
   const known = { ...settings, tcpBeLiberal: liberal !== '0' };
-  for (const family of [4, 6] as const)
-    renderFamily(builder, { ...input, settings: known }, family);
-  if (nodePortScope(settings, 4).localhost) {
+  const isNft = settings.mode === 'nftables';
+  for (const family of [4, 6] as const) {
+    if (isNft) renderNftFamily(builder, input, family);
+    else renderFamily(builder, { ...input, settings: known }, family);
+  }
+  if (!isNft && nodePortScope(settings, 4).localhost) {
     builder.sysctls['net.ipv4.conf.all.route_localnet'] = '1';
   }
   setTimeouts(builder, settings);
@@ -63,9 +70,7 @@ function renderFamily(builder: PlanBuilder, input: ProxyInput, family: Family): 
   const { settings, node } = input;
   const { localhost } = nodePortScope(settings, family);
   addStaticChains(builder, family, settings, localhost);
-  const index = new EndpointIndex(input.endpointSlices, family, node.name);
-  const services = input.services.filter((s) => !hasUnknownEndpoints(input, s));
-  const ports = proxyPorts(services, family).map((port) => ({ port, all: index.of(port) }));
+  const ports = portsOf(input, family);
   const total = ports.reduce((sum, { all }) => sum + all.length, 0);
   const proxyNode = {
     settings,
@@ -82,6 +87,21 @@ function renderFamily(builder: PlanBuilder, input: ProxyInput, family: Family): 
   for (const rule of nodePortJumps(builder, settings, family)) {
     builder.append(family, 'nat', 'KUBE-SERVICES', rule);
   }
+}
+
+/** Every Service port of a family with its endpoints. */
+function portsOf(input: ProxyInput, family: Family): NftProxyInput['ports'] {
+  const index = new EndpointIndex(input.endpointSlices, family, input.node.name);
+  const services = input.services.filter((s) => !hasUnknownEndpoints(input, s));
+  return proxyPorts(services, family).map((port) => ({ port, all: index.of(port) }));
+}
+
+function renderNftFamily(builder: PlanBuilder, input: ProxyInput, family: Family): void {
+  const { node, settings, serviceCidrs = [] } = input;
+  const ports = portsOf(input, family);
+  const zone = node.labels[ZONE_LABEL] ?? '';
+  const made = nftablesTable(builder, { ports, node, zone, settings, serviceCidrs }, family);
+  builder.nftTables.push(made);
 }
 
 function write(builder: PlanBuilder, family: Family, rules: readonly ChainRule[]): void {

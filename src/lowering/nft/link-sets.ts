@@ -16,13 +16,16 @@ import { type FaultText, fault, repeated } from '../fault.ts';
 import { linkKey } from './link-expression.ts';
 import { metersOf } from './link-statement.ts';
 
+/** What nft gives to dynamic sets that say none (src/evaluate.c `set_evaluate`). */
+const DYNAMIC_SIZE = 0xffff;
+
 /** Make a set without its elements; `changes` says that rules add to it. */
 export function compileSet(table: NftTable, set: NftSet, id: string, changes: boolean): LookupSet {
   return new LookupSet({
     id: set.name === '' ? id : `${nftTableName(table)} ${set.name}`,
     isMap: set.kind !== 'set',
     changes,
-    size: set.size ?? null,
+    size: set.size ?? (set.flags.includes('dynamic') ? DYNAMIC_SIZE : null),
     timeoutMs: set.timeoutMs ?? null,
     meters: metersOf(set.state ?? []),
   });

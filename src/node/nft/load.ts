@@ -102,7 +102,8 @@ function loadMeta({ ctx, packet, hook }: Reading, key: MetaKey): Loaded {
     case 'oifname':
       return deviceName(packet.outDevice);
     case 'iiftype':
-      return deviceType(ctx, packet.inDevice);
+      // Of the device that the packet is at: when it leaves, the one that it leaves by (seen).
+      return deviceType(ctx, hook === 'postrouting' ? packet.outDevice : packet.inDevice);
     case 'oiftype':
       return deviceType(ctx, packet.outDevice);
     case 'pkttype':
