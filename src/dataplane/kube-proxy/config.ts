@@ -10,10 +10,18 @@
  * @module
  */
 import type { Cluster, KubeProxyConfig, LocalDetector, Wiring } from '../../cluster/model.ts';
-import { UserError } from '../../diagnostic/diagnostic.ts';
 import type { Family, Prefix } from '../../wire/address.ts';
 import { contains, containsPrefix, ipv4, maskAddress } from '../../wire/address.ts';
 import type { NetworkName, OptionSpec, Stack } from '../dataplane.ts';
+
+/** Which mode, whatever the user's configuration says; without the option it is asked. */
+export const PROXY_MODE: OptionSpec = {
+  name: 'kube-proxy',
+  values: 'iptables|nftables',
+  default: 'iptables',
+  describes: "kube-proxy's mode (default: what a KubeProxyConfiguration says, else iptables)",
+  accepts: (value) => value === 'iptables' || value === 'nftables',
+};
 
 /** Of the releases that differ in what they write: from 1.32 on rules count for metrics. */
 export const PROXY_VERSION: OptionSpec = {
@@ -44,7 +52,7 @@ const DEFAULTS: KubeProxyConfig = {
   udpStreamTimeout: 0,
 };
 
-/** The settings of a cluster's nodes in a stack; a `UserError` for a mode that is not emulated. */
+/** The settings of a cluster's nodes in a stack. */
 export function proxySettings(
   cluster: Pick<Cluster, 'kubeProxy' | 'wiring'>,
   stack: Stack,
@@ -53,12 +61,10 @@ export function proxySettings(
     ...DEFAULTS,
     detectLocal: aksDetector(stack.network, cluster.wiring),
   };
-  if (config.mode === 'nftables') {
-    const message = 'kube-proxy in nftables mode is not emulated yet';
-    throw new UserError([{ code: 'KUBE_PROXY_MODE', message, accepted: 'iptables' }]);
-  }
   const version = stack.options[PROXY_VERSION.name] ?? PROXY_VERSION.default;
-  return { ...config, countsByName: version === '1.32' };
+  const asked = stack.options[PROXY_MODE.name];
+  const mode = asked === 'nftables' || asked === 'iptables' ? asked : config.mode;
+  return { ...config, mode, countsByName: version === '1.32' };
 }
 
 function aksDetector(network: NetworkName, wiring: Wiring): LocalDetector {
