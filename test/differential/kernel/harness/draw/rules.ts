@@ -51,8 +51,10 @@ export function withSilence(tables: readonly Table[]): readonly Table[] {
   const hasRaw = tables.some(({ family, name }) => family === 6 && name === 'raw');
   const empty = (name: string) => ({ name, policy: 'ACCEPT' as const, rules: [] });
   const raw: Table = { family: 6, name: 'raw', chains: [empty('PREROUTING'), empty('OUTPUT')] };
-  const all = hasRaw ? tables : [...tables, raw];
-  return all.map((table) => (table.family === 6 ? silenced(table) : table));
+  // First of all: a report must not find the others loaded and this one not.
+  const isRaw = (table: Table) => table.family === 6 && table.name === 'raw';
+  const first = hasRaw ? tables.filter(isRaw) : [raw];
+  return [...first.map(silenced), ...tables.filter((table) => !isRaw(table))];
 }
 
 /** The kernel's own multicast reports must not be counted by drawn rules. */
@@ -175,7 +177,8 @@ function drawTarget(draw: Draw, site: Site, below: readonly string[]): Target {
   const choices: Weighted = [
     [below.length > 0 ? 18 : 0, () => ({ kind: 'jump', chain: draw.of(below) })],
     [below.length > 0 ? 7 : 0, () => ({ kind: 'goto', chain: draw.of(below) })],
-    [site.hook === 'prerouting' ? 18 : 10, mark],
+    // A mark of raw OUTPUT, and then a reroute by nat, is a known deviation.
+    [hook === 'prerouting' ? 18 : table === 'raw' ? 0 : 10, mark],
     [6, () => ({ kind: 'return' })],
     [7, () => ({ kind: 'accept' })],
     [table === 'nat' ? 0 : 4, () => ({ kind: 'drop' })],
