@@ -38,6 +38,7 @@ class Door : public Napi::ObjectWrap<Door> {
             InstanceMethod<&Door::SetHost>("setHost"),
             InstanceMethod<&Door::SetHostSet>("setHostSet"),
             InstanceMethod<&Door::SetSettings>("setSettings"),
+            InstanceMethod<&Door::Expire>("expire"),
             InstanceMethod<&Door::Held>("held"),
             InstanceMethod<&Door::NextOrder>("nextOrder"),
             InstanceMethod<&Door::Statistics>("statistics"),
@@ -225,7 +226,7 @@ class Door : public Napi::ObjectWrap<Door> {
     if (place == FlowTable::kNone) return Napi::Boolean::New(info.Env(), false);
     const ct::Connection& c = engine_->flows().record(place);
     if (c.host_set == wiretrial::kForeign) return Napi::Boolean::New(info.Env(), false);
-    if (c.expires_ns <= F64(info[0])) {
+    if (std::max(c.expires_ns[0], c.expires_ns[1]) <= F64(info[0])) {
       engine_->forget(place);
       return Napi::Boolean::New(info.Env(), false);
     }
@@ -291,8 +292,8 @@ class Door : public Napi::ObjectWrap<Door> {
   void WriteConnection(uint32_t place) {
     const ct::Connection& c = engine_->flows().record(place);
     scratch_[at::kOrder] = c.order;
-    scratch_[at::kCreatedNs] = c.created_ns;
-    scratch_[at::kExpiresNs] = c.expires_ns;
+    scratch_[at::kExpiresNs] = c.expires_ns[0];
+    scratch_[at::kExpiresNs + 1] = c.expires_ns[1];
     scratch_[at::kStreamNs] = c.stream_ns;
     for (uint32_t i = 0; i < 2; i++) {
       scratch_[at::kBytes + i] = static_cast<double>(c.bytes[i]);
@@ -327,8 +328,8 @@ class Door : public Napi::ObjectWrap<Door> {
     ct::Connection& c = engine_->flows().record(place);
     c = ct::Connection{};
     c.order = word(at::kOrder);
-    c.created_ns = scratch_[at::kCreatedNs];
-    c.expires_ns = scratch_[at::kExpiresNs];
+    c.expires_ns[0] = scratch_[at::kExpiresNs];
+    c.expires_ns[1] = scratch_[at::kExpiresNs + 1];
     c.stream_ns = scratch_[at::kStreamNs];
     for (uint32_t i = 0; i < 2; i++) {
       c.bytes[i] = static_cast<uint64_t>(scratch_[at::kBytes + i]);
@@ -364,11 +365,12 @@ class Door : public Napi::ObjectWrap<Door> {
   // setHost(host, max)
   void SetHost(const Napi::CallbackInfo& info) { engine_->room(U32(info[0])).max = U32(info[1]); }
 
-  // setHostSet(set, settings, hosts: number[])
+  // setHostSet(set, settings, otherSettings, hosts: number[])
   void SetHostSet(const Napi::CallbackInfo& info) {
-    const auto hosts = info[2].As<Napi::Array>();
+    const auto hosts = info[3].As<Napi::Array>();
     wiretrial::HostSet& set = engine_->host_set(U32(info[0]));
-    set.settings = U32(info[1]);
+    set.settings[0] = U32(info[1]);
+    set.settings[1] = U32(info[2]);
     set.count = hosts.Length();
     for (uint32_t i = 0; i < set.count; i++) set.hosts[i] = U32(hosts.Get(i));
   }
@@ -388,6 +390,11 @@ class Door : public Napi::ObjectWrap<Door> {
     s.tcp_loose = given[17] != 0;
     s.tcp_be_liberal = given[18] != 0;
     s.tcp_ignore_invalid_rst = given[19] != 0;
+  }
+
+  // expire(nowNs) → how many connections were forgotten because their time was up
+  Napi::Value Expire(const Napi::CallbackInfo& info) {
+    return N(info, engine_->expire(F64(info[0])));
   }
 
   Napi::Value Held(const Napi::CallbackInfo& info) {

@@ -5,7 +5,7 @@
 
 namespace wiretrial::layout {
 
-constexpr uint32_t kVersion = 2;
+constexpr uint32_t kVersion = 3;
 constexpr uint32_t kScratchWords = 128;
 constexpr uint32_t kSideWords = 6;
 constexpr uint32_t kFamily = 0;
@@ -15,8 +15,7 @@ constexpr uint32_t kDst = 6;
 constexpr uint32_t kSport = 10;
 constexpr uint32_t kDport = 11;
 constexpr uint32_t kOrder = 12;
-constexpr uint32_t kCreatedNs = 13;
-constexpr uint32_t kExpiresNs = 14;
+constexpr uint32_t kExpiresNs = 13;
 constexpr uint32_t kStreamNs = 15;
 constexpr uint32_t kBytes = 16;
 constexpr uint32_t kPackets = 18;

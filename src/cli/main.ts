@@ -5,6 +5,7 @@
  */
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../report/version.ts';
+import { benchCommand } from './bench.ts';
 import { compareCommand } from './compare.ts';
 import { doctorCommand } from './doctor.ts';
 import { describeFailure, ExitCode } from './exit-code.ts';
@@ -35,6 +36,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     probeCommand(finish),
     explainCommand(finish),
     planCommand(finish),
+    benchCommand(finish),
     doctorCommand(finish),
   ];
   const help = helpCommand(program, verbs);

@@ -62,6 +62,8 @@ export interface CompiledStatistics {
 
 const MAX_PACKET = 65_535;
 const MAX_TTL = 255;
+/** The shortest timeout that fills a table: that of UDP that nobody answers. */
+const SWEEP_NS = 30e9;
 const HEADER = 14;
 const SYN_ONLY = 0x02;
 const SYN_RST_ACK = 0x16;
@@ -81,6 +83,7 @@ export class CompiledEngine implements Engine {
   readonly #entryTexts: string[] = [];
   #executed: Execution | null = null;
   #nowNs = 0;
+  #sweptNs = Number.NEGATIVE_INFINITY;
 
   constructor(topology: Topology, options: CompiledOptions) {
     const sizes = { ...DEFAULT_SIZES, ...options.sizes };
@@ -108,6 +111,7 @@ export class CompiledEngine implements Engine {
     const offloaded = injection.checksumOffloaded ?? false;
     const number = this.#native.step(entry, packet, injection.nowNs, offloaded);
     if (number >= 0) return this.#book.journeyOf(number, this.#out, packet.length);
+    if (number === Slow.noRoom) this.#sweep();
     return this.#walkAndRemember(injection, packet, entry);
   }
 
@@ -132,6 +136,7 @@ export class CompiledEngine implements Engine {
       at = this.#native.run(batch, at, to);
       if (at === to) return;
       const injection = injectionOf(at);
+      if (batch.results[at] === Slow.noRoom) this.#sweep();
       const packet = fastPacket(injection);
       this.#nowNs = Math.max(this.#nowNs, injection.nowNs);
       const journey =
@@ -191,6 +196,13 @@ export class CompiledEngine implements Engine {
       this.#recording.learned = true;
       this.#book.kill(host);
     };
+  }
+
+  /** Make room by forgetting the dead, at most once in a while of virtual time. */
+  #sweep(): void {
+    if (this.#nowNs - this.#sweptNs < SWEEP_NS) return;
+    this.#sweptNs = this.#nowNs;
+    this.#native.expire(this.#nowNs);
   }
 
   #entryNumber(text: string): number {
@@ -412,4 +424,4 @@ function isOpener(b: Uint8Array, l4: number, { protocol, src, dport }: Tuple): b
   return protocol === Protocol.udp || dport >>> 8 === (src.family === 4 ? 8 : 128);
 }
 
-export type { NativeBatch };
+export type { Injection, NativeBatch };

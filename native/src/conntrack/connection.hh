@@ -12,8 +12,8 @@ namespace wiretrial::conntrack {
 enum Direction : uint32_t { kOriginal = 0, kReply = 1 };
 
 struct alignas(64) Connection {
-  double expires_ns;
-  double created_ns;
+  // By group of hosts: those of a set may time connections in two ways (HostSet::settings).
+  double expires_ns[2];
   // UDP: from when on traffic in both directions counts as a stream.
   double stream_ns;
   // By direction.
@@ -82,12 +82,12 @@ constexpr uint8_t kLastSackPermitted = 2;
 constexpr uint8_t kExpectChallengeAck = 4;
 constexpr uint8_t kSimultaneousOpen = 8;
 
-// How long a packet lets its connection live, and what else it changed.
+// How long a packet lets its connection live, by group of hosts, and what else it changed.
 struct Refresh {
   // False: the packet does not renew the timeout, and is not counted for the connection.
   bool refreshed;
   bool assured;
-  double seconds;
+  double seconds[2];
 };
 
 }  // namespace wiretrial::conntrack

@@ -38,31 +38,34 @@ inline double state_timeout(const TcpTracking& tracking, TcpIndex index, TcpStat
 // Returns false when the reference engine must judge it; `tracking` is then worthless, so callers
 // pass a copy.
 inline bool track_tcp(TcpTracking& tracking, uint8_t flags, const Segment& s,
-                      const Settings& settings, Refresh& refresh) {
+                      const Settings* const settings[2], Refresh& refresh) {
   const TcpIndex index = tcp_index(tcp::flags(s.bytes, s.off));
   const auto old = static_cast<TcpState>(tracking.state);
   const TcpState next = next_tcp_state(s.direction, index, old);
   if (next >= kIG || index == kIndexRst || next == kS2) return false;
   if (next == kSS && (old == kTW || old == kCL)) return false;
   if (tracking.bits & (kSimultaneousOpen | kExpectChallengeAck)) return false;
-  if (check_window(tracking, index, s, settings.tcp_be_liberal) != WindowVerdict::kAccept) {
+  if (check_window(tracking, index, s, settings[0]->tcp_be_liberal) != WindowVerdict::kAccept) {
     return false;
   }
   tracking.last_index = index;
   tracking.last_direction = static_cast<uint8_t>(s.direction);
   tracking.state = next;
   if (old != next && next == kFW) tracking.seen[s.direction].bits |= kCloseInit;
-  double seconds = state_timeout(tracking, index, next, settings);
+  for (uint32_t group = 0; group < 2; group++) {
+    refresh.seconds[group] = state_timeout(tracking, index, next, *settings[group]);
+  }
   refresh.assured = (flags & kAssured) != 0;
   refresh.refreshed = true;
   if (!(flags & kSeenReply)) {
     // A client that reuses its port must not keep an old entry alive.
     if (index == kIndexSyn && old == kSS) refresh.refreshed = false;
-    if (next == kES) seconds = std::min(seconds, settings.tcp_unack);
+    for (uint32_t group = 0; group < 2 && next == kES; group++) {
+      refresh.seconds[group] = std::min(refresh.seconds[group], settings[group]->tcp_unack);
+    }
   } else if ((old == kSR || old == kES) && next == kES) {
     refresh.assured = true;
   }
-  refresh.seconds = seconds;
   return true;
 }
 

@@ -14,13 +14,18 @@ constexpr double kNsPerS = 1e9;
 constexpr double kStreamAfterNs = 2 * kNsPerS;
 
 // Track one datagram whose header and checksum are in order; `stream_ns` is the connection's.
-inline Refresh track_udp(uint8_t flags, double stream_ns, double now_ns, const Settings& settings) {
-  if (!(flags & kSeenReply)) {
-    return Refresh{true, (flags & kAssured) != 0, settings.udp_unreplied};
-  }
-  const bool is_stream = now_ns > stream_ns;
-  const double seconds = is_stream ? settings.udp_stream : settings.udp_unreplied;
-  return Refresh{true, is_stream || (flags & kAssured) != 0, seconds};
+inline Refresh track_udp(uint8_t flags, double stream_ns, double now_ns,
+                         const Settings* const settings[2]) {
+  const bool is_stream = (flags & kSeenReply) != 0 && now_ns > stream_ns;
+  const auto seconds = [&](const Settings& s) { return is_stream ? s.udp_stream : s.udp_unreplied; };
+  return Refresh{true, is_stream || (flags & kAssured) != 0,
+                 {seconds(*settings[0]), seconds(*settings[1])}};
+}
+
+// Track a query or its answer.
+inline Refresh track_icmp(uint8_t flags, uint32_t family, const Settings* const settings[2]) {
+  const auto seconds = [&](const Settings& s) { return family == 4 ? s.icmp : s.icmpv6; };
+  return Refresh{true, (flags & kAssured) != 0, {seconds(*settings[0]), seconds(*settings[1])}};
 }
 
 }  // namespace wiretrial::conntrack

@@ -31,10 +31,11 @@ enum Slow : int32_t {
 
 constexpr uint32_t kMaxHostsInSet = 8;
 
-// The hosts that hold a connection, all with the same tracker settings.
+// The hosts that hold a connection. Their trackers judge alike, and time connections in at most two
+// ways; where there is one way only, both settings are the same.
 struct HostSet {
   uint32_t count;
-  uint32_t settings;
+  uint32_t settings[2];
   uint32_t hosts[kMaxHostsInSet];
 };
 
@@ -124,10 +125,13 @@ class Engine {
     if (place == FlowTable::kNone) return open(a, f);
     conntrack::Connection& c = flows_.record(place);
     if (c.host_set == kForeign) return slow(kForeignFlow);
-    if (c.expires_ns <= a.now_ns) {
+    const bool dead = c.expires_ns[0] <= a.now_ns;
+    const bool dead_elsewhere = c.expires_ns[1] <= a.now_ns;
+    if (dead && dead_elsewhere) {
       forget(place);
       return open(a, f);
     }
+    if (dead || dead_elsewhere) return slow(kTrackerAsks);
     return follow(a, f, place, c);
   }
 
@@ -152,15 +156,35 @@ class Engine {
     flows_.erase(place);
   }
 
-  // A place for a connection of these hosts; kNone when there is no room.
-  uint32_t take_place(const FlowKey& key, uint64_t hash, uint16_t host_set) {
+  // Forget every connection whose time is up; returns how many.
+  uint32_t expire(double now_ns) {
+    uint32_t gone = 0;
+    for (uint32_t place = 0; place < flows_.places(); place++) gone += drop_dead(place, now_ns);
+    return gone;
+  }
+
+  bool drop_dead(uint32_t place, double now_ns) {
+    if (!flows_.is_taken(place)) return false;
+    const conntrack::Connection& c = flows_.record(place);
+    if (c.host_set == kForeign || std::max(c.expires_ns[0], c.expires_ns[1]) > now_ns) return false;
+    forget(place);
+    return true;
+  }
+
+  // A place for a connection of these hosts; kNone when there is no room. Where all places that
+  // the flow may have are taken, those of connections whose time is up are not.
+  uint32_t take_place(const FlowKey& key, uint64_t hash, uint16_t host_set, double now_ns) {
     const HostSet& set = sets_[host_set];
     for (uint32_t i = 0; i < set.count; i++) {
       const HostRoom& room = rooms_[set.hosts[i]];
       if (room.max != 0 && room.held + room.foreign + 1 >= room.max) return FlowTable::kNone;
     }
-    const uint32_t place = flows_.insert(key, hash);
-    if (place == FlowTable::kNone) return place;
+    uint32_t place = flows_.insert(key, hash);
+    if (place == FlowTable::kNone) {
+      flows_.each_place(hash, [&](uint32_t taken) { drop_dead(taken, now_ns); });
+      place = flows_.insert(key, hash);
+      if (place == FlowTable::kNone) return place;
+    }
     for (uint32_t i = 0; i < set.count; i++) rooms_[set.hosts[i]].held += 1;
     return place;
   }
@@ -283,7 +307,7 @@ class Engine {
     if (d.flags & kDead) return slow(kNewFacts);
     if (!fits(d, f)) return slow(kTooExtreme);
     if (d.host_set_after != 0) {
-      const uint32_t place = take_place(f.key, f.hash, d.host_set_after);
+      const uint32_t place = take_place(f.key, f.hash, d.host_set_after, a.now_ns);
       if (place == FlowTable::kNone) return slow(kNoRoom);
       if (!begin(a, f, place, d.host_set_after)) {
         forget(place);
@@ -303,16 +327,16 @@ class Engine {
   // first look, then confirmation).
   bool begin(const Arrival& a, const Facts& f, uint32_t place, uint16_t host_set) {
     conntrack::Connection& c = flows_.record(place);
-    const conntrack::Settings& settings = settings_[sets_[host_set].settings];
     c = conntrack::Connection{};
-    c.created_ns = a.now_ns;
     c.decision[0] = c.decision[1] = DecisionTable::kNone;
     c.generation = generation_;
     c.host_set = host_set;
     c.flags = f.swapped && f.protocol != kIcmp && f.protocol != kIcmpv6
                   ? conntrack::kOriginalSwapped
                   : 0;
-    conntrack::Refresh refresh{true, false, 0};
+    const conntrack::Settings* const settings[2] = {&settings_of(host_set, 0),
+                                                    &settings_of(host_set, 1)};
+    conntrack::Refresh refresh{true, false, {0, 0}};
     if (f.protocol == kTcp) {
       c.flags |= conntrack::kIsTcp;
       const conntrack::Segment s{f.bytes, f.l4, f.length, conntrack::kOriginal, a.now_ns};
@@ -324,9 +348,9 @@ class Engine {
       c.stream_ns = a.now_ns + conntrack::kStreamAfterNs;
       refresh = conntrack::track_udp(c.flags, c.stream_ns, a.now_ns, settings);
     } else {
-      refresh.seconds = f.family == 4 ? settings.icmp : settings.icmpv6;
+      refresh = conntrack::track_icmp(c.flags, f.family, settings);
     }
-    c.expires_ns = a.now_ns + refresh.seconds * conntrack::kNsPerS;
+    renew(c, refresh, a.now_ns);
     c.order = next_order();
     count(c, conntrack::kOriginal, f.length);
     return true;
@@ -373,8 +397,9 @@ class Engine {
   // Renew the connection; false, with nothing changed, when the tracker would do more.
   bool track(const Arrival& a, const Facts& f, uint32_t place, conntrack::Connection& c,
              uint32_t direction) {
-    const conntrack::Settings& settings = settings_[sets_[c.host_set].settings];
-    conntrack::Refresh refresh{true, (c.flags & conntrack::kAssured) != 0, 0};
+    const conntrack::Settings* const settings[2] = {&settings_of(c.host_set, 0),
+                                                    &settings_of(c.host_set, 1)};
+    conntrack::Refresh refresh{true, (c.flags & conntrack::kAssured) != 0, {0, 0}};
     if (f.protocol == kTcp) {
       const conntrack::Segment s{f.bytes, f.l4, f.length, direction, a.now_ns};
       conntrack::TcpTracking tracking = flows_.tracking(place);
@@ -383,14 +408,24 @@ class Engine {
     } else if (f.protocol == kUdp) {
       refresh = conntrack::track_udp(c.flags, c.stream_ns, a.now_ns, settings);
     } else {
-      refresh.seconds = f.family == 4 ? settings.icmp : settings.icmpv6;
+      refresh = conntrack::track_icmp(c.flags, f.family, settings);
     }
     if (refresh.assured) c.flags |= conntrack::kAssured;
     if (direction == conntrack::kReply) c.flags |= conntrack::kSeenReply;
     if (!refresh.refreshed) return true;
-    c.expires_ns = a.now_ns + refresh.seconds * conntrack::kNsPerS;
+    renew(c, refresh, a.now_ns);
     count(c, direction, f.length);
     return true;
+  }
+
+  const conntrack::Settings& settings_of(uint16_t host_set, uint32_t group) const {
+    return settings_[sets_[host_set].settings[group]];
+  }
+
+  static void renew(conntrack::Connection& c, const conntrack::Refresh& refresh, double now_ns) {
+    for (uint32_t group = 0; group < 2; group++) {
+      c.expires_ns[group] = now_ns + refresh.seconds[group] * conntrack::kNsPerS;
+    }
   }
 
   static void count(conntrack::Connection& c, uint32_t direction, uint32_t length) {

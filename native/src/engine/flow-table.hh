@@ -91,6 +91,16 @@ class FlowTable {
     return kNone;
   }
 
+  // Visit every place that a flow of this hash may have.
+  template <typename Visit>
+  void each_place(uint64_t hash, Visit visit) {
+    uint32_t at = static_cast<uint32_t>(hash) & (buckets_count_ - 1);
+    for (uint32_t probe = 0; probe < kProbes; probe++) {
+      for (uint32_t way = 0; way < kWays; way++) visit(at * kWays + way);
+      at = (at + 1) & (buckets_count_ - 1);
+    }
+  }
+
   void erase(uint32_t place) {
     Bucket& bucket = buckets_[place / kWays];
     // A bucket that never overflowed needs no mark: no lookup ever went past it.

@@ -20,7 +20,7 @@ import {
   writeTuple,
 } from './connection-words.ts';
 import { HeldTable, type Keeper } from './held-table.ts';
-import type { HostSets } from './host-sets.ts';
+import type { HostSets, Placed } from './host-sets.ts';
 import { Word } from './layout.ts';
 import type { NativeEngine } from './native-door.ts';
 
@@ -30,7 +30,7 @@ interface Entry {
 }
 
 /** The words that must agree on every host, besides the tuples. */
-const STATE_WORDS = [Word.createdNs, Word.flags + 1] as const;
+const STATE_WORDS = [Word.streamNs, Word.flags + 1] as const;
 const TRACKING_WORDS = [Word.state, Word.entry] as const;
 
 export class ConnectionStore implements Keeper {
@@ -143,9 +143,9 @@ export class ConnectionStore implements Keeper {
 
   copies(table: HeldTable): readonly Connection[] {
     const found: Connection[] = [];
-    this.#each(table, ({ sourceDone, destinationDone }) => {
+    this.#each(table, (member) => {
       const original = readTuple(this.#words);
-      const copy = readConnection(this.#words, original, { id: 0, sourceDone, destinationDone });
+      const copy = readConnection(this.#words, original, { id: 0, ...member });
       this.#orders.set(copy, this.#words[Word.order] ?? 0);
       found.push(copy);
     });
@@ -153,10 +153,7 @@ export class ConnectionStore implements Keeper {
   }
 
   /** Visit every connection that the compiled engine holds of a table; the words describe it. */
-  #each(
-    table: HeldTable,
-    visit: (member: { sourceDone: boolean; destinationDone: boolean }) => void,
-  ): void {
+  #each(table: HeldTable, visit: (member: Placed) => void): void {
     if (this.held(table) === 0) return;
     for (let place = this.#native.next(0); place >= 0; place = this.#native.next(place + 1)) {
       const members = this.#sets.members(this.#words[Word.hostSet] ?? 0);
@@ -180,12 +177,27 @@ export class ConnectionStore implements Keeper {
         destinationDone: destinationNatDone,
       })),
     );
-    if (set === null || !this.#areEqual(entries)) return false;
+    if (set === null || !this.#areEqual(entries) || !this.#writeEnds(entries, set)) return false;
     this.#words[Word.order] = Math.min(...entries.map((e) => this.orderOf(e.connection)));
     this.#words[Word.hostSet] = set;
     if (!this.#native.put(entries.length)) return false;
     for (const entry of entries) entry.table.letGo(entry.connection);
     this.#entries.delete(tupleKey(connection.original));
+    return true;
+  }
+
+  /** Write when the entries end, by group; false when those of one group do not end together. */
+  #writeEnds(entries: readonly Entry[], set: number): boolean {
+    const groups = new Map(this.#sets.members(set).map(({ host, group }) => [host, group]));
+    const ends: (number | undefined)[] = [];
+    for (const { table, connection } of entries) {
+      const group = groups.get(table.host) ?? 0;
+      ends[group] ??= connection.expiresNs;
+      if (ends[group] !== connection.expiresNs) return false;
+    }
+    const [first = 0, second = first] = ends;
+    this.#words[Word.expiresNs] = first;
+    this.#words[Word.expiresNs + 1] = second;
     return true;
   }
 

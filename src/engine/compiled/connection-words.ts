@@ -75,11 +75,9 @@ function at(words: Float64Array, place: number): number {
   return words[place] ?? 0;
 }
 
-/** Write a connection, its original tuple included. Precondition: `isSimple`. */
+/** Write a connection, its original tuple and when it ends apart. Precondition: `isSimple`. */
 export function writeConnection(words: Float64Array, c: Connection): void {
   writeTuple(words, c.original);
-  words[Word.createdNs] = c.createdNs;
-  words[Word.expiresNs] = c.expiresNs;
   words[Word.streamNs] = c.tracking.kind === 'udp' ? c.tracking.streamNs : 0;
   words[Word.bytes] = c.traffic?.original.bytes ?? 0;
   words[Word.bytes + 1] = c.traffic?.reply.bytes ?? 0;
@@ -131,7 +129,12 @@ function writeSide(words: Float64Array, place: number, side: TcpSide): void {
 export function readConnection(
   words: Float64Array,
   original: Tuple,
-  own: { readonly id: number; readonly sourceDone: boolean; readonly destinationDone: boolean },
+  own: {
+    readonly id: number;
+    readonly sourceDone: boolean;
+    readonly destinationDone: boolean;
+    readonly group: number;
+  },
 ): Connection {
   const reply = invertTuple(original);
   if (reply === null) throw new InternalError('a connection that is held has an answer');
@@ -157,8 +160,9 @@ export function readConnection(
     mark: 0,
     markOrigins: null,
     lifetimeNs: 0,
-    expiresNs: at(words, Word.expiresNs),
-    createdNs: at(words, Word.createdNs),
+    expiresNs: at(words, Word.expiresNs + own.group),
+    // Nobody asks a connection that is confirmed when it began.
+    createdNs: 0,
     tracking: readTracking(words, original),
     zone: null,
     refreshed: true,

@@ -17,6 +17,11 @@ export interface Member {
   readonly destinationDone: boolean;
 }
 
+/** A member as a set has it: by which of the set's two settings it times connections. */
+export interface Placed extends Member {
+  readonly group: number;
+}
+
 /** No host. */
 export const NOBODY = 0;
 
@@ -31,8 +36,10 @@ export class HostSets {
   readonly #native: NativeEngine;
   readonly #words: Float64Array;
   readonly #byKey = new Map<string, number>();
-  readonly #members: (readonly Member[])[] = [[]];
+  readonly #members: (readonly Placed[])[] = [[]];
   readonly #settings = new Map<string, number>();
+  /** What of the settings decides on segments, by number: all but times. */
+  readonly #judging: string[] = [];
   readonly #settingsOf = new Map<number, number | null>();
 
   constructor(native: NativeEngine, words: Float64Array) {
@@ -46,13 +53,13 @@ export class HostSets {
     this.#settingsOf.set(host, this.#settingsIndex(settings));
   }
 
-  members(set: number): readonly Member[] {
+  members(set: number): readonly Placed[] {
     return this.#members[set] ?? [];
   }
 
   /**
    * The number of a set; null for sets that the compiled engine can not stand for: of hosts that
-   * time connections differently, too many hosts, or a host twice.
+   * judge differently or time connections in more than two ways, too many hosts, or a host twice.
    */
   numberOf(members: readonly Member[]): number | null {
     if (members.length === 0) return NOBODY;
@@ -62,20 +69,27 @@ export class HostSets {
       .join(',');
     const known = this.#byKey.get(key);
     if (known !== undefined) return known;
-    const settings = this.#sharedSettings(members);
+    const settings = this.#settingsOfAll(members);
     const hosts = members.map(({ host }) => host);
     const isUsual = members.length <= MAX_HOSTS_IN_SET && new Set(hosts).size === hosts.length;
     if (settings === null || !isUsual || this.#members.length >= MAX_SETS) return null;
     const number = this.#members.length;
-    this.#members.push([...members]);
+    const [first = 0, second = first] = settings;
+    this.#members.push(
+      members.map((m) => ({ ...m, group: this.#settingsOf.get(m.host) === first ? 0 : 1 })),
+    );
     this.#byKey.set(key, number);
-    this.#native.setHostSet(number, settings, hosts);
+    this.#native.setHostSet(number, first, second, hosts);
     return number;
   }
 
-  #sharedSettings(members: readonly Member[]): number | null {
-    const [first, ...others] = members.map(({ host }) => this.#settingsOf.get(host) ?? null);
-    return first !== undefined && others.every((other) => other === first) ? first : null;
+  /** The settings that hosts have, at most two that judge alike; else null. */
+  #settingsOfAll(members: readonly Member[]): readonly number[] | null {
+    const all = new Set(members.map(({ host }) => this.#settingsOf.get(host) ?? null));
+    const found = [...all].filter((index) => index !== null);
+    if (found.length !== all.size || found.length > 2) return null;
+    const [first, second] = found.map((index) => this.#judging[index]);
+    return second === undefined || first === second ? found : null;
   }
 
   /** Null when the addon can not hold these settings, or no more of them. */
@@ -88,6 +102,10 @@ export class HostSets {
     if (this.#settings.size >= MAX_SETTINGS) return null;
     const index = this.#settings.size;
     this.#settings.set(key, index);
+    const { tcpLoose, tcpBeLiberal, tcpIgnoreInvalidRst, tcpMaxRetrans, checksum } = settings;
+    this.#judging[index] = [
+      ...[tcpLoose, tcpBeLiberal, tcpIgnoreInvalidRst, tcpMaxRetrans, checksum],
+    ].join(' ');
     const { tcp, udp } = settings;
     const timeouts = TCP_STATES.map((state) => (state === 'none' ? tcp.synSent : tcp[state]));
     const values = [

@@ -6,7 +6,7 @@
  */
 
 /** Changes with every change of what crosses the door; an addon of another version is refused. */
-export const LAYOUT_VERSION = 2;
+export const LAYOUT_VERSION = 3;
 
 /** Places in the shared array of 64-bit floats. */
 export const Word = {
@@ -20,8 +20,8 @@ export const Word = {
 
   // A connection. The tuple above is its original one, unless `isReply` is 1.
   order: 12,
-  createdNs: 13,
-  expiresNs: 14,
+  /** By group of hosts: those of a set may time connections in two ways. */
+  expiresNs: 13,
   streamNs: 15,
   bytes: 16,
   packets: 18,

@@ -56,8 +56,11 @@ export interface NativeEngine {
   put(entries: number): boolean;
   next(place: number): number;
   setHost(host: number, max: number): void;
-  setHostSet(set: number, settings: number, hosts: readonly number[]): void;
+  /** Two settings, the same twice where all hosts of the set have one. */
+  setHostSet(set: number, settings: number, other: number, hosts: readonly number[]): void;
   setSettings(index: number): void;
+  /** Forget connections whose time is up; how many. */
+  expire(nowNs: number): number;
   held(host: number): number;
   nextOrder(): number;
   statistics(): void;

@@ -1,0 +1,66 @@
+/**
+ * Generated clusters for trials: pods on a few nodes, and any number of policies on each of them, of
+ * which the last one allows the traffic that is measured.
+ * @module
+ */
+import { type Inputs, parseInputs } from '../src/policy/inputs.ts';
+
+export interface ClusterShape {
+  readonly nodes: number;
+  readonly podsPerNode: number;
+  /** NetworkPolicies; 0 leaves every pod open. */
+  readonly policies: number;
+}
+
+/** The port that the last policy opens; the others open ports that nobody uses. */
+export const OPEN_PORT = 8080;
+const FIRST_UNUSED_PORT = 20_000;
+const UNUSED_PORTS = 40_000;
+
+/** Pods 10.240.N.P and fd00:240::N:P, all labelled app=web, and policies that select them. */
+export function generateCluster({ nodes, podsPerNode, policies }: ClusterShape): Inputs {
+  const items: object[] = [];
+  for (let n = 0; n < nodes; n++) {
+    items.push(node(n));
+    for (let p = 0; p < podsPerNode; p++) items.push(pod(n, p));
+  }
+  for (let i = 0; i < policies; i++) items.push(policy(i, i === policies - 1));
+  return parseInputs('bench.json', JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
+}
+
+function node(n: number): object {
+  const addresses = [`10.240.${n * 4}.4`, `fd00:240::${n}:4`];
+  return {
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name: `node-${n}` },
+    status: { addresses: addresses.map((address) => ({ type: 'InternalIP', address })) },
+  };
+}
+
+function pod(n: number, p: number): object {
+  const host = p + 10;
+  const ip = `10.240.${n * 4 + Math.floor(host / 250)}.${(host % 250) + 1}`;
+  const ip6 = `fd00:240::${n}:${(host + 256).toString(16)}`;
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: `pod-${n}-${p}`, namespace: 'load', labels: { app: 'web' } },
+    spec: { nodeName: `node-${n}`, containers: [{ name: 'c', image: 'x' }] },
+    status: { phase: 'Running', podIP: ip, podIPs: [{ ip }, { ip: ip6 }] },
+  };
+}
+
+function policy(i: number, isLast: boolean): object {
+  const port = isLast ? OPEN_PORT : FIRST_UNUSED_PORT + (i % UNUSED_PORTS);
+  const ports = ['TCP', 'UDP'].map((protocol) => ({ protocol, port }));
+  return {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicy',
+    metadata: { name: `policy-${String(i).padStart(6, '0')}`, namespace: 'load' },
+    spec: {
+      podSelector: { matchLabels: { app: 'web' } },
+      ingress: [{ from: [{ podSelector: { matchLabels: { app: 'web' } } }], ports }],
+    },
+  };
+}

@@ -1,0 +1,77 @@
+/**
+ * All trials, each in its own process: `npm run bench [-- --only TEXT] [--all] [--samples N]`.
+ *
+ * A trial whose digest is not the reference engine's prints no figure and fails the run. The table
+ * goes to standard output, rows to bench/results/DATE.json with `--write`; the last line is one
+ * number, the headline trial's median in millions of packets a second.
+ * @module
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpus, release } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { formatTable } from '../src/report/table.ts';
+import { HEADLINE, TRIALS } from './trials.ts';
+
+interface Row {
+  readonly name: string;
+  readonly pps: { readonly median: number; readonly min: number; readonly max: number };
+  readonly nsPerPacket: number;
+  readonly counters: Readonly<Record<string, number>>;
+}
+
+const TRIAL = fileURLToPath(new URL('./trial.js', import.meta.url));
+const MAX_OUTPUT = 64 * 1024 * 1024;
+
+function runTrial(index: number, samples: string): Row | null {
+  const args = ['--max-old-space-size=8192', TRIAL, String(index), samples];
+  const ran = spawnSync(process.execPath, args, { encoding: 'utf8', maxBuffer: MAX_OUTPUT });
+  if (ran.status === 0) return JSON.parse(ran.stdout) as Row;
+  process.stderr.write(`${TRIALS[index]?.name}: no figure\n${ran.stderr.slice(-2000)}\n`);
+  process.exitCode = 1;
+  return null;
+}
+
+function million(n: number): string {
+  return (n / 1e6).toFixed(2);
+}
+
+function main(): void {
+  const { values } = parseArgs({
+    options: {
+      only: { type: 'string', default: '' },
+      all: { type: 'boolean', default: false },
+      write: { type: 'boolean', default: false },
+      samples: { type: 'string', default: '10' },
+    },
+  });
+  const chosen = [...TRIALS.entries()].filter(
+    ([, trial]) => trial.name.includes(values.only) && (values.all || !trial.isLarge),
+  );
+  const rows: Row[] = [];
+  for (const [index, { name }] of chosen) {
+    process.stderr.write(`${name} …\n`);
+    const row = runTrial(index, values.samples);
+    if (row !== null) rows.push(row);
+  }
+  const columns = ['TRIAL', 'Mpps MEDIAN', 'MIN', 'MAX', 'ns', 'MOVED', 'WALKED'];
+  const cells = rows.map(({ name, pps, nsPerPacket, counters }) => {
+    const { moved = 0, connections, decisions, tableBytes, ...slow } = counters;
+    const walked = Object.values(slow).reduce((sum, n) => sum + n, 0);
+    const spread = [pps.median, pps.min, pps.max].map(million);
+    return [name, ...spread, nsPerPacket.toFixed(1), moved, walked];
+  });
+  process.stdout.write(formatTable({ columns, rows: cells }));
+  if (values.write) {
+    const machine = { cpu: cpus()[0]?.model, cores: cpus().length, kernel: release() };
+    const date = new Date().toISOString().slice(0, 10);
+    mkdirSync('bench/results', { recursive: true });
+    const result = { date, node: process.version, ...machine, cases: rows };
+    writeFileSync(`bench/results/${date}.json`, `${JSON.stringify(result, null, 1)}\n`);
+  }
+  const headline = rows.find(({ name }) => name === HEADLINE);
+  if (headline !== undefined) process.stdout.write(`${million(headline.pps.median)}\n`);
+}
+
+main();

@@ -1,0 +1,72 @@
+/**
+ * What is measured: one line a trial. Each runs in its own process, checks its digest against the
+ * reference engine first, and prints one row.
+ * @module
+ */
+import type { TrafficKind } from '../src/lab/bench/workload.ts';
+
+export interface Trial {
+  readonly name: string;
+  readonly stack: string;
+  readonly policies: number;
+  readonly kind: TrafficKind;
+  readonly protocol: 'tcp' | 'udp' | 'both';
+  readonly connections: number;
+  readonly family: 4 | 6;
+  /** Packets of one sample. */
+  readonly packets: number;
+  /** Virtual seconds between samples: above 30, each sample opens its connections anew. */
+  readonly gapS: number;
+  /** Left out of a plain run: `npm run bench -- --all`. */
+  readonly isLarge?: true;
+}
+
+const MILLION = 1 << 20;
+const BASE = { protocol: 'both', family: 4, packets: MILLION, gapS: 0 } as const;
+const NPM = 'azure-bridge+npm';
+const CALICO = 'azure-transparent+calico';
+
+function established(stack: string, policies: number, connections: number): Trial {
+  const name = `established, ${stack}, ${policies} policies, ${connections} connections`;
+  return { ...BASE, name, stack, policies, connections, kind: 'established' };
+}
+
+function verdicts(stack: string, policies: number): Trial {
+  const name = `every packet NEW, ${stack}, ${policies} policies, 1000 flows`;
+  return { ...BASE, name, stack, policies, connections: 1000, kind: 'new', protocol: 'udp' };
+}
+
+export const TRIALS: readonly Trial[] = [
+  established(NPM, 1000, 1),
+  established(NPM, 10, 1000),
+  established(NPM, 1000, 1000),
+  established(NPM, 1000, 100_000),
+  { ...established(NPM, 1000, 4_000_000), isLarge: true },
+  { ...established(NPM, 10_000, 1000), isLarge: true },
+  established('azure-transparent+npm', 1000, 1000),
+  established(CALICO, 1000, 1000),
+  established('azure-transparent+none', 0, 1000),
+  {
+    ...established(NPM, 1000, 1000),
+    name: `established, ${NPM}, 1000 policies, 1000 connections, IPv6`,
+    family: 6,
+  },
+  verdicts(NPM, 10),
+  verdicts(NPM, 1000),
+  { ...verdicts(NPM, 10_000), isLarge: true },
+  verdicts(CALICO, 1000),
+  {
+    ...BASE,
+    name: `new connections, ${NPM}, 1000 policies, 50000 UDP`,
+    stack: NPM,
+    policies: 1000,
+    connections: 50_000,
+    kind: 'new',
+    protocol: 'udp',
+    packets: 50_000,
+    gapS: 31,
+  },
+];
+
+/** The trial whose median is the last line of a run. */
+export const HEADLINE = established(NPM, 1000, 1000).name;
