@@ -24,7 +24,7 @@ import { EtherType } from '../wire/protocol.ts';
 import { packetOf, visiblePorts } from './datagram/headers.ts';
 import { type DumpedHost, locateAmong } from './dump-places.ts';
 import type { EntryPoint } from './entry.ts';
-import { unhealthyBackends } from './health.ts';
+import { probeHealth } from './health.ts';
 import { Identities, type Place } from './identity.ts';
 import type { Endpoints } from './result.ts';
 import type { Conversation } from './traffic/conversation.ts';
@@ -233,8 +233,10 @@ function healthyNetwork(input: WorldInput): Network {
   if (healthProbes.length === 0 || edge === undefined) return network;
   const topology = topologyOf(network, imagesOf(network));
   const engine = referenceEngine(topology, { seed: input.seed ?? DEFAULT_SEED });
-  const unhealthy = unhealthyBackends(engine, healthProbes, edge);
-  return unhealthy.size === 0 ? network : renderNetwork({ ...asked, unhealthy });
+  const { unhealthy, warnings } = probeHealth(engine, healthProbes, edge);
+  if (unhealthy.size === 0) return network;
+  const rendered = renderNetwork({ ...asked, unhealthy });
+  return { ...rendered, warnings: [...(rendered.warnings ?? []), ...warnings] };
 }
 
 function topologyOf(network: Network, hosts: Topology['hosts']): Topology {
