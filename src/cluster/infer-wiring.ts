@@ -102,8 +102,10 @@ export function settleWiring(
   const serviceCidrs = complete(given?.serviceCidrs ?? [], families, (f) =>
     serviceRange(f, known, given ? [] : [...vnet, ...podCidrs]),
   );
+  // Pods with ranges of their own are hidden from the virtual network, too: AKS lists these alone.
   const own = unique([...vnet, ...subnets, ...podCidrs, ...serviceCidrs]);
-  const agent = settleMasquerade(masquerade, own, plugin.networkPlugin !== 'none');
+  const isAks = plugin.networkPlugin !== 'none';
+  const agent = settleMasquerade(masquerade, ownRanges && isAks ? podCidrs : own, isAks);
   return {
     ...plugin,
     networkPolicy: given?.networkPolicy ?? 'none',

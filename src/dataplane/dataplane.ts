@@ -17,8 +17,10 @@ export const NETWORKS = [
   'azure-bridge',
   'azure-transparent',
   'azure-overlay',
+  'azure-podsubnet',
   'kubenet',
   'byo',
+  'docker',
 ] as const;
 export type NetworkName = (typeof NETWORKS)[number];
 
@@ -49,8 +51,23 @@ export interface NetworkRenderer {
   /** The whole plan of a pod's network namespace. */
   pod(input: RenderInput, pod: Pod): Plan;
   /** The host's end of the pod's veth pair. */
-  hostDevice(pod: Pod): string;
+  hostDevice(pod: Pod, stack: Stack): string;
+  readonly options?: readonly OptionSpec[];
+  /** How the network between nodes knows where pods are; absent: `nodes`. */
+  readonly between?: BetweenNodes;
+  /** False where nodes run no kubelet and no kube-proxy; absent: they do. */
+  readonly kubernetes?: boolean;
 }
+
+/**
+ * What leads from one node to the pods of another:
+ *
+ *   nodes     the virtual network has every pod's address on its node's NIC
+ *   overlay   a routing domain of the pods' own: each node's range; nobody else has a way in
+ *   routes    a route of each node's range by way of the node (kubenet's route table)
+ *   link      nodes are neighbours on one link and route to each other themselves
+ */
+export type BetweenNodes = 'nodes' | 'overlay' | 'routes' | 'link';
 
 export interface OptionSpec {
   readonly name: string;

@@ -4,7 +4,10 @@
  * @module
  */
 import { azureBridge } from './azure-bridge/render.ts';
+import { azureOverlay } from './azure-overlay/render.ts';
+import { azurePodSubnet } from './azure-podsubnet/render.ts';
 import { azureTransparent } from './azure-transparent/render.ts';
+import { byo } from './byo/render.ts';
 import { calico } from './calico/render.ts';
 import type {
   NetworkName,
@@ -12,10 +15,20 @@ import type {
   PolicyEngineName,
   PolicyRenderer,
 } from './dataplane.ts';
+import { docker } from './docker/render.ts';
+import { kubenet } from './kubenet/render.ts';
 import { none } from './none/render.ts';
 import { npm } from './npm/render.ts';
 
-const NETWORK_RENDERERS: readonly NetworkRenderer[] = [azureBridge, azureTransparent];
+const NETWORK_RENDERERS: readonly NetworkRenderer[] = [
+  azureBridge,
+  azureTransparent,
+  azureOverlay,
+  azurePodSubnet,
+  kubenet,
+  byo,
+  docker,
+];
 
 const POLICY_RENDERERS: readonly PolicyRenderer[] = [none, npm, calico];
 

@@ -15,9 +15,11 @@ import { fabricDevice, fabricLinks } from '../fabric/devices.ts';
 import { type FabricNode, renderFabric } from '../fabric/render.ts';
 import { PlanBuilder } from '../plan/builder.ts';
 import type { Link, Network, Plan } from '../plan/model.ts';
+import { contains } from '../wire/address.ts';
 import { nodeMac } from './azure-cni/mac.ts';
 import { addressRanges } from './azure-cni/ranges.ts';
 import {
+  type BetweenNodes,
   isAttached,
   type NetworkRenderer,
   type PolicyRenderer,
@@ -28,7 +30,9 @@ import { proxySettings } from './kube-proxy/config.ts';
 import { renderKubelet } from './kube-proxy/kubelet.ts';
 import { renderKubeProxy } from './kube-proxy/render.ts';
 import { serviceWarnings } from './kube-proxy/warnings.ts';
+import { withRouteTable } from './kubenet/route-table.ts';
 import { renderMasquerade } from './masquerade/render.ts';
+import { nodeRanges } from './plain/node-range.ts';
 import { networkRenderer, policyRenderer } from './registry.ts';
 
 /** The host that stands for the Azure network. */
@@ -47,11 +51,13 @@ export function renderNetwork(input: RenderInput): Network {
   checkCluster(input.cluster);
   const pods = new Map(input.cluster.pods.filter(isAttached).map((pod) => [podHost(pod), pod]));
   const plans = new Map<string, Plan>();
+  const between = network.between ?? 'nodes';
   const fabric = renderFabric({
     host: FABRIC_HOST,
-    cluster: input.cluster,
+    cluster: withRouteTable(input.cluster, between),
     ranges: addressRanges(input.cluster).all,
-    nodes: fabricNodes(input.cluster, pods.values()),
+    nodes: fabricNodes(input.cluster, pods.values(), between),
+    between,
     ...(input.unhealthy === undefined ? {} : { unhealthy: input.unhealthy }),
   });
   const warnings = [
@@ -64,7 +70,7 @@ export function renderNetwork(input: RenderInput): Network {
     nodes: renderNodes(input, network, policy),
     fabric: fabric.plan,
     edges: fabric.edges.map((device) => ({ host: FABRIC_HOST, device })),
-    links: [...links(input.cluster, network, pods.values()), ...fabric.links],
+    links: [...links(input, network, pods.values()), ...fabric.links],
     ...(fabric.appliances.length === 0 ? {} : { appliances: fabric.appliances }),
     ...(fabric.healthProbes.length === 0 ? {} : { healthProbes: fabric.healthProbes }),
     pods: [...pods.keys()],
@@ -91,33 +97,37 @@ function renderNodes(input: RenderInput, network: NetworkRenderer, policy: Polic
     const builder = new PlanBuilder(node.name, 'node');
     builder.kernel = node.kernel === '' ? builder.kernel : node.kernel;
     network.node(input, node, builder);
-    renderKubelet(builder);
-    renderKubeProxy(builder, { services, endpointSlices, node, settings, serviceCidrs });
-    renderMasquerade(builder, input.cluster, node);
+    if (network.kubernetes !== false) {
+      renderKubelet(builder);
+      renderKubeProxy(builder, { services, endpointSlices, node, settings, serviceCidrs });
+      renderMasquerade(builder, input.cluster, node);
+    }
     policy.node(input, node, network, builder);
     return builder.build();
   });
 }
 
-function fabricNodes(cluster: Cluster, pods: Iterable<Pod>): FabricNode[] {
+function fabricNodes(cluster: Cluster, pods: Iterable<Pod>, between: BetweenNodes): FabricNode[] {
   const byNode = new Map<string, Pod[]>(cluster.nodes.map((node) => [node.name, []]));
   for (const pod of pods) byNode.get(pod.node)?.push(pod);
-  return cluster.nodes.map((node) => ({
-    name: node.name,
-    mac: nodeMac(node.name),
-    addresses: node.addresses,
-    podAddresses: (byNode.get(node.name) ?? []).flatMap((pod) => pod.addresses),
-  }));
+  return cluster.nodes.map((node) => {
+    const podRanges = between === 'nodes' ? [] : nodeRanges(node).map(({ range }) => range);
+    const all = (byNode.get(node.name) ?? []).flatMap((pod) => pod.addresses);
+    const podAddresses = all.filter((a) => !podRanges.some((range) => contains(range, a)));
+    const { name, addresses } = node;
+    return { name, mac: nodeMac(name), addresses, podAddresses, podRanges };
+  });
 }
 
-function links(cluster: Cluster, network: NetworkRenderer, pods: Iterable<Pod>): Link[] {
+function links(input: RenderInput, network: NetworkRenderer, pods: Iterable<Pod>): Link[] {
+  const { cluster, stack } = input;
   const result: Link[] = fabricLinks(
     FABRIC_HOST,
     cluster.nodes.map((node) => node.name),
   );
   for (const pod of pods) {
     result.push([
-      { host: pod.node, device: network.hostDevice(pod) },
+      { host: pod.node, device: network.hostDevice(pod, stack) },
       { host: podHost(pod), device: 'eth0' },
     ]);
   }

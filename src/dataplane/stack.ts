@@ -43,6 +43,19 @@ const REFUSED: readonly {
     policy: 'cilium',
     reason: 'Azure CNI powered by Cilium requires Azure CNI; kubenet supports calico only',
   },
+  ...(['npm', 'cilium'] as const).map((policy) => ({
+    network: 'byo' as const,
+    policy,
+    reason:
+      policy === 'npm'
+        ? 'AKS installs it, and AKS installs no policy engine where the network is your own'
+        : 'Cilium is a network of its own, not a policy engine beside another',
+  })),
+  ...(['npm', 'calico', 'cilium'] as const).map((policy) => ({
+    network: 'docker' as const,
+    policy,
+    reason: 'there is no Kubernetes on these hosts, so nothing reads NetworkPolicies',
+  })),
   {
     network: 'azure-bridge',
     policy: 'cilium',
@@ -96,7 +109,8 @@ export function parseStack(text: string): Stack {
     }
   }
   const own = policy === undefined ? [] : (policyRenderer(policy)?.options ?? []);
-  const specs = [...own, ...COMMON_OPTIONS];
+  const ofNetwork = network === undefined ? [] : (networkRenderer(network)?.options ?? []);
+  const specs = [...own, ...ofNetwork, ...COMMON_OPTIONS];
   const options = readOptions(rest, specs, problems);
   if (problems.length > 0 || network === undefined || policy === undefined) {
     throw new UserError(problems);

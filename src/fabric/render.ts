@@ -18,7 +18,7 @@
  * Sources: the room's README, with dates.
  * @module
  */
-import type { Firewall, Peering } from '../cluster/azure/network.ts';
+import type { AzureNetwork, Firewall, Peering, UserRoute } from '../cluster/azure/network.ts';
 import type { Cluster, Wiring } from '../cluster/model.ts';
 import type { Diagnostic } from '../diagnostic/diagnostic.ts';
 import { PlanBuilder } from '../plan/builder.ts';
@@ -26,6 +26,7 @@ import { type HealthProbe, type Link, MAIN_TABLE, type Plan, type Route } from '
 import {
   type Address,
   contains,
+  containsPrefix,
   type Family,
   formatPrefix,
   hostPrefix,
@@ -64,6 +65,8 @@ export interface FabricNode {
   /** The node's own addresses. */
   readonly addresses: readonly Address[];
   readonly podAddresses: readonly Address[];
+  /** Ranges of pods that lead to this VM as a whole; their addresses are not listed above. */
+  readonly podRanges?: readonly Prefix[];
 }
 
 export interface FabricInput {
@@ -72,6 +75,12 @@ export interface FabricInput {
   /** On-link ranges of the cluster, which the wiring may not name. */
   readonly ranges: readonly Prefix[];
   readonly nodes: readonly FabricNode[];
+  /**
+   * How pods' ranges get from node to node: `overlay`, a routing domain that only VMs of the
+   * cluster are in; `routes`, the route table of the nodes' subnets, and NICs that forward; `link`,
+   * neighbours on one link. Absent or `nodes`: every pod's address is an ipconfig of its node.
+   */
+  readonly between?: 'nodes' | 'overlay' | 'routes' | 'link';
   /** Backends of load balancers whose health probe was not answered (health.ts). */
   readonly unhealthy?: ReadonlySet<string>;
 }
@@ -110,11 +119,15 @@ export function renderFabric(input: FabricInput): Fabric {
   // Load balancers before the reverse-path rule: their answers leave with their address.
   for (const family of [4, 6] as const) addTtl(builder, family);
   addLoadBalancers(builder, balanced);
-  for (const family of [4, 6] as const) addRules(builder, family);
+  const { between = 'nodes' } = input;
+  const forwards = between === 'routes' || between === 'link';
+  for (const family of [4, 6] as const) addRules(builder, family, forwards);
   const edges: string[] = [INTERNET];
-  if (wiring.azure) {
-    const network = wiring.azure;
-    addSecurity(builder, { wiring, network, nodes });
+  const network = between === 'overlay' ? withPodDomain(wiring) : wiring.azure;
+  if (network) {
+    if (between === 'overlay' || between === 'routes') closePodRanges(builder, input, between);
+    const overlay = between === 'overlay' ? wiring.podCidrs : [];
+    addSecurity(builder, { wiring, network, nodes, overlay });
     const forwarders = [
       ...nodes.flatMap((n) =>
         n.addresses.map((address) => ({ address, device: fabricDevice(n.name) })),
@@ -193,6 +206,51 @@ function addNode(builder: PlanBuilder, node: FabricNode): void {
     builder.routes.push(toHost(address, name));
     builder.neighbors.push({ address, device: name, mac: node.mac, state: 'permanent' });
   }
+  for (const range of node.podRanges ?? []) {
+    const via = node.addresses.find((a) => a.family === range.address.family);
+    if (via) builder.routes.push(routeVia(range, { via, device: name }));
+  }
+}
+
+/** The wiring's network, its subnets' tables leaving pods' ranges to the domain of their own. */
+function withPodDomain(wiring: Wiring): AzureNetwork | undefined {
+  const { azure, podCidrs } = wiring;
+  if (!azure) return azure;
+  const domain = podCidrs.map((prefix): UserRoute => {
+    return { name: 'overlay', prefix, nextHop: { type: 'VnetLocal' } };
+  });
+  const subnets = azure.subnets.map((subnet) => {
+    const { routeTable: table } = subnet;
+    if (table === null) return subnet;
+    const others = table.routes.filter((r) => !podCidrs.some((p) => containsPrefix(p, r.prefix)));
+    return { ...subnet, routeTable: { ...table, routes: [...others, ...domain] } };
+  });
+  return { ...azure, subnets };
+}
+
+/** Only the cluster's VMs have a way to the pods' ranges. */
+function closePodRanges(
+  builder: PlanBuilder,
+  { nodes, cluster }: FabricInput,
+  between: 'overlay' | 'routes',
+): void {
+  const ranges = nodes.flatMap((node) => node.podRanges ?? []);
+  const whole = cluster.wiring.podCidrs.filter((p) => ranges.some((r) => containsPrefix(p, r)));
+  const rest = ranges.filter((r) => !whole.some((p) => containsPrefix(p, r)));
+  const why =
+    between === 'overlay'
+      ? 'pods of an overlay have no address outside of the cluster'
+      : "pods' ranges are in the route table of the nodes' subnet only";
+  for (const to of [...whole, ...rest]) {
+    builder.append(to.address.family, 'filter', 'FORWARD', {
+      ip: {
+        inInterface: { value: `${NIC_PREFIX}+`, negate: true },
+        destination: { value: to, negate: false },
+      },
+      matches: [comment(why)],
+      target: { kind: 'drop' },
+    });
+  }
 }
 
 /**
@@ -242,16 +300,18 @@ function addTtl(builder: PlanBuilder, family: Family): void {
   });
 }
 
-function addRules(builder: PlanBuilder, family: Family): void {
+function addRules(builder: PlanBuilder, family: Family, forwards: boolean): void {
   const fromNic = { value: `${NIC_PREFIX}+`, negate: false };
-  builder.append(family, 'raw', 'PREROUTING', {
-    ip: { inInterface: fromNic },
-    matches: [
-      { kind: 'rpfilter', loose: false, validmark: false, acceptLocal: false, invert: true },
-      { kind: 'comment', text: 'NIC without IP forwarding: source is not one of its ipconfigs' },
-    ],
-    target: { kind: 'drop' },
-  });
+  if (!forwards) {
+    builder.append(family, 'raw', 'PREROUTING', {
+      ip: { inInterface: fromNic },
+      matches: [
+        { kind: 'rpfilter', loose: false, validmark: false, acceptLocal: false, invert: true },
+        { kind: 'comment', text: 'NIC without IP forwarding: source is not one of its ipconfigs' },
+      ],
+      target: { kind: 'drop' },
+    });
+  }
   for (const protocol of [Protocol.gre, Protocol.ipip]) {
     builder.append(family, 'filter', 'FORWARD', {
       ip: {

@@ -48,6 +48,8 @@ export interface SecurityInput {
   readonly wiring: Wiring;
   readonly network: AzureNetwork;
   readonly nodes: readonly { readonly name: string; readonly addresses: readonly Address[] }[];
+  /** Ranges of an overlay's pods: Azure's default rules let them reach each other. */
+  readonly overlay: readonly Prefix[];
 }
 
 /** Write the groups' chains; nothing when no NIC and no subnet has a group. */
@@ -111,12 +113,13 @@ function addDispatch(builder: PlanBuilder, family: Family, dispatch: readonly Di
 }
 
 /** The network's ranges, its peers', on-premises ranges, the probes' source, routes' prefixes. */
-function virtualNetworkTag({ wiring, network }: SecurityInput): readonly Prefix[] {
+function virtualNetworkTag({ wiring, network, overlay }: SecurityInput): readonly Prefix[] {
   return [
     ...wiring.vnet,
     ...network.peerings.filter((p) => p.access).flatMap((p) => p.prefixes),
     ...network.onPremises.map((o) => o.prefix),
     hostPrefix(PROBE_SOURCE[4]),
+    ...overlay,
     ...network.subnets.flatMap((s) => s.routeTable?.routes.map((r) => r.prefix) ?? []),
   ];
 }

@@ -7,8 +7,8 @@ import { UserError } from '../diagnostic/diagnostic.ts';
 import type { EbTable } from '../netfilter/ebtables.ts';
 import { BUILTIN_CHAINS, TABLES, type TableName } from '../netfilter/hook.ts';
 import type { IpSet } from '../netfilter/ip-set.ts';
-import type { NftTable } from '../netfilter/nft/ruleset.ts';
 import type { IpMatch, Match } from '../netfilter/match.ts';
+import type { NftTable } from '../netfilter/nft/ruleset.ts';
 import type { Chain, Provenance, Rule, Table } from '../netfilter/rule.ts';
 import type { Target } from '../netfilter/target.ts';
 import type { Family } from '../wire/address.ts';
@@ -16,7 +16,7 @@ import type { Evidence, FdbEntry, Interface, Neighbor, Plan, Route, RoutingRule 
 
 interface DraftChain {
   readonly name: string;
-  readonly policy?: 'ACCEPT' | 'DROP';
+  policy?: 'ACCEPT' | 'DROP';
   readonly rules: Rule[];
 }
 
@@ -72,6 +72,11 @@ export class PlanBuilder {
   /** Insert before rule `index` (from 1), as `iptables -I CHAIN INDEX`; the default is the top. */
   insert(family: Family, table: TableName, chain: string, rule: RuleParts, index = 1): void {
     this.ensureChain(family, table, chain).rules.splice(index - 1, 0, makeRule(rule));
+  }
+
+  /** Set a built-in chain's policy, as `iptables -P`. */
+  policy(family: Family, table: TableName, chain: string, policy: 'ACCEPT' | 'DROP'): void {
+    this.ensureChain(family, table, chain).policy = policy;
   }
 
   /** The rules of a chain as they stand; empty when there is no such chain. */

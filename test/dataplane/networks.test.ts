@@ -14,6 +14,7 @@ import { UserError } from '../../src/diagnostic/diagnostic.ts';
 import { printEbtables } from '../../src/plan/ebtables/text.ts';
 import { printIp } from '../../src/plan/ip-text.ts';
 import type { Network, Plan } from '../../src/plan/model.ts';
+import { printIptables } from '../../src/plan/rule/iptables-text.ts';
 import { formatAddress } from '../../src/wire/address.ts';
 import * as make from './objects.ts';
 
@@ -235,6 +236,21 @@ t.test('the gateway is the first address of the subnet that nobody has', async (
   const lines = addressing(nodePlan(network('azure-bridge+none', crowded), 'n'));
   t.match(lines.at(-1), 'via 10.1.0.3 dev azure0');
   t.equal(formatAddress(crowded.nodes[0]?.addresses[0] ?? make.ip('::')), '10.1.0.1');
+});
+
+t.test('pods do not reach the wire server: below what kube-proxy puts first', async (t) => {
+  for (const stack of ['azure-bridge+none', 'azure-transparent+none']) {
+    const text = printIptables(nodePlan(network(stack), 'node-a'), 4);
+    const forward = text.split('\n').filter((line) => line.startsWith('-A FORWARD'));
+    t.strictSame(
+      forward.slice(-2),
+      ['32526', '80'].map(
+        (port) => `-A FORWARD -d 168.63.129.16/32 -p tcp -m tcp --dport ${port} -j DROP`,
+      ),
+      stack,
+    );
+    t.match(forward[0], 'KUBE-');
+  }
 });
 
 t.test('what is not emulated in a cluster is refused, all at once', async (t) => {

@@ -18,13 +18,14 @@
  */
 import type { Node, Pod } from '../../cluster/model.ts';
 import { assert } from '../../diagnostic/diagnostic.ts';
-import { PlanBuilder } from '../../plan/builder.ts';
+import type { PlanBuilder } from '../../plan/builder.ts';
 import type { FdbEntry, Plan } from '../../plan/model.ts';
 import { type Address, hostPrefix } from '../../wire/address.ts';
 import { FABRIC_MAC, hostVethMac, hostVethName, nodeMac, podMac } from '../azure-cni/mac.ts';
 import { GATEWAY6, neighbor, podsOf } from '../azure-cni/neighbors.ts';
 import {
   addSubnetRoutes,
+  blockWireserver,
   connected,
   defaultRoute,
   interfaceAddresses,
@@ -32,14 +33,14 @@ import {
   MTU,
   onLinkRoute,
   setNodeSysctls,
+  UPLINK,
 } from '../azure-cni/node-base.ts';
-import { setPodSysctls } from '../azure-cni/pod-base.ts';
+import { beginPod, nodeOf } from '../azure-cni/pod-base.ts';
 import { type AddressRanges, addressRanges, ofFamily } from '../azure-cni/ranges.ts';
-import { type NetworkRenderer, podHost, type RenderInput } from '../dataplane.ts';
+import type { NetworkRenderer, RenderInput } from '../dataplane.ts';
 import { bridgeNatTable } from './ebtables.ts';
 
 const BRIDGE = 'azure0';
-const UPLINK = 'eth0';
 
 export const azureBridge: NetworkRenderer = {
   name: 'azure-bridge',
@@ -106,6 +107,7 @@ function renderNode(input: RenderInput, node: Node, builder: PlanBuilder): void 
     ),
   );
   setNodeSysctls(builder);
+  blockWireserver(builder);
 }
 
 /** Every port's own MAC, and what each port has heard: the fabric, and one pod per veth. */
@@ -129,18 +131,8 @@ function bridgeFdb(mac: string, pods: readonly Pod[]): FdbEntry[] {
 function renderPod(input: RenderInput, pod: Pod): Plan {
   const { cluster } = input;
   const ranges = addressRanges(cluster);
-  const node = cluster.nodes.find((n) => n.name === pod.node);
-  assert(node !== undefined, `the node ${pod.node} of ${podHost(pod)} is in the cluster`);
-  const builder = new PlanBuilder(podHost(pod), 'pod');
-  builder.kernel = node.kernel === '' ? builder.kernel : node.kernel;
-  builder.interfaces.push(LOOPBACK, {
-    name: 'eth0',
-    kind: 'veth',
-    mac: podMac(pod),
-    mtu: MTU,
-    up: true,
-    addresses: interfaceAddresses(pod.addresses, ranges),
-  });
+  const node = nodeOf(cluster, pod);
+  const builder = beginPod(input, pod, interfaceAddresses(pod.addresses, ranges));
   const onVm = [
     ...node.addresses.map((address) => ({ address, mac: nodeMac(node.name) })),
     ...podsOf(cluster, node.name).flatMap((other) =>
@@ -154,7 +146,6 @@ function renderPod(input: RenderInput, pod: Pod): Plan {
     // What the bridge's arpreply rules (IPv6: the pods themselves) answer.
     for (const other of near) builder.neighbors.push(neighbor(other.address, 'eth0', other.mac));
   }
-  setPodSysctls(builder);
   return builder.build();
 }
 

@@ -39,6 +39,16 @@ export function hostVethMac(pod: Pod): string {
   return randomLike(`veth ${pod.namespace}/${pod.name}`);
 }
 
+/** The MAC of a node's bridge that keeps the one it was made with. */
+export function bridgeMac(node: string): string {
+  return randomLike(`bridge ${node}`);
+}
+
+/** `PREFIX` and eight hex digits, as the CNI plugins draw them (`ip.RandomVethName`). */
+export function drawnVethName(pod: Pod): string {
+  return `veth${sha1(`veth ${pod.namespace}/${pod.name}`).slice(0, 8)}`;
+}
+
 function randomLike(key: string): string {
   const [first = '00', ...rest] = octets(sha1(key), 6);
   const local = (Number.parseInt(first, 16) & 0xfc) | 0x02;

@@ -10,7 +10,7 @@
 import type { Cluster, Pod } from '../../cluster/model.ts';
 import { assert } from '../../diagnostic/diagnostic.ts';
 import type { Neighbor } from '../../plan/model.ts';
-import { type Address, parseAddress } from '../../wire/address.ts';
+import { type Address, type Prefix, parseAddress, parsePrefix } from '../../wire/address.ts';
 import { isAttached } from '../dataplane.ts';
 
 /** The IPv6 gateway of every Azure subnet (`network/bridge_endpointclient_linux.go`). */
@@ -21,6 +21,13 @@ export function literal(text: string): Address {
   const address = parseAddress(text);
   assert(address !== null, `${text} is an address`);
   return address;
+}
+
+/** A constant range of this source code. */
+export function prefix(text: string): Prefix {
+  const parsed = parsePrefix(text);
+  assert(parsed !== null, `${text} is a range`);
+  return parsed;
 }
 
 /** One resolved neighbour. */

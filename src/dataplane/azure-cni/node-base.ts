@@ -10,13 +10,17 @@
 import type { Node } from '../../cluster/model.ts';
 import type { PlanBuilder } from '../../plan/builder.ts';
 import { type Interface, type InterfaceAddress, MAIN_TABLE, type Route } from '../../plan/model.ts';
-import { type Address, ANY4, ANY6, type Prefix } from '../../wire/address.ts';
-import { FABRIC_MAC } from './mac.ts';
+import { type Address, ANY4, ANY6, hostPrefix, type Prefix } from '../../wire/address.ts';
+import { Protocol } from '../../wire/protocol.ts';
+import { FABRIC_MAC, nodeMac } from './mac.ts';
 import { GATEWAY6, literal, neighbor } from './neighbors.ts';
 import type { AddressRanges } from './ranges.ts';
 
 /** MTU of Azure NICs; Azure CNI copies it to both ends of a veth pair. */
 export const MTU = 1500;
+
+/** A VM's NIC. */
+export const UPLINK = 'eth0';
 
 export const LOOPBACK: Interface = {
   name: 'lo',
@@ -49,6 +53,28 @@ export function setNodeSysctls(builder: PlanBuilder): void {
   Object.assign(builder.sysctls, NODE_SYSCTLS);
 }
 
+/** Ports of Azure's wire server and of the host's agent behind it. */
+const WIRESERVER_PORTS = [32_526, 80];
+
+/**
+ * Pods may not ask the wire server: rules that AgentBaker puts into FORWARD when the node is made,
+ * before kube-proxy and the policy engines put theirs above them (AgentBaker
+ * `parts/linux/cloud-init/artifacts/block_wireserver.sh`; AKS dumps of 2021 to 2023 have
+ * the first).
+ */
+export function blockWireserver(builder: PlanBuilder): void {
+  for (const port of WIRESERVER_PORTS) {
+    builder.append(4, 'filter', 'FORWARD', {
+      ip: {
+        destination: { value: hostPrefix(literal('168.63.129.16')), negate: false },
+        protocol: { value: Protocol.tcp, negate: false },
+      },
+      matches: [{ kind: 'tcp', dport: { value: { low: port, high: port }, negate: false } }],
+      target: { kind: 'drop' },
+    });
+  }
+}
+
 /**
  * Addresses as an interface of the cluster holds them: IPv4 with the length of the range each is
  * in, IPv6 single (Azure hands out /128).
@@ -57,11 +83,13 @@ export function interfaceAddresses(
   addresses: readonly Address[],
   ranges: AddressRanges,
 ): InterfaceAddress[] {
-  return addresses.map((address) => ({
-    address,
-    length: address.family === 4 ? ranges.rangeOf(address).length : 128,
-    scope: 'global',
-  }));
+  return addresses.map((address) => interfaceAddress(address, ranges));
+}
+
+/** One of them. */
+export function interfaceAddress(address: Address, ranges: AddressRanges): InterfaceAddress {
+  const length = address.family === 4 ? ranges.rangeOf(address).length : 128;
+  return { address, length, scope: 'global' };
 }
 
 /**
@@ -88,6 +116,20 @@ export function addSubnetRoutes(
     builder.routes.push(defaultRoute(GATEWAY6, device));
     builder.neighbors.push(neighbor(GATEWAY6, device, FABRIC_MAC));
   }
+}
+
+/** A node whose NIC has its addresses itself, the usual routes, and no pods yet. */
+export function addUplink(builder: PlanBuilder, node: Node, ranges: AddressRanges): void {
+  builder.interfaces.push(LOOPBACK, {
+    name: UPLINK,
+    kind: 'physical',
+    mac: nodeMac(node.name),
+    mtu: MTU,
+    up: true,
+    addresses: interfaceAddresses(node.addresses, ranges),
+  });
+  addSubnetRoutes(builder, node, ranges, UPLINK);
+  setNodeSysctls(builder);
 }
 
 /** The route that the kernel makes for an address's range (`proto kernel scope link src`). */

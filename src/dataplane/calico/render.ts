@@ -10,7 +10,7 @@ import { type Diagnostic, UserError } from '../../diagnostic/diagnostic.ts';
 import type { TableName } from '../../netfilter/hook.ts';
 import type { PlanBuilder } from '../../plan/builder.ts';
 import type { Family } from '../../wire/address.ts';
-import type { NetworkRenderer, PolicyRenderer, RenderInput } from '../dataplane.ts';
+import type { NetworkRenderer, PolicyRenderer, RenderInput, Stack } from '../dataplane.ts';
 import {
   type CalicoPolicy,
   conversionWarnings,
@@ -90,11 +90,11 @@ function renderNode(
 ): void {
   const { config, endpointsOf, policiesOf, sets } = convert(input);
   const endpoints = endpointsOf.get(node.name) ?? [];
-  refuseForeignDevices(config, endpoints, network);
+  refuseForeignDevices(config, endpoints, network, input.stack);
   const local = endpoints.map(({ pod, profiles, labels }): LocalEndpoint => {
     const policies = policiesOf.get(pod.namespace) ?? [];
     return {
-      device: network.hostDevice(pod),
+      device: network.hostDevice(pod, input.stack),
       profiles,
       policies: policies.filter((p) => matches(p.selector, labels)),
     };
@@ -117,10 +117,11 @@ function refuseForeignDevices(
   config: FelixConfig,
   endpoints: readonly Endpoint[],
   network: NetworkRenderer,
+  stack: Stack,
 ): void {
   const problems = endpoints.flatMap(({ pod }): Diagnostic[] => {
     const expected = workloadInterface(config.interfacePrefix, pod.namespace, pod.name);
-    const found = network.hostDevice(pod);
+    const found = network.hostDevice(pod, stack);
     if (found === expected) return [];
     return [
       {

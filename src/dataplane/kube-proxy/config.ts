@@ -71,11 +71,13 @@ function aksDetector(network: NetworkName, wiring: Wiring): LocalDetector {
   switch (network) {
     case 'azure-transparent':
     case 'azure-overlay':
+    case 'azure-podsubnet':
       return { mode: 'InterfaceNamePrefix', prefix: 'azv' };
     case 'azure-bridge':
       return { mode: 'ClusterCIDR', cidrs: onePerFamily(wiring.subnets, wiring.inferred) };
     case 'kubenet':
     case 'byo':
+    case 'docker':
       return { mode: 'ClusterCIDR', cidrs: onePerFamily(wiring.podCidrs, wiring.inferred) };
   }
 }

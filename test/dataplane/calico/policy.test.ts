@@ -35,7 +35,7 @@ const web = pod('shop', 'web', {
   ],
 });
 /** sha1("shop.web"). */
-const WEB = namingNetwork('azv').hostDevice(web);
+const WEB = namingNetwork('azv').hostDevice(web, stack());
 const db = pod('shop', 'db', { labels: { app: 'db' }, ip: '10.224.0.11' });
 const far = pod('team', 'far', { labels: { app: 'web' }, ip: '10.224.1.9', node: 'node-b' });
 
@@ -306,7 +306,7 @@ t.test('many pods are found by the first character in which they differ', async 
   const root = chain(plan, 'cali-to-wl-dispatch');
   t.equal(root.at(-1), '-j DROP');
   for (const p of pods) {
-    const device = namingNetwork('azv').hostDevice(p);
+    const device = namingNetwork('azv').hostDevice(p, stack());
     const bin = `cali-to-wl-dispatch-${device[3]}`;
     const leaf = `-o ${device} -g cali-tw-${device}`;
     t.ok(root.includes(leaf) || root.includes(`-o azv${device[3]}+ -g ${bin}`), device);
