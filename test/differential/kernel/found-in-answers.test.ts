@@ -68,11 +68,11 @@ t.test('an error to an address of the host itself comes from that address', { sk
 });
 
 const client = (flags: number, seq: number, ack = 0, length = 0): Sent => {
-  const segment = tcp().flags(flags).seq(seq).ack(ack).payload(length);
+  const segment = tcp().seq(seq).ack(ack).flags(flags).payload(length);
   return ['eth0', segment.from('10.1.0.2', 1000).to('10.2.0.2', 80).frame(toHost)];
 };
 const server = (flags: number, seq: number, ack = 0, length = 0): Sent => {
-  const segment = tcp().flags(flags).seq(seq).ack(ack).payload(length);
+  const segment = tcp().seq(seq).ack(ack).flags(flags).payload(length);
   const macs = { srcMac: M2, dstMac: ETH1 };
   return ['eth1', segment.from('10.2.0.2', 80).to('10.1.0.2', 1000).frame(macs)];
 };

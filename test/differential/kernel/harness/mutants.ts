@@ -128,7 +128,7 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
   ],
   'conntrack/protocol/tcp-window': [
     ['FIN takes no number', '(flags & TcpFlag.fin ? 1 : 0)', '0'],
-    ['windows are not scaled', 'n.window << sender.scale', 'n.window'],
+    ['windows are not scaled', '(raw << sender.scale) >>> 0', 'raw'],
     [
       'acknowledgments of what was never sent pass',
       "if (!ackSeen)\n        return 'invalid';\n    if",
@@ -139,7 +139,11 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
     ['broken datagrams are tracked', 'if (fault !== null || broken(s))', 'if (fault !== null)'],
   ],
   'conntrack/protocol/sctp': [
-    ['an INIT with a tag opens', 'tagOf(s) !== 0 || typeof tag', 'typeof tag'],
+    [
+      'an INIT with a tag belongs to the association',
+      "return tag === 0 ? 'accept' : 'invalid'",
+      "return 'accept'",
+    ],
   ],
   'conntrack/nat/translate': [
     ['quotes are left as they were', 'rewrite(packet, place, otherWay, opposite)', 'undefined'],
