@@ -287,6 +287,30 @@ for (const stack of STACKS) {
   });
 }
 
+t.test(
+  'a port that is used again later is another connection with a choice of its own',
+  async (t) => {
+    const client = { from: [CLIENT, 47_000], to: ['10.0.10.5', 80] } as const;
+    const opening = STEPS[0];
+    if (opening === undefined) throw new Error('a connection has an opening');
+    const round = (backend: string, id: number, atS: number) => [
+      { data: seen(opening, id, client), iface: 0, atS },
+      {
+        data: seen(opening, id, { from: [CLIENT, 47_000], to: [backend, 8080] }, 62),
+        iface: 1,
+        atS,
+      },
+    ];
+    const frames = [...round(WEB, 1, 0), ...round(DB, 2, 600), ...round(WEB_2, 3, 1200)];
+    const ran = await replayFrames(open, 'azure-transparent+npm', frames);
+    t.match(
+      ran.connections.map((c) => c.translated?.dst),
+      [WEB, DB, WEB_2],
+    );
+    t.ok(ran.connections.every((c) => c.choice?.by === 'captured'));
+  },
+);
+
 t.test('probes of Services: every choice is judged, ports by name, both ways', async (t) => {
   const prober = (inputs: typeof open, stack: string) =>
     new Prober(new World({ ...inputs, stack: parseStack(stack) }));

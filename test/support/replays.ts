@@ -25,6 +25,8 @@ export interface Ran {
 export interface SeenFrame {
   readonly data: Uint8Array;
   readonly iface?: number;
+  /** Seconds from the start; absent: ten milliseconds after the one before. */
+  readonly atS?: number;
 }
 
 export interface ReplayOptions {
@@ -75,11 +77,15 @@ export async function replayFrames(
 }
 
 function recordOf(frame: Uint8Array | SeenFrame, i: number): PacketRecord {
-  const { data, iface = 0 } = frame instanceof Uint8Array ? { data: frame } : frame;
+  const {
+    data,
+    iface = 0,
+    atS = i / 100,
+  }: SeenFrame = frame instanceof Uint8Array ? { data: frame } : frame;
   return {
     frame: i + 1,
     iface: { id: iface, file: `${iface}.pcap`, linkType: LinkType.ethernet, snapLength: 65535 },
-    timeNs: BigInt(i * 10_000_000),
+    timeNs: BigInt(Math.round(atS * 1e9)),
     data,
     wireLength: data.length,
   };

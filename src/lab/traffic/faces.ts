@@ -40,19 +40,25 @@ export interface FacesOptions {
 
 export class Faces {
   readonly #options: FacesOptions;
-  readonly #views = new Map<string, Views>();
+  /** By each of their ends, in order of time. */
+  readonly #views = new Map<string, Views[]>();
 
   constructor(options: FacesOptions) {
     this.#options = options;
-    for (const { protocol, ends } of options.seen?.all() ?? []) {
-      const mapped = ends.map((e) => options.map.applyTuple(e));
-      for (const e of mapped) this.#views.set(keyOf(protocol, e), { protocol, ends: mapped });
+    for (const views of options.seen?.all() ?? []) {
+      const { protocol } = views;
+      const ends = views.ends.map((e) => options.map.applyTuple(e));
+      for (const e of ends) {
+        const key = keyOf(protocol, e);
+        this.#views.set(key, [...(this.#views.get(key) ?? []), { ...views, ends }]);
+      }
     }
   }
 
-  /** The face of the connection that this packet is the first captured one of. */
-  of(d: Datagram, from: Place, to: Place): Face {
-    const found = this.#views.get(keyOf(d.protocol, d));
+  /** The face of the connection that this packet, captured then, is the first captured one of. */
+  of(d: Datagram, from: Place, to: Place, timeNs: bigint): Face {
+    const known = this.#views.get(keyOf(d.protocol, d));
+    const found = known?.find((views) => views.lastNs >= timeNs);
     const face = found === undefined ? null : this.#faceOf(d, found.ends);
     if (face === null)
       return { datagram: d, from, to, views: [], hidden: this.#hidden(d, from, to) };

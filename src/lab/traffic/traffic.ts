@@ -70,13 +70,15 @@ export class Traffic {
   readonly #duplicates = new Duplicates();
   readonly #fragments = new FragmentPorts();
   #sweepNs = 0;
+  /** When the record was captured that is being taken in. */
+  #timeNs = 0n;
 
   constructor(options: TrafficOptions) {
     this.#options = options;
     const { identities, map, translations, entryIsGiven } = options;
     const faces = new Faces({ identities, map, seen: translations ?? null, entryIsGiven });
     this.#conversations = new Conversations(options.midstream, options.listed, (d, from, to) =>
-      faces.of(d, from, to),
+      faces.of(d, from, to, this.#timeNs),
     );
   }
 
@@ -88,6 +90,7 @@ export class Traffic {
   /** Take in the next record. */
   take(record: PacketRecord): Captured {
     const nowNs = this.#clock.advance(record.timeNs);
+    this.#timeNs = record.timeNs;
     const view = toIp(record);
     if (typeof view === 'string') return this.#noView(record, nowNs, view);
     if (view.etherType === EtherType.arp) return this.#arp(record, nowNs, view);

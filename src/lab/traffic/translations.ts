@@ -16,6 +16,8 @@ const WINDOW_NS = 1e9;
 /** Packets remembered at once, and connections of which several views are kept. */
 const MOST_PACKETS = 50_000;
 const MOST_CONNECTIONS = 250_000;
+/** Silence after which equal ends are another connection, with choices of its own. */
+const SILENCE_NS = 60_000_000_000n;
 /** Payload bytes that are compared. */
 const COMPARED = 64;
 
@@ -23,6 +25,13 @@ const COMPARED = 64;
 export interface Views {
   readonly protocol: number;
   readonly ends: readonly Ends[];
+  /** When it was last seen under several ends. */
+  readonly lastNs: bigint;
+}
+
+interface Episode extends Views {
+  readonly ends: Ends[];
+  lastNs: bigint;
 }
 
 interface Sighting {
@@ -35,7 +44,8 @@ export class SeenTranslations {
   #recent = new Map<string, Sighting>();
   #older = new Map<string, Sighting>();
   #swapNs = 0n;
-  readonly #views = new Map<string, { protocol: number; ends: Ends[] }>();
+  readonly #views = new Map<string, Episode>();
+  readonly #all: Episode[] = [];
   /** Connections whose views found no room. */
   forgotten = 0;
 
@@ -54,24 +64,27 @@ export class SeenTranslations {
     if (first === undefined || timeNs - first.timeNs > BigInt(WINDOW_NS)) {
       this.#recent.set(key, { ends, timeNs });
     } else if (!equalEnds(first.ends, ends) && !equalEnds(inverse(first.ends), ends)) {
-      this.#join(d.protocol, first.ends, ends);
+      this.#join(d.protocol, first.ends, ends, timeNs);
     }
   }
 
-  /** Every connection that was seen under several ends. */
+  /** Every connection that was seen under several ends, in order of time. */
   all(): readonly Views[] {
-    return [...new Set(this.#views.values())];
+    return this.#all;
   }
 
-  #join(protocol: number, first: Ends, other: Ends): void {
+  #join(protocol: number, first: Ends, other: Ends, timeNs: bigint): void {
     const key = keyOf(protocol, first);
     const otherKey = keyOf(protocol, other);
-    const known = this.#views.get(key) ?? this.#views.get(otherKey);
-    if (known === undefined && this.#views.size >= MOST_CONNECTIONS) {
+    const latest = this.#views.get(key) ?? this.#views.get(otherKey);
+    const known = latest && timeNs - latest.lastNs <= SILENCE_NS ? latest : undefined;
+    if (known === undefined && this.#all.length >= MOST_CONNECTIONS) {
       this.forgotten++;
       return;
     }
-    const views = known ?? { protocol, ends: [first] };
+    const views = known ?? { protocol, ends: [first], lastNs: timeNs };
+    if (known === undefined) this.#all.push(views);
+    views.lastNs = timeNs;
     const has = (ends: Ends) =>
       views.ends.some((e) => keyOf(protocol, e) === keyOf(protocol, ends));
     // What is known may have been begun by an answer; then these go the other way.
