@@ -356,7 +356,10 @@ export function connectionOf(packet: Packet): Connection | null {
   return packet.connection as Connection | null;
 }
 
-/** A refused connection may be opened again at once (`nf_ct_set_closing`, by REJECT's reset). */
+/**
+ * A refused connection is closed and soon gone (`nf_conntrack_tcp_set_closing`, by REJECT's reset);
+ * that alone does not let a SYN open it again before.
+ */
 export function setClosing(
   connection: Connection,
   nowNs: number,
@@ -364,7 +367,6 @@ export function setClosing(
 ): void {
   const { tracking } = connection;
   if (tracking.kind !== 'tcp') return;
-  tracking.seen.original.closeInit = true;
   if (!connection.confirmed || tracking.state === 'close') return;
   tracking.state = 'close';
   connection.expiresNs = nowNs + settings.tcp.close * NS_PER_S;

@@ -6,8 +6,8 @@
  *   |ver|class|flow | length| next  |hop lim| source address  | destination     |
  *   +---------------+-------+-------+-------+-----------------+-----------------+
  *
- * `check` refuses what `ip6_rcv_core` (net/ipv6/ip6_input.c) refuses; hop-by-hop options are read by
- * each host (node/ip/hop-by-hop.ts). The chain is walked by `findTransport`, which answers as
+ * `check` refuses what `ip6_rcv_core` (net/ipv6/ip6_input.c) refuses; hop-by-hop options are read
+ * by each host (node/ip/hop-by-hop.ts). The chain is walked by `findTransport`, which answers as
  * `ipv6_find_hdr` and `ipv6_skip_exthdr` do; a chain that it can not walk is no reason to drop
  * until somebody needs it.
  *
