@@ -5,8 +5,8 @@
  * Truth: net/ipv4/ip_options.c `__ip_options_compile`, `ip_forward_options`, `__ip_options_echo`,
  * `ip_options_build`, `ip_options_fragment`; net/ipv4/ip_input.c `ip_rcv_options`; for CIPSO
  * net/ipv4/cipso_ipv4.c `cipso_v4_validate` of a host without any domain (Linux 6.18). A bridge
- * reads none (`br_validate_ipv4`). Not done: source routes, which hosts drop unless they are told not to
- * (accept_source_route): those that are told give no verdict.
+ * reads none (`br_validate_ipv4`). Not done: source routes, which hosts drop unless they are told
+ * not to (accept_source_route): those that are told give no verdict.
  * @module
  */
 import type { RouteResult } from '../../image/fib.ts';
