@@ -311,6 +311,22 @@ t.test(
   },
 );
 
+t.test('both modes of kube-proxy take the same backend for a connection', async (t) => {
+  const ports = Array.from({ length: 60 }, (_, i) => 48_000 + i);
+  const opening = STEPS[0];
+  if (opening === undefined) throw new Error('a connection has an opening');
+  const to = ['10.0.10.5', 80] as const;
+  const syns = ports.map((port) => seen(opening, port, { from: [CLIENT, port], to }));
+  const backends = async (mode: string) => {
+    const ran = await replayFrames(open, `azure-transparent+none,kube-proxy=${mode}`, syns);
+    for (const c of ran.connections) t.match(c, { verdict: 'allowed', choice: { of: 4 } }, mode);
+    return ran.connections.map((c) => c.translated?.dst);
+  };
+  const [iptables, nftables] = [await backends('iptables'), await backends('nftables')];
+  t.strictSame(nftables, iptables);
+  t.equal(new Set(iptables).size, 4);
+});
+
 t.test('probes of Services: every choice is judged, ports by name, both ways', async (t) => {
   const prober = (inputs: typeof open, stack: string) =>
     new Prober(new World({ ...inputs, stack: parseStack(stack) }));

@@ -9,7 +9,7 @@
  */
 import type { Course } from '../../engine/engine.ts';
 import type { Match } from '../../netfilter/match.ts';
-import type { Network } from '../../plan/model.ts';
+import type { Network, Plan } from '../../plan/model.ts';
 import { addressKey, equalAddress } from '../../wire/address.ts';
 import { protocolNumber } from '../../wire/protocol.ts';
 import { packetOf } from '../datagram/headers.ts';
@@ -134,14 +134,14 @@ export function firstRefusal({ all }: ProspectList): Prospect | undefined {
 
 /** Whether courses can differ between connections that differ in their client's port or time. */
 function looksDeeper(network: Network): boolean {
-  const plans = [...network.nodes, network.fabric];
-  return plans.some((plan) =>
-    plan.tables.some((table) =>
-      table.chains.some((chain) =>
-        chain.rules.some((rule) => rule.matches.some((match) => isDeeper(match))),
-      ),
-    ),
-  );
+  return [...network.nodes, network.fabric].some(isDeepPlan);
+}
+
+/** Rules of nft can look at anything. */
+function isDeepPlan({ nft, tables }: Plan): boolean {
+  if (nft !== undefined) return true;
+  const rules = tables.flatMap((table) => table.chains).flatMap((chain) => chain.rules);
+  return rules.some((rule) => rule.matches.some(isDeeper));
 }
 
 function isDeeper(match: Match): boolean {
