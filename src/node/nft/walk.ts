@@ -228,7 +228,7 @@ class NftWalk {
       case 'reject':
         return this.#reject(operation, rule);
       case 'notrack':
-        if (!hasTracking(this.#packet)) this.#packet.ctState = 'untracked';
+        this.#untrack();
         return 'next';
       case 'nothing':
         return 'next';
@@ -309,6 +309,12 @@ class NftWalk {
     const reason = isPolicy(origin) ? 'policyDenied' : 'rejected';
     const how = rejectWith(code, this.#packet);
     return { kind: 'reject', with: how, reason, rule, origin };
+  }
+
+  /** An invalid packet, too, has no connection (`nft_notrack_eval`). */
+  #untrack(): void {
+    const isInvalid = this.#packet.ctState === 'invalid' && this.#packet.connection === null;
+    if (isInvalid || !hasTracking(this.#packet)) this.#packet.ctState = 'untracked';
   }
 
   #update(operation: Extract<NftOperation, { kind: 'update' }>): Step {

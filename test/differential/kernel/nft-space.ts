@@ -24,13 +24,30 @@ import { ROUTER_OUT_MAC } from './stateful-lab.ts';
 type Family = 'ip' | 'ip6' | 'inet';
 type Net = 'ip' | 'ip6';
 
-const SOURCES = { ip: ['10.1.0.2', '10.1.0.3'], ip6: ['2001:db8:1::2', '2001:db8:1::3'] } as const;
-const FAR = { ip: ['10.2.0.2', '10.2.0.3'], ip6: ['2001:db8:2::2', '2001:db8:2::3'] } as const;
-const OWN = { ip: ['10.1.0.1', '10.2.0.1'], ip6: ['2001:db8:1::1', '2001:db8:2::1'] } as const;
-const NETS = {
-  ip: ['10.1.0.0/24', '10.0.0.0/8', '10.2.0.2/31', '0.0.0.0/0', '10.1.0.2-10.1.0.9'],
-  ip6: ['2001:db8:1::/64', '2001:db8::/32', '2001:db8:2::2/127', '2001:db8:1::2-2001:db8:1::9'],
-} as const;
+/** Addresses that rules speak of, by family, and whether rules translate. */
+export interface NftWorld {
+  readonly near: { readonly ip: readonly string[]; readonly ip6: readonly string[] };
+  readonly far: { readonly ip: readonly string[]; readonly ip6: readonly string[] };
+  readonly own: { readonly ip: readonly string[]; readonly ip6: readonly string[] };
+  readonly nets: { readonly ip: readonly string[]; readonly ip6: readonly string[] };
+  /** Two of the host's devices; rules by index need them to be there. */
+  readonly devices: readonly [string, string];
+  readonly translates: boolean;
+}
+
+/** The two sides of the bare router. */
+const ROUTER: NftWorld = {
+  near: { ip: ['10.1.0.2', '10.1.0.3'], ip6: ['2001:db8:1::2', '2001:db8:1::3'] },
+  far: { ip: ['10.2.0.2', '10.2.0.3'], ip6: ['2001:db8:2::2', '2001:db8:2::3'] },
+  own: { ip: ['10.1.0.1', '10.2.0.1'], ip6: ['2001:db8:1::1', '2001:db8:2::1'] },
+  nets: {
+    ip: ['10.1.0.0/24', '10.0.0.0/8', '10.2.0.2/31', '0.0.0.0/0', '10.1.0.2-10.1.0.9'],
+    ip6: ['2001:db8:1::/64', '2001:db8::/32', '2001:db8:2::2/127', '2001:db8:1::2-2001:db8:1::9'],
+  },
+  devices: ['eth0', 'eth1'],
+  translates: true,
+};
+
 const PORTS = ['53', '80', '443', '1000-2000', '22', '5000'];
 const PORT_NUMBERS = [53, 80, 443, 1500, 22, 5000];
 
@@ -42,14 +59,16 @@ export interface NftCase {
 /** Draws one ruleset. */
 export class RulesetDraw {
   readonly #draw: Draw;
+  readonly #world: NftWorld;
   readonly #tracked: boolean;
   /** What is deleted takes room until the kernel sweeps: either deletes, or a set that fills up. */
   readonly #deletes: boolean;
   #sets: string[] = [];
   #names = 0;
 
-  constructor(draw: Draw) {
+  constructor(draw: Draw, world = ROUTER) {
     this.#draw = draw;
+    this.#world = world;
     this.#tracked = draw.chance(60);
     this.#deletes = draw.chance(50);
   }
@@ -84,7 +103,8 @@ export class RulesetDraw {
         chain(`b${i}`, `type filter hook ${hook} priority ${priority}; policy ${policy};`, rules),
       );
     }
-    if (this.#tracked && d.chance(60)) chains.push(...this.#nat(family, net));
+    if (this.#world.translates && this.#tracked && d.chance(60))
+      chains.push(...this.#nat(family, net));
     for (const [i, name] of users.entries()) {
       chains.push(chain(name, null, this.#rules(family, net, null, users.slice(0, i), 4)));
     }
@@ -132,6 +152,8 @@ export class RulesetDraw {
   #match(net: Net, family: Family, hook: string | null): string {
     const d = this.#draw;
     const not = d.chance(20) ? '!= ' : '';
+    // What the kernel sends by itself has numbers and labels that it drew.
+    const isArriving = hook === 'prerouting' || hook === 'forward';
     const kinds = [
       () => `${net} ${d.of(['saddr', 'daddr'])} ${not}${this.#address(net)}`,
       () => `${net} ${d.of(['saddr', 'daddr'])} ${not}@${this.#addressSet(net)}`,
@@ -161,13 +183,13 @@ export class RulesetDraw {
               'ip frag-off & 0x1fff != 0',
               'ip hdrlength 5',
               'ip version 4',
-              'ip id & 1 == 1',
+              ...(isArriving ? ['ip id & 1 == 1'] : []),
             ])
           : d.of([
               'ip6 nexthdr tcp',
               'ip6 nexthdr != udp',
               'ip6 version 6',
-              'ip6 flowlabel & 1 == 0',
+              ...(isArriving ? ['ip6 flowlabel & 1 == 0'] : []),
             ]),
       () =>
         d.of([
@@ -183,8 +205,8 @@ export class RulesetDraw {
         `oifname ${not}${d.of(['"eth1"', '"eth*"', '""', '{ "eth1", "lo" }'].filter((one) => one !== '""'))}`,
       () =>
         d.of([
-          'iif "eth0"',
-          'oif "eth1"',
+          `iif "${this.#world.devices[0]}"`,
+          `oif "${this.#world.devices[1]}"`,
           'meta iiftype ether',
           'meta oiftype != loopback',
           'meta pkttype host',
@@ -209,7 +231,8 @@ export class RulesetDraw {
   #routes(hook: string | null): (() => string)[] {
     const d = this.#draw;
     const isIn = hook === 'prerouting' || hook === 'input' || hook === 'forward';
-    const answer = () => d.of(['exists', 'missing', '"eth0"', '"eth1"']);
+    const answer = () =>
+      d.of(['exists', 'missing', ...this.#world.devices.map((name) => `"${name}"`)]);
     return [
       ...(isIn ? [() => `fib saddr . iif oif ${answer()}`] : []),
       ...(isIn
@@ -244,7 +267,9 @@ export class RulesetDraw {
     const name = this.#name('c');
     const isRanged = d.chance(50);
     const ports = isRanged ? ['53', '80', '443', '1000-2000', '22'] : ['53', '80', '443', '22'];
-    const sides = isRanged ? this.#some(NETS[net].slice(0, 2)) : [...SOURCES[net]];
+    const sides = isRanged
+      ? this.#some(this.#world.nets[net].slice(0, 2))
+      : [...this.#world.near[net]];
     const elements = sides.flatMap((one, i) =>
       i > 0 && isRanged ? [] : this.#some(ports).map((port) => `${one} . tcp . ${port}`),
     );
@@ -272,7 +297,7 @@ export class RulesetDraw {
     if (d.chance(30)) return `numgen inc mod 2 vmap { 0 : ${targets()}, 1 : ${targets()} }`;
     const name = this.#name('v');
     const type = net === 'ip' ? 'ipv4_addr' : 'ipv6_addr';
-    const elements = SOURCES[net].map(
+    const elements = this.#world.near[net].map(
       (one, i) => `${one} . ${['udp', 'tcp'][i]} . ${d.of(PORT_NUMBERS)} : ${targets()}`,
     );
     const rest = d.chance(30) ? [`* : ${targets()}`] : [];
@@ -284,11 +309,11 @@ export class RulesetDraw {
 
   #address(net: Net): string {
     const d = this.#draw;
-    const all = [...SOURCES[net], ...FAR[net], ...OWN[net]];
+    const all = [...this.#world.near[net], ...this.#world.far[net], ...this.#world.own[net]];
     return d.chance(60)
       ? d.of(all)
       : d.chance(50)
-        ? d.of(NETS[net])
+        ? d.of(this.#world.nets[net])
         : `{ ${this.#some(all).join(', ')} }`;
   }
 
@@ -297,7 +322,9 @@ export class RulesetDraw {
     const name = this.#name('s');
     const type = net === 'ip' ? 'ipv4_addr' : 'ipv6_addr';
     const isInterval = d.chance(50);
-    const elements = isInterval ? [d.of(NETS[net])] : this.#some([...SOURCES[net], ...FAR[net]]);
+    const elements = isInterval
+      ? [d.of(this.#world.nets[net])]
+      : this.#some([...this.#world.near[net], ...this.#world.far[net]]);
     const flags = isInterval ? '\t\tflags interval\n' : '';
     this.#sets.push(
       `\tset ${name} {\n\t\ttype ${type}\n${flags}\t\telements = { ${elements.join(', ')} }\n\t}\n`,
@@ -308,7 +335,7 @@ export class RulesetDraw {
   #dynamic(net: Net): string {
     const name = `d${net}`;
     const type = net === 'ip' ? 'ipv4_addr' : 'ipv6_addr';
-    const text = `\tset ${name} {\n\t\ttype ${type}\n\t\tsize ${this.#deletes ? 65535 : 3}\n\t\tflags dynamic\n\t\telements = { ${SOURCES[net][0]} }\n\t}\n`;
+    const text = `\tset ${name} {\n\t\ttype ${type}\n\t\tsize ${this.#deletes ? 65535 : 3}\n\t\tflags dynamic\n\t\telements = { ${this.#world.near[net][0]} }\n\t}\n`;
     if (!this.#sets.includes(text)) this.#sets.push(text);
     return name;
   }
@@ -319,7 +346,7 @@ export class RulesetDraw {
       () =>
         `meta mark set ${d.of(['0x1', '0x2', 'meta mark | 0x2', 'meta mark & 0xfffffffd', 'meta mark ^ 0x1'])}`,
       () =>
-        `meta mark set ${net} saddr map { ${SOURCES[net].map((one, i) => `${one} : 0x${i + 1}`).join(', ')} }`,
+        `meta mark set ${net} saddr map { ${this.#world.near[net].map((one, i) => `${one} : 0x${i + 1}`).join(', ')} }`,
       () =>
         `${d.of(this.#deletes ? ['add', 'update', 'delete'] : ['add', 'update'])} @${this.#dynamic(net)} { ${net} ${d.of(['saddr', 'daddr'])} }`,
       ...(net === 'ip'
@@ -341,27 +368,27 @@ export class RulesetDraw {
     const said = (own: Net) => (family === 'inet' ? `${own} ` : '');
     const pre = Array.from({ length: 1 + d.below(3) }, () => {
       const own = net();
-      const to = FAR[own][0];
+      const to = this.#world.far[own][0];
       const range = own === 'ip' ? '10.2.0.2-10.2.0.3' : '2001:db8:2::2-2001:db8:2::3';
       const withPort = own === 'ip' ? `${to}:8080` : `[${to}]:8080`;
       const rule = d.of([
-        `${own} daddr ${FAR[own][1]} counter dnat ${said(own)}to ${to}`,
-        `${own} daddr ${FAR[own][1]} tcp dport 80 counter dnat ${said(own)}to ${withPort}`,
-        `${own} daddr ${FAR[own][1]} udp dport 53 counter dnat ${said(own)}to ${range}`,
+        `${own} daddr ${this.#world.far[own][1]} counter dnat ${said(own)}to ${to}`,
+        `${own} daddr ${this.#world.far[own][1]} tcp dport 80 counter dnat ${said(own)}to ${withPort}`,
+        `${own} daddr ${this.#world.far[own][1]} udp dport 53 counter dnat ${said(own)}to ${range}`,
         'tcp dport 22 counter redirect to :2222',
         `tcp dport 5000 counter dnat ${own} to tcp dport map { 5000 : ${to} . 81 }`,
-        `counter dnat ${own} to ${own} daddr map { ${FAR[own][1]} : ${to} }`,
-        `${own} saddr ${SOURCES[own][1]} counter accept`,
+        `counter dnat ${own} to ${own} daddr map { ${this.#world.far[own][1]} : ${to} }`,
+        `${own} saddr ${this.#world.near[own][1]} counter accept`,
       ]);
       return rule;
     });
     const post = Array.from({ length: 1 + d.below(2) }, () => {
       const own = net();
       return d.of([
-        `${own} saddr ${SOURCES[own][0]} oifname "eth1" counter masquerade`,
-        `${own} saddr ${SOURCES[own][1]} oifname "eth1" counter snat ${said(own)}to ${OWN[own][1]}`,
+        `${own} saddr ${this.#world.near[own][0]} oifname "eth1" counter masquerade`,
+        `${own} saddr ${this.#world.near[own][1]} oifname "eth1" counter snat ${said(own)}to ${this.#world.own[own][1]}`,
         `ct status dnat oifname "eth1" counter masquerade`,
-        `${own} saddr ${SOURCES[own][0]} meta l4proto tcp counter masquerade to :3000-3100`,
+        `${own} saddr ${this.#world.near[own][0]} meta l4proto tcp counter masquerade to :3000-3100`,
       ]);
     });
     return [
@@ -417,9 +444,10 @@ export function drawShots(draw: Draw, tracked: boolean, count: number): readonly
 function drawShot(draw: Draw, tracked: boolean, id: number): Shot {
   const net: Net = draw.chance(60) ? 'ip' : 'ip6';
   const isBack = draw.chance(30);
-  const near = draw.of(SOURCES[net]);
-  const far = draw.chance(85) ? draw.of(FAR[net]) : draw.of(OWN[net]);
-  const [from, to] = isBack && FAR[net].some((one) => one === far) ? [far, near] : [near, far];
+  const near = draw.of(ROUTER.near[net]);
+  const far = draw.chance(85) ? draw.of(ROUTER.far[net]) : draw.of(ROUTER.own[net]);
+  const [from, to] =
+    isBack && ROUTER.far[net].some((one) => one === far) ? [far, near] : [near, far];
   const device = from === far ? 'eth1' : 'eth0';
   const [low, high] = [draw.of([4000, 4001, 1500]), draw.of([...PORT_NUMBERS, 8080])];
   const [sport, dport] = device === 'eth1' ? [high, low] : [low, high];

@@ -15,9 +15,10 @@ import { address } from '../../support/packets.ts';
 import { Agent } from './harness/agent.ts';
 import { askEngine, type EngineRun } from './harness/ask-engine.ts';
 import { compare } from './harness/compare.ts';
+import { drawTrial } from './harness/draw/trial.ts';
 import { kernelMissing } from './harness/laboratory.ts';
 import type { Shot, Trial } from './harness/trial.ts';
-import { drawShots, RulesetDraw } from './nft-space.ts';
+import { drawShots, type NftWorld, RulesetDraw } from './nft-space.ts';
 import { Draw } from './rule-space.ts';
 import { bareRouter } from './stateful-lab.ts';
 
@@ -132,4 +133,44 @@ t.test('drawn rulesets count, decide and translate as the kernel does', { skip }
   t.comment(`${SETS} rulesets, ${hit} of ${rules} rules hit; ${refused} that both sides refuse`);
   t.ok(refused < SETS / 3, `rulesets were taken: all but ${refused} of ${SETS}`);
   if (SETS > 10) t.ok(hit > rules / 3, `rules were hit: ${hit} of ${rules}`);
+});
+
+/** Addresses of the drawn hosts (harness/draw/places.ts). */
+const PLACES: Omit<NftWorld, 'devices'> = {
+  near: { ip: ['10.1.0.10', '10.1.0.11'], ip6: ['fd00:b::10', 'fd00:b::11'] },
+  far: { ip: ['203.0.113.9', '198.51.100.7'], ip6: ['2001:db8:f::9', '2001:db8:f::7'] },
+  own: { ip: ['10.1.0.1', '192.168.0.1'], ip6: ['fd00:b::1', 'fd00:a::1'] },
+  nets: { ip: ['10.0.0.0/8', '192.168.0.0/24'], ip6: ['fd00::/16', 'fd00:b::/64'] },
+  translates: false,
+};
+
+const SHAPES = ['router', 'routed', 'bridged'] as const;
+const HOSTS = Number(process.env['NFT_HOSTS'] ?? 30);
+
+t.test('among the tables of iptables, on bridges too', { skip }, async (t) => {
+  t.setTimeout(1_200_000);
+  const agent = new Agent();
+  t.teardown(() => agent.close());
+  let hit = 0;
+  let asked = 0;
+  for (let seed = FIRST_SEED; seed < FIRST_SEED + HOSTS; seed++) {
+    const shape = SHAPES[seed % SHAPES.length] ?? 'router';
+    const { trial: drawn } = drawTrial(shape, seed, PACKETS);
+    const names = drawn.plan.interfaces.map(({ name }) => name).filter((name) => name !== 'lo');
+    const devices = [names[0] ?? 'lo', names.at(-1) ?? 'lo'] as const;
+    const { text } = new RulesetDraw(new Draw(seed), { ...PLACES, devices }).draw();
+    const nft = parseNft(text, `seed ${seed}`);
+    const trial: Trial = { ...drawn, plan: { ...drawn.plan, nft } };
+    const run = engineRun(trial);
+    if (run === null) continue;
+    const { outcome } = await compare(agent, trial, run);
+    asked += 1;
+    const own = [...run.answer().reading.counters].filter(([name]) =>
+      /^(ip|ip6|inet) t/.test(name),
+    );
+    hit += own.filter(([, count]) => !count.startsWith('0:')).length;
+    if (outcome.kind !== 'different' || (await differs(agent, trial)) === null) continue;
+    t.fail(`${shape}, seed ${seed}: ${outcome.difference.lines.slice(0, 4).join('; ')}`);
+  }
+  t.ok(asked > HOSTS / 2, `${asked} of ${HOSTS} hosts, ${hit} rules of nft hit`);
 });
