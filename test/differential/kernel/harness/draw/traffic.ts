@@ -60,7 +60,7 @@ export class Traffic {
   next(): Shot {
     for (;;) {
       const shot = this.#queue.shift() ?? this.#drawn();
-      if (!this.#fits(shot)) continue;
+      if (!this.#fits(shot) || isNobodys(shot)) continue;
       this.#last = shot;
       return shot;
     }
@@ -245,10 +245,26 @@ function hasOptions6(frame: Uint8Array): boolean {
   return isV6 && frame[ethernet.payloadOffset(frame) + 6] === Protocol.hopopts;
 }
 
+/** IPv6 from ::, and IPv4 from and to 0.0.0.0: known deviations. */
+function isNobodys(shot: Shot): boolean {
+  if (shot.kind === 'wait') return false;
+  const { frame } = shot;
+  const ip = frame.subarray(ethernet.payloadOffset(frame));
+  const isV6 = ethernet.etherType(frame) === EtherType.ipv6;
+  if (!isV6 && ethernet.etherType(frame) !== EtherType.ipv4) return false;
+  return (
+    ip.length >= 40 - (isV6 ? 0 : 20) &&
+    ip.subarray(isV6 ? 8 : 12, isV6 ? 24 : 20).every((b) => b === 0)
+  );
+}
+
 function isUnicastIp(frame: Uint8Array): boolean {
   const type = ethernet.etherType(frame);
-  if (type !== EtherType.ipv4 && type !== EtherType.ipv6) return false;
-  // Nobody answers those who have no address yet.
-  const source = type === EtherType.ipv4 ? frame.subarray(26, 30) : frame.subarray(22, 38);
-  return (frame[0]! & 1) === 0 && source.some((byte) => byte !== 0);
+  const isV4 = type === EtherType.ipv4;
+  if (!isV4 && type !== EtherType.ipv6) return false;
+  const ip = frame.subarray(ethernet.payloadOffset(frame));
+  if (ip.length < (isV4 ? 20 : 40)) return false;
+  // Nobody answers those who have no address yet, and nobody has no address.
+  const ends = isV4 ? [ip.subarray(12, 16), ip.subarray(16, 20)] : [ip.subarray(8, 24)];
+  return (frame[0]! & 1) === 0 && ends.every((end) => end.some((byte) => byte !== 0));
 }
