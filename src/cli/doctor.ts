@@ -5,6 +5,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { Command, Option } from 'commander';
+import { type Capacity, capacityOf } from '../cluster/capacity.ts';
 import { formatDiagnostic, UserError } from '../diagnostic/diagnostic.ts';
 import { findNative } from '../engine/compiled/native-door.ts';
 import type { Inputs } from '../policy/inputs.ts';
@@ -153,8 +154,27 @@ function clusterText(flags: Flags, isJson: boolean): string {
     ['service ranges', prefixes(wiring.serviceCidrs)],
     ['not masqueraded', prefixes(wiring.nonMasqueradeCidrs)],
   ];
-  const text = formatTable({ columns: ['WHAT', 'FOUND'], rows });
+  const text = `${formatTable({ columns: ['WHAT', 'FOUND'], rows })}\n${capacityText(capacityOf(cluster))}`;
   return warnings.length === 0 ? text : `${text}\nWARNINGS\n${warnings.join('\n')}\n`;
+}
+
+/** What is left of each range and limit, and what ends first. */
+function capacityText({ supplies, first, fullest }: Capacity): string {
+  const rows = supplies.map((s) => {
+    const more = s.moreNodes === null ? '-' : `${s.moreNodes}`;
+    return [s.what, s.range ?? '-', s.size, s.used, s.left, more];
+  });
+  const columns = ['ADDRESS PLAN', 'RANGE', 'ALL', 'TAKEN', 'LEFT', 'MORE NODES'];
+  const ends =
+    first === null
+      ? ''
+      : `ends first as nodes are added: ${first.what}${first.range === null ? '' : ` ${first.range}`} ` +
+        `(${first.moreNodes} more)\n`;
+  const room =
+    fullest === null
+      ? ''
+      : `least room for pods: ${fullest.node}, ${fullest.pods} of ${fullest.maxPods}\n`;
+  return `${formatTable({ columns, rows })}${ends}${room}`;
 }
 
 function clusterFacts(inputs: Inputs, stack: string) {
@@ -179,6 +199,7 @@ function clusterFacts(inputs: Inputs, stack: string) {
       podCidrs: wiring.podCidrs.map(formatPrefix),
       serviceCidrs: wiring.serviceCidrs.map(formatPrefix),
       nonMasqueradeCidrs: wiring.nonMasqueradeCidrs.map(formatPrefix),
+      ...capacityOf(cluster),
     },
   };
 }

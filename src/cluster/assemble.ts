@@ -328,7 +328,7 @@ function knownAddresses(
 
 function exhaustedProblem(e: Exhausted): Diagnostic {
   const message = `no address left for it in the ${e.range}`;
-  return { code: 'ADDRESS_EXHAUSTED', object: e.what, message };
+  return { code: 'ADDRESS_EXHAUSTED', ...e.source, object: e.what, message };
 }
 
 function fillNamespaces(

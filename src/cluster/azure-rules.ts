@@ -20,6 +20,7 @@ import {
   parsePrefix,
 } from '../wire/address.ts';
 import type { GivenWiring } from './decode/wiring.ts';
+import { growthProblems } from './growth-rules.ts';
 import { hasPodRanges } from './infer-wiring.ts';
 import type { Tree } from './manifest/tree.ts';
 import { get, placeOf } from './manifest/tree.ts';
@@ -61,8 +62,20 @@ export function azureProblems(
   services(r);
   subnetRules(r);
   placedAddresses(r, nodes, pods);
+  podRangeSize(r);
+  r.problems.push(...growthProblems(wiring, nodes, pods));
   outbound(r, nodes);
   return r.problems;
+}
+
+/** A pod range that has no /24 for a single node. */
+function podRangeSize(r: Rules): void {
+  if (!hasPodRanges(r.wiring)) return;
+  for (const p of r.wiring.podCidrs) {
+    if (p.address.family === 6 || p.length <= 24) continue;
+    const message = `the pod range ${formatPrefix(p)} has no /24 for even one node`;
+    refuse(r, 'AZURE_POD_RANGE', 'podCidr', message, '/24 or larger');
+  }
 }
 
 /** What AKS asks of a way out: a default route for one's own, ports enough for every node. */

@@ -117,6 +117,7 @@ export function settleWiring(
     nonMasqueradeCidrs: agent?.nonMasqueradeCidrs ?? own,
     masquerade: agent,
     inferred: given === null,
+    ...(given && given.nodePools.length > 0 ? { nodePools: given.nodePools } : {}),
     ...(given && plugin.networkPlugin !== 'none' ? { azure: given.azure } : {}),
   };
 }

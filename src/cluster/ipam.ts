@@ -19,7 +19,7 @@ import {
 } from '../wire/address.ts';
 import type { PodDraft } from './decode/decode-pod.ts';
 import { hasPodRanges } from './infer-wiring.ts';
-import type { Node, Pod, Wiring } from './model.ts';
+import type { Node, Pod, SourceRef, Wiring } from './model.ts';
 
 const FIRST_IN_SUBNET = 4;
 const FIRST_IN_POD_RANGE = 2;
@@ -31,6 +31,8 @@ const SEARCH_LIMIT = 2 ** 20;
 export interface Exhausted {
   readonly what: string;
   readonly range: 'subnet' | 'podCidr' | 'serviceCidr';
+  /** Where it stands; absent for what nobody wrote. */
+  readonly source?: SourceRef;
 }
 
 /** Addresses in use, and the next free ones. */
@@ -84,8 +86,10 @@ export function assignPodRanges(
       if (node.podCidrs.some((p) => p.address.family === family)) return [];
       const from = wiring.podCidrs.find((p) => p.address.family === family);
       const block = from && nextBlock(from, taken);
-      if (!block) book.exhausted.push({ what: `Node/${node.name}`, range: 'podCidr' });
-      else taken.push(block);
+      if (!block) {
+        const { source } = node;
+        book.exhausted.push({ what: `Node/${node.name}`, range: 'podCidr', source });
+      } else taken.push(block);
       return block ? [block] : [];
     });
     return { ...node, podCidrs: [...node.podCidrs, ...added] };
@@ -168,7 +172,9 @@ function placeNode(p: Placing): readonly Address[] {
   const subnet = (has && subnets.find((s) => contains(s, has))) ?? subnets[0];
   const cursor = p.cursors.get(family) ?? FIRST_IN_SUBNET;
   const taken = !has && subnet ? book.take(subnet, cursor, FIRST_IN_SUBNET) : null;
-  if (!has && !taken) book.exhausted.push({ what: `Node/${node.name}`, range: 'subnet' });
+  if (!has && !taken) {
+    book.exhausted.push({ what: `Node/${node.name}`, range: 'subnet', source: node.source });
+  }
   const own = node.podCidrs.find((c) => c.address.family === family);
   const from = own ?? subnet;
   const at = has ?? taken;
@@ -179,7 +185,7 @@ function placeNode(p: Placing): readonly Address[] {
     const address = from ? book.take(from, next, first) : null;
     if (!address || !from) {
       const what = `${pod.namespace}/Pod/${pod.name}`;
-      book.exhausted.push({ what, range: own ? 'podCidr' : 'subnet' });
+      book.exhausted.push({ what, range: own ? 'podCidr' : 'subnet', source: pod.source });
       continue;
     }
     next = offsetOf(from, address) + 1;

@@ -224,6 +224,8 @@ export interface Wiring {
   readonly nonMasqueradeCidrs: readonly Prefix[];
   /** What masquerades on the nodes; null or absent when nothing does. */
   readonly masquerade?: Masquerade | null;
+  /** Node pools as the wiring document has them; absent without. */
+  readonly nodePools?: readonly { readonly name: string; readonly maxPods: number | null }[];
   /** True when no wiring document was given and the address ranges are guessed from the objects. */
   readonly inferred: boolean;
   /** What is around the nodes; absent when no wiring document of an Azure cluster says so. */
