@@ -4,6 +4,7 @@
  * @module
  */
 import { Command } from 'commander';
+import { moveConditions } from '../dataplane/move.ts';
 import { UserError } from '../diagnostic/diagnostic.ts';
 import { Comparison } from '../lab/compare/compare.ts';
 import { replay as run } from '../lab/replay.ts';
@@ -30,7 +31,7 @@ import {
 } from './options.ts';
 import { prepareTraffic } from './prepare-traffic.ts';
 import { withProgress } from './progress.ts';
-import { noteWorkers, say, warnOfCuts } from './say.ts';
+import { noteWorkers, say, warn, warnOfCuts } from './say.ts';
 
 interface Flags extends ClusterOptions, CaptureOptions, ReplayFlags, RunFlags, NarrowFlags {
   readonly stack: readonly string[];
@@ -83,6 +84,9 @@ async function compareVerb(words: readonly string[], flags: Flags): Promise<numb
   );
   const [first] = worlds;
   if (first === undefined) return ExitCode.internal;
+  for (const other of worlds.slice(1)) {
+    for (const what of moveConditions(first.stack, other.stack, inputs.cluster)) warn(what);
+  }
   const isShown = rowFilter(flags, first);
   const interruption = new Interruption();
   try {

@@ -6,11 +6,11 @@
  *   for each of its `maxPods`, whether or not there are such pods; with pod subnets CNS takes
  *   addresses for a node sixteen at a time; else a node takes one.
  * - With pod ranges of their own a node takes a /24 (IPv6: /80), whatever runs on it.
- * - 400 nodes with kubenet (routes of a table; half of it in two families), 5,000 otherwise; Azure
- *   NPM is supported up to 250 nodes and 20,000 pods.
+ * - 400 nodes with kubenet (routes of a table; half in two families), else 5,000; Azure NPM
+ *   is supported up to 250 nodes and 20,000 pods.
  *
- * Sources: AKS docs "Azure CNI Overlay", "Use kubenet", "Dynamic allocation of IPs" (batches of 16),
- * "Plan IP addressing", "Use network policies" (NPM's limits); Virtual Network FAQ (five addresses).
+ * Sources: AKS docs "Azure CNI Overlay", "Use kubenet", "Dynamic allocation of IPs" (batches of
+ * 16), "Plan IP addressing", "Use network policies" (NPM's limits); Virtual Network FAQ (five).
  * @module
  */
 import type { Prefix } from '../wire/address.ts';

@@ -32,6 +32,7 @@ import { renderKubeProxy } from './kube-proxy/render.ts';
 import { serviceWarnings } from './kube-proxy/warnings.ts';
 import { withRouteTable } from './kubenet/route-table.ts';
 import { renderMasquerade } from './masquerade/render.ts';
+import { notOffered } from './offered.ts';
 import { nodeRanges } from './plain/node-range.ts';
 import { networkRenderer, policyRenderer } from './registry.ts';
 
@@ -48,7 +49,7 @@ export function renderNetwork(input: RenderInput): Network {
   const network = networkRenderer(input.stack.network);
   const policy = policyRenderer(input.stack.policy);
   assert(network !== undefined && policy !== undefined, 'the stack was checked by parseStack');
-  checkCluster(input.cluster);
+  checkCluster(input.cluster, notOffered(input.cluster, input.stack));
   const pods = new Map(input.cluster.pods.filter(isAttached).map((pod) => [podHost(pod), pod]));
   const plans = new Map<string, Plan>();
   const between = network.between ?? 'nodes';
@@ -134,8 +135,8 @@ function links(input: RenderInput, network: NetworkRenderer, pods: Iterable<Pod>
   return result;
 }
 
-function checkCluster(cluster: Cluster): void {
-  const problems: Diagnostic[] = [];
+function checkCluster(cluster: Cluster, refused: readonly Diagnostic[]): void {
+  const problems: Diagnostic[] = [...refused];
   const nodes = new Set(cluster.nodes.map((node) => node.name));
   const devices = new Set<string>();
   for (const node of cluster.nodes) {

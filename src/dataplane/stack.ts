@@ -17,6 +17,7 @@ import {
   type Stack,
 } from './dataplane.ts';
 import { PROXY_MODE, PROXY_VERSION } from './kube-proxy/config.ts';
+import { FORCE } from './offered.ts';
 import { networkRenderer, policyRenderer } from './registry.ts';
 
 /** Why Azure refuses a combination, whatever is emulated. */
@@ -64,7 +65,7 @@ const REFUSED: readonly {
 ];
 
 /** Options of every stack, whatever its policy engine. */
-export const COMMON_OPTIONS: readonly OptionSpec[] = [PROXY_MODE, PROXY_VERSION];
+export const COMMON_OPTIONS: readonly OptionSpec[] = [PROXY_MODE, PROXY_VERSION, FORCE];
 
 /**
  * Read `azure-bridge+npm,version=1.4.23,place-first=true`.
@@ -98,20 +99,21 @@ export function parseStack(text: string): Stack {
   } else if (policyRenderer(policy) === undefined) {
     problems.push(notEmulated(`policy engine ${policy}`, emulatedPolicies()));
   }
-  if (network !== undefined && policy !== undefined) {
-    const refused = REFUSED.find((r) => r.network === network && r.policy === policy);
-    if (refused) {
-      problems.push({
-        code: 'STACK_REFUSED',
-        message: `Azure does not offer ${network} with ${policy}: ${refused.reason}`,
-        found: head,
-      });
-    }
-  }
   const own = policy === undefined ? [] : (policyRenderer(policy)?.options ?? []);
   const ofNetwork = network === undefined ? [] : (networkRenderer(network)?.options ?? []);
   const specs = [...own, ...ofNetwork, ...COMMON_OPTIONS];
   const options = readOptions(rest, specs, problems);
+  if (network !== undefined && policy !== undefined) {
+    const refused = REFUSED.find((r) => r.network === network && r.policy === policy);
+    if (refused && options[FORCE.name] !== 'true') {
+      problems.push({
+        code: 'STACK_REFUSED',
+        message: `Azure does not offer ${network} with ${policy}: ${refused.reason}`,
+        found: head,
+        accepted: `another combination; ${head},force=true goes on all the same`,
+      });
+    }
+  }
   if (problems.length > 0 || network === undefined || policy === undefined) {
     throw new UserError(problems);
   }
