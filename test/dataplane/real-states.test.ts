@@ -11,6 +11,7 @@ import { hostVethName } from '../../src/dataplane/azure-cni/mac.ts';
 import { renderNetwork } from '../../src/dataplane/render.ts';
 import { parseStack } from '../../src/dataplane/stack.ts';
 import type { Plan } from '../../src/plan/model.ts';
+import { formatRule } from '../../src/plan/rule/rule-text.ts';
 import { parseInputs } from '../../src/policy/inputs.ts';
 import { formatAddress, maskAddress, parseAddress } from '../../src/wire/address.ts';
 import { AzureWalk, node, pod, syn, wiring } from '../fabric/azure-walk.ts';
@@ -158,6 +159,37 @@ t.test('kubenet with Calico: rules that are not about pods or Services', needs, 
     last?.ip.destination && formatAddress(last.ip.destination.value.address),
     '168.63.129.16',
   );
+});
+
+t.test('flannel and Docker: the rules of a kubeadm node', needs, async (t) => {
+  const dump = file('kubeadm-flannel-docker-2024/iptables-save.txt').split('\n');
+  const node = { ...make.node('n', '192.168.1.4'), podCidrs: [make.net('10.244.0.0/24')] };
+  const cluster = make.cluster({
+    nodes: [node],
+    pods: [],
+    subnets: ['192.168.1.0/24'],
+    podCidrs: ['10.244.0.0/16'],
+  });
+  const rendered = (stack: string, of = cluster) => {
+    const [plan] = renderNetwork({ cluster: of, policies: [], stack: parseStack(stack) }).nodes;
+    const tables = plan?.tables.filter((x) => x.family === 4) ?? [];
+    return tables.flatMap((table) =>
+      table.chains.flatMap((c) => c.rules.map((r) => formatRule(r, c.name, 4))),
+    );
+  };
+  const sorted = (lines: readonly string[], what: RegExp) =>
+    lines.filter((line) => line.startsWith('-A') && what.test(line)).toSorted();
+  const flannel = /flannel|FLANNEL/;
+  t.equal(sorted(dump, flannel).length, 10);
+  t.strictSame(sorted(rendered('byo+none,cni=flannel'), flannel), sorted(dump, flannel));
+  const bridged = make.cluster({
+    nodes: [{ ...node, podCidrs: [make.net('172.17.0.0/16')] }],
+    pods: [],
+    subnets: ['192.168.1.0/24'],
+  });
+  const docker = /docker0|DOCKER/;
+  t.equal(sorted(dump, docker).length, 15);
+  t.strictSame(sorted(rendered('docker+none', bridged), docker), sorted(dump, docker));
 });
 
 const POLICY = `apiVersion: networking.k8s.io/v1
