@@ -42,6 +42,18 @@ function withoutPort(frame: Uint8Array): Uint8Array {
   return edited(edited(frame, l4, 0, 0), l4 + 16, 0, 0);
 }
 
+/**
+ * Whether the kernel counted only MLDv2 reports more than we did: hosts say these of their own
+ * accord, up to a second after their devices are up (40 bytes, 8 of options, 8, 20 a group).
+ */
+function isReports(counted: string, told: string): boolean {
+  const [packets = 0, bytes = 0] = counted.split(':').map(Number);
+  const [allPackets = 0, allBytes = 0] = told.split(':').map(Number);
+  const more = allPackets - packets;
+  const groups = (allBytes - bytes - 56 * more) / 20;
+  return more > 0 && Number.isInteger(groups) && groups >= more && groups <= 5 * more;
+}
+
 /** Send the shots one by one; everything must be equal after each. */
 export async function compare(t: Test, plan: Plan, shots: readonly Shot[], backend: Backend) {
   const kernel = new Laboratory(t);
@@ -56,9 +68,10 @@ export async function compare(t: Test, plan: Plan, shots: readonly Shot[], backe
   const own = engine.counters('node');
   for (const family of [4, 6] as const) {
     const want = [...counters].filter(([name]) => name.startsWith(`${family} `));
-    const got = want.map(([name]) => {
+    const got = want.map(([name, told]) => {
       const found = own.get(name);
-      return [name, `${found?.packets}:${found?.bytes}`];
+      const counted = `${found?.packets}:${found?.bytes}`;
+      return [name, family === 6 && isReports(counted, told) ? told : counted];
     });
     t.same(got, want, `counters of IPv${family}`);
   }

@@ -42,6 +42,8 @@ interface Case {
 }
 
 const CASES: readonly Case[] = [
+  { stack: 'azure-bridge+none', cluster: {}, internet: 'hidden' },
+  { stack: 'azure-transparent+none', cluster: {}, internet: 'hidden' },
   { stack: 'azure-overlay+none', cluster: { wiring: WIRINGS.overlay }, internet: 'hidden' },
   {
     stack: 'azure-podsubnet+none',
@@ -83,11 +85,12 @@ function fromPod(
     .filter((r) => contains(r.destination, target))
     .toSorted((a, b) => b.destination.length - a.destination.length);
   const hop = formatAddress(route?.via ?? target);
-  const known = plan.neighbors.find((n) => formatAddress(n.address) === hop);
+  // Whom a pod in bridge mode does not know, the fabric answers for.
+  const known = plan.neighbors.find((n) => formatAddress(n.address) === hop)?.mac ?? FABRIC_MAC;
   const mac = plan.interfaces.find((i) => i.name === 'eth0')?.mac ?? '';
   const link = network.links.find(([, far]) => far.host === host);
-  if (!known || !link) throw new Error(`${pod} knows no ${hop}`);
-  const frame = packet.frame({ srcMac: mac, dstMac: known.mac });
+  if (!link) throw new Error(`${pod} has no cable`);
+  const frame = packet.frame({ srcMac: mac, dstMac: known });
   return { device: link[0].device, frame };
 }
 
@@ -166,16 +169,20 @@ for (const one of CASES) {
   });
 }
 
-/** Node-a alone: nobody is there to answer for the other node. */
+/** Node-a alone: nobody is there to answer for the other node, and for its pod on a bridge. */
 function laboratoryPlan(network: Network): Plan {
   const plan = planOf(network, 'node-a');
-  const other = ([4, 6] as const).map((family): Neighbor => {
-    const address = parseAddress(addressOf('node-b', family));
-    if (!address) throw new Error('node-b has an address');
-    return { address, device: 'eth0', mac: FABRIC_MAC, state: 'permanent' };
-  });
+  const bridge = plan.interfaces.find((i) => i.name === 'azure0')?.name;
+  const device = bridge ?? 'eth0';
+  const near = bridge ? ['node-b', 'b1'] : ['node-b'];
   const known = new Set(plan.neighbors.map((n) => `${n.device} ${formatAddress(n.address)}`));
-  const missing = other.filter((n) => !known.has(`eth0 ${formatAddress(n.address)}`));
+  const missing = ([4, 6] as const).flatMap((family) =>
+    near.flatMap((name): Neighbor[] => {
+      const address = parseAddress(addressOf(name, family));
+      if (!address || known.has(`${device} ${formatAddress(address)}`)) return [];
+      return [{ address, device, mac: FABRIC_MAC, state: 'permanent' }];
+    }),
+  );
   return { ...plan, host: 'node', neighbors: [...plan.neighbors, ...missing] };
 }
 
