@@ -134,6 +134,7 @@ class Door : public Napi::ObjectWrap<Door> {
     d.state = static_cast<wiretrial::FlowState>(word(at::kFlowState));
     d.host_set_before = static_cast<uint16_t>(word(at::kHostSetBefore));
     d.host_set_after = static_cast<uint16_t>(word(at::kHostSetAfter));
+    d.host_set_opened = static_cast<uint16_t>(word(at::kHostSetOpened));
     d.by = static_cast<uint8_t>(word(at::kBy));
     d.flags = static_cast<uint8_t>(word(at::kDecisionFlags));
     d.tos_before = f.tos;

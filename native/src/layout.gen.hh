@@ -5,7 +5,7 @@
 
 namespace wiretrial::layout {
 
-constexpr uint32_t kVersion = 3;
+constexpr uint32_t kVersion = 4;
 constexpr uint32_t kScratchWords = 128;
 constexpr uint32_t kSideWords = 6;
 constexpr uint32_t kFamily = 0;
@@ -44,6 +44,7 @@ constexpr uint32_t kTtlChange = 53;
 constexpr uint32_t kTtlRoom = 54;
 constexpr uint32_t kMtu = 55;
 constexpr uint32_t kLinkHeader = 56;
+constexpr uint32_t kHostSetOpened = 70;
 constexpr uint32_t kSettings = 72;
 
 }  // namespace wiretrial::layout

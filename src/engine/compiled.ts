@@ -282,12 +282,15 @@ export class CompiledEngine implements Engine {
     const made = touched.filter(([connection]) => !isOld(connection) && connection.confirmed);
     if (!old.every(([c]) => isSimple(c)) || !made.every(([c]) => isSimple(c))) return null;
     const hostSetBefore = this.#sets.numberOf(this.#membersOf(old));
-    if (hostSetBefore === null) return null;
+    const isOpened = ([connection]: readonly [Connection, Host]) => !isOld(connection);
+    const hostSetOpened = this.#sets.numberOf(this.#membersOf(touched.filter(isOpened)));
+    if (hostSetBefore === null || hostSetOpened === null) return null;
     if (old.length === 0) {
       if (!isOpener && touched.length > 0) return null;
       const hostSetAfter = this.#sets.numberOf(this.#membersOf(made));
       const state = isOpener ? FlowState.opening : FlowState.stray;
-      return hostSetAfter === null ? null : { state, hostSetBefore, hostSetAfter };
+      if (hostSetAfter === null) return null;
+      return { state, hostSetBefore, hostSetAfter, hostSetOpened };
     }
     const states = new Set(old.map(([connection]) => stateOf(connection, tuple)));
     const [state] = states;
@@ -297,7 +300,7 @@ export class CompiledEngine implements Engine {
       // A host that has no entry judges by the flags alone whether the segment may open one.
       if (tuple.protocol === Protocol.tcp) this.#recording.facts |= By.flags;
     }
-    return { state, hostSetBefore, hostSetAfter: hostSetBefore };
+    return { state, hostSetBefore, hostSetAfter: hostSetBefore, hostSetOpened };
   }
 
   #membersOf(entries: readonly (readonly [Connection, Host])[]): readonly Member[] {
@@ -316,6 +319,7 @@ export class CompiledEngine implements Engine {
     words[Word.flowState] = facts.state;
     words[Word.hostSetBefore] = facts.hostSetBefore;
     words[Word.hostSetAfter] = facts.hostSetAfter;
+    words[Word.hostSetOpened] = facts.hostSetOpened;
     words[Word.by] = this.#recording.facts;
     words[Word.decisionFlags] =
       (leaves ? DecisionFlag.leaves : 0) |
@@ -333,6 +337,8 @@ interface FlowFacts {
   readonly state: FlowState;
   readonly hostSetBefore: number;
   readonly hostSetAfter: number;
+  /** On which the packet opened a connection, be it that it was dropped later. */
+  readonly hostSetOpened: number;
 }
 
 interface DecisionFacts extends FlowFacts {

@@ -18,6 +18,9 @@ import type { MakeEngine } from '../../src/engine/make-engine.ts';
 import { ReferenceEngine, type ReferenceOptions } from '../../src/engine/reference.ts';
 import type { Topology } from '../../src/engine/topology.ts';
 
+/** Sizes of the compiled engine's tables. */
+export type TwinSizes = NonNullable<CompiledOptions['sizes']>;
+
 /** Thrown at the first packet on which the engines differ. */
 export class EnginesDiffer extends Error {}
 
@@ -105,9 +108,9 @@ function show(value: unknown): string {
 }
 
 /** For `WorldInput.makeEngine`; `made` is told of each. */
-export function twins(made: (twin: TwinEngine) => void): MakeEngine {
+export function twins(made: (twin: TwinEngine) => void, sizes?: TwinSizes): MakeEngine {
   return (topology, options) => {
-    const twin = new TwinEngine(topology, options);
+    const twin = new TwinEngine(topology, sizes ? { ...options, sizes } : options);
     made(twin);
     return twin;
   };

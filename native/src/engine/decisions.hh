@@ -60,6 +60,8 @@ struct alignas(64) Decision {
   // The hosts that hold the connection before and after the packet; 0 is none.
   uint16_t host_set_before;
   uint16_t host_set_after;
+  // Hosts on which the packet opens a connection, be it dropped later: a full table makes room.
+  uint16_t host_set_opened;
   FlowState state;
   // kBy… bits that the walk looked at.
   uint8_t by;

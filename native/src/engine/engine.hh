@@ -171,14 +171,20 @@ class Engine {
     return true;
   }
 
+  // Whether no host of the set is so full that one more connection would make it look for room.
+  bool has_room(uint16_t host_set) const {
+    const HostSet& set = sets_[host_set];
+    for (uint32_t i = 0; i < set.count; i++) {
+      const HostRoom& room = rooms_[set.hosts[i]];
+      if (room.max != 0 && room.held + room.foreign + 1 >= room.max) return false;
+    }
+    return true;
+  }
+
   // A place for a connection of these hosts; kNone when there is no room. Where all places that
   // the flow may have are taken, those of connections whose time is up are not.
   uint32_t take_place(const FlowKey& key, uint64_t hash, uint16_t host_set, double now_ns) {
     const HostSet& set = sets_[host_set];
-    for (uint32_t i = 0; i < set.count; i++) {
-      const HostRoom& room = rooms_[set.hosts[i]];
-      if (room.max != 0 && room.held + room.foreign + 1 >= room.max) return FlowTable::kNone;
-    }
     uint32_t place = flows_.insert(key, hash);
     if (place == FlowTable::kNone) {
       flows_.each_place(hash, [&](uint32_t taken) { drop_dead(taken, now_ns); });
@@ -306,6 +312,7 @@ class Engine {
     Decision& d = decisions_.at(number);
     if (d.flags & kDead) return slow(kNewFacts);
     if (!fits(d, f)) return slow(kTooExtreme);
+    if (!has_room(d.host_set_opened)) return slow(kNoRoom);
     if (d.host_set_after != 0) {
       const uint32_t place = take_place(f.key, f.hash, d.host_set_after, a.now_ns);
       if (place == FlowTable::kNone) return slow(kNoRoom);
@@ -372,6 +379,7 @@ class Engine {
     Decision& d = decisions_.at(number);
     if (d.flags & kDead) return slow(kNewFacts);
     if (!fits(d, f)) return slow(kTooExtreme);
+    if (!has_room(d.host_set_opened)) return slow(kNoRoom);
     if (!track(a, f, place, c, direction)) return slow(kTrackerAsks);
     if (c.generation != generation_) {
       c.decision[direction ^ 1] = DecisionTable::kNone;

@@ -2,7 +2,8 @@
 // meanwhile. Compiled for several kinds of processor, chosen when the addon is loaded.
 #include "engine.hh"
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__) && \
+    !defined(WIRETRIAL_CALLGRIND)
 #define WIRETRIAL_CLONES \
   __attribute__((flatten, target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else

@@ -132,7 +132,6 @@ export class ConnectionStore implements Keeper {
 
   recallAll(table: HeldTable, nowNs: number): void {
     for (const original of this.#tuplesOf(table)) this.recall(original, nowNs);
-    table.sortByAge(nowNs);
   }
 
   #tuplesOf(table: HeldTable): Tuple[] {

@@ -40,6 +40,8 @@ export class HeldTable extends ConntrackTable {
   readonly #own = new Set<Connection>();
   /** Connections move between table and keeper: nobody is to be told. */
   #isMoving = false;
+  /** Some came back after younger ones had entered. */
+  #isDisordered = false;
 
   constructor(settings: ConntrackSettings, host: number, keeper: Keeper) {
     super(settings);
@@ -55,8 +57,11 @@ export class HeldTable extends ConntrackTable {
     if (this.#isMoving) return super.lookup(tuple, nowNs, zone);
     this.#keeper.recall(tuple, nowNs);
     const { max } = this.settings;
-    const held = max === 0 ? 0 : this.#keeper.held(this);
-    if (held > 0 && super.size + held + 1 >= max) this.#keeper.recallAll(this, nowNs);
+    const held = this.#keeper.held(this);
+    if (max !== 0 && super.size + held + 1 >= max) {
+      if (held > 0) this.#keeper.recallAll(this, nowNs);
+      if (this.#isDisordered) this.#sortByAge(nowNs);
+    }
     return super.lookup(tuple, nowNs, zone);
   }
 
@@ -130,6 +135,7 @@ export class HeldTable extends ConntrackTable {
     if (!done || connection === null) return null;
     (connection as Connection).expiresNs = expiresNs;
     this.#own.add(connection);
+    this.#isDisordered = true;
     return connection;
   }
 
@@ -141,7 +147,7 @@ export class HeldTable extends ConntrackTable {
   }
 
   /** Put the table's connections in order of age: from now on `makeRoom` finds the oldest first. */
-  sortByAge(nowNs: number): void {
+  #sortByAge(nowNs: number): void {
     const sorted = [...super.connections(nowNs)].sort(
       (a, b) => this.#keeper.orderOf(a) - this.#keeper.orderOf(b),
     );
@@ -150,6 +156,7 @@ export class HeldTable extends ConntrackTable {
       connection.dying = false;
       this.takeIn(() => connection, nowNs);
     }
+    this.#isDisordered = false;
   }
 
   #enter(connection: Connection): void {

@@ -6,7 +6,7 @@
  */
 
 /** Changes with every change of what crosses the door; an addon of another version is refused. */
-export const LAYOUT_VERSION = 3;
+export const LAYOUT_VERSION = 4;
 
 /** Places in the shared array of 64-bit floats. */
 export const Word = {
@@ -54,6 +54,7 @@ export const Word = {
   ttlRoom: 54,
   mtu: 55,
   linkHeader: 56,
+  hostSetOpened: 70,
 
   // Settings of a tracker; timeouts in seconds, of TCP by state.
   settings: 72,

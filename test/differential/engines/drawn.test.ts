@@ -10,14 +10,14 @@ import t from 'tap';
 import { parseStack } from '../../../src/dataplane/stack.ts';
 import { findNative } from '../../../src/engine/compiled/native-door.ts';
 import type { Injection } from '../../../src/engine/engine.ts';
-import { World } from '../../../src/lab/world.ts';
+import { World, type WorldInput } from '../../../src/lab/world.ts';
 import { type Inputs, loadInputs, parseInputs } from '../../../src/policy/inputs.ts';
 import { formatAddress } from '../../../src/wire/address.ts';
 import { bigCluster } from '../../support/big-cluster.ts';
 import { SHOP_POLICIES, TWO_NODES_SHOP } from '../../support/clusters.ts';
 import { Dice, DrawnTraffic, type Place, type Speaker } from '../../support/drawn-traffic.ts';
 import { address } from '../../support/packets.ts';
-import { type TwinEngine, twins } from '../../support/twin-engine.ts';
+import { type TwinEngine, type TwinSizes, twins } from '../../support/twin-engine.ts';
 
 t.setTimeout(3_600_000);
 
@@ -89,22 +89,72 @@ function speakersOf(world: World, scene: Scene): readonly Speaker[] {
 
 const each = Math.ceil(PACKETS / SCENES.length / STACKS.length);
 
+interface Drawn {
+  readonly scene: Scene;
+  readonly stack: string;
+  readonly seed: number;
+  /** Entries that nodes' connection tables hold; absent: as many as Linux chooses. */
+  readonly max?: number;
+  readonly sizes?: TwinSizes;
+}
+
+/** Send drawn traffic through both engines; throws where they differ. */
+function compareOn({ scene, stack, seed, max, sizes }: Drawn): TwinEngine {
+  const made: TwinEngine[] = [];
+  const { cluster, policies } = scene.inputs;
+  const input = { cluster, policies, stack: parseStack(stack) };
+  const makeEngine = twins((twin) => made.push(twin), sizes);
+  const world = new World({ ...input, ...limited(input, max), makeEngine });
+  const traffic = new DrawnTraffic(seed, speakersOf(world, scene));
+  const [twin] = made;
+  if (twin === undefined) throw new Error('a world has an engine');
+  for (let n = 1; n <= each; n++) {
+    world.engine.inject(traffic.next());
+    if (n % ROUND === 0) twin.compareState();
+  }
+  twin.compareState();
+  return twin;
+}
+
+function limited(input: WorldInput, max: number | undefined): Partial<WorldInput> {
+  if (max === undefined) return {};
+  const { network } = new World(input);
+  const sysctls = { 'net.netfilter.nf_conntrack_max': String(max) };
+  const nodes = network.nodes.map((plan) => ({
+    ...plan,
+    sysctls: { ...plan.sysctls, ...sysctls },
+  }));
+  return { network: { ...network, nodes } };
+}
+
 for (const scene of SCENES) {
   for (const [i, stack] of STACKS.entries()) {
     t.test(`${scene.name} on ${stack}: both engines alike`, { skip }, async (t) => {
-      const made: TwinEngine[] = [];
-      const { cluster, policies } = scene.inputs;
-      const makeEngine = twins((twin) => made.push(twin));
-      const world = new World({ cluster, policies, stack: parseStack(stack), makeEngine });
-      const seed = new Dice(SEED + i).next();
-      const traffic = new DrawnTraffic(seed, speakersOf(world, scene));
-      for (let n = 1; n <= each; n++) {
-        world.engine.inject(traffic.next());
-        if (n % ROUND === 0) made[0]?.compareState();
-      }
-      made[0]?.compareState();
-      const statistics = made[0]?.compiled.statistics();
-      t.ok((statistics?.moved ?? 0) > each / 20, `compiled: ${JSON.stringify(statistics)}`);
+      const twin = compareOn({ scene, stack, seed: new Dice(SEED + i).next() });
+      const statistics = twin.compiled.statistics();
+      t.ok(statistics.moved > each / 20, `compiled: ${JSON.stringify(statistics)}`);
     });
   }
 }
+
+const [shop] = SCENES;
+if (shop === undefined) throw new Error('there is a shop');
+
+t.test('connection tables that are always full evict the same connections', { skip }, async (t) => {
+  const twin = compareOn({ scene: shop, stack: 'azure-bridge+npm', seed: SEED, max: 25 });
+  t.ok(twin.compiled.statistics().slow.noRoom > 0, 'the compiled engine met a full table');
+});
+
+t.test(
+  'a flow table and a decision table that are too small change nothing',
+  {
+    skip,
+  },
+  async (t) => {
+    const sizes = { connections: 8, decisions: 16 };
+    const twin = compareOn({ scene: shop, stack: 'azure-transparent+npm', seed: SEED, sizes });
+    const { slow, decisions } = twin.compiled.statistics();
+    t.ok(decisions <= 16, `${decisions} decisions are held`);
+    t.ok(slow.noRoom > 0, 'connections found no place');
+  },
+);
