@@ -31,6 +31,9 @@ import type { Workload } from './decode/workloads.ts';
 import { decodeWorkload, isWorkload } from './decode/workloads.ts';
 import type { KnownAddresses } from './infer-wiring.ts';
 import { clusterFamilies, settleWiring } from './infer-wiring.ts';
+import { decodeControllers, decodeGateways } from './ingress/decode-controllers.ts';
+import { decodeIngress, decodeIngressClass } from './ingress/decode-ingress.ts';
+import type { Ingress, IngressClass } from './ingress/model.ts';
 import type { Exhausted } from './ipam.ts';
 import { AddressBook, assignAddresses, assignPodRanges, schedule } from './ipam.ts';
 import { FieldErrors, toDiagnostic } from './manifest/field-error.ts';
@@ -69,6 +72,8 @@ interface Decoded {
   readonly workloads: Workload[];
   readonly masquerade: MasqueradeFile[];
   readonly ipPools: IpPool[];
+  readonly ingresses: Ingress[];
+  readonly ingressClasses: IngressClass[];
   readonly kubeProxies: { readonly config: KubeProxyConfig; readonly object: LoadedObject }[];
 }
 
@@ -94,7 +99,13 @@ export function assembleCluster(
   const placed = assignAddresses(ranged, drafts, wiring, families, maxPods, book);
   const services = allocateServices(decoded.services, wiring, book, problems);
   problems.push(...book.exhausted.map(exhaustedProblem));
-  const used = [...uses, ...placed.pods, ...services, ...decoded.workloads.map(useOf)];
+  const used = [
+    ...uses,
+    ...placed.pods,
+    ...services,
+    ...decoded.ingresses,
+    ...decoded.workloads.map(useOf),
+  ];
   const sliced = new Set(decoded.slices.map((s) => `${s.namespace}/${s.service}`));
   const endpointSlices = [
     ...decoded.slices,
@@ -119,6 +130,24 @@ export function assembleCluster(
     kubeProxy: settleKubeProxy(decoded, problems),
     wiring,
     ...(decoded.ipPools.length === 0 ? {} : { ipPools: decoded.ipPools }),
+    ...ingressParts(decoded, given, services, problems),
+  };
+}
+
+/** Ingresses and what serves them, where there are any. */
+function ingressParts(
+  { ingresses, ingressClasses }: Decoded,
+  given: GivenWiring | null,
+  services: readonly Service[],
+  problems: Diagnostic[],
+): Partial<Cluster> {
+  const ingressControllers = given ? decodeControllers(given.tree, services, problems) : [];
+  const applicationGateways = given ? decodeGateways(given.tree, problems) : [];
+  return {
+    ...(ingresses.length === 0 ? {} : { ingresses }),
+    ...(ingressClasses.length === 0 ? {} : { ingressClasses }),
+    ...(ingressControllers.length === 0 ? {} : { ingressControllers }),
+    ...(applicationGateways.length === 0 ? {} : { applicationGateways }),
   };
 }
 
@@ -147,6 +176,8 @@ function decodeAll(objects: readonly LoadedObject[], problems: Diagnostic[]): De
     workloads: [],
     masquerade: [],
     ipPools: [],
+    ingresses: [],
+    ingressClasses: [],
     kubeProxies: [],
   };
   for (const object of objects) {
@@ -181,6 +212,12 @@ function decodeOne(d: Decoded, errors: FieldErrors, object: LoadedObject): void 
       if (pool) d.ipPools.push(pool);
       return;
     }
+    case 'Ingress':
+      d.ingresses.push(decodeIngress(errors, object));
+      return;
+    case 'IngressClass':
+      d.ingressClasses.push(decodeIngressClass(errors, object));
+      return;
     case 'KubeProxyConfiguration':
       d.kubeProxies.push({ config: decodeKubeProxy(errors, object), object });
       return;

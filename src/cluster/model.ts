@@ -7,6 +7,12 @@
 
 import type { Address, Family, Prefix } from '../wire/address.ts';
 import type { AzureNetwork } from './azure/network.ts';
+import type {
+  ApplicationGateway,
+  Ingress,
+  IngressClass,
+  NamedController,
+} from './ingress/model.ts';
 
 /** Where an object, or a part of one, stands in the user's files. Lines and columns from 1. */
 export interface SourceRef {
@@ -243,4 +249,9 @@ export interface Cluster {
   readonly wiring: Wiring;
   /** Calico's, where objects of it are given; Azure CNI clusters have none. */
   readonly ipPools?: readonly IpPool[];
+  /** Absent where there is none, as the proxies that the wiring document names for them. */
+  readonly ingresses?: readonly Ingress[];
+  readonly ingressClasses?: readonly IngressClass[];
+  readonly ingressControllers?: readonly NamedController[];
+  readonly applicationGateways?: readonly ApplicationGateway[];
 }

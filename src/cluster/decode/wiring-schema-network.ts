@@ -192,6 +192,25 @@ export const FIREWALLS = listOf(
   ),
 );
 
+/** Ingress controllers in the cluster that their labels do not show. */
+export const INGRESS_CONTROLLERS = listOf(
+  closed(
+    { ingressClass: NAME, service: { ...NAME, pattern: '^[^/]+/[^/]+$' } },
+    'ingressClass',
+    'service',
+  ),
+);
+
+/** Gateways outside the cluster that serve Ingresses (Microsoft.Network applicationGateways). */
+export const APPLICATION_GATEWAYS = listOf(
+  closed(
+    { name: NAME, ingressClass: NAME, subnetPrefix: CIDR, frontendIpAddresses: ADDRESSES },
+    'name',
+    'subnetPrefix',
+    'frontendIpAddresses',
+  ),
+);
+
 export const ON_PREMISES = listOf(
   closed(
     {

@@ -8,9 +8,11 @@
 import type { MapTree } from '../manifest/tree.ts';
 import { get, text } from '../manifest/tree.ts';
 import {
+  APPLICATION_GATEWAYS,
   CIDR,
   CIDRS,
   FIREWALLS,
+  INGRESS_CONTROLLERS,
   LOAD_BALANCER_PROFILE,
   NAME,
   NAT_GATEWAY_PROFILE,
@@ -83,6 +85,8 @@ export const WIRING_SCHEMA = {
     natGateways: NAT_GATEWAYS,
     azureFirewalls: FIREWALLS,
     onPremisesRanges: ON_PREMISES,
+    applicationGateways: APPLICATION_GATEWAYS,
+    ingressControllers: INGRESS_CONTROLLERS,
   },
 } as const;
 

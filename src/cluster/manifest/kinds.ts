@@ -16,6 +16,7 @@ import {
   SERVICE,
   WORKLOADS,
 } from './schema-core.ts';
+import { INGRESS, INGRESS_CLASS } from './schema-ingress.ts';
 
 export interface KnownKind {
   readonly namespaced: boolean;
@@ -44,6 +45,8 @@ export const KNOWN_KINDS: ReadonlyMap<string, KnownKind> = new Map<string, Known
     },
   ],
   ['NetworkPolicy', { namespaced: true, shape: null, versions: ['networking.k8s.io/v1'] }],
+  ['Ingress', { namespaced: true, shape: INGRESS, versions: ['networking.k8s.io/v1'] }],
+  ['IngressClass', { namespaced: false, shape: INGRESS_CLASS, versions: ['networking.k8s.io/v1'] }],
   [
     'IPPool',
     {

@@ -58,6 +58,23 @@ export function dnsSubdomainErrors(text: string): readonly string[] {
   ];
 }
 
+/** A host of an Ingress with a wildcard (IsWildcardDNS1123Subdomain). */
+export function wildcardSubdomainErrors(text: string): readonly string[] {
+  const pattern = `\\*\\.${SUBDOMAIN}`;
+  return [
+    ...(text.length > 253 ? [tooLong(253)] : []),
+    ...(new RegExp(`^${pattern}$`).test(text)
+      ? []
+      : [
+          patternError(
+            "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character",
+            pattern,
+            '*.example.com',
+          ),
+        ]),
+  ];
+}
+
 /** Names of Services. */
 export function dnsLabel1035Errors(text: string): readonly string[] {
   return [
