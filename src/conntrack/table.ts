@@ -23,7 +23,9 @@ import { equalAddress } from '../wire/address.ts';
 import type { DropReason } from '../wire/drop-reason.ts';
 import * as ipv6 from '../wire/ipv6.ts';
 import { Protocol } from '../wire/protocol.ts';
+import * as sctp from '../wire/sctp.ts';
 import { type Connection, type Direction, NS_PER_S, newConnection, refresh } from './connection.ts';
+import { pullPieces } from './fragment/refragment.ts';
 import { trackGeneric, trackGre } from './protocol/generic.ts';
 import { classifyIcmp, trackIcmpQuery } from './protocol/icmp.ts';
 import { trackSctp, UNKNOWN_TAG } from './protocol/sctp.ts';
@@ -74,6 +76,10 @@ export class ConntrackTable {
     const s = this.#segmentOf(packet, nowNs, hook);
     if (s === 'headerCut') return 'headerCut';
     if (s === null) return null;
+    // Its sum is looked at in writable bytes (`sctp_error`).
+    if (s.verifyChecksum && s.protocol === Protocol.sctp) {
+      pullPieces(packet, s.off + sctp.HEADER_LENGTH);
+    }
     if (isIcmp(s)) {
       const hopLimit = s.src.family === 6 ? ipv6.hopLimit(packet.bytes, packet.l3) : 0;
       const message = classifyIcmp(s, hopLimit);
@@ -94,7 +100,8 @@ export class ConntrackTable {
     // `ipv6_skip_exthdr` finds nothing behind "no next header" (RFC 8200 section 4.7).
     if (packet.family === 6 && packet.protocol === Protocol.none) return null;
     const { bytes, end, protocol, src, dst } = packet;
-    const whole = end <= bytes.length && !packet.moreFragments;
+    // Fragments that defragmentation let by are summed as they are, which is never right.
+    const whole = end <= bytes.length;
     const judged = this.settings.checksum && hook === 'prerouting' && !packet.checksumOffloaded;
     const verifyChecksum = judged && whole;
     return { bytes, off, end, protocol, src, dst, direction: 'original', nowNs, verifyChecksum };

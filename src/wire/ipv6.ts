@@ -98,20 +98,35 @@ export function dst(b: Uint8Array, off: number): Address {
   return readIpv6(b, off + DESTINATION);
 }
 
+/** How many bytes of an extension header must be there for it to be stepped over. */
+interface LeastExtension {
+  readonly fragment: number;
+  readonly other: number;
+}
+
+const WHOLE_UNIT: LeastExtension = { fragment: 8, other: 8 };
+/** In the packet that an error quotes: what says how long the header is (`ipv6_skip_exthdr`). */
+export const QUOTED_EXTENSION: LeastExtension = { fragment: 4, other: 2 };
+
 /**
  * Walk the extension headers to the transport header.
  *
  * A later fragment ends the walk behind its fragment header, whatever that names as next.
  * Precondition: `check` accepted the header at `off`; `end` is one past the packet on the wire.
  */
-export function findTransport(b: Uint8Array, off: number, end: number): Ipv6Transport {
+export function findTransport(
+  b: Uint8Array,
+  off: number,
+  end: number,
+  least: LeastExtension = WHOLE_UNIT,
+): Ipv6Transport {
   let protocol = nextHeader(b, off);
   let at = off + HEADER_LENGTH;
   let pointer = off + NEXT_HEADER;
   let fragment = { fragmentOffset: 0, moreFragments: false };
   let place = { fragmentHeader: -1, fragmentPointer: -1 };
   for (;;) {
-    const size = extensionSize(b, at, end, protocol);
+    const size = extensionSize(b, at, end, protocol, least);
     if (typeof size === 'string') {
       return { protocol, offset: -1, ...fragment, ...place, fault: size };
     }
@@ -141,10 +156,12 @@ function extensionSize(
   at: number,
   end: number,
   protocol: number,
+  least: LeastExtension,
 ): number | HeaderFault {
   if (!isExtension(protocol)) return 0;
-  if (end - at < 8) return 'ipv6BadExtension';
-  if (b.length - at < 8) return 'headerCut';
+  const needed = protocol === Protocol.fragment ? least.fragment : least.other;
+  if (end - at < needed) return 'ipv6BadExtension';
+  if (b.length - at < needed) return 'headerCut';
   const units = u8(b, at + 1);
   let size = (units + 1) * 8;
   if (protocol === Protocol.fragment) size = FRAGMENT_HEADER_LENGTH;

@@ -87,7 +87,8 @@ export class Defragmenter {
     const queue = this.#queues.get(key) ?? this.#newQueue(packet, nowNs);
     this.#queues.set(key, queue);
     const verdict = insert(queue, packet, off);
-    if (verdict === 'overlap') this.#queues.delete(key);
+    if (verdict === 'overlap' || verdict === 'odd') this.#queues.delete(key);
+    if (verdict === 'odd') return { kind: 'notFragment' };
     if (verdict === 'overlap') return { kind: 'dropped', reason: 'fragmentOverlap' };
     if (verdict === 'bad') return { kind: 'dropped', reason: 'fragmentMalformed' };
     if (!isComplete(queue)) return { kind: 'waiting' };
@@ -167,16 +168,19 @@ function queueKey(packet: Packet): string {
   return `6 ${ipv6.fragmentId(b, at)} ${ends}`;
 }
 
-/** `overlap` kills the whole datagram, `bad` only this fragment; a repeated one changes nothing. */
-function insert(queue: Queue, packet: Packet, off: number): 'ok' | 'overlap' | 'bad' {
+/**
+ * `overlap` kills the whole datagram, `bad` only this fragment; a repeated one changes nothing.
+ * What nothing can follow is let by where IPv6 is tracked, for the receiver to complain about, and
+ * kills what waited for it (`odd`: -EPROTO of `nf_ct_frag6_queue`).
+ */
+function insert(queue: Queue, packet: Packet, off: number): 'ok' | 'overlap' | 'bad' | 'odd' {
   const offset = packet.fragmentOffset;
   let length = packet.end - off;
-  if (packet.moreFragments && length % 8 !== 0) {
-    if (queue.family === 6) return 'bad';
-    length -= length % 8;
-  }
+  const isOdd = packet.moreFragments && length % 8 !== 0;
+  if (isOdd && queue.family === 4) length -= length % 8;
   const end = offset + length;
   if (end > MAX_DATAGRAM) return 'bad';
+  if (isOdd && queue.family === 6) return 'odd';
   if (length === 0) return 'overlap';
   if (!packet.moreFragments) {
     if (end < queue.length || (queue.hasLast && end !== queue.length)) return 'overlap';

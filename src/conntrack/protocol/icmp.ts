@@ -18,6 +18,7 @@ import * as icmpv6 from '../../wire/icmpv6.ts';
 import { Icmpv6Type } from '../../wire/icmpv6.ts';
 import * as ipv4 from '../../wire/ipv4.ts';
 import * as ipv6 from '../../wire/ipv6.ts';
+import { Protocol } from '../../wire/protocol.ts';
 import { type Connection, refresh } from '../connection.ts';
 import { invertTuple, type Tuple, tupleAt } from '../tuple.ts';
 import type { TrackedSegment, TrackVerdict } from './segment.ts';
@@ -129,9 +130,9 @@ export function quotedTransport(
   if (end - at < length) return null;
   if (b.length - at < length) return 'headerCut';
   if (family === 6) {
-    const found = ipv6.findTransport(b, at, end);
+    const found = ipv6.findTransport(b, at, end, ipv6.QUOTED_EXTENSION);
     if (found.fault !== null) return found.fault === 'headerCut' ? 'headerCut' : null;
-    if (found.fragmentOffset !== 0) return null;
+    if (found.fragmentOffset !== 0 || found.protocol === Protocol.none) return null;
     return { protocol: found.protocol, off: found.offset };
   }
   const off = at + ipv4.headerLength(b, at);

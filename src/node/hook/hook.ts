@@ -13,6 +13,7 @@
  * @module
  */
 
+import { connectionOf } from '../../conntrack/table.ts';
 import type { Hook, TableName } from '../../netfilter/hook.ts';
 import { equalAddress } from '../../wire/address.ts';
 import * as ipv4 from '../../wire/ipv4.ts';
@@ -195,11 +196,19 @@ function tosOf(passage: Passage): number {
   return packet.family === 4 ? ipv4.tos(packet.bytes, packet.l3) : 0;
 }
 
+/**
+ * Whatever belongs to a connection whose end is translated this way is routed again, also where it
+ * named the true end at once (errors that REJECT sends).
+ */
 function natOutput(visit: Visit): boolean {
   const { packet } = visit.passage;
-  const { dst } = packet;
   if (!nat(visit)) return false;
-  return equalAddress(packet.dst, dst) || reroute(visit);
+  const connection = connectionOf(packet);
+  if (connection === null) return true;
+  const isReply = packet.ctDirection === 'reply';
+  const to = isReply ? connection.reply.dst : connection.original.dst;
+  const end = isReply ? connection.original.src : connection.reply.src;
+  return equalAddress(to, end) || reroute(visit);
 }
 
 function reroute(visit: Visit): boolean {

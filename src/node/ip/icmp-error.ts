@@ -22,7 +22,7 @@ import { Protocol } from '../../wire/protocol.ts';
 import type { Passage } from '../passage.ts';
 import type { Run } from '../run.ts';
 import { echoedOptions, optionTime } from './ipv4-options.ts';
-import { isIpv4Multicast, isIpv6Multicast } from './route-input.ts';
+import { isIpv4Multicast, isIpv6Loopback, isIpv6Multicast } from './route-input.ts';
 
 export type ErrorMessage =
   | { readonly kind: 'ttlExpired' | 'noRoute' | 'hostUnreachable' | 'prohibited' }
@@ -162,9 +162,11 @@ const ANSWERABLE: ReadonlySet<string> = new Set(['unicast', 'local', 'broadcast'
  * IPv6 errors come from the device that the packet came in by, unless the route back names a
  * source; what is bridged or sent by the host itself came in by none (`IP6CB(skb)->iif`).
  */
-function ownSource6({ host, packet, bridgeNetfilter, local }: Passage): Address | null {
+function ownSource6({ host, packet, device, bridgeNetfilter, local }: Passage): Address | null {
   const { fib } = host.image;
-  if (fib.isLocal(packet.dst)) return packet.dst;
+  // `ipv6_chk_addr`: ::1 is an address of the loopback alone (IFA_HOST).
+  const isOwn = device.kind === 'loopback' || local || !isIpv6Loopback(packet.dst);
+  if (isOwn && fib.isLocal(packet.dst)) return packet.dst;
   const back = fib.lookup({ destination: packet.src, mark: 0 });
   if (back.type !== 'unicast' && back.type !== 'local') return null;
   if (back.type === 'local') return packet.src;
@@ -222,7 +224,9 @@ function isAboutError6(packet: Packet): boolean {
   // Later fragments show no type, and are answered whatever they are part of.
   if (packet.protocol !== Protocol.icmpv6 || packet.fragmentOffset !== 0) return false;
   const at = transportOffset(packet);
-  if (typeof at === 'string' || at < 0 || at >= packet.bytes.length) return true;
+  if (typeof at === 'string' || at < 0) return true;
+  // Nothing of it is there; a first fragment without any of it counts as a later one.
+  if (at >= Math.min(packet.end, packet.bytes.length)) return !packet.moreFragments;
   return icmpv6.isError(u8(packet.bytes, at));
 }
 

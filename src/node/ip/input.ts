@@ -102,6 +102,7 @@ function route(run: Run, passage: Passage): Stage | null {
       passage.route = found.route;
       return 'ipLocal';
     case 'multicast':
+      passage.route = found.route;
       return joined(passage) ? 'ipLocal' : multicast(passage);
     case 'drop': {
       const message = refusalMessage(found.refusal);

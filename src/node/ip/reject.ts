@@ -10,7 +10,7 @@ import { connectionOf, setClosing } from '../../conntrack/table.ts';
 import type { RejectWith } from '../../netfilter/target.ts';
 import type { Packet } from '../../packet/packet.ts';
 import { transportOffset } from '../../packet/parse.ts';
-import { fillSegment, verifyChecksum } from '../../packet/transport-checksum.ts';
+import { fillSegment } from '../../packet/transport-checksum.ts';
 import type { Address } from '../../wire/address.ts';
 import { u8 } from '../../wire/bytes.ts';
 import { checksum, fold, sumBytes, sumPseudoHeader } from '../../wire/checksum.ts';
@@ -26,7 +26,7 @@ import { isForGroup4, sendIcmpError, TTL } from './icmp-error.ts';
 import { isIpv6Multicast } from './route-input.ts';
 import { routeOutput } from './route-output.ts';
 
-/** Protocols whose sum `verifyChecksum` knows. */
+/** Protocols that tracking sums. */
 const SUMMED = new Set<number>([Protocol.tcp, Protocol.udp, Protocol.icmp, Protocol.icmpv6]);
 /** Protocols that REJECT does not sum. */
 const UNSUMMED = new Set<number>([
@@ -43,7 +43,7 @@ const GRE_CHECKSUM = 0x80;
 /** Answer a packet that a REJECT rule refused; nothing is sent where the kernel sends nothing. */
 export function sendReject(run: Run, passage: Passage, how: RejectWith): void {
   const { packet } = passage;
-  if (packet.fragmentOffset !== 0 || hasBadChecksum(passage)) return;
+  if (packet.fragmentOffset !== 0 || hasBadChecksum(run, passage, how)) return;
   if (how !== 'tcp-reset') {
     sendIcmpError(run, passage, { kind: 'reject', with: how });
     return;
@@ -75,7 +75,8 @@ export function sendReject(run: Run, passage: Passage, how: RejectWith): void {
  * first fragment's too, which is never right; protocols without a sum of their own are held to the
  * plain one. What the capture cut can not be summed and counts as right.
  */
-function hasBadChecksum({ packet, options }: Passage): boolean {
+function hasBadChecksum(run: Run, passage: Passage, how: RejectWith): boolean {
+  const { packet, options } = passage;
   const { bytes, l3, end, protocol, src, dst } = packet;
   if (packet.checksumOffloaded || end > bytes.length || UNSUMMED.has(protocol)) return false;
   const at = transportOffset(packet);
@@ -85,13 +86,27 @@ function hasBadChecksum({ packet, options }: Passage): boolean {
     return false;
   }
   // The sum goes over the header too, which counts for nothing as long as it is right itself.
-  if (options?.changed === true && checksum(bytes, l3, at) !== 0) return true;
-  if (!packet.moreFragments && packet.l4 >= 0 && SUMMED.has(protocol)) {
-    return verifyChecksum(packet) === 'wrong';
-  }
+  const isHeaderWrong = options?.changed === true && checksum(bytes, l3, at) !== 0;
+  if (isHeaderWrong && !wasVerified(run, passage, how)) return true;
   const usesPseudo = packet.family === 6 || protocol === Protocol.tcp || protocol === Protocol.udp;
   const pseudo = usesPseudo ? sumPseudoHeader(src, dst, protocol, end - at) : 0;
-  return fold(sumBytes(bytes, at, end) + pseudo) !== 0xffff;
+  // Without a pseudo header it is what makes a sum of nothing but zeros right.
+  const from = packet.family === 4 && !isHeaderWrong ? l3 : at;
+  return fold(sumBytes(bytes, from, end) + pseudo) !== 0xffff;
+}
+
+/**
+ * Tracking found the sum right before the options were written into, and the packet remembers
+ * (`csum_valid`). A reset asks for the sum that is known, which forwarding forgets
+ * (`skb_forward_csum`).
+ */
+function wasVerified(run: Run, { packet, host, route }: Passage, how: RejectWith): boolean {
+  if (how === 'tcp-reset' && route?.type === 'unicast') return false;
+  const { family, protocol, ctState, moreFragments } = packet;
+  if (family === 0 || moreFragments || !SUMMED.has(protocol) || ctState === 'untracked')
+    return false;
+  const { settings } = run.stateOf(host).connections;
+  return host.image.conntrackActive(family) && settings.checksum;
 }
 
 /** The reset is routed before anything else happens, also when it leaves by a bridge's port. */

@@ -26,6 +26,17 @@ export type InputRoute =
 
 const LOOPBACK_NET = 0x7f;
 const LIMITED_BROADCAST = 0xffffffff;
+/** The ways of what no table is asked about (`ip_route_input_mc`, `brd_input`). */
+const LIMITED: RouteResult = {
+  type: 'broadcast',
+  device: '',
+  via: null,
+  source: null,
+  scope: 'link',
+  table: 255,
+  prefixLength: 32,
+};
+const GROUP: RouteResult = { ...LIMITED, type: 'multicast' };
 
 export function isIpv4Multicast(a: Address): boolean {
   return a.w3 >>> 28 === 0xe;
@@ -52,10 +63,10 @@ function dropped(reason: DropReason, refusal: RouteRefusal = null): InputRoute {
 
 function routeInput4(host: Host, packet: Packet, device: ImageInterface): InputRoute {
   const { src, dst } = packet;
-  if (isIpv4Multicast(dst)) return { kind: 'multicast', route: null };
+  if (isIpv4Multicast(dst)) return { kind: 'multicast', route: { ...GROUP, device: device.name } };
   if (isIpv4Multicast(src) || src.w3 === LIMITED_BROADCAST) return dropped('martianSource');
   if (dst.w3 === LIMITED_BROADCAST || (src.w3 === 0 && dst.w3 === 0)) {
-    return broadcast(host, packet, device, null);
+    return broadcast(host, packet, device, { ...LIMITED, device: device.name });
   }
   if (src.w3 === 0) return dropped('martianSource');
   if (dst.w3 === 0) return dropped('martianDestination');
@@ -95,7 +106,7 @@ function broadcast(
   host: Host,
   packet: Packet,
   device: ImageInterface,
-  route: RouteResult | null,
+  route: RouteResult,
 ): InputRoute {
   const reason = packet.src.w3 === 0 ? null : validateSource(host, packet, device);
   return reason === null ? { kind: 'broadcast', route } : dropped(reason);
@@ -147,7 +158,7 @@ export function validateSource(
 function routeInput6(host: Host, packet: Packet, device: ImageInterface): InputRoute {
   const { src, dst } = packet;
   if (isIpv6Multicast(src)) return dropped('martianSource');
-  if (isIpv6Multicast(dst)) return { kind: 'multicast', route: null };
+  if (isIpv6Multicast(dst)) return { kind: 'multicast', route: { ...GROUP, device: device.name } };
   if (device.kind !== 'loopback' && (isIpv6Loopback(src) || isIpv6Loopback(dst))) {
     return dropped(isIpv6Loopback(src) ? 'martianSource' : 'martianDestination');
   }

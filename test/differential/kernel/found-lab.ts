@@ -13,6 +13,7 @@ import { askEngine } from './harness/ask-engine.ts';
 import { compare } from './harness/compare.ts';
 import { SILENCE } from './harness/difference.ts';
 import { kernelMissing } from './harness/laboratory.ts';
+import type { Trial } from './harness/trial.ts';
 
 export const skip =
   kernelMissing(['iptables-legacy', 'ip6tables-legacy', 'ebtables', 'conntrack']) ?? false;
@@ -127,11 +128,16 @@ export class Question {
   }
 
   /** Frames, counters, connections: equal on both sides. */
-  async agree(name: string, plan: Plan, sent: readonly Sent[]): Promise<void> {
+  async agree(
+    name: string,
+    plan: Plan,
+    sent: readonly Sent[],
+    backend: Trial['backend'] = 'legacy',
+  ): Promise<void> {
     const shots = sent.map(([device, frame, offload]) => {
       return { kind: 'frame', device, frame, ...(offload && { offload }) } as const;
     });
-    const trial = { name, backend: 'legacy', plan, shots } as const;
+    const trial = { name, backend, plan, shots } as const;
     const { outcome } = await compare(this.#agent, trial, askEngine(trial));
     const lines = outcome.kind === 'different' ? outcome.difference.lines : [];
     this.#t.same([outcome.kind, ...lines], ['equal'], name);
