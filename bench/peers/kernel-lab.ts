@@ -25,7 +25,11 @@ const ETHERTYPE_4 = [0x08, 0x00];
 const LOCK_SECONDS = '120';
 
 const COUNT_AND_DROP = `table netdev peers {
-  chain arrivals { type filter hook ingress device "eth0" priority 0; counter drop; }
+  chain arrivals {
+    type filter hook ingress device "eth0" priority 0
+    ip protocol udp counter drop
+    drop
+  }
 }
 `;
 
@@ -100,10 +104,12 @@ export class KernelLab {
     );
   }
 
-  /** The node's tables. */
+  /** The node's tables, by iptables-legacy: what the kernel is fastest with. */
   #fill(): void {
     const { ebtables, ipsets } = this.#node;
-    if (ebtables.length > 0) this.#at('node', ['ebtables-restore'], printEbtables(this.#node));
+    if (ebtables.length > 0) {
+      this.#at('node', ['ebtables-restore'], printEbtables(this.#node));
+    }
     if (ipsets.length > 0) this.#at('node', ['ipset', 'restore'], printIpsets(this.#node));
     for (const family of [4, 6] as const) {
       const text = printIptables(this.#node, family);

@@ -1,0 +1,75 @@
+/**
+ * Beside eBPF: a program of the Cilium kind, run as `bpftool prog run` runs it. No driver and no skb
+ * is in its figure, only the program; the choice of the flow, which the bench needs, is taken off.
+ * @module
+ */
+import { drawWorkload } from '../../src/lab/bench/workload.ts';
+import type { World } from '../../src/lab/world.ts';
+import { OPEN_PORT } from '../clusters.ts';
+import type { RunOptions } from './kernel-rows.ts';
+import { endsOf, Ours } from './ours.ts';
+import { compile, compileBpf, run } from './programs.ts';
+import { type Goal, type Measured, middle } from './rows.ts';
+import { npm, routed } from './worlds.ts';
+
+const SEED = 1;
+const MILLION = 1 << 20;
+
+export interface EbpfTrial {
+  readonly connections: number;
+  /** Of the connection hit, and of everything. */
+  readonly goals: readonly [Goal, Goal];
+}
+
+function trial(connections: number, said: string, hit: number, full: number): EbpfTrial {
+  const workload = `${said} connections, established`;
+  return {
+    connections,
+    goals: [
+      { against: 'eBPF, connection hit and SNAT', workload, goal: hit },
+      { against: 'eBPF, two LPM tries and policy, too', workload, goal: full },
+    ],
+  };
+}
+
+export const EBPF_TRIALS: readonly EbpfTrial[] = [
+  trial(1000, '1,000', 2, 15),
+  trial(131_072, '131,072', 5, 15),
+];
+
+interface Said {
+  readonly base: number;
+  readonly established: number;
+  readonly full: number;
+}
+
+function oursOn(world: World, connections: number): Ours {
+  const pairs = [0, 2, 4].map((at) => endsOf(world, at, at + 1));
+  const workload = drawWorkload(pairs, {
+    ...{ kind: 'established', connections, packets: MILLION, ports: [OPEN_PORT] },
+    ...{ protocol: 'udp', payload: 12, seed: SEED },
+  });
+  return new Ours(world, workload, connections);
+}
+
+export function measureEbpf({ connections, goals }: EbpfTrial, options: RunOptions): Measured[] {
+  const { folder, samples, cpu } = options;
+  const object = compileBpf(folder, 'cilium-kind');
+  const program = compile(folder, 'run-ebpf', ['-lbpf']);
+  const argv = [program, object, String(connections), String(MILLION), String(cpu)];
+  const worlds = [routed(), npm(1000)];
+  const ours = worlds.map((world) => oursOn(world, connections));
+  const mine = worlds.map((): number[] => []);
+  const theirs = worlds.map((): number[] => []);
+  for (let round = 0; round < samples; round++) {
+    const { base, established, full } = JSON.parse(run(argv)) as Said;
+    for (const [i, ns] of [established, full].entries()) theirs[i]?.push(1000 / (ns - base));
+    for (const [i, one] of ours.entries()) mine[i]?.push((MILLION / one.sample(0)) * 1000);
+  }
+  return goals.map((goal, i): Measured => {
+    const hitRate = ours[i]?.hitRate() ?? 0;
+    const row = { ...goal, peer: middle(theirs[i] ?? []), ours: middle(mine[i] ?? []), hitRate };
+    const note = i === 0 ? 'ours on a routed node' : "ours: 1,000 of NPM's policies on a bridge";
+    return { ...row, note, unequal: 'ours without translation' };
+  });
+}
