@@ -55,5 +55,7 @@ export interface EbChain {
 
 export interface EbTable {
   readonly name: 'nat' | 'filter' | 'broute';
+  /** What holds the table: the kernel's ebtables where absent, or nftables (ebtables-nft). */
+  readonly backend?: 'nft';
   readonly chains: readonly EbChain[];
 }

@@ -101,9 +101,10 @@ function ruleJson(rule: Rule, index: number, chain: string, family: Table['famil
   };
 }
 
-function ebTableJson({ name, chains }: EbTable): Json {
+function ebTableJson({ name, backend, chains }: EbTable): Json {
   return {
     name,
+    ...(backend === undefined ? {} : { backend }),
     chains: chains.map((chain) => ({
       ...chain,
       rules: chain.rules.map((rule) => formatEbRule(rule, chain.name)),

@@ -10,6 +10,7 @@
  *                                 │               nat POSTROUTING ─► [br_netfilter postrouting]
  *                                 ▼                             ▲              │
  *                      out by the bridge: nat OUTPUT, filter OUTPUT            ▼ out
+ *                      (filter before nat where ebtables-nft holds it)
  *
  * Truth: net/bridge/br_input.c `br_handle_frame`, `br_handle_frame_finish`, br_forward.c
  * `should_deliver`, `__br_forward`, `br_flood`, br_device.c `br_dev_xmit`; hook priorities
@@ -144,8 +145,9 @@ export function bridgeForward(run: Run, passage: Passage): Stage | null {
   const bridge = port === null ? null : host.bridgeOf(port);
   if (port === null || bridge === null) return drop(passage, 'bridge', 'noSuchDevice');
   if (passage.bridgePortIn === null || passage.local) {
-    if (!ebtables(run, passage, { table: 'nat', hook: 'OUTPUT', bridge })) return null;
-    if (!ebtables(run, passage, { table: 'filter', hook: 'OUTPUT', bridge })) return null;
+    for (const table of host.ebtables.output) {
+      if (!ebtables(run, passage, { table, hook: 'OUTPUT', bridge })) return null;
+    }
   } else {
     if (!ebtables(run, passage, { table: 'filter', hook: 'FORWARD', bridge })) return null;
     if (!bridgeForwardHook(run, passage, bridge)) return null;
@@ -240,7 +242,7 @@ function ebtables(
     broute(passage, bridge);
     return true;
   }
-  if (result.arpReply !== null) answerArp(run, passage, result.arpReply.mac);
+  for (const { mac } of result.arpReplies) answerArp(run, passage, mac);
   return result.verdict === 'accept' || ended(passage, `ebtables ${table} ${hook}`, result);
 }
 
@@ -254,7 +256,7 @@ function broute(passage: Passage, bridge: Bridge): void {
 }
 
 function ended(passage: Passage, stage: string, result: EbResult): false {
-  if (result.arpReply !== null) {
+  if (result.arpReplies.length > 0) {
     passage.step(stage, 'answered by the bridge');
     finish(passage, 'consumed', null);
     return false;

@@ -23,6 +23,8 @@ export type EbHook = 'BROUTING' | 'PREROUTING' | 'INPUT' | 'FORWARD' | 'OUTPUT' 
 
 /** The chains of all tables by name: `nat PREROUTING`. */
 export interface Ebtables {
+  /** What is asked in OUTPUT, in order. */
+  readonly output: readonly ('nat' | 'filter')[];
   chain(table: 'nat' | 'filter' | 'broute', hook: EbHook): EbChain | null;
   readonly find: (table: string, name: string) => EbChain | null;
 }
@@ -45,7 +47,8 @@ export interface EbResult {
   readonly verdict: 'accept' | 'drop';
   /** The new `pkt_type` when a target set one. */
   readonly frameType: FrameType | null;
-  readonly arpReply: EbArpReply | null;
+  /** In the order of their rules: each is sent. */
+  readonly arpReplies: readonly EbArpReply[];
   /** Whether a target rewrote the frame. */
   readonly changed: string;
   /** Text of the rule's place that decided (`nat PREROUTING rule 2`), null for the policy. */
@@ -55,7 +58,7 @@ export interface EbResult {
 const PASSED: EbResult = {
   verdict: 'accept',
   frameType: null,
-  arpReply: null,
+  arpReplies: [],
   changed: '',
   rule: null,
 };
@@ -67,12 +70,14 @@ export function compileEbtables(tables: readonly EbTable[]): Ebtables {
     for (const chain of table.chains) chains.set(`${table.name} ${chain.name}`, chain);
   }
   const find = (table: string, name: string) => chains.get(`${table} ${name}`) ?? null;
-  return { find, chain: find };
+  // ebtables-nft hangs filter OUTPUT at priority -200 (`NF_BR_PRI_FILTER_BRIDGED`), nat at 100.
+  const isNft = tables.some(({ name, backend }) => name === 'filter' && backend === 'nft');
+  return { find, chain: find, output: isNft ? ['filter', 'nat'] : ['nat', 'filter'] };
 }
 
 interface Walk {
   frameType: FrameType | null;
-  arpReply: EbArpReply | null;
+  readonly arpReplies: EbArpReply[];
   changed: string;
 }
 
@@ -86,7 +91,7 @@ export function runEbtables(
 ): EbResult {
   const chain = ebtables.chain(table, frame.hook);
   if (chain === null) return PASSED;
-  const walk: Walk = { frameType: null, arpReply: null, changed: '' };
+  const walk: Walk = { frameType: null, arpReplies: [], changed: '' };
   const end = walkChain(ebtables, { table, chain }, frame, walk);
   const verdict = end.verdict === 'DROP' ? 'drop' : 'accept';
   return { ...walk, verdict, rule: end.rule };
@@ -192,7 +197,7 @@ function answer(
     return 'CONTINUE';
   }
   if (!reaches(frame, arp.LENGTH)) return 'DROP';
-  walk.arpReply = { mac: target.mac };
+  walk.arpReplies.push({ mac: target.mac });
   return target.verdict;
 }
 
