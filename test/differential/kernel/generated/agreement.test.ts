@@ -36,13 +36,7 @@ const PATIENT_LANES = 3;
 const NOT_DRAWN = [
   'IPv6 pieces on bridges below the least MTU, SCTP pieces below 64 bytes: how they are cut again',
   'IPv6 pieces with more to come that are no multiple of eight bytes',
-  'IPv4 record route with room in a packet that REJECT answers',
   'ICMPv6 errors that quote hop-by-hop options',
-  'to ::1 and to 255.255.255.255 on bridges, where an error answers',
-  'IPv6 from ::, and errors about ICMPv6 messages without a type',
-  'answers to 0.0.0.0 on bridges',
-  'several ebtables arpreply rules for one question; ebtables dnat in nat OUTPUT',
-  'marks of raw OUTPUT (reroute of ICMP errors by nat)',
   'nft back end: fragments and cut transport headers, which native matches pass by (draw/whole.ts)',
   'owner, socket, cgroup: no packet shows whose it is',
   'statistic random: what the kernel drew is not to be seen (rendered Services: kube-proxy.test.ts)',

@@ -44,7 +44,7 @@ export function drawEbtables(draw: Draw, words: Words): EbTable[] {
         { name: user, policy: 'RETURN', builtin: false, rules: rules(4, []) },
       ];
     });
-    return { name: table, chains };
+    return { name: table, backend: 'nft', chains };
   });
 }
 
@@ -123,13 +123,10 @@ function drawTarget(draw: Draw, words: Words, { table, hook, below }: Place): Eb
   const verdict = draw.of(['ACCEPT', 'ACCEPT', 'CONTINUE', back, 'DROP'] as const);
   const roll = draw.below(100);
   if (roll < 20 && below.length > 0) return { kind: 'jump', chain: draw.of(below) };
-  // ebtables-nft hangs filter OUTPUT before nat OUTPUT, the kernel's own ebtables behind: no dnat there.
-  if (table === 'nat' && hook !== 'OUTPUT' && roll < 75) {
+  if (table === 'nat' && roll < 75) {
     if (hook === 'POSTROUTING') return { kind: 'snat', mac, arp: draw.chance(50), verdict };
-    if (roll < 45) return { kind: 'dnat', mac, verdict };
-    // One answer to each question: more of them are a known deviation.
-    if (draw.chance(50)) return { kind: 'arpreply', mac, verdict: draw.of(['ACCEPT', 'DROP']) };
-    return { kind: 'redirect', verdict };
+    if (hook === 'OUTPUT' || roll < 45) return { kind: 'dnat', mac, verdict };
+    return draw.chance(50) ? { kind: 'arpreply', mac, verdict } : { kind: 'redirect', verdict };
   }
   return { kind: draw.of(['accept', 'drop', 'continue', 'return', 'continue'] as const) };
 }

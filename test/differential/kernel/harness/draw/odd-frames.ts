@@ -35,9 +35,7 @@ export function malformed(draw: Draw, whole: Uint8Array): Uint8Array {
       return refill();
     case 2: {
       const at = v4 ? l3 + 2 : l3 + 4;
-      const length = u16(frame, at) + draw.of([-8, -1, 1, 40, -20]);
-      // An error about an ICMPv6 message without a type is a known deviation.
-      setU16(frame, at, v4 || length > 0 ? length : 4);
+      setU16(frame, at, Math.max(0, u16(frame, at) + draw.of([-8, -1, 1, 40, -20])));
       return refill();
     }
     case 3:
@@ -81,25 +79,20 @@ export function strange(
   const others = place.stations.filter((other) => other !== station);
   const mac = (dstMac: string) => builder.frame({ ...macs, dstMac });
   const own = draw.of(place.own[family]);
-  const isBridge = place.plan.interfaces.some((i) => i.kind === 'bridge');
-  // Refused by INPUT of a bridge, the broadcast of all networks is a known deviation.
-  const subnets = ['10.1.0.255', '192.168.0.255', '10.1.0.255'];
-  const broadcasts = isBridge ? subnets : ['255.255.255.255', ...subnets.slice(1)];
+  const broadcasts = ['255.255.255.255', '192.168.0.255', '10.1.0.255'];
   const [loop, group, none] =
     family === 4 ? ['127.0.0.1', '239.1.2.3', '0.0.0.0'] : ['::1', 'ff0e::99', '::'];
   switch (draw.below(13)) {
     case 0:
       return builder.from(loop).frame(macs);
     case 1:
-      // To ::1 on a bridge, with an error to send, is a known deviation.
-      return (isBridge && family === 6 ? builder : builder.to(loop)).frame(macs);
+      return builder.to(loop).frame(macs);
     case 2:
       return builder.from(group).frame(macs);
     case 3:
       return builder.to(group).frame(macs);
     case 4:
-      // Forwarded from ::, a known deviation.
-      return (family === 6 ? builder : builder.from(none)).frame(macs);
+      return builder.from(none).frame(macs);
     case 5:
       return builder.to(none).frame(macs);
     case 6:

@@ -15,8 +15,9 @@ const IPV6_HEADER = 40;
 /** A multiple of four bytes each. */
 const OPTIONS4: readonly (readonly number[])[] = [
   [1, 1, 1, 0],
-  // Record route: full, with a pointer into nowhere, too long. With room, and refused: a known deviation.
+  // Record route: full, with room, with a pointer into nowhere, too long.
   [7, 7, 8, 10, 1, 0, 11, 0],
+  [7, 11, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0],
   [7, 7, 3, 0, 0, 0, 0, 0],
   [7, 20, 4, 0],
   // Router alert, and a broken one.

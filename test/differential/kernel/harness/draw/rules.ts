@@ -177,8 +177,7 @@ function drawTarget(draw: Draw, site: Site, below: readonly string[]): Target {
   const choices: Weighted = [
     [below.length > 0 ? 18 : 0, () => ({ kind: 'jump', chain: draw.of(below) })],
     [below.length > 0 ? 7 : 0, () => ({ kind: 'goto', chain: draw.of(below) })],
-    // A mark of raw OUTPUT, and then a reroute by nat, is a known deviation.
-    [hook === 'prerouting' ? 18 : table === 'raw' ? 0 : 10, mark],
+    [hook === 'prerouting' ? 18 : 10, mark],
     [6, () => ({ kind: 'return' })],
     [7, () => ({ kind: 'accept' })],
     [table === 'nat' ? 0 : 4, () => ({ kind: 'drop' })],

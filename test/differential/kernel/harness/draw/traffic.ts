@@ -60,7 +60,7 @@ export class Traffic {
   next(): Shot {
     for (;;) {
       const shot = this.#queue.shift() ?? this.#drawn();
-      if (!this.#fits(shot) || isNobodys(shot)) continue;
+      if (!this.#fits(shot)) continue;
       this.#last = shot;
       return shot;
     }
@@ -243,19 +243,6 @@ export class Traffic {
 function hasOptions6(frame: Uint8Array): boolean {
   const isV6 = ethernet.etherType(frame) === EtherType.ipv6;
   return isV6 && frame[ethernet.payloadOffset(frame) + 6] === Protocol.hopopts;
-}
-
-/** IPv6 from ::, and IPv4 from and to 0.0.0.0: known deviations. */
-function isNobodys(shot: Shot): boolean {
-  if (shot.kind === 'wait') return false;
-  const { frame } = shot;
-  const ip = frame.subarray(ethernet.payloadOffset(frame));
-  const isV6 = ethernet.etherType(frame) === EtherType.ipv6;
-  if (!isV6 && ethernet.etherType(frame) !== EtherType.ipv4) return false;
-  return (
-    ip.length >= 40 - (isV6 ? 0 : 20) &&
-    ip.subarray(isV6 ? 8 : 12, isV6 ? 24 : 20).every((b) => b === 0)
-  );
 }
 
 function isUnicastIp(frame: Uint8Array): boolean {
