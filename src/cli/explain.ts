@@ -41,6 +41,7 @@ interface Flags extends ClusterOptions, CaptureOptions, ReplayFlags, RunFlags {
   readonly from?: string;
   readonly to?: string;
   readonly port?: string;
+  readonly host?: string;
   readonly protocol: ProbeProtocol;
   /** False with `--no-resolve`. */
   readonly resolve: boolean;
@@ -71,6 +72,7 @@ export function explainCommand(finish: (code: number) => void): Command {
     .option('--from <end>', 'pod/NS/NAME, node/NAME or an address')
     .option('--to <end>', 'pod/NS/NAME, svc/NS/NAME[:PORT], node/NAME, an address or a URL')
     .option('--port <port>', 'destination port, or the name of a container port')
+    .option('--host <name>', 'host that an HTTP request names, for the rules of an Ingress')
     .addOption(new Option('--protocol <name>', 'transport').choices(PROBE_PROTOCOLS).default('TCP'))
     .option('--no-resolve', 'addresses without the names of their owners')
     .addHelpText('after', EXAMPLES)
@@ -128,7 +130,13 @@ function checkSubject(flags: Flags, words: readonly string[]): void {
 function explainFlow(world: World, flags: Flags): ExplainEnd {
   const { from = '', to = '', protocol } = flags;
   const port = readPort(flags.port);
-  const request = port === undefined ? { from, to, protocol } : { from, to, protocol, port };
+  const request = {
+    from,
+    to,
+    protocol,
+    ...(port === undefined ? {} : { port }),
+    ...(flags.host === undefined ? {} : { host: flags.host }),
+  };
   const prober = new Prober(world);
   const made = prober.request(request);
   if (typeof made === 'string') {
@@ -137,8 +145,9 @@ function explainFlow(world: World, flags: Flags): ExplainEnd {
   const options = { frame: 0, nowNs: 0, trace: true };
   const journey = world.engine.inject(world.injectAt(made.from, made.packet, options));
   const subject = `${from} -> ${to}  ${printIp(made.packet, 0, made.packet.length)}`;
-  const ways = journey.draws === undefined ? [] : prober.ways(request);
-  return { ...endOf(world, flags, subject, journey, null), ways };
+  const isWhole = made.proxy === null && journey.draws !== undefined;
+  const ways = isWhole ? prober.ways(request) : [];
+  return { ...endOf(world, flags, subject, journey, null), ways, proxy: made.proxy };
 }
 
 /** Replay up to the frame, so that connections are as they were, and trace that one. */
@@ -237,6 +246,7 @@ function endOf(
     explanation: explain(journey, setMeanings(world.network)),
     notSent,
     ways: [],
+    proxy: null,
     inputs: [],
   };
 }

@@ -27,7 +27,7 @@ export interface AskedProbe {
 }
 
 const EXPECTATIONS = ['allowed', 'denied'] as const;
-const FIELDS = ['from', 'to', 'port', 'protocol', 'expect'];
+const FIELDS = ['from', 'to', 'port', 'protocol', 'expect', 'host'];
 const EXAMPLE =
   '[{"from":"pod/ns/name","to":"pod/ns/name","port":80,"protocol":"TCP","expect":"allowed"}]';
 
@@ -120,6 +120,7 @@ function readProbe(tree: Tree, field: string, mistakes: Diagnostic[]): AskedProb
   const needsPort = protocol !== 'ICMP' && !(to !== undefined && saysPort(to));
   const port = part('port', '1 to 65535, or the name of a port', isPort, needsPort);
   const expect = part('expect', EXPECTATIONS.join(', '), oneOf(EXPECTATIONS), false);
+  const host = part('host', 'the host that an HTTP request names', isText, false);
   if (mistakes.length > before || !protocol || !from || !to) return null;
   const request: ProbeRequest = {
     from,
@@ -127,6 +128,7 @@ function readProbe(tree: Tree, field: string, mistakes: Diagnostic[]): AskedProb
     protocol,
     ...(port === undefined ? {} : { port }),
     ...(expect === undefined ? {} : { expect }),
+    ...(host === undefined ? {} : { host }),
   };
   return { request, place: placeOf(tree) };
 }

@@ -9,6 +9,7 @@ import {
   allPairs,
   PROBE_PROTOCOLS,
   type ProbeProtocol,
+  type ProbeRequest,
   type ProbeResult,
   Prober,
 } from '../lab/ask/probe.ts';
@@ -40,6 +41,7 @@ interface Flags extends ClusterOptions, RunFlags, NarrowFlags {
   readonly from?: string;
   readonly to?: string;
   readonly port?: string;
+  readonly host?: string;
   readonly protocol: ProbeProtocol;
   readonly expect?: 'allowed' | 'denied';
 }
@@ -62,6 +64,7 @@ export function probeCommand(finish: (code: number) => void): Command {
     .option('--from <end>', 'pod/NS/NAME, node/NAME or an address')
     .option('--to <end>', 'pod/NS/NAME, svc/NS/NAME[:PORT], node/NAME, an address or a URL')
     .option('--port <port>', 'destination port, or the name of a container port')
+    .option('--host <name>', 'host that an HTTP request names, for the rules of an Ingress')
     .addOption(new Option('--protocol <name>', 'transport').choices(PROBE_PROTOCOLS).default('TCP'))
     .addOption(
       new Option('--expect <verdict>', 'of flows that do not say it themselves').choices([
@@ -77,6 +80,7 @@ const EXAMPLES = `
 Examples:
   wiretrial probe -f cluster.yaml --from pod/shop/web --to pod/shop/db --port 5432
   wiretrial probe -f cluster.yaml --from pod/shop/web --to http://api.shop     by name, as pods do
+  wiretrial probe -f cluster.yaml --from 203.0.113.9 --to http://shop.example.com/api  by Ingress
   wiretrial probe -f cluster.yaml --all-pairs --port 80 --stack azure-bridge+npm
   wiretrial probe -f cluster.yaml --probes expected.json -o json     exits 1 on a mismatch
 `;
@@ -166,7 +170,14 @@ function askedProbes(flags: Flags): readonly AskedProbe[] | null {
   if (mistakes.length > 0) throw new UserError(mistakes);
   if (probes !== undefined) return readProbes(probes);
   if (from === undefined || to === undefined) return null;
-  return [{ request: port === undefined ? { from, to, protocol } : { from, to, protocol, port } }];
+  const request: ProbeRequest = {
+    from,
+    to,
+    protocol,
+    ...(port === undefined ? {} : { port }),
+    ...(flags.host === undefined ? {} : { host: flags.host }),
+  };
+  return [{ request }];
 }
 
 function allPairsOf(world: World, flags: Flags): readonly AskedProbe[] {

@@ -138,6 +138,7 @@ export function renderFabric(input: FabricInput): Fabric {
     addOutbound(builder, { network, nodes });
   }
   for (const edge of edges.slice(1)) builder.interfaces.push(device(edge));
+  keepGateways(builder, cluster);
   dropNobodys(builder, wiring, input.ranges);
   setSysctls(builder);
   return {
@@ -249,6 +250,19 @@ function closePodRanges(
       },
       matches: [comment(why)],
       target: { kind: 'drop' },
+    });
+  }
+}
+
+/** Application Gateways have addresses in the virtual network, behind the fabric's way out. */
+function keepGateways(builder: PlanBuilder, { applicationGateways = [] }: Cluster): void {
+  for (const { name, subnet } of applicationGateways) {
+    const { length } = subnet;
+    const range = { address: maskAddress(subnet.address, length), length };
+    builder.append(range.address.family, 'filter', 'FORWARD', {
+      ip: { destination: { value: range, negate: false } },
+      matches: [comment(`application gateway ${name}`)],
+      target: { kind: 'return' },
     });
   }
 }

@@ -6,6 +6,7 @@ import { stringify } from 'yaml';
 import type { InputSummary } from '../capture/record.ts';
 import type { RuleLook, Step } from '../engine/engine.ts';
 import type { Explanation, TriedRule } from '../lab/ask/explain.ts';
+import type { ProxyReport } from '../lab/ask/ingress/proxied.ts';
 import { packetOf } from '../lab/datagram/headers.ts';
 import type { Prospect } from '../lab/run/prospects.ts';
 import { formatRuleAddress } from '../netfilter/rule.ts';
@@ -13,6 +14,7 @@ import { type Address, equalAddress, formatAddress } from '../wire/address.ts';
 import { describeReason, isReason } from '../wire/drop-reason.ts';
 import type { OutputRequest } from './formats.ts';
 import { decidedByJson, inputsJson, resultHead } from './json-shape.ts';
+import { proxyText } from './proxy-text.ts';
 import { formatPlace } from './replay-table.ts';
 import type { TextOutput } from './text-output.ts';
 
@@ -27,6 +29,8 @@ export interface ExplainEnd {
   readonly notSent: string | null;
   /** The ways its connection could take, when chance decides; else empty. */
   readonly ways: readonly Prospect[];
+  /** The proxy that a flow goes through; null when there is none. */
+  readonly proxy: ProxyReport | null;
   /** The captures it was found in; none for a flow that was asked. */
   readonly inputs: readonly InputSummary[];
 }
@@ -67,6 +71,7 @@ function explainText(end: ExplainEnd): string {
     tried(e.tried),
     translation(e.journey),
     choices(end.ways),
+    end.proxy === null ? '' : `\nPROXY  ${proxyText(end.proxy)}`,
     `\nJOURNEY\n${e.journey.steps.map(formatStep).join('')}`,
   ].join('');
 }
@@ -165,6 +170,7 @@ function explainJson(end: ExplainEnd) {
     counts: { steps: e.journey.steps.length, rulesLookedAt: looks, rulesMatched: matched },
     subject: end.subject,
     notSent: end.notSent,
+    ...(end.proxy === null ? {} : { proxy: end.proxy }),
     outcome: e.outcome,
     reason: e.reason,
     decidedBy: decidedByJson(e.decidedBy),

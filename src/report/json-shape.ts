@@ -160,6 +160,7 @@ export function probeJson(p: ProbeResult) {
     translated: p.translated,
     choice: p.choice,
     lookup: p.lookup,
+    ...(p.proxy === null ? {} : { proxy: p.proxy }),
   };
 }
 

@@ -7,6 +7,7 @@ import type { ProbeResult } from '../lab/ask/probe.ts';
 import { formatChoice, formatTranslated, formatVerdict } from './choice-text.ts';
 import type { OutputRequest } from './formats.ts';
 import { probeJson, resultHead } from './json-shape.ts';
+import { legText, proxyText } from './proxy-text.ts';
 import { formatPlace, formatPolicy } from './replay-table.ts';
 import { csvLine, formatMarkdown, formatTable, type Table } from './table.ts';
 import type { TextOutput } from './text-output.ts';
@@ -91,7 +92,9 @@ function probeTable(probes: readonly ProbeResult[], wide: boolean): Table {
     rows: probes.map((p) => {
       const said = formatPolicy(p.decidedBy) === '-' ? p.reason : formatPolicy(p.decidedBy);
       const isLost = p.lookup !== null && p.lookup.verdict !== 'allowed';
-      const why = isLost ? `name not resolved: ${said}` : said;
+      const leg = p.proxy?.decidedLeg;
+      const where = leg == null ? said : `${legText(leg)}: ${said}`;
+      const why = isLost ? `name not resolved: ${said}` : where;
       const judged = formatVerdict(p.verdict, p.choice);
       const verdict = isMismatch(p) ? `${judged} (expected ${p.expect})` : judged;
       const row = [p.from, p.to, p.port, p.protocol, verdict, why, formatPlace(p.decidedBy)];
@@ -114,5 +117,7 @@ function footer(end: ProbeEnd): string {
   const expected = end.probes.filter((p) => p.expect !== undefined).length;
   const wrong = end.probes.filter(isMismatch).length;
   const judged = expected === 0 ? '' : `; ${expected - wrong} of ${expected} as expected`;
-  return `\n${end.probes.length} probes on ${end.stack}${judged}. Whether a process listens is not judged.\n`;
+  const proxies = end.shown.flatMap((p) => (p.proxy === null ? [] : [proxyText(p.proxy)]));
+  const through = proxies.length === 0 ? '' : `\n${[...new Set(proxies)].join('')}`;
+  return `${through}\n${end.probes.length} probes on ${end.stack}${judged}. Whether a process listens is not judged.\n`;
 }

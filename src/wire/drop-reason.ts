@@ -57,6 +57,8 @@ export const DROP_REASONS = {
   sctpTruncated: 'the packet ends inside its SCTP header',
   icmpTruncated: 'the message ends inside its ICMP header',
   greTruncated: 'the packet ends inside its GRE header',
+  noProxyRule: 'no rule of the proxy holds for its host and path: the proxy answers itself',
+  noProxyBackend: 'the proxy has nobody ready to send it to',
   internalLoop: 'it was forwarded more often than any real path is long',
 } as const;
 
@@ -81,6 +83,10 @@ export const UNKNOWN_REASONS = {
   dumpIncomplete: 'something that the dump of a node does not hold decided',
   nameElsewhere: 'a name that only a server outside the cluster can resolve',
   dnsNotDescribed: 'policies isolate the pod that asks, and nobody described its DNS server',
+  proxyUnknown: 'nobody knows who serves the Ingress that names the host',
+  proxyAddressUnknown: 'the proxy that serves the host has no address that is known',
+  proxyRouteUnknown: 'an annotation of its Ingress routes by more than host and path',
+  proxyNotOffered: 'the platform has, or we emulate, no such proxy on this network',
   noSender: 'its sender can not be placed on any emulated host',
 } as const;
 

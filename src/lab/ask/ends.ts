@@ -16,6 +16,8 @@ export interface End {
   readonly place: Place;
   /** A Service that has no address of its own: its endpoints' addresses stand for it. */
   readonly headless?: true;
+  /** A proxy outside the cluster, whose own connections come in. */
+  readonly isProxy?: true;
 }
 
 /** What is asked of `svc/NAMESPACE/NAME:PORT`, taken apart. */

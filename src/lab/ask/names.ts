@@ -19,6 +19,8 @@ export interface NamedEnd {
   readonly host: string;
   readonly port: number | undefined;
   readonly protocol: 'TCP' | 'UDP' | 'SCTP';
+  /** `/` where none is given; null where the scheme has none. */
+  readonly path: string | null;
 }
 
 /** What became of a name. */
@@ -33,7 +35,7 @@ export interface Lookup {
   readonly verdict: Verdict;
 }
 
-const SCHEMES: Readonly<Record<string, Pick<NamedEnd, 'protocol' | 'port'>>> = {
+const SCHEMES: Readonly<Record<string, Omit<NamedEnd, 'host' | 'path'>>> = {
   http: { protocol: 'TCP', port: 80 },
   https: { protocol: 'TCP', port: 443 },
   tcp: { protocol: 'TCP', port: undefined },
@@ -43,11 +45,19 @@ const SCHEMES: Readonly<Record<string, Pick<NamedEnd, 'protocol' | 'port'>>> = {
 
 /** Read a URL; null when the text is none. */
 export function readUrl(text: string): NamedEnd | null {
-  const m = /^([a-z]+):\/\/(\[[^\]]+\]|[^/:?#]+)(?::(\d{1,5}))?(?:[/?#].*)?$/i.exec(text);
+  const m = /^([a-z]+):\/\/(\[[^\]]+\]|[^/:?#]+)(?::(\d{1,5}))?([/?#].*)?$/i.exec(text);
   const scheme = SCHEMES[(m?.[1] ?? '').toLowerCase()];
   if (!m?.[2] || scheme === undefined) return null;
   const host = m[2].replace(/^\[|\]$/g, '');
-  return { ...scheme, host, port: m[3] === undefined ? scheme.port : Number(m[3]) };
+  const port = m[3] === undefined ? scheme.port : Number(m[3]);
+  const path = scheme.port === undefined ? null : pathOf(m[4] ?? '');
+  return { ...scheme, host, port, path };
+}
+
+/** What a server routes by: the path without query and fragment. */
+function pathOf(rest: string): string {
+  const path = rest.replace(/[?#].*$/, '');
+  return path === '' ? '/' : path;
 }
 
 /** Whether an end says its own port, so that none has to be given beside it. */

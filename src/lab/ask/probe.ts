@@ -12,12 +12,13 @@ import { Protocol } from '../../wire/protocol.ts';
 import { resolve } from '../dns/resolver.ts';
 import { ClusterZone } from '../dns/zone.ts';
 import type { Place } from '../identity.ts';
-import type { DirectionResult, Verdict } from '../result.ts';
 import { type Prospect, Prospects } from '../run/prospects.ts';
-import { NOT_CAPTURED } from '../verdict.ts';
 import type { World } from '../world.ts';
 import { type End, findEnd, findPort, splitPort } from './ends.ts';
 import { type Ends, type ExchangeResult, requestOf, sendExchange, waysOf } from './exchange.ts';
+import { Fronts } from './ingress/fronts.ts';
+import { askThrough, type ProxyReport } from './ingress/proxied.ts';
+import { publishedAt, redirectPort } from './ingress/published.ts';
 import {
   dnsServer,
   isEgressIsolated,
@@ -28,6 +29,7 @@ import {
   queryOf,
   readUrl,
 } from './names.ts';
+import { together, unjudged } from './together.ts';
 
 export const PROBE_PROTOCOLS = ['TCP', 'UDP', 'SCTP', 'ICMP'] as const;
 export type ProbeProtocol = (typeof PROBE_PROTOCOLS)[number];
@@ -43,12 +45,16 @@ export interface ProbeRequest {
   readonly port?: number | string;
   readonly protocol: ProbeProtocol;
   readonly expect?: 'allowed' | 'denied';
+  /** The host that an HTTP request names, where its address does not say it. */
+  readonly host?: string;
 }
 
 export type ProbeResult = ProbeRequest &
   ExchangeResult & {
     /** What became of the name that was asked for; null when an end was. */
     readonly lookup: Lookup | null;
+    /** The proxy that serves the host, and its own connection; null when there is none. */
+    readonly proxy: ProxyReport | null;
   };
 
 /** What a request comes to: flows to send, or why there are none. */
@@ -74,6 +80,20 @@ type Resolved =
 /** Ends with the protocol between them, as IP numbers it. */
 type Flow = Ends & { readonly protocol: number };
 
+/** One flow's result, with the proxy in its path and the flow that explains it. */
+interface AskedFlow {
+  readonly result: ExchangeResult;
+  readonly report: ProxyReport | null;
+  readonly shown: Flow | null;
+}
+
+/** A packet to explain, and what a proxy in the path has to do with it. */
+export interface ShownPacket {
+  readonly packet: Uint8Array;
+  readonly from: Place;
+  readonly proxy: ProxyReport | null;
+}
+
 const PROTOCOLS: Readonly<Record<ProbeProtocol, number>> = {
   TCP: Protocol.tcp,
   UDP: Protocol.udp,
@@ -91,12 +111,14 @@ export class Prober {
   readonly #world: World;
   readonly #prospects: Prospects;
   readonly #zone: ClusterZone;
+  readonly #fronts: Fronts;
   #count = 0;
 
   constructor(world: World) {
     this.#world = world;
     this.#prospects = new Prospects(world);
     this.#zone = new ClusterZone(world.cluster);
+    this.#fronts = new Fronts(world.cluster);
   }
 
   /** Ask one flow. Throws a `UserError` when an end or a port name does not exist. */
@@ -104,28 +126,69 @@ export class Prober {
     const resolved = this.#resolve(request);
     const { lookup } = resolved;
     if (resolved.kind === 'unknown') {
-      return { ...request, ...unjudged(resolved.reason), lookup };
+      return { ...request, ...unjudged(resolved.reason), lookup, proxy: null };
     }
     if (resolved.kind === 'unresolved') {
       const { result } = resolved;
       // Without an answer nothing is opened, whichever way the query was lost.
       const verdict = result.verdict === 'broken' ? 'denied' : result.verdict;
-      return { ...request, ...result, verdict, lookup };
+      return { ...request, ...result, verdict, lookup, proxy: null };
     }
     const { flows } = resolved;
     const port = request.port ?? (request.protocol === 'ICMP' ? undefined : flows[0]?.dport);
-    const results = flows.map((flow) => this.#send(flow));
+    const results = flows.map((flow) => this.#askFlow(request, flow));
     const asked = port === undefined ? request : { ...request, port };
-    return { ...asked, ...together(results), lookup };
+    const told = results.find((r) => r.result.verdict !== 'allowed') ?? results[0];
+    const proxy = told?.report ?? null;
+    return { ...asked, ...together(results.map((r) => r.result)), lookup, proxy };
   }
 
-  /** The request packet of a probe, for explain; that of its name's query when that is lost. */
-  request(request: ProbeRequest): { readonly packet: Uint8Array; readonly from: Place } | string {
+  /** The packet of a probe that explains it: a request, or that of its name's lost query. */
+  request(request: ProbeRequest): ShownPacket | string {
     const resolved = this.#resolve(request);
     if (resolved.kind === 'unknown') return resolved.reason;
-    const [flow] = resolved.kind === 'unresolved' ? [resolved.query] : resolved.flows;
+    const packet = (flow: Flow, sport: number, proxy: ProxyReport | null): ShownPacket => {
+      return { packet: requestOf({ ...flow, sport }), from: flow.from, proxy };
+    };
+    if (resolved.kind === 'unresolved') return packet(resolved.query, FIRST_SPORT, null);
+    const [flow] = resolved.flows;
     if (flow === undefined) return 'noSender';
-    return { packet: requestOf({ ...flow, sport: FIRST_SPORT }), from: flow.from };
+    // What is explained is a connection's first packet: nothing of it may have been sent before.
+    if (this.#pageOf(request) === null) return packet(flow, FIRST_SPORT, null);
+    if (this.#fronts.at(flow.to, flow.dst, flow.dport) === undefined) {
+      return request.host === undefined ? packet(flow, FIRST_SPORT, null) : 'proxyUnknown';
+    }
+    const { shown, report, result } = this.#askFlow(request, flow);
+    if (shown === null) return result.reason ?? 'notInCluster';
+    return packet(shown, FIRST_SPORT - 1, report);
+  }
+
+  /** What an HTTP request asks for; null for any other flow. */
+  #pageOf(request: ProbeRequest): { readonly host: string; readonly path: string } | null {
+    const url = readUrl(request.to);
+    const path = url?.path ?? null;
+    if (path === null && request.host === undefined) return null;
+    return { host: request.host ?? url?.host ?? '', path: path ?? '/' };
+  }
+
+  /** One flow, by way of the proxy that it is addressed to. */
+  #askFlow(request: ProbeRequest, flow: Flow): AskedFlow {
+    const plain = () => ({ result: this.#send(flow), report: null, shown: flow });
+    const page = this.#pageOf(request);
+    if (page === null) return plain();
+    const front = this.#fronts.at(flow.to, flow.dst, flow.dport);
+    if (front === undefined) {
+      if (request.host === undefined) return plain();
+      return { result: unjudged('proxyUnknown'), report: null, shown: flow };
+    }
+    const isTls = /^https:/i.test(request.to);
+    const dport = isTls ? null : redirectPort(front, page.host, flow);
+    const redirect = dport === null ? null : { ...flow, dport };
+    const sender = {
+      send: (f: Flow) => this.#send(f),
+      ways: (f: Flow) => waysOf(this.#prospects, { ...f, sport: FIRST_SPORT }, 0),
+    };
+    return askThrough(this.#world, sender, front, flow, { ...page, redirect });
   }
 
   /** Every way that an asked flow can take, by what is drawn; one where nothing is. */
@@ -164,10 +227,15 @@ export class Prober {
   ): Resolved {
     const { protocol, host } = url;
     const world = this.#world;
-    const asked = { ...request, protocol, port: url.port ?? request.port };
+    const port = url.port ?? request.port;
+    const asked = { ...request, protocol, ...(port === undefined ? {} : { port }) };
     const literal = literalHost(url);
     if (literal !== null) {
-      const to = { addresses: [literal], place: world.identities.placeOf(literal) };
+      const to: End = {
+        addresses: [literal],
+        place: world.identities.placeOf(literal),
+        ...(this.#fronts.isGateway(literal) ? { isProxy: true as const } : {}),
+      };
       return this.#flows(asked, from, to, mistakes, null);
     }
     const unknown = (reason: UnknownReason, lookup: Lookup | null): Resolved => {
@@ -175,7 +243,10 @@ export class Prober {
     };
     if (from?.place.kind !== 'pod') {
       if (mistakes.length > 0) throw new UserError(mistakes);
-      return unknown('nameElsewhere', lookupOf(host, null, 'unknown', null));
+      const found = this.#published(asked, url, from, (all) =>
+        lookupOf(host, null, 'allowed', { asked: [host], addresses: all, end: 'found' }),
+      );
+      return found ?? unknown('nameElsewhere', lookupOf(host, null, 'unknown', null));
     }
     const { pod } = from.place;
     const server = dnsServer(world);
@@ -196,10 +267,44 @@ export class Prober {
     }
     const lookup = lookupOf(host, query?.dst ?? null, verdict, found);
     const [address] = found.addresses;
-    if (address === undefined) return unknown('nameElsewhere', lookup);
+    if (address === undefined) {
+      const published = this.#published(asked, url, from, (all) =>
+        lookupOf(host, query?.dst ?? null, verdict, { ...found, addresses: all }),
+      );
+      return published ?? unknown('nameElsewhere', lookup);
+    }
     const place = world.identities.placeOf(address);
     const to: End = { addresses: found.addresses, place, headless: true };
     return this.#flows(asked, from, to, mistakes, lookup);
+  }
+
+  /** A host that an Ingress names, found as name servers outside publish it; null: none does. */
+  #published(
+    asked: ProbeRequest,
+    { host, port }: NamedEnd,
+    from: End | undefined,
+    lookup: (addresses: readonly Address[]) => Lookup,
+  ): Resolved | null {
+    const unknown = (reason: UnknownReason): Resolved => {
+      return { kind: 'unknown', reason, lookup: lookup([]) };
+    };
+    const fronts = this.#fronts.of(host);
+    if (fronts === 'orphan') return unknown('proxyUnknown');
+    const [front, ...others] = fronts;
+    if (front === undefined) return null;
+    if (others.length > 0) return unknown('proxyUnknown');
+    const { cluster, identities } = this.#world;
+    const found = publishedAt(cluster, front, port);
+    const [first] = found?.addresses ?? [];
+    if (found === null || first === undefined) return unknown('proxyAddressUnknown');
+    const place = identities.placeOf(first);
+    const to: End = {
+      addresses: found.addresses,
+      place,
+      ...(found.any ? { headless: true as const } : {}),
+      ...(front.kind === 'gateway' ? { isProxy: true as const } : {}),
+    };
+    return this.#flows({ ...asked, port: found.port }, from, to, [], lookup(found.addresses));
   }
 
   #flows(
@@ -228,7 +333,7 @@ export class Prober {
         ? place.reason
         : to.place.kind === 'unplaced'
           ? to.place.reason
-          : place.kind === 'edge' && to.place.kind === 'edge'
+          : place.kind === 'edge' && to.place.kind === 'edge' && to.isProxy !== true
             ? 'notInCluster'
             : null;
     if (reason !== null) return { kind: 'unknown', reason, lookup };
@@ -247,36 +352,6 @@ export class Prober {
 /** A port written in digits. */
 function digits(text: string): number | undefined {
   return /^\d+$/.test(text) ? Number(text) : undefined;
-}
-
-/** Several addresses of one name: whichever the client takes, each as likely as the others. */
-function together(results: readonly ExchangeResult[]): ExchangeResult {
-  const [first] = results;
-  if (first === undefined) return unjudged('noSender');
-  const verdicts = new Set<Verdict>(results.map((r) => r.verdict));
-  const allowed = results.filter((r) => r.verdict === 'allowed').length;
-  if (results.length === 1) return first;
-  const of = results.length;
-  const probability = Math.round((allowed / of) * 1e6) / 1e6;
-  const choice = { of, allowed, probability, by: 'drawn', complete: true } as const;
-  if (verdicts.size === 1 || allowed === 0) return { ...first, choice };
-  const refused = results.find((r) => r.verdict !== 'allowed') ?? first;
-  return { ...refused, verdict: 'depends', choice };
-}
-
-function unjudged(reason: UnknownReason): ExchangeResult {
-  const unknown: DirectionResult = { result: 'unknown', reason, decidedBy: null };
-  return {
-    verdict: 'unknown',
-    reason,
-    decidedBy: null,
-    forward: unknown,
-    reply: NOT_CAPTURED,
-    ingress: 'notEvaluated',
-    egress: 'notEvaluated',
-    translated: null,
-    choice: null,
-  };
 }
 
 /** Every ordered pair of different pods that have addresses of their own. */

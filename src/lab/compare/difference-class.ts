@@ -4,6 +4,7 @@
  * `unclassified`, which is where a reader should look first.
  * @module
  */
+import type { Diagnostic } from '../../diagnostic/diagnostic.ts';
 import { equalAddress, formatAddress } from '../../wire/address.ts';
 import type { ConnectionResult } from '../result.ts';
 import type { ConnectionDetail } from '../stack-run.ts';
@@ -74,7 +75,8 @@ const RULES: readonly Rule[] = [
     source: 'npm/pkg/controlplane/translation/translatePolicy.go ErrUnsupportedIPAddress',
     applies: (sides) =>
       sides.some(
-        (s) => s.world?.stack.policy === 'npm' && (s.world.network.warnings ?? []).length > 0,
+        (s) =>
+          s.world?.stack.policy === 'npm' && (s.world.network.warnings ?? []).some(isRejection),
       ),
   },
   {
@@ -97,6 +99,11 @@ export function classify(sides: readonly DifferenceSide[]): DifferenceClass {
   if (!found) return UNCLASSIFIED;
   const { id, explanation, source } = found;
   return { id, explanation, source };
+}
+
+/** Whether a warning says that Azure NPM left a whole policy out. */
+function isRejection({ code }: Diagnostic): boolean {
+  return code === 'NPM_POLICY_REJECTED';
 }
 
 /** Whether Azure NPM lets it pass and Calico does not. */

@@ -10,7 +10,7 @@
 import type { Course } from '../../engine/engine.ts';
 import type { Match } from '../../netfilter/match.ts';
 import type { Network, Plan } from '../../plan/model.ts';
-import { addressKey, equalAddress } from '../../wire/address.ts';
+import { type Address, addressKey, equalAddress } from '../../wire/address.ts';
 import { protocolNumber } from '../../wire/protocol.ts';
 import { packetOf } from '../datagram/headers.ts';
 import { type Ends, inverse } from '../datagram/rewrite.ts';
@@ -36,6 +36,8 @@ export interface Prospect {
   readonly decidedBy: DecidedBy | null;
   /** Where it got, after translation. */
   readonly target: Pick<Ends, 'dst' | 'dport'> | null;
+  /** The sender that its taker sees. */
+  readonly source: Address | null;
 }
 
 export interface ProspectList {
@@ -98,7 +100,8 @@ function prospectOf({ forward, reply, draws, probability }: Course): Prospect {
   const { reason, decidedBy } = verdict === 'broken' ? back : there;
   const d = packetOf(forward.packet);
   const target = d === null ? null : { dst: d.dst, dport: d.dport };
-  return { probability, draws, verdict, reason, decidedBy, target };
+  const source = d?.src ?? null;
+  return { probability, draws, verdict, reason, decidedBy, target, source };
 }
 
 function keyOf({ protocol, from, src, dst, dport }: Asked): string {
