@@ -88,7 +88,10 @@ function learnAndLookUp(run: Run, passage: Passage, bridge: Bridge): Stage | nul
   const to = target.port;
   if (to === null || !to.up) return drop(passage, 'bridge', 'noSuchDevice');
   passage.step('bridge', `${name}: fdb hit, port ${to.name}`);
-  if (bridge.device.promiscuous) run.later(passage.branch(), 'bridgeLocalInput');
+  if (bridge.device.promiscuous) {
+    run.later(passage.branch(), 'bridgeLocalInput');
+    shareData(passage);
+  }
   if (!shouldDeliver(to, passage)) return drop(passage, 'bridge', 'sameBridgePort');
   passage.bridgePortOut = to;
   return 'bridgeForward';
