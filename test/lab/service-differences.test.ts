@@ -4,17 +4,8 @@
  * @module
  */
 import t from 'tap';
-import { LinkType, type PacketRecord } from '../../src/capture/record.ts';
-import { parseStack } from '../../src/dataplane/stack.ts';
-import { Comparison, type Difference } from '../../src/lab/compare/compare.ts';
-import { replay } from '../../src/lab/replay.ts';
-import { AddressMap } from '../../src/lab/traffic/mapping.ts';
-import { Survey } from '../../src/lab/traffic/survey.ts';
-import { Vantages } from '../../src/lab/traffic/vantage.ts';
-import { World } from '../../src/lab/world.ts';
-import { parseInputs } from '../../src/policy/inputs.ts';
 import { SHOP_POLICIES, TWO_NODES_SHOP } from '../support/clusters.ts';
-import { tcp } from '../support/packets.ts';
+import { differencesOf, type Opening } from '../support/differences.ts';
 
 const CLIENT = '10.240.0.7';
 const API = '10.240.0.36';
@@ -34,49 +25,9 @@ status: { loadBalancer: { ingress: [{ ip: ${BALANCED} }] } }
 `;
 
 /** The differences of some openings between NPM and Calico. */
-async function differences(
-  openings: readonly (readonly [from: string, to: string, dport: number])[],
-): Promise<readonly Difference[]> {
-  const inputs = parseInputs('shop.yaml', [TWO_NODES_SHOP, SHOP_POLICIES, SERVICES].join('---\n'));
-  const worlds = ['azure-transparent+npm', 'azure-transparent+calico'].map(
-    (stack) => new World({ ...inputs, stack: parseStack(stack) }),
-  );
-  const [first] = worlds;
-  if (first === undefined) throw new Error('two worlds');
-  const iface = { id: 0, file: 'x.pcap', linkType: LinkType.ethernet, snapLength: 65535 };
-  const records = openings.map(([from, to, dport], i): PacketRecord => {
-    const data = tcp()
-      .from(from, 40_000 + i)
-      .to(to, dport)
-      .syn()
-      .seq(i)
-      .frame();
-    return { frame: i + 1, iface, timeNs: BigInt(i), data, wireLength: data.length };
-  });
-  const survey = new Survey();
-  for (const record of records) survey.add(record);
-  const found: Difference[] = [];
-  const comparison = new Comparison(worlds, (difference) => found.push(difference));
-  async function* batches() {
-    yield records;
-  }
-  await replay({
-    records: batches(),
-    traffic: {
-      identities: first.identities,
-      map: new AddressMap([]),
-      checksums: 'auto',
-      survey: survey.checksums,
-      translations: survey.translations,
-      midstream: 'assume',
-      vantages: new Vantages([]),
-      entryIsGiven: false,
-    },
-    stacks: worlds.map((world, i) => ({ world, sink: comparison.sink(i, () => {}) })),
-    options: { openLoop: false },
-    onClosed: (conversation) => comparison.closed(conversation),
-  });
-  return found;
+function differences(openings: readonly Opening[]) {
+  const stacks = ['azure-transparent+npm', 'azure-transparent+calico'];
+  return differencesOf([TWO_NODES_SHOP, SHOP_POLICIES, SERVICES], stacks, openings);
 }
 
 t.test('what comes in by a node port or a load balancer is not policed by Azure NPM', async (t) => {

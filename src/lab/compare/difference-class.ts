@@ -80,6 +80,15 @@ const RULES: readonly Rule[] = [
       ),
   },
   {
+    id: 'npm-namespace-negation',
+    explanation:
+      'this version of Azure NPM reads a namespaceSelector of negations too widely (NotIn of ' +
+      'several values as any of them; a negation alone as every address outside the cluster too), ' +
+      'so it allows what the policy does not',
+    source: 'Azure/azure-container-networking#4662, #4866, #4868',
+    applies: isNegationRead,
+  },
+  {
     id: 'no-policy-engine',
     explanation: 'one of the stacks has no policy engine: NetworkPolicies have no effect there',
     source: 'AKS networkPolicy: none',
@@ -99,6 +108,24 @@ export function classify(sides: readonly DifferenceSide[]): DifferenceClass {
   if (!found) return UNCLASSIFIED;
   const { id, explanation, source } = found;
   return { id, explanation, source };
+}
+
+const NEGATIONS = ['NPM_NOT_IN_ALLOWS_ALL', 'NPM_NEGATION_MATCHES_OUTSIDE'];
+
+/** Whether NPM allows it, and another stack refuses it by a policy that NPM reads too widely. */
+function isNegationRead(sides: readonly DifferenceSide[]): boolean {
+  const refusing = new Set(
+    sides.flatMap((s) => (s.row.verdict === 'allowed' ? [] : (s.row.decidedBy?.policies ?? []))),
+  );
+  return sides.some(
+    ({ row, world }) =>
+      row.verdict === 'allowed' &&
+      world?.stack.policy === 'npm' &&
+      (world.network.warnings ?? []).some(
+        ({ code, object }) =>
+          NEGATIONS.includes(code) && object !== undefined && refusing.has(object),
+      ),
+  );
 }
 
 /** Whether a warning says that Azure NPM left a whole policy out. */
