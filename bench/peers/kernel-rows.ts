@@ -180,9 +180,9 @@ export function measureKernel(scenario: Scenario, senders: Senders, options: Run
     const peer = middle(samples.map(({ arrived, cpuNs }) => (arrived / cpuNs) * 1000));
     const { against, workload } = goal;
     const arrived = `${sent} sent, ${lost === 0 ? 'all' : sent - lost} arrived`;
-    const note = [arrived, ...(scenario.ours === undefined ? [] : [scenario.ours.said])].join('; ');
-    const row = { against, workload, goal: goal.goal };
-    return { ...row, peer, ours: middle(mine), hitRate: ours.hitRate(), note };
+    const unequal = scenario.ours === undefined ? {} : { unequal: scenario.ours.said };
+    const row = { against, workload, goal: goal.goal, ...unequal };
+    return { ...row, peer, ours: middle(mine), hitRate: ours.hitRate(), note: arrived };
   });
 }
 

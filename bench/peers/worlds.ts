@@ -25,8 +25,8 @@ function changed(stack: string, policies: number, change: (node: Plan) => Plan):
 }
 
 /**
- * Without the ebtables rules of the node's own NIC, which these packets never meet: where ebtables is
- * part of nf_tables they cost the kernel a fifth.
+ * Without the ebtables rules of the node's own NIC, which these packets never meet; what they cost the
+ * kernel, it is spared.
  */
 export function npm(policies: number): World {
   return changed('azure-bridge+npm', policies, (node) => ({ ...node, ebtables: [] }));
