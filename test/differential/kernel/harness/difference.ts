@@ -23,7 +23,7 @@ export function difference(trial: Trial, engine: Answer, kernel: Answer): Differ
   return (
     frames(engine, kernel) ??
     counters(trial, engine, kernel) ??
-    births(engine, kernel) ??
+    births(trial, engine, kernel) ??
     connections(trial, engine, kernel) ??
     learned(engine, kernel)
   );
@@ -39,9 +39,10 @@ function frames(engine: Answer, kernel: Answer): Difference | null {
 
 /**
  * What came in flooded over a bridge enters the table without a word (`br_nf_local_in` confirms, and
- * leaves the telling to INPUT): of those the table itself must be the witness.
+ * leaves the telling to INPUT): of those the table itself must be the witness. It is none for what ended
+ * in a pause, so trials with pauses ask only for what the kernel told.
  */
-function births(engine: Answer, kernel: Answer): Difference | null {
+function births(trial: Trial, engine: Answer, kernel: Answer): Difference | null {
   if (engine.births === undefined || kernel.births === undefined) return null;
   const told = ({ name, reply }: Birth) => `${name} | ${reply}`;
   const there = new Set(
@@ -49,7 +50,9 @@ function births(engine: Answer, kernel: Answer): Difference | null {
   );
   const theirs = kernel.births.map(told);
   const known = new Set(theirs);
-  const ours = engine.births.map(told).filter((line) => known.has(line) || !there.has(line));
+  const pauses = trial.shots.some((shot) => shot.kind === 'wait');
+  const isTold = (line: string) => known.has(line) || !(pauses || there.has(line));
+  const ours = engine.births.map(told).filter(isTold);
   const lines = unequal(ours, theirs).map((line) => line.replace('sends', 'begins'));
   return lines.length === 0 ? null : { kind: 'births', lines };
 }
