@@ -34,9 +34,6 @@ const PATIENT_LANES = 3;
 
 /** Not drawn, and why; most have kernel tests of their own. */
 const NOT_DRAWN = [
-  'IPv6 pieces on bridges below the least MTU, SCTP pieces below 64 bytes: how they are cut again',
-  'IPv6 pieces with more to come that are no multiple of eight bytes',
-  'ICMPv6 errors that quote hop-by-hop options',
   'nft back end: fragments and cut transport headers, which native matches pass by (draw/whole.ts)',
   'owner, socket, cgroup: no packet shows whose it is',
   'statistic random: what the kernel drew is not to be seen (rendered Services: kube-proxy.test.ts)',

@@ -6,7 +6,7 @@
  */
 import type { Family } from '../../../../../src/wire/address.ts';
 import * as ethernet from '../../../../../src/wire/ethernet.ts';
-import { EtherType, Protocol } from '../../../../../src/wire/protocol.ts';
+import { EtherType } from '../../../../../src/wire/protocol.ts';
 import { SctpChunk } from '../../../../../src/wire/sctp.ts';
 import { TcpFlag } from '../../../../../src/wire/tcp.ts';
 import {
@@ -52,8 +52,7 @@ export class Traffic {
 
   /** What came out because of the last shot. */
   heard(outs: readonly Out[]): void {
-    const ip = outs.filter(({ frame }) => isUnicastIp(frame) && !hasOptions6(frame));
-    this.#outs.push(...ip);
+    this.#outs.push(...outs.filter(({ frame }) => isUnicastIp(frame)));
     while (this.#outs.length > REMEMBERED) this.#outs.shift();
   }
 
@@ -206,12 +205,7 @@ export class Traffic {
     const draw = this.#draw;
     const { station, builder, macs } = this.#fresh();
     const whole = builder.packet();
-    const isV6 = whole[0]! >>> 4 === 6;
-    const isBridge = this.#place.plan.interfaces.some((i) => i.kind === 'bridge');
-    const isSctp = whole[isV6 ? 6 : 9] === Protocol.sctp;
-    // Known deviations: how buffers that conntrack wrote into, or joined on a bridge, are cut again.
-    const least = isV6 && isBridge ? 1232 : isSctp ? 64 : 8;
-    const size = draw.of([8, 64, 520, 1200].map((n) => Math.max(n, least)));
+    const size = draw.of([8, 64, 520, 1200]);
     const header = whole[0]! >>> 4 === 6 ? 40 : 20;
     const length = whole.length - header;
     const pieces: PacketBuilder[] = [];
@@ -219,9 +213,7 @@ export class Traffic {
       const isLast = at + size >= length;
       // A slip makes neighbours overlap, or leaves a gap.
       const slip = draw.chance(4) ? draw.of([-8, 8]) : 0;
-      const wanted = Math.max(0, at + slip);
-      // One with more to come and no whole number of units is a known deviation.
-      const offset = isLast || wanted + size <= length ? wanted : at;
+      const offset = Math.max(0, at + slip);
       pieces.push(builder.fragment(offset, !isLast, isLast ? length - offset : size));
     }
     if (draw.chance(15)) pieces.splice(draw.below(pieces.length), 1);
@@ -237,12 +229,6 @@ export class Traffic {
     }
     return this.#queue.shift() ?? this.#shot(station.device, builder.frame(macs));
   }
-}
-
-/** Errors that quote such a packet are a known deviation of tracking. */
-function hasOptions6(frame: Uint8Array): boolean {
-  const isV6 = ethernet.etherType(frame) === EtherType.ipv6;
-  return isV6 && frame[ethernet.payloadOffset(frame) + 6] === Protocol.hopopts;
 }
 
 function isUnicastIp(frame: Uint8Array): boolean {
