@@ -2,54 +2,12 @@
  * The address that NAT takes from a range: a fixed hash of both ends, so that one client keeps one
  * address. The kernel's own hash without a random key, so the choice is the real host's.
  *
- * Kernel: net/netfilter/nf_nat_core.c `find_best_ips_proto`, include/linux/jhash.h `jhash2` (Bob
- * Jenkins, lookup3), Linux 6.18 on a little-endian machine.
+ * Kernel: net/netfilter/nf_nat_core.c `find_best_ips_proto`, `jhash2` (wire/jhash.ts),
+ * Linux 6.18 on a little-endian machine.
  * @module
  */
 import { type Address, ipv4, ipv6 } from '../../wire/address.ts';
-
-const JHASH_INIT = 0xdeadbeef;
-
-function rotate(word: number, bits: number): number {
-  return (word << bits) | (word >>> (32 - bits));
-}
-
-/** Jenkins' lookup3 over 32-bit words. */
-export function jhash2(words: readonly number[], initial: number): number {
-  let a = (JHASH_INIT + words.length * 4 + initial) | 0;
-  let b = a;
-  let c = a;
-  let i = 0;
-  const word = (at: number) => words[at] ?? 0;
-  for (; words.length - i > 3; i += 3) {
-    a = (a + word(i)) | 0;
-    b = (b + word(i + 1)) | 0;
-    c = (c + word(i + 2)) | 0;
-    a = ((a - c) | 0) ^ rotate(c, 4);
-    c = (c + b) | 0;
-    b = ((b - a) | 0) ^ rotate(a, 6);
-    a = (a + c) | 0;
-    c = ((c - b) | 0) ^ rotate(b, 8);
-    b = (b + a) | 0;
-    a = ((a - c) | 0) ^ rotate(c, 16);
-    c = (c + b) | 0;
-    b = ((b - a) | 0) ^ rotate(a, 19);
-    a = (a + c) | 0;
-    c = ((c - b) | 0) ^ rotate(b, 4);
-    b = (b + a) | 0;
-  }
-  if (words.length === i) return c >>> 0;
-  a = (a + word(i)) | 0;
-  b = (b + word(i + 1)) | 0;
-  c = (c + word(i + 2)) | 0;
-  c = ((c ^ b) - rotate(b, 14)) | 0;
-  a = ((a ^ c) - rotate(c, 11)) | 0;
-  b = ((b ^ a) - rotate(a, 25)) | 0;
-  c = ((c ^ b) - rotate(b, 16)) | 0;
-  a = ((a ^ c) - rotate(c, 4)) | 0;
-  b = ((b ^ a) - rotate(a, 14)) | 0;
-  return ((c ^ b) - rotate(b, 24)) >>> 0;
-}
+import { jhash2 } from '../../wire/jhash.ts';
 
 /** The address as the kernel holds it: words in network order, read by a little-endian machine. */
 function kernelWords(a: Address): readonly number[] {

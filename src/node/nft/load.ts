@@ -5,6 +5,7 @@
  * nft_hash.c `nft_jhash_eval`, nft_bitwise.c (Linux 6.18).
  * @module
  */
+
 import { type Connection, NS_PER_S, remainingNs } from '../../conntrack/connection.ts';
 import { isAssumedDevice } from '../../image/gaps.ts';
 import type { NftLoad } from '../../image/nft/program.ts';
@@ -13,13 +14,13 @@ import { allOnes, nameValue } from '../../netfilter/nft/datatype.ts';
 import type { MetaKey } from '../../netfilter/nft/expression.ts';
 import type { Packet } from '../../packet/packet.ts';
 import type { Address } from '../../wire/address.ts';
+import { jhash } from '../../wire/jhash.ts';
 import type { WalkContext } from '../hook/walk.ts';
 import { connectionOf, packetStates } from '../match/conntrack.ts';
 import { hash31 } from '../match/draws.ts';
 import { isAssumed } from '../match/gap.ts';
 import { packetType } from '../match/header.ts';
 import { askFib } from './fib.ts';
-import { jhash } from './jhash.ts';
 import type { NftMemory } from './memory.ts';
 import { type Loaded, loadPayload, transportPlace } from './payload.ts';
 
