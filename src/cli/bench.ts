@@ -5,11 +5,32 @@
  */
 import { Command, Option } from 'commander';
 import { UserError } from '../diagnostic/diagnostic.ts';
+import { Slow } from '../engine/compiled/layout.ts';
 import { enginesOf, measuredPairs } from '../lab/bench/bench-world.ts';
+import {
+  exactly,
+  figureOf,
+  type Interval,
+  intervalOf,
+  isExact,
+  judge,
+  LEAST_ROUNDS,
+  parseThresholds,
+  ratio,
+  type Threshold,
+} from '../lab/bench/gate.ts';
 import { measureCompiled, packetsPerSecond } from '../lab/bench/measure.ts';
 import { drawWorkload, type TrafficKind } from '../lab/bench/workload.ts';
-import { resultHead } from '../report/json-shape.ts';
-import { formatTable } from '../report/table.ts';
+import {
+  BENCH_FORMATS,
+  type BenchReport,
+  type BenchRow,
+  benchText,
+  figuresOf,
+  type MetricRow,
+} from '../report/bench-report.ts';
+import { openOutput, parseOutputs } from '../report/formats.ts';
+import { type Base, interleave, type Rounds, readBase } from './bench-rounds.ts';
 import { ExitCode } from './exit-code.ts';
 import { chooseStack, loadCluster, makeWorld } from './inputs.ts';
 import { type ClusterOptions, wholeNumber, withCluster } from './options.ts';
@@ -24,15 +45,18 @@ interface Flags extends ClusterOptions {
   readonly port: readonly number[];
   readonly samples: number;
   readonly seed: number;
-  readonly minPps?: number;
-  readonly output?: string;
+  readonly base?: string;
+  readonly rounds: number;
+  readonly threshold: readonly string[];
+  readonly output: readonly string[];
   readonly ipv6: boolean;
 }
 
 export function benchCommand(finish: (code: number) => void): Command {
   const command = new Command('bench').description(
-    'Packets per second through a policy set, as a regression gate.',
+    'Packets per second (of CPU time) through a policy set, as a regression gate.',
   );
+  const collect = (text: string, all: readonly string[]) => [...all, text];
   return withCluster(command)
     .option('--stack <stack>', 'NETWORK+POLICY[,option=value]')
     .addOption(
@@ -52,18 +76,45 @@ export function benchCommand(finish: (code: number) => void): Command {
     .option('--samples <n>', 'samples after the first, which is thrown away', wholeNumber(1), 10)
     .option('--seed <n>', 'seed of what is drawn', wholeNumber(0), 1)
     .option('--ipv6', 'between IPv6 addresses', false)
-    .option('--min-pps <n>', 'exit 1 when the median is below', wholeNumber(1))
-    .addOption(new Option('-o, --output <format>', 'table or json').choices(['table', 'json']))
+    .option(
+      '--base <path>',
+      'what to compare with: another build of wiretrial, other manifests, or a -o json result',
+    )
+    .option('--rounds <n>', 'interleaved rounds against the base', wholeNumber(LEAST_ROUNDS), 10)
+    .option(
+      '--threshold <gate>',
+      'exit 1 unless METRIC>=VALUE (or <=); x is a multiple of the base (repeatable)',
+      collect,
+      [],
+    )
+    .option(
+      '-o, --output <format[=path]>',
+      `${BENCH_FORMATS.join('|')}, to standard output or a file (repeatable)`,
+      collect,
+      [],
+    )
     .addHelpText('after', EXAMPLES)
     .action((flags: Flags) => finish(bench(flags)));
 }
 
 const EXAMPLES = `
+Metrics: pps, ns, and the exact counters of the run (moved, walked, connections, decisions,
+tableBytes, and each reason why a packet was walked). A rate fails its gate only when its whole
+95 % interval does.
+
 Examples:
   wiretrial bench -f cluster.yaml -f policies/
   wiretrial bench -f cluster.yaml --traffic new --connections 100000 -o json
-  wiretrial bench -f cluster.yaml --stack azure-bridge+npm --min-pps 10000000
+  wiretrial bench -f cluster.yaml --stack azure-bridge+npm --threshold 'pps>=10M'
+  wiretrial bench -f cluster.yaml -f policies/ --base ../wiretrial-main \\
+    --threshold 'pps>=0.95x' --threshold 'walked<=1x' -o github-action-benchmark=bench.json
 `;
+
+/** Time of this process on a CPU: what others on the machine do is not ours. */
+function cpuClock(): bigint {
+  const { user, system } = process.cpuUsage();
+  return BigInt(user + system) * 1000n;
+}
 
 function collectPort(text: string, all: readonly number[]): readonly number[] {
   const port = wholeNumber(1)(text);
@@ -75,6 +126,69 @@ function collectPort(text: string, all: readonly number[]): readonly number[] {
 }
 
 function bench(flags: Flags): number {
+  const outputs = parseOutputs(flags.output, BENCH_FORMATS);
+  const base = flags.base === undefined ? null : readBase(flags.base);
+  if (base !== null && flags.file.includes('-')) {
+    const message = 'standard input can be read only once, and both sides read the cluster';
+    throw new UserError([{ code: 'BENCH_BASE', field: '--base', message, found: '-f -' }]);
+  }
+  const thresholds = parseThresholds(flags.threshold, METRICS, base !== null);
+  refuseOldRates(base, thresholds);
+  const { row, stack } = measure(flags);
+  if (base?.kind === 'result') refuseOtherRun(base, row);
+  const rounds = base === null || base.kind === 'result' ? null : roundsOf(flags, base);
+  const baseRow = base?.kind === 'result' ? base.row : (rounds?.base[0] ?? null);
+  const compared = base !== null || thresholds.length > 0;
+  const metrics = compared ? metricRows(row, baseRow, rounds, thresholds) : [];
+  const about =
+    base === null || baseRow === null
+      ? null
+      : { text: base.text, rounds: rounds?.base.length ?? 0, digest: baseRow.digest };
+  const report: BenchReport = { stack, seed: flags.seed, row, base: about, metrics };
+  for (const request of outputs) {
+    const output = openOutput(request);
+    output.write(benchText(report, request));
+    output.close();
+  }
+  const judgements = metrics.flatMap(({ gates }) => gates);
+  return judgements.some(({ judgement }) => judgement === 'fail')
+    ? ExitCode.gateFailed
+    : ExitCode.ok;
+}
+
+const SLOW = Object.keys(Slow);
+const METRICS = [
+  ...['pps', 'ns', 'moved', 'walked'],
+  ...SLOW,
+  ...['connections', 'decisions', 'tableBytes'],
+];
+
+function refuseOldRates(base: Base | null, thresholds: readonly Threshold[]): void {
+  if (base?.kind !== 'result') return;
+  const wrong = thresholds.filter(({ isRatio, metric }) => isRatio && !isExact(metric));
+  if (wrong.length === 0) return;
+  throw new UserError(
+    wrong.map(({ text }) => ({
+      code: 'BENCH_BASE',
+      field: '--threshold',
+      message: 'a stored rate is of another day: only exact counters can be held against it',
+      found: text,
+      accepted: 'a build or manifests as --base, or a counter',
+    })),
+  );
+}
+
+/** Counts are comparable when the same packets were sent as often. */
+function refuseOtherRun({ text, row: stored }: Extract<Base, { kind: 'result' }>, row: BenchRow) {
+  const runOf = ({ name, packets, pps }: BenchRow) =>
+    `${name}, ${pps.samples.length} samples of ${packets} packets`;
+  if (runOf(stored) === runOf(row)) return;
+  const message = `the stored result ${text} is of another run`;
+  const [found, accepted] = [runOf(stored), runOf(row)];
+  throw new UserError([{ code: 'BENCH_BASE', field: '--base', message, found, accepted }]);
+}
+
+function measure(flags: Flags): { readonly row: BenchRow; readonly stack: string } {
   const inputs = loadCluster(flags);
   const stack = chooseStack(flags.stack, inputs);
   const world = makeWorld(inputs, stack, { seed: flags.seed });
@@ -84,62 +198,105 @@ function bench(flags: Flags): number {
   const engines = enginesOf(world, seed, { connections: connections * 2 });
   const pairs = measuredPairs(world, engines.reference(), flags.ipv6 ? 6 : 4, options);
   const workload = drawWorkload(pairs, options);
-  const clock = () => process.hrtime.bigint();
-  const measured = measureCompiled(engines, workload, { samples: flags.samples, gapS: 0, clock });
+  const measured = measureCompiled(engines, workload, {
+    samples: flags.samples,
+    gapS: 0,
+    clock: cpuClock,
+  });
   const pps = packetsPerSecond(measured.samples);
   const { digest, checked, counters, outcomes } = measured;
-  const row = {
+  const walked = SLOW.reduce((sum, reason) => sum + (counters[reason] ?? 0), 0);
+  const row: BenchRow = {
     name: `${kind} ${protocol} ${connections} connections`,
     engine: 'compiled',
     workers: 1,
     packets,
     pps,
     nsPerPacket: 1e9 / pps.median,
-    counters,
+    counters: { ...counters, walked },
     outcomes,
     digest,
     checked,
   };
-  if (flags.output === 'json') {
-    const head = resultHead('BenchResult', 'compiled', seed);
-    const result = { ...head, stack: stack.text, cases: [row] };
-    process.stdout.write(`${JSON.stringify(result, null, 1)}\n`);
-  } else process.stdout.write(asTable(row, stack.text));
-  return flags.minPps !== undefined && pps.median < flags.minPps
-    ? ExitCode.gateFailed
-    : ExitCode.ok;
+  return { row, stack: stack.text };
 }
 
-interface Row {
-  readonly name: string;
-  readonly pps: ReturnType<typeof packetsPerSecond>;
-  readonly nsPerPacket: number;
-  readonly counters: Readonly<Record<string, number>>;
-  readonly outcomes: Readonly<Record<string, number>>;
-  readonly digest: string;
-  readonly checked: number;
-}
-
-function asTable(row: Row, stack: string): string {
-  const million = (n: number) => (n / 1e6).toFixed(2);
-  const { pps, counters, outcomes } = row;
-  const list = (values: Readonly<Record<string, number>>) =>
-    Object.entries(values)
-      .filter(([, n]) => n > 0)
-      .map(([name, n]) => `${name} ${n}`)
-      .join(', ');
-  const text = formatTable({
-    columns: ['WHAT', 'FOUND'],
-    rows: [
-      ['traffic', row.name],
-      ['Mpps, median', million(pps.median)],
-      ['Mpps, min to max', `${million(pps.min)} to ${million(pps.max)}`],
-      ['Mpps, deviation', million(pps.mad)],
-      ['ns a packet', row.nsPerPacket.toFixed(1)],
-      ['outcomes of a sample', list(outcomes)],
-      ['counters of the run', list(counters)],
-      ['equal to the reference', `${row.checked} packets, digest ${row.digest}`],
-    ],
+/** Both sides by the same command line, in processes of their own. */
+function roundsOf(flags: Flags, base: Exclude<Base, { kind: 'result' }>): Rounds {
+  const own = process.argv[1] ?? '';
+  const head = { main: own, args: argumentsOf(flags, flags.file) };
+  const other =
+    base.kind === 'tool'
+      ? { ...head, main: base.main }
+      : { main: own, args: argumentsOf(flags, [base.path]) };
+  return interleave(other, head, flags.rounds, (round) => {
+    if (process.stderr.isTTY) process.stderr.write(`round ${round + 1} of ${flags.rounds}\r`);
   });
-  return `BENCH  on ${stack}  (compiled engine, 1 worker)\n\n${text}`;
+}
+
+function argumentsOf(flags: Flags, files: readonly string[]): readonly string[] {
+  const valued = ['traffic', 'protocol', 'connections', 'packets', 'payload', 'seed'] as const;
+  return [
+    ...files.flatMap((file) => ['-f', file]),
+    ...(flags.recursive ? ['-R'] : []),
+    ...(flags.ignoreUnsupported ? ['--ignore-unsupported'] : []),
+    ...(flags.stack === undefined ? [] : ['--stack', flags.stack]),
+    ...(flags.ipv6 ? ['--ipv6'] : []),
+    ...flags.port.flatMap((port) => ['--port', String(port)]),
+    ...valued.flatMap((name) => [`--${name}`, String(flags[name])]),
+    ...['--samples', '3'],
+  ];
+}
+
+/** Rates and whatever has a threshold always; of the other counters those that differ. */
+function metricRows(
+  row: BenchRow,
+  base: BenchRow | null,
+  rounds: Rounds | null,
+  thresholds: readonly Threshold[],
+): readonly MetricRow[] {
+  const heads = rounds?.head ?? [];
+  return METRICS.flatMap((metric): readonly MetricRow[] => {
+    const head = figuresOf(heads[0] ?? row, metric);
+    const before = base === null ? null : countOf(base, metric);
+    const found = before === null ? null : ratioOf(metric, head, before, rounds);
+    const own = thresholds.filter((threshold) => threshold.metric === metric);
+    const gates = own.map((threshold) => {
+      const value = threshold.isRatio ? found : spreadOf(metric, row);
+      return { text: threshold.text, judgement: value === null ? 'fail' : judge(threshold, value) };
+    }) satisfies MetricRow['gates'];
+    const isRate = !isExact(metric) && rounds !== null;
+    const differs = isExact(metric) && before !== null && before !== head;
+    if (gates.length === 0 && !isRate && !differs) return [];
+    return [{ metric, base: before, head, ratio: found, gates }];
+  });
+}
+
+function countOf({ pps, counters }: BenchRow, metric: string): number | null {
+  return figureOf({ pps: pps.median, counters }, metric);
+}
+
+function ratioOf(
+  metric: string,
+  head: number,
+  before: number,
+  rounds: Rounds | null,
+): Interval | null {
+  if (isExact(metric)) return exactly(ratio(head, before));
+  if (rounds === null) return null;
+  const pairs = rounds.head.map((row, i) => {
+    const other = rounds.base[i];
+    if (other === undefined) throw new RangeError('both sides have every round');
+    return ratio(figuresOf(row, metric), figuresOf(other, metric));
+  });
+  return intervalOf(pairs);
+}
+
+/** What this side alone was found to be: a rate by its samples, where they are enough. */
+function spreadOf(metric: string, row: BenchRow): Interval {
+  const { samples, median } = row.pps;
+  if (isExact(metric)) return exactly(figuresOf(row, metric));
+  const values = metric === 'pps' ? samples : samples.map((pps) => 1e9 / pps);
+  if (values.length >= LEAST_ROUNDS) return intervalOf(values);
+  return exactly(metric === 'pps' ? median : 1e9 / median);
 }

@@ -6,7 +6,7 @@
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
-import { type Format, type OutputRequest, parseOutputs } from '../report/formats.ts';
+import { FORMATS, type Format, type OutputRequest, parseOutputs } from '../report/formats.ts';
 
 const STANDARD = '-';
 
@@ -25,7 +25,7 @@ export interface Streams {
  */
 export function chooseOutputs(
   streams: Streams,
-  accepted?: readonly Format[],
+  accepted: readonly Format[] = FORMATS,
 ): readonly OutputRequest[] {
   const { output, write } = streams;
   const isPiped = write === STANDARD && output.length === 0;

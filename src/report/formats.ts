@@ -8,17 +8,17 @@ import { fileOutput, standardOutput, type TextOutput } from './text-output.ts';
 export const FORMATS = ['table', 'wide', 'json', 'jsonl', 'yaml', 'csv', 'markdown'] as const;
 export type Format = (typeof FORMATS)[number];
 
-export interface OutputRequest {
-  readonly format: Format;
+export interface OutputRequest<F extends string = Format> {
+  readonly format: F;
   /** Null: standard output. */
   readonly path: string | null;
 }
 
 /** Read `-o` options, all mistakes at once; the default is a table on standard output. */
-export function parseOutputs(
+export function parseOutputs<F extends string>(
   options: readonly string[],
-  accepted: readonly Format[] = FORMATS,
-): readonly OutputRequest[] {
+  accepted: readonly (F | 'table')[],
+): readonly OutputRequest<F | 'table'>[] {
   if (options.length === 0) return [{ format: 'table', path: null }];
   const mistakes: Diagnostic[] = [];
   const requests = options.flatMap((text) => {
@@ -39,7 +39,7 @@ export function parseOutputs(
   return requests;
 }
 
-export function openOutput(request: OutputRequest): TextOutput {
+export function openOutput(request: { readonly path: string | null }): TextOutput {
   return request.path === null || request.path === '-'
     ? standardOutput()
     : fileOutput(request.path);
