@@ -41,6 +41,10 @@ export interface Node extends ObjectMeta {
   readonly podCidrs: readonly Prefix[];
   readonly os: 'linux' | 'windows';
   readonly kernel: string;
+  /** `status.allocatable.cpu` in thousandths; absent where nobody told. */
+  readonly allocatableMilliCpu?: number;
+  /** The Ready condition; absent where nobody told. */
+  readonly ready?: boolean;
 }
 
 export type TransportProtocol = 'TCP' | 'UDP' | 'SCTP';
@@ -159,6 +163,20 @@ export interface EndpointPort {
   readonly appProtocol?: string;
 }
 
+/**
+ * What hints by the zones' CPUs (`topology-mode: Auto`) came to: every endpoint its own zone's;
+ * none; or some of the giving zones' endpoints take traffic of the receiving ones, nobody knows
+ * which, so all of them have the hints of both.
+ */
+export type HintOutcome =
+  | { readonly kind: 'own' }
+  | { readonly kind: 'none'; readonly why: string }
+  | {
+      readonly kind: 'shared';
+      readonly giving: readonly string[];
+      readonly receiving: readonly string[];
+    };
+
 export interface EndpointSlice extends ObjectMeta {
   readonly namespace: string;
   /** Name of the Service, from the label `kubernetes.io/service-name`; empty without. */
@@ -166,6 +184,8 @@ export interface EndpointSlice extends ObjectMeta {
   readonly family: Family;
   readonly endpoints: readonly Endpoint[];
   readonly ports: readonly EndpointPort[];
+  /** On slices that no file has, for Services that ask for hints by the zones' CPUs. */
+  readonly hints?: HintOutcome;
 }
 
 /** How kube-proxy tells traffic of this node's, or the cluster's, own pods. */

@@ -208,13 +208,13 @@ t.test('Services that nobody answers are named', async (t) => {
   );
 });
 
-t.test('hints that a controller would work out are not made up', async (t) => {
+t.test('hints that no controller could work out are not made up', async (t) => {
   const auto = service('a', `selector: {app: up}, ${HTTP}`).replace(
     'name: a',
     'name: a, annotations: {service.kubernetes.io/topology-mode: Auto}',
   );
   const [line, ...others] = warnings(pod('up', 'True') + auto);
-  t.match(line, /topology-mode: Auto are not worked out: without hints all endpoints count/);
+  t.match(line, /Auto makes no hints, so all endpoints count: node n1 tells no zone/);
   t.strictSame(others, []);
 });
 

@@ -56,6 +56,9 @@ export function decodeNode(errors: FieldErrors, object: LoadedObject): Node {
   const info = get(tree, 'status', 'nodeInfo');
   const said = text(get(info, 'operatingSystem')) ?? meta.labels['kubernetes.io/os'];
   const os = said === 'windows' ? 'windows' : 'linux';
+  const cpu = milliCpu(text(get(tree, 'status', 'allocatable', 'cpu')));
+  const conditions = items(get(tree, 'status', 'conditions'));
+  const ready = conditions.find((c) => text(get(c, 'type')) === 'Ready');
   return {
     ...meta,
     labels: nodeLabels(meta.name, os, meta.labels),
@@ -63,5 +66,16 @@ export function decodeNode(errors: FieldErrors, object: LoadedObject): Node {
     podCidrs,
     os,
     kernel: text(get(info, 'kernelVersion')) ?? DEFAULT_KERNEL,
+    ...(cpu === null ? {} : { allocatableMilliCpu: cpu }),
+    ...(ready ? { ready: text(get(ready, 'status')) === 'True' } : {}),
   };
+}
+
+/** Thousandths in a unit of `resource.Quantity`, for those that CPUs are written in. */
+const CPU_UNITS: Readonly<Record<string, number>> = { n: 1e-6, u: 1e-3, m: 1, '': 1000, k: 1e6 };
+
+/** `4`, `3860m`: rounded up to thousandths as `MilliValue` does; null for any other text. */
+function milliCpu(written: string | undefined): number | null {
+  const m = /^(\d+(?:\.\d*)?|\.\d+)([numk]?)$/.exec(written ?? '');
+  return m ? Math.ceil(Number(m[1]) * (CPU_UNITS[m[2] ?? ''] ?? 1)) : null;
 }

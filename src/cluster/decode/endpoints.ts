@@ -15,9 +15,14 @@ import type {
   Pod,
   Service,
 } from '../model.ts';
+import {
+  autoHints,
+  wantsAutoHints,
+  ZONE_LABEL,
+  type ZoneShares,
+  zoneShares,
+} from '../topology-hints.ts';
 import { SERVICE_LABEL } from './decode-slices.ts';
-
-const ZONE_LABEL = 'topology.kubernetes.io/zone';
 
 /** What the controller knows of a pod besides the pod. */
 export interface PodCondition {
@@ -51,11 +56,31 @@ export function makeEndpointSlices(input: EndpointInput): readonly EndpointSlice
     else byNamespace.set(pod.namespace, [pod]);
   }
   const zones = new Map(input.nodes.map((n) => [n.name, n.labels[ZONE_LABEL] ?? '']));
+  let shares: ZoneShares | null = null;
   return input.services.flatMap((service) => {
     const { selector, namespace } = service;
     if (selector === null || have.has(`${namespace}/${service.name}`)) return [];
     const draft = { service, zones, conditionOf: input.conditionOf };
-    return slicesOf(draft, chosenPods(selector, byNamespace.get(namespace) ?? []));
+    const made = slicesOf(draft, chosenPods(selector, byNamespace.get(namespace) ?? []));
+    if (!wantsAutoHints(service)) return made;
+    shares ??= zoneShares(input.nodes);
+    return hintedByZone(made, shares);
+  });
+}
+
+/** Slices with hints by the zones' CPUs, which count the ready endpoints of a whole family. */
+function hintedByZone(
+  slices: readonly EndpointSlice[],
+  shares: ZoneShares,
+): readonly EndpointSlice[] {
+  return slices.map((slice) => {
+    const all = slices.filter((s) => s.family === slice.family).flatMap((s) => s.endpoints);
+    const zones = all.filter((e) => e.ready).map((e) => e.zone ?? '');
+    const { zonesOf, outcome } = autoHints(shares, zones);
+    const endpoints = slice.endpoints.map((e) => {
+      return { ...e, zoneHints: e.ready ? (zonesOf.get(e.zone ?? '') ?? []) : [], nodeHints: [] };
+    });
+    return { ...slice, endpoints, hints: outcome };
   });
 }
 

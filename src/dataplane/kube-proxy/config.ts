@@ -13,6 +13,7 @@ import type { Cluster, KubeProxyConfig, LocalDetector, Wiring } from '../../clus
 import type { Family, Prefix } from '../../wire/address.ts';
 import { contains, containsPrefix, ipv4, maskAddress } from '../../wire/address.ts';
 import type { NetworkName, OptionSpec, Stack } from '../dataplane.ts';
+import type { HintReading } from './services/categorize.ts';
 
 /** Which mode, whatever the user's configuration says; without the option it is asked. */
 export const PROXY_MODE: OptionSpec = {
@@ -23,18 +24,28 @@ export const PROXY_MODE: OptionSpec = {
   accepts: (value) => value === 'iptables' || value === 'nftables',
 };
 
-/** Of the releases that differ in what they write: from 1.32 on rules count for metrics. */
+/** Releases differ in what they write (since 1.32 rules count) and in which hints they follow. */
 export const PROXY_VERSION: OptionSpec = {
   name: 'kube-proxy-version',
-  values: '1.30|1.32',
+  values: '1.29..1.35',
   default: '1.30',
-  describes: 'kube-proxy up to 1.31, or since 1.32 (nfacct counters in its rules)',
-  accepts: (value) => value === '1.30' || value === '1.32',
+  describes:
+    "kube-proxy's release: from 1.32 on nfacct counters in its rules; hints count with their " +
+    'annotation (up to 1.30), for zones (1.31), for nodes too (1.34; and where none is asked for)',
+  accepts: (value) => releaseOf(value) !== null,
 };
+
+/** The minor number of a release that is known; null for any other text. */
+function releaseOf(text: string): number | null {
+  const minor = Number(/^1\.(29|3[0-5])$/.exec(text)?.[1] ?? 0);
+  return minor === 0 ? null : minor;
+}
 
 /** A configuration and the release that reads it. */
 export interface ProxySettings extends KubeProxyConfig {
   readonly countsByName: boolean;
+  /** Absent: all. */
+  readonly hints?: HintReading;
 }
 
 /** kube-proxy's own defaults (pkg/proxy/apis/config/v1alpha1/defaults.go), and no detector. */
@@ -61,10 +72,20 @@ export function proxySettings(
     ...DEFAULTS,
     detectLocal: aksDetector(stack.network, cluster.wiring),
   };
-  const version = stack.options[PROXY_VERSION.name] ?? PROXY_VERSION.default;
+  const release = releaseOf(stack.options[PROXY_VERSION.name] ?? '');
   const asked = stack.options[PROXY_MODE.name];
   const mode = asked === 'nftables' || asked === 'iptables' ? asked : config.mode;
-  return { ...config, mode, countsByName: version === '1.32' };
+  return { ...config, mode, countsByName: (release ?? 0) >= 32, hints: hintReading(release) };
+}
+
+/**
+ * Which hints a release follows (gates ServiceTrafficDistribution, on since 1.31, and
+ * PreferSameTrafficDistribution, on since 1.34). Where nobody asks for a release, all: an object
+ * that has them was taken by an API server that knows them.
+ */
+function hintReading(release: number | null): HintReading {
+  if (release === null || release >= 34) return 'all';
+  return release >= 31 ? 'zones' : 'annotated';
 }
 
 function aksDetector(network: NetworkName, wiring: Wiring): LocalDetector {

@@ -8,6 +8,7 @@
  */
 import { hasUnknownEndpoints } from '../../cluster/api-server.ts';
 import type { EndpointSlice, Node, Service } from '../../cluster/model.ts';
+import { ZONE_LABEL } from '../../cluster/topology-hints.ts';
 import type { PlanBuilder, RuleParts } from '../../plan/builder.ts';
 import type { Address, Family, Prefix } from '../../wire/address.ts';
 import { contains, formatAddress } from '../../wire/address.ts';
@@ -21,8 +22,6 @@ import { categorize } from './services/categorize.ts';
 import { EndpointIndex } from './services/endpoints.ts';
 import { proxyPorts } from './services/service-port.ts';
 import { addStaticChains } from './static-chains.ts';
-
-const ZONE_LABEL = 'topology.kubernetes.io/zone';
 
 /** With more endpoints, kube-proxy leaves out the comments that every endpoint would have. */
 const LARGE_CLUSTER = 1000;
@@ -78,7 +77,8 @@ function renderFamily(builder: PlanBuilder, input: ProxyInput, family: Family): 
     address: node.addresses.find((a) => a.family === family) ?? null,
     large: total > LARGE_CLUSTER,
   };
-  const topology = { node: node.name, zone: node.labels[ZONE_LABEL] ?? '' };
+  const { hints } = settings;
+  const topology = { node: node.name, zone: node.labels[ZONE_LABEL] ?? '', hints };
   for (const { port, all } of ports) {
     const state = portState(port, categorize(port, all, topology));
     write(builder, family, captureRules(state, settings, localhost));

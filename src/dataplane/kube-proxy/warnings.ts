@@ -5,12 +5,7 @@
  */
 import { hasUnknownEndpoints } from '../../cluster/api-server.ts';
 import type { Cluster, Service } from '../../cluster/model.ts';
-import type { Diagnostic } from '../../diagnostic/diagnostic.ts';
-
-const TOPOLOGY = [
-  'service.kubernetes.io/topology-aware-hints',
-  'service.kubernetes.io/topology-mode',
-];
+import { type Diagnostic, unreachable } from '../../diagnostic/diagnostic.ts';
 
 /** What the authors of Services should know. */
 export function serviceWarnings(
@@ -21,7 +16,7 @@ export function serviceWarnings(
     const nobody = whyNobody(cluster, service);
     return [
       ...(nobody === null ? [] : [warning(service, 'SERVICE_NO_ENDPOINTS', nobody)]),
-      ...TOPOLOGY.flatMap((key) => hintWarning(service, key)),
+      ...hintWarnings(cluster, service),
     ];
   });
 }
@@ -32,12 +27,30 @@ function warning(service: Service, code: string, message: string): Diagnostic {
   return { code, file, line, object, message };
 }
 
-/** Hints by the zones' CPUs are made by a controller that is not emulated. */
-function hintWarning(service: Service, key: string): readonly Diagnostic[] {
-  const mode = service.annotations[key] ?? '';
-  if (!/^auto$/i.test(mode)) return [];
-  const message = `hints of ${key}: ${mode} are not worked out: without hints all endpoints count`;
-  return [warning(service, 'SERVICE_HINTS', message)];
+/** Hints of `topology-mode: Auto` that there are not, or that are chance. */
+function hintWarnings(
+  { endpointSlices }: Pick<Cluster, 'endpointSlices'>,
+  service: Service,
+): readonly Diagnostic[] {
+  const said = endpointSlices.flatMap(({ namespace, service: name, hints }) => {
+    if (!hints || namespace !== service.namespace || name !== service.name) return [];
+    switch (hints.kind) {
+      case 'own':
+        return [];
+      case 'none':
+        return [`topology-mode Auto makes no hints, so all endpoints count: ${hints.why}`];
+      case 'shared': {
+        const [from, to] = [hints.giving.join(', '), hints.receiving.join(', ')];
+        return [
+          `some endpoints of zone ${from} take traffic of zone ${to} (topology-mode Auto); which ` +
+            'ones is chance, so each of them counts in both zones: give the EndpointSlices to settle it',
+        ];
+      }
+      default:
+        return unreachable(hints);
+    }
+  });
+  return [...new Set(said)].map((message) => warning(service, 'SERVICE_HINTS', message));
 }
 
 /** Why nobody answers: the selector chooses no pod, or no endpoint is in service. */

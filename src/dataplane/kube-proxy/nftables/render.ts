@@ -52,7 +52,7 @@ export function nftablesTable(
     masqueradeAll: settings.masqueradeAll,
     detector: detectorText(settings.detectLocal, node, family),
   };
-  const topology = { node: node.name, zone: input.zone };
+  const topology = { node: node.name, zone: input.zone, hints: settings.hints };
   for (const { port, all } of input.ports) {
     addPort(table, port, categorize(port, all, topology), proxyNode);
   }

@@ -3,17 +3,26 @@
  * where all carry hints), for Local those on the node; where none is ready, those that still serve
  * while they terminate.
  *
- * Source: kubernetes v1.30.5 `pkg/proxy/topology.go` `CategorizeEndpoints`; hints for nodes as in
- * v1.33 and later (`topologyModeFromHints`), which no earlier release writes.
+ * Source: kubernetes v1.30.5 `pkg/proxy/topology.go` `CategorizeEndpoints`, `canUseTopology`; hints
+ * for nodes as in v1.34 (`topologyModeFromHints`).
  * @module
  */
+import { hintsAnnotation } from '../../../cluster/topology-hints.ts';
 import type { ProxyEndpoint } from './endpoints.ts';
 import { type ProxyPort, usesClusterEndpoints, usesLocalEndpoints } from './service-port.ts';
+
+/**
+ * Which hints a release follows: those for zones where the Service has the annotation (whatever it
+ * says but `disabled`), those for zones, those for nodes too.
+ */
+export type HintReading = 'annotated' | 'zones' | 'all';
 
 /** The node as topology knows it; an empty zone is none. */
 export interface ProxyTopology {
   readonly node: string;
   readonly zone: string;
+  /** Absent: all. */
+  readonly hints?: HintReading | undefined;
 }
 
 export interface UsedEndpoints {
@@ -32,7 +41,7 @@ export function categorize(
   topology: ProxyTopology,
 ): UsedEndpoints {
   const usable = endpoints.filter((e) => e.ready || isLeaving(e));
-  const cluster = usesClusterEndpoints(port) ? clusterEndpoints(endpoints, topology) : [];
+  const cluster = usesClusterEndpoints(port) ? clusterEndpoints(port, endpoints, topology) : [];
   const local = usesLocalEndpoints(port) ? localEndpoints(endpoints) : [];
   const any = usesLocalEndpoints(port) ? usable.length > 0 : cluster.length > 0;
   const used = new Set([...cluster, ...local]);
@@ -45,19 +54,23 @@ function isLeaving(endpoint: ProxyEndpoint): boolean {
 }
 
 function clusterEndpoints(
+  port: ProxyPort,
   endpoints: readonly ProxyEndpoint[],
   topology: ProxyTopology,
 ): readonly ProxyEndpoint[] {
   const ready = endpoints.filter((e) => e.ready);
-  return ready.length > 0 ? near(ready, topology) : endpoints.filter(isLeaving);
+  return ready.length > 0 ? near(port, ready, topology) : endpoints.filter(isLeaving);
 }
 
 /** Hints count only if every ready endpoint has them and one is for this node or zone. */
 function near(
+  { service }: ProxyPort,
   ready: readonly ProxyEndpoint[],
-  { node, zone }: ProxyTopology,
+  { node, zone, hints = 'all' }: ProxyTopology,
 ): readonly ProxyEndpoint[] {
-  if (ready.every((e) => e.nodeHints.length > 0)) {
+  const annotation = hintsAnnotation(service) ?? '';
+  if (hints === 'annotated' && /^(disabled|Disabled)?$/.test(annotation)) return ready;
+  if (hints === 'all' && ready.every((e) => e.nodeHints.length > 0)) {
     const here = ready.filter((e) => e.nodeHints.includes(node));
     if (here.length > 0) return here;
   }
