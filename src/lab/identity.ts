@@ -3,6 +3,7 @@
  * @module
  */
 import type { AddressPlan } from '../cluster/address-plan.ts';
+import { hasUnknownEndpoints } from '../cluster/api-server.ts';
 import type { Cluster, Node, Pod, Service } from '../cluster/model.ts';
 import { type Address, contains, type Prefix, parsePrefix } from '../wire/address.ts';
 import type { UnknownReason } from '../wire/drop-reason.ts';
@@ -147,10 +148,17 @@ export class Identities {
   #serviceOf(address: Address): Place | null {
     for (const owner of this.#plan.ownersOf(address)) {
       if (owner.kind !== 'service') continue;
-      const { service } = owner;
-      return { kind: 'service', name: `svc/${service.namespace}/${service.name}`, service };
+      return this.placeOfService(owner.service);
     }
     return null;
+  }
+
+  /** A Service as an end; dumped nodes have rules for endpoints that the objects do not tell. */
+  placeOfService(service: Service): Place {
+    if (this.#locate === null && hasUnknownEndpoints(this.#cluster, service)) {
+      return unplaced('endpointsUnknown');
+    }
+    return { kind: 'service', name: `svc/${service.namespace}/${service.name}`, service };
   }
 
   /** Whether a node would hand this port to a Service; `protocol` in lower case. */

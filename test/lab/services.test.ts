@@ -363,3 +363,36 @@ t.test('probes of Services: every choice is judged, ports by name, both ways', a
     t.throws(() => ask('pod/shop/web', 'svc/shop/api:http'), { message: /declares/ });
   }
 });
+
+t.test("the API server's Service without an EndpointSlice is judged by nobody", async (t) => {
+  const apiServer = `apiVersion: v1
+kind: Service
+metadata: { name: kubernetes, namespace: default }
+spec: { clusterIP: 10.0.0.1, ports: [{ name: https, port: 443, targetPort: 6443 }] }
+`;
+  const given = `apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: { name: kubernetes, namespace: default, labels: { kubernetes.io/service-name: kubernetes } }
+addressType: IPv4
+ports: [{ name: https, port: 6443 }]
+endpoints: [{ addresses: [20.50.60.70] }]
+`;
+  const ask = (documents: readonly string[]) => {
+    const text = [WIRING, TWO_NODES_SHOP, '---\n', documents.join('---\n')].join('');
+    const inputs = parseInputs('shop.yaml', text);
+    const world = new World({ ...inputs, stack: parseStack('azure-transparent+calico') });
+    return (['svc/default/kubernetes', '10.0.0.1', 'https://kubernetes.default'] as const).map(
+      (to) => new Prober(world).ask({ from: 'pod/other/client', to, port: 443, protocol: 'TCP' }),
+    );
+  };
+  for (const result of ask([apiServer])) {
+    t.match(result, { verdict: 'unknown', reason: 'endpointsUnknown' });
+  }
+  for (const result of ask([apiServer, given])) {
+    t.match(result, { verdict: 'allowed', translated: { dst: '20.50.60.70', dport: 6443 } });
+  }
+  const world = { ...parseInputs('s.yaml', `${WIRING}${TWO_NODES_SHOP}---\n${apiServer}`) };
+  const frames = exchange({ from: [CLIENT, 40_000], to: ['10.0.0.1', 443] });
+  const { connections } = await replayFrames(world, 'azure-transparent+calico', frames);
+  t.match(connections, [{ verdict: 'unknown', reason: 'endpointsUnknown' }]);
+});

@@ -78,7 +78,7 @@ function namesOf({ pods, nodes, services }: Cluster): readonly string[] {
 
 function serviceEnd(world: World, service: Service, mistakes: Diagnostic[]): End | undefined {
   const name = `svc/${service.namespace}/${service.name}`;
-  const place: Place = { kind: 'service', name, service };
+  const place = world.identities.placeOfService(service);
   if (service.clusterIps.length > 0) return { addresses: service.clusterIps, place };
   if (service.headless) {
     const addresses = readyAddresses(world.cluster, service);
