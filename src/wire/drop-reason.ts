@@ -87,8 +87,7 @@ export const UNKNOWN_REASONS = {
   proxyAddressUnknown: 'the proxy that serves the host has no address that is known',
   proxyRouteUnknown: 'an annotation of its Ingress routes by more than host and path',
   proxyNotOffered: 'the platform has, or we emulate, no such proxy on this network',
-  endpointsUnknown:
-    'the Service of the API server, whose EndpointSlice (default/kubernetes) was not given',
+  endpointsUnknown: 'the Service of the API server, whose EndpointSlice was not given',
   noSender: 'its sender can not be placed on any emulated host',
 } as const;
 
