@@ -48,7 +48,10 @@ export class ChangingSet implements CompiledSet {
   }
 
   #addInitial(member: SetMember): void {
-    if (member.kind === 'set') return;
+    // What has a third dimension, or no address, does not change (lowering/check-sets.ts).
+    if (!('net' in member || 'address' in member) || 'second' in member || 'within' in member) {
+      return;
+    }
     const isNet = member.kind === 'net' || member.kind === 'net,port';
     const address = isNet ? member.net.address : member.address;
     const length = isNet ? member.net.length : bits(this.#family);

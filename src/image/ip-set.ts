@@ -24,6 +24,7 @@ import {
   type SetView,
   storedPort,
 } from './set-view.ts';
+import { PortSet, TripleSet } from './triple-set.ts';
 import { WordTable } from './word-table.ts';
 
 export {
@@ -55,6 +56,11 @@ export function compileSet(
     case 'hash:ip,port':
     case 'hash:net,port':
       return new HashSet(set, set.family ?? 4);
+    case 'hash:ip,port,ip':
+    case 'hash:ip,port,net':
+      return new TripleSet(set, set.family ?? 4);
+    case 'bitmap:port':
+      return new PortSet(set);
     case 'list:set': {
       const names = set.members.flatMap((m) => (m.kind === 'set' ? [m.set] : []));
       return new ListSet(set.name, names.map(resolve));
@@ -106,7 +112,14 @@ class ListSet implements CompiledSet {
 const MATCH = 0;
 const NOMATCH = 1;
 
-/** The four hash types: address words, then protocol and port, then the prefix length. */
+type HashSetMember = Extract<SetMember, { kind: 'ip' | 'net' | 'ip,port' | 'net,port' }>;
+
+function isOfHashSet(member: SetMember): member is HashSetMember {
+  const { kind } = member;
+  return kind === 'ip' || kind === 'net' || kind === 'ip,port' || kind === 'net,port';
+}
+
+/** The four hash types of one and two dimensions: address words, then protocol and port, then the prefix length. */
 class HashSet implements CompiledSet {
   readonly name: string;
   readonly type: SetType;
@@ -154,7 +167,7 @@ class HashSet implements CompiledSet {
 
   /** Store a member; returns its prefix length. */
   #add(member: SetMember): number {
-    if (member.kind === 'set') return 0;
+    if (!isOfHashSet(member)) return 0;
     const hasNet = member.kind === 'net' || member.kind === 'net,port';
     const address = hasNet ? member.net.address : member.address;
     const length = hasNet ? member.net.length : bits(this.#family);

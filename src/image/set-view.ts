@@ -53,6 +53,9 @@ export const SET_DIMENSION: Readonly<Record<SetType, number>> = {
   'hash:net': 1,
   'hash:ip,port': 2,
   'hash:net,port': 2,
+  'hash:ip,port,ip': 3,
+  'hash:ip,port,net': 3,
+  'bitmap:port': 1,
   'list:set': 1,
 };
 

@@ -16,7 +16,9 @@ import {
   type Family,
   formatAddress,
   formatPrefix,
+  hostPrefix,
   maskAddress,
+  type Prefix,
 } from '../wire/address.ts';
 import { type FaultPlace, type FaultText, fault, repeated } from './fault.ts';
 
@@ -28,8 +30,18 @@ const MEMBER_KIND: Readonly<Record<SetType, SetMember['kind']>> = {
   'hash:net': 'net',
   'hash:ip,port': 'ip,port',
   'hash:net,port': 'net,port',
+  'hash:ip,port,ip': 'ip,port,ip',
+  'hash:ip,port,net': 'ip,port,net',
+  'bitmap:port': 'port',
   'list:set': 'set',
 };
+
+/** Types whose members stay as they are. */
+const FIXED_TYPES: ReadonlySet<SetType> = new Set([
+  'hash:ip,port,ip',
+  'hash:ip,port,net',
+  'bitmap:port',
+]);
 
 /** All mistakes in the sets of a plan. */
 export function checkSets(plan: Plan): readonly Diagnostic[] {
@@ -56,14 +68,20 @@ function checkSet(
     const message = `a set's name has 1 to ${SET_NAME_LENGTH} characters`;
     faults.push(fault(place, { code: 'PLAN_SET_NAME', message, found: set.name }));
   }
-  if (set.type !== 'list:set' && set.family === undefined) {
+  const hasFamily = set.type !== 'list:set' && set.type !== 'bitmap:port';
+  if (hasFamily && set.family === undefined) {
     faults.push(fault(place, { code: 'PLAN_SET_FAMILY', message: `a ${set.type} has a family` }));
+  }
+  if (FIXED_TYPES.has(set.type) && isChanging(plan, set)) {
+    const message = `a ${set.type} that rules change, or with timeouts, is not emulated`;
+    faults.push(fault(place, { code: 'PLAN_UNSUPPORTED', message, found: set.name }));
   }
   const seen = new Map<string, string>();
   for (const member of set.members) {
     const text = memberFault(set, member, types);
     if (text !== null) faults.push(fault(place, text));
-    else if (member.kind !== 'set') checkRepeat({ place, seen, faults }, member);
+    else if (member.kind !== 'set' && member.kind !== 'port')
+      checkRepeat({ place, seen, faults }, member);
   }
   if (set.type !== 'list:set' && seen.size > set.maxElements) {
     const message = 'more members than the set can hold';
@@ -85,6 +103,7 @@ function memberFault(
     return { code: 'PLAN_SET_MEMBER', message, found: member.kind };
   }
   if (member.kind === 'set') return listFault(member.set, types);
+  if (member.kind === 'port') return portFault(set, member.port);
   const found = memberText(member);
   const address = addressOf(member);
   if (set.family !== undefined && address.family !== set.family) {
@@ -93,7 +112,12 @@ function memberFault(
   if (member.kind === 'ip' && isUnspecified(address)) {
     return { code: 'PLAN_SET_MEMBER', message: 'a hash:ip can not hold the zero address', found };
   }
-  if ('net' in member && !isNetLength(member.net.length, address.family)) {
+  const third = thirdOf(member);
+  if (third !== null && third.address.family !== address.family) {
+    return { code: 'PLAN_SET_MEMBER_FAMILY', message: 'a member of two families', found };
+  }
+  const net = 'net' in member ? member.net : third;
+  if (net !== null && !isNetLength(net.length, address.family)) {
     const accepted = `a length of 1 to ${bits(address.family)}; write /0 as its two halves`;
     return { code: 'PLAN_SET_MEMBER', message: 'not a net the set can hold', found, accepted };
   }
@@ -104,6 +128,26 @@ function memberFault(
     return { code: 'PLAN_SET_MEMBER', message: 'a port of 0 to 65535', found };
   }
   return null;
+}
+
+function portFault({ range }: IpSet, port: number): FaultText | null {
+  const { low, high } = range ?? { low: 0, high: 65535 };
+  if (port >= low && port <= high) return null;
+  const accepted = `${low} to ${high}`;
+  const message = 'not a port of the range of the set';
+  return { code: 'PLAN_SET_MEMBER', message, found: String(port), accepted };
+}
+
+/** The third dimension of a member that has one. */
+function thirdOf(member: HashMember): Prefix | null {
+  if (member.kind === 'ip,port,net') return member.within;
+  return member.kind === 'ip,port,ip' ? hostPrefix(member.second) : null;
+}
+
+function isChanging({ tables }: Plan, set: IpSet): boolean {
+  if (set.timeout !== undefined) return true;
+  const rules = tables.flatMap(({ chains }) => chains.flatMap((chain) => chain.rules));
+  return rules.some(({ target }) => target.kind === 'set' && target.set === set.name);
 }
 
 function isNetLength(length: number, family: Family): boolean {
@@ -125,7 +169,7 @@ function listFault(name: string, types: ReadonlyMap<string, SetType>): FaultText
   return null;
 }
 
-type HashMember = Exclude<SetMember, { kind: 'set' }>;
+type HashMember = Exclude<SetMember, { kind: 'set' | 'port' }>;
 
 function addressOf(member: HashMember) {
   return 'net' in member ? member.net.address : member.address;
@@ -152,10 +196,14 @@ function memberKey(member: HashMember): string {
   const length = 'net' in member ? member.net.length : 128;
   const base = 'net' in member ? maskAddress(member.net.address, length) : member.address;
   const service = 'protocol' in member ? ` ${member.protocol}:${member.port}` : '';
-  return `${addressKey(base)}/${length}${service}`;
+  const third = thirdOf(member);
+  const last = third === null ? '' : ` ${formatPrefix(third)}`;
+  return `${addressKey(base)}/${length}${service}${last}`;
 }
 
 function memberText(member: HashMember): string {
   const head = 'net' in member ? formatPrefix(member.net) : formatAddress(member.address);
-  return 'protocol' in member ? `${head},${member.protocol}:${member.port}` : head;
+  const third = thirdOf(member);
+  const last = third === null ? '' : `,${formatPrefix(third)}`;
+  return 'protocol' in member ? `${head},${member.protocol}:${member.port}${last}` : head;
 }

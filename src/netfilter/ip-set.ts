@@ -9,6 +9,9 @@ export const SET_TYPES = [
   'hash:net',
   'hash:ip,port',
   'hash:net,port',
+  'hash:ip,port,ip',
+  'hash:ip,port,net',
+  'bitmap:port',
   'list:set',
 ] as const;
 export type SetType = (typeof SET_TYPES)[number];
@@ -35,14 +38,35 @@ type SetElement =
       readonly port: number;
       readonly nomatch: boolean;
     }
+  | {
+      readonly kind: 'ip,port,ip';
+      readonly address: Address;
+      readonly protocol: number;
+      readonly port: number;
+      /** The third dimension. */
+      readonly second: Address;
+    }
+  | {
+      readonly kind: 'ip,port,net';
+      readonly address: Address;
+      readonly protocol: number;
+      readonly port: number;
+      /** The third dimension. */
+      readonly within: Prefix;
+      readonly nomatch: boolean;
+    }
+  /** A port of TCP and of UDP alike. */
+  | { readonly kind: 'port'; readonly port: number }
   | { readonly kind: 'set'; readonly set: string };
 
 export interface IpSet {
   readonly name: string;
   readonly type: SetType;
-  /** Absent for list:set, which takes the family of its members. */
+  /** Absent for list:set, which takes the family of its members, and for bitmap:port: both. */
   readonly family?: Family;
   readonly maxElements: number;
+  /** bitmap:port only: the ports that can be members. */
+  readonly range?: { readonly low: number; readonly high: number };
   readonly members: readonly SetMember[];
   /** Seconds that new members live unless they say otherwise, 0 for ever; absent: no timeouts. */
   readonly timeout?: number;

@@ -45,6 +45,18 @@ add azure-npm-4 azure-npm-1
   );
 });
 
+t.test('sets of three dimensions and of ports read back as they are printed', async (t) => {
+  const text = `create a hash:ip,port,ip family inet hashsize 1024 maxelem 65536
+add a 10.0.0.1,tcp:80,10.0.0.1
+create b hash:ip,port,net family inet6 hashsize 1024 maxelem 65536
+add b fd00::1,udp:53,fd00::/64
+add b fd00::1,udp:53,fd00::/80 nomatch
+create c bitmap:port range 0-65535
+add c 30080
+`;
+  t.equal(printIpsets({ ...empty, ipsets: parseIpsets(text, 'f') }), text);
+});
+
 t.test('counters and comments of members decide nothing and are passed over', async (t) => {
   const text =
     'create a hash:ip counters comment\nadd a 10.0.0.1 packets 3 bytes 4 comment "x y"\n';
@@ -54,8 +66,8 @@ t.test('counters and comments of members decide nothing and are passed over', as
 t.test('what changes a lookup and is not known is refused, all at once', async (t) => {
   const text = [
     'create a hash:ip skbinfo',
-    'create b hash:ip,port,ip',
-    'add b 1.1.1.1,tcp:1,2.2.2.2',
+    'create b hash:mac',
+    'add b 02:00:00:00:00:01',
     'create a hash:ip',
     'create c hash:net maxelem 1',
     'add c 0.0.0.0/0',

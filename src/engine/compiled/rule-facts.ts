@@ -31,9 +31,9 @@ function matchLooksAt({ match, set }: LinkedMatch): number {
     case 'set': {
       if (set === null) return 0;
       if (set.change !== undefined) return OPAQUE;
-      const second = match.directions[1];
-      if (second === undefined) return 0;
-      return second === 'src' ? By.sport : By.dport;
+      const ofPort = match.directions[set.type === 'bitmap:port' ? 0 : 1];
+      if (ofPort === undefined) return 0;
+      return ofPort === 'src' ? By.sport : By.dport;
     }
     case 'icmp':
     case 'icmp6':

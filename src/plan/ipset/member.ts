@@ -1,6 +1,8 @@
 /**
  * Members of IP sets as ipset(8) prints and reads them: `ADDRESS`, `NETWORK [nomatch]`,
- * `ADDRESS,PROTOCOL:PORT`, `NETWORK,PROTOCOL:PORT [nomatch]`, or the name of a set.
+ * `ADDRESS,PROTOCOL:PORT`, `NETWORK,PROTOCOL:PORT [nomatch]`,
+ * `ADDRESS,PROTOCOL:PORT,ADDRESS`, `ADDRESS,PROTOCOL:PORT,NETWORK [nomatch]`, `PORT`, or the name
+ * of a set.
  *
  * Source: ipset 7.17, lib/print.c, lib/parse.c, lib/icmp.c, lib/icmpv6.c.
  * @module
@@ -33,6 +35,17 @@ export function formatMember(member: SetMember): string {
       const service = formatService(member, member.net.address.family);
       return `${formatNet(member.net)},${service}${formatNomatch(member)}`;
     }
+    case 'ip,port,ip': {
+      const service = formatService(member, member.address.family);
+      return `${formatAddress(member.address)},${service},${formatAddress(member.second)}`;
+    }
+    case 'ip,port,net': {
+      const service = formatService(member, member.address.family);
+      const net = formatNet(member.within) + formatNomatch(member);
+      return `${formatAddress(member.address)},${service},${net}`;
+    }
+    case 'port':
+      return String(member.port);
     case 'set':
       return member.set;
     default:
@@ -73,6 +86,13 @@ export function parseMember(
   nomatch: boolean,
 ): SetMember | string {
   if (type === 'list:set') return { kind: 'set', set: element };
+  if (type === 'bitmap:port') {
+    const port = portNumber(element);
+    return port === undefined ? 'a port of 0 to 65535' : { kind: 'port', port };
+  }
+  if (type === 'hash:ip,port,ip' || type === 'hash:ip,port,net') {
+    return parseTriple(type, element, { family: family ?? 4, nomatch });
+  }
   const comma = element.indexOf(',');
   const [first, second] =
     comma < 0 ? [element, undefined] : [element.slice(0, comma), element.slice(comma + 1)];
@@ -103,6 +123,27 @@ export function parseMember(
   }
 }
 
+function parseTriple(
+  type: 'hash:ip,port,ip' | 'hash:ip,port,net',
+  element: string,
+  { family, nomatch }: { readonly family: Family; readonly nomatch: boolean },
+): SetMember | string {
+  const [first = '', middle = '', last = '', ...more] = element.split(',');
+  const address = parseAddress(first);
+  const service = parseService(middle, family);
+  const isWhole = address?.family === family && service !== undefined && more.length === 0;
+  if (type === 'hash:ip,port,ip') {
+    const second = parseAddress(last);
+    return isWhole && second?.family === family
+      ? { kind: 'ip,port,ip', address, ...service, second }
+      : `IPv${family} ADDRESS,PROTOCOL:PORT,ADDRESS`;
+  }
+  const net = parsePrefix(last);
+  return isWhole && net !== null && isMember(net, family)
+    ? { kind: 'ip,port,net', address, ...service, within: networkOf(net), nomatch }
+    : `IPv${family} ADDRESS,PROTOCOL:PORT,NETWORK`;
+}
+
 /** The kernel has no sets of networks of length 0. */
 function isMember(net: Prefix, family: Family | undefined): boolean {
   return net.address.family === family && net.length > 0;
@@ -121,8 +162,13 @@ function parseService(text: string, family: Family): Service | undefined {
     const port = icmpPort(rest, family);
     return port === undefined ? undefined : { protocol, port };
   }
-  const port = /^\d{1,5}$/.test(rest) ? Number(rest) : -1;
-  return port < 0 || port > 0xffff ? undefined : { protocol, port };
+  const port = portNumber(rest);
+  return port === undefined ? undefined : { protocol, port };
+}
+
+function portNumber(text: string): number | undefined {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : -1;
+  return port < 0 || port > 0xffff ? undefined : port;
 }
 
 /** `TYPE/CODE` or a name, as type · 256 + code. */

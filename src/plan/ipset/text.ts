@@ -26,6 +26,7 @@ import { formatMember, parseMember } from './member.ts';
 const DEFAULT_MAXELEM = 65536;
 const DEFAULT_LIST_SIZE = 8;
 const HASHSIZE = 1024;
+const LAST_PORT = 0xffff;
 
 /**
  * Print all sets of a plan as `ipset save` does, list sets last because they name the others. A
@@ -41,14 +42,18 @@ export function printIpsets(plan: Plan): string {
 }
 
 function printIpset(set: IpSet): string {
-  const size =
-    set.type === 'list:set'
-      ? `size ${set.maxElements}`
-      : `family ${set.family === 6 ? 'inet6' : 'inet'} hashsize ${HASHSIZE} maxelem ${set.maxElements}`;
+  const size = sizeOf(set);
   const timed = set.timeout === undefined ? '' : ` timeout ${set.timeout}`;
   const left = (m: SetMember) => (timed === '' ? '' : ` timeout ${m.timeout ?? set.timeout}`);
   const members = set.members.map((m) => `add ${set.name} ${formatTimed(m, left(m))}\n`);
   return `create ${set.name} ${set.type} ${size}${timed}\n${members.join('')}`;
+}
+
+function sizeOf({ type, family, maxElements, range }: IpSet): string {
+  if (type === 'list:set') return `size ${maxElements}`;
+  if (type === 'bitmap:port') return `range ${range?.low ?? 0}-${range?.high ?? LAST_PORT}`;
+  const inet = family === 6 ? 'inet6' : 'inet';
+  return `family ${inet} hashsize ${HASHSIZE} maxelem ${maxElements}`;
 }
 
 /** ipset prints `nomatch` after the time. */
@@ -63,14 +68,23 @@ const OLD_TYPES: Readonly<Record<string, SetType>> = {
   nethash: 'hash:net',
   ipporthash: 'hash:ip,port',
   netporthash: 'hash:net,port',
+  ipportiphash: 'hash:ip,port,ip',
+  ipportnethash: 'hash:ip,port,net',
+  portmap: 'bitmap:port',
   setlist: 'list:set',
 };
+
+interface PortSpan {
+  readonly low: number;
+  readonly high: number;
+}
 
 interface DraftSet {
   readonly name: string;
   readonly type: SetType;
   readonly family?: Family;
   readonly maxElements: number;
+  readonly range?: PortSpan;
   readonly timeout?: number;
   readonly members: Map<string, SetMember>;
 }
@@ -193,17 +207,21 @@ class SetReader {
       if (!exist) this.#fault('PLAN_SET_TWICE', 'the set is made twice', name);
       return;
     }
-    const { family, maxelem, size, timeout } = this.#createOptions(options);
+    const { family, maxelem, size, timeout, range } = this.#createOptions(options);
+    const ports = type === 'bitmap:port';
+    if (ports && range === undefined) this.#fault('PLAN_SET', 'bitmap:port needs a range', name);
     const members = new Map<string, SetMember>();
     const list = type === 'list:set';
     const maxElements = list ? (size ?? DEFAULT_LIST_SIZE) : (maxelem ?? DEFAULT_MAXELEM);
-    const familyOf = list ? undefined : (family ?? 4);
+    const familyOf = list || ports ? undefined : (family ?? 4);
     if (list && timeout !== undefined) {
       this.#fault('PLAN_UNSUPPORTED', 'a list:set with a timeout is not emulated', name);
     }
     const familyPart = optional('family', familyOf);
     const timePart = optional('timeout', timeout);
-    this.#sets.set(name, { name, type, ...familyPart, maxElements, ...timePart, members });
+    const rangePart = optional('range', ports ? range : undefined);
+    const parts = { ...familyPart, maxElements, ...rangePart, ...timePart };
+    this.#sets.set(name, { name, type, ...parts, members });
   }
 
   /** What changes a lookup is kept or refused; what only tunes the table is passed over. */
@@ -212,6 +230,7 @@ class SetReader {
     let maxelem: number | undefined;
     let size: number | undefined;
     let timeout: number | undefined;
+    let range: PortSpan | undefined;
     for (let i = 0; i < options.length; i++) {
       const option = options[i] ?? '';
       if (['counters', 'comment'].includes(option)) continue;
@@ -221,13 +240,14 @@ class SetReader {
       } else if (option === 'maxelem' && isU32(value)) maxelem = Number(value);
       else if (option === 'size' && isU32(value)) size = Number(value);
       else if (option === 'timeout' && isU32(value)) timeout = Number(value);
+      else if (option === 'range' && portSpan(value) !== undefined) range = portSpan(value);
       else if (!['hashsize', 'bucketsize', 'initval'].includes(option)) {
         const accepted =
-          'family, maxelem, size, timeout, hashsize, bucketsize, initval, counters, comment';
+          'family, maxelem, size, timeout, range, hashsize, bucketsize, initval, counters, comment';
         this.#fault('PLAN_UNSUPPORTED', 'this option of a set is not emulated', option, accepted);
       }
     }
-    return { family, maxelem, size, timeout };
+    return { family, maxelem, size, timeout, range };
   }
 
   #known(name: string): DraftSet | undefined {
@@ -294,6 +314,13 @@ class SetReader {
     const detail = { ...optional('found', found), ...optional('accepted', accepted) };
     this.#faults.push({ code, file: this.#file, line: this.#line, message, ...detail });
   }
+}
+
+/** `LOW-HIGH`. */
+function portSpan(text: string): PortSpan | undefined {
+  const m = /^(\d{1,5})-(\d{1,5})$/.exec(text);
+  const [low, high] = [Number(m?.[1] ?? -1), Number(m?.[2] ?? -1)];
+  return m && low <= high && high <= LAST_PORT ? { low, high } : undefined;
 }
 
 function isU32(text: string): boolean {

@@ -244,12 +244,16 @@ export class DumpTraffic {
       this.#wantMember(wanted, { ...match, set: member.set });
       return;
     }
-    const address =
-      member.kind === 'ip' || member.kind === 'ip,port' ? member.address : this.#within(member.net);
+    if (member.kind === 'port') {
+      if (match.directions[0] === 'src') wanted.sport = member.port;
+      else wanted.dport = member.port;
+      return;
+    }
+    const address = 'net' in member ? this.#within(member.net) : member.address;
     if (address.family !== this.#family) return;
     if (match.directions[0] === 'src') wanted.src = address;
     else wanted.dst = address;
-    if (member.kind !== 'ip,port' && member.kind !== 'net,port') return;
+    if (!('protocol' in member)) return;
     wanted.protocol = member.protocol;
     if (match.directions[1] === 'src') wanted.sport = member.port;
     else wanted.dport = member.port;
