@@ -119,7 +119,10 @@ function isOfHashSet(member: SetMember): member is HashSetMember {
   return kind === 'ip' || kind === 'net' || kind === 'ip,port' || kind === 'net,port';
 }
 
-/** The four hash types of one and two dimensions: address words, then protocol and port, then the prefix length. */
+/**
+ * The four hash types of one and two dimensions: address words, then protocol and port, then the
+ * prefix length.
+ */
 class HashSet implements CompiledSet {
   readonly name: string;
   readonly type: SetType;
