@@ -4,7 +4,10 @@
  * @module
  */
 import { Command } from 'commander';
-import { moveConditions } from '../dataplane/move.ts';
+import type { Stack } from '../dataplane/dataplane.ts';
+import { ciliumChanges } from '../dataplane/move/cilium.ts';
+import { moveConditions } from '../dataplane/move/conditions.ts';
+import { parseStack } from '../dataplane/stack.ts';
 import { UserError } from '../diagnostic/diagnostic.ts';
 import { Comparison } from '../lab/compare/compare.ts';
 import { replay as run } from '../lab/replay.ts';
@@ -13,7 +16,7 @@ import { openOutput } from '../report/formats.ts';
 import { CaptureSource } from './capture-source.ts';
 import { chooseOutputs } from './destinations.ts';
 import { ExitCode, worst } from './exit-code.ts';
-import { checkRun, chooseStack, loadCluster, makeWorld } from './inputs.ts';
+import { checkRun, chooseStack, type Given, loadCluster, makeWorld } from './inputs.ts';
 import { Interruption } from './interruption.ts';
 import { together } from './mistakes.ts';
 import { rowFilter } from './narrow.ts';
@@ -71,12 +74,12 @@ Examples:
 `;
 
 async function compareVerb(words: readonly string[], flags: Flags): Promise<number> {
-  const [outputs, source, inputs] = together(
-    () => chooseOutputs(flags),
-    () => CaptureSource.parse(flags, words),
-    () => loadCluster(flags),
+  const [, , outputs, source, inputs] = together(
     () => checkStacks(flags.stack),
     () => checkRun(flags),
+    () => chooseOutputs(flags),
+    () => CaptureSource.parse(flags, words),
+    () => loadAndWeigh(flags),
   );
   noteWorkers(flags);
   const worlds = together(
@@ -124,6 +127,24 @@ async function compareVerb(words: readonly string[], flags: Flags): Promise<numb
   } finally {
     interruption.stop();
     source.close();
+  }
+}
+
+/** Load the cluster; for Cilium, which is refused beside this, say what it would change. */
+function loadAndWeigh(flags: Flags): Given {
+  const inputs = loadCluster(flags);
+  const from = flags.stack.map(stackOrNull).find((stack) => stack !== null);
+  if (!from || !flags.stack.some((text) => /^[^,]*\+cilium(,|$)/.test(text))) return inputs;
+  throw new UserError(ciliumChanges({ ...inputs, from }));
+}
+
+/** Null for a stack that `checkRun` refuses. */
+function stackOrNull(text: string): Stack | null {
+  try {
+    return parseStack(text);
+  } catch (error) {
+    if (error instanceof UserError) return null;
+    throw error;
   }
 }
 

@@ -3,7 +3,8 @@
  * @module
  */
 import { readFileSync } from 'node:fs';
-import type { Stack } from '../dataplane/dataplane.ts';
+import type { Wiring } from '../cluster/model.ts';
+import type { NetworkName, Stack } from '../dataplane/dataplane.ts';
 import { parseStack } from '../dataplane/stack.ts';
 import { UserError } from '../diagnostic/diagnostic.ts';
 import { findNative } from '../engine/compiled/native-door.ts';
@@ -81,6 +82,19 @@ function readStack(text: string): Stack {
   }
 }
 
+/** The network that a wiring means. Azure CNI's bridge mode has to be asked for: no setting says it. */
+function networkOf(wiring: Wiring): NetworkName {
+  switch (wiring.networkPlugin) {
+    case 'azure':
+      if (wiring.networkPluginMode === 'overlay') return 'azure-overlay';
+      return wiring.podSubnets ? 'azure-podsubnet' : 'azure-transparent';
+    case 'kubenet':
+      return 'kubenet';
+    case 'none':
+      return 'byo';
+  }
+}
+
 /** The stack asked for, or the one that the wiring implies. */
 export function chooseStack(text: string | undefined, inputs: Given): Stack {
   if (inputs.dump !== undefined) {
@@ -98,9 +112,7 @@ export function chooseStack(text: string | undefined, inputs: Given): Stack {
     const them = `${inputs.policies.length} NetworkPolicies have no effect`;
     warn(`${them}: nothing says which engine enforces them (accepted: --stack, a Wiring document)`);
   }
-  const azure = wiring.networkPluginMode === 'overlay' ? 'azure-overlay' : 'azure-transparent';
-  const network = { azure, kubenet: 'kubenet', none: 'byo' }[wiring.networkPlugin];
-  return parseStack(`${network}+${policy}`);
+  return parseStack(`${networkOf(wiring)}+${policy}`);
 }
 
 /** What can be checked of a run's options before anything is loaded; every mistake is reported. */

@@ -54,6 +54,7 @@ import type {
 } from './model.ts';
 import { formatSource } from './model.ts';
 import { nearest } from './nearest.ts';
+import { networkOfLabels } from './node-labels.ts';
 import { allocateServices } from './service-allocation.ts';
 
 /** A namespace that something else is in. */
@@ -95,7 +96,7 @@ export function assembleCluster(
   const families = clusterFamilies(given, known);
   const book = new AddressBook();
   book.claim([...known.nodes, ...known.pods]);
-  const ranged = assignPodRanges(named, wiring, families, book);
+  const ranged = assignPodRanges(named, drafts, wiring, families, book);
   const placed = assignAddresses(ranged, drafts, wiring, families, maxPods, book);
   const services = allocateServices(decoded.services, wiring, book, problems);
   problems.push(...book.exhausted.map(exhaustedProblem));
@@ -360,6 +361,7 @@ function knownAddresses(
     pods: drafts.flatMap((d) => (d.pod.hostNetwork || !hasNetwork(d.pod) ? [] : d.pod.addresses)),
     clusterIps: services.flatMap((s) => s.clusterIps),
     dns: dns?.clusterIps[0] ?? null,
+    labelled: networkOfLabels(nodes),
   };
 }
 

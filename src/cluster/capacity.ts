@@ -19,13 +19,15 @@ import { hasNetwork } from './address-plan.ts';
 import { hasPodRanges } from './infer-wiring.ts';
 import { sizeOf } from './ipam.ts';
 import type { Cluster, Node, Pod } from './model.ts';
+import { poolOf } from './pod-subnets.ts';
 
 /** Addresses that Azure keeps in every subnet. */
 const KEPT = 5;
 /** Addresses that CNS asks for at a time. */
 const BATCH = 16;
-const NPM_NODES = 250;
-const NPM_PODS = 20_000;
+/** What Azure NPM is supported with. */
+export const NPM_NODES = 250;
+export const NPM_PODS = 20_000;
 /** The most that AKS takes as `maxPods`. */
 export const MOST_PODS = 250;
 
@@ -64,16 +66,11 @@ export function mostNodes(wiring: Pick<Cluster['wiring'], 'networkPlugin' | 'pod
 
 /** `maxPods` of a node: its pool's, else the default of the network. */
 export function maxPodsOf(wiring: Cluster['wiring'], node: string): number {
-  const pool = wiring.nodePools?.find((p) => node.startsWith(`aks-${p.name}-`));
+  const pool = poolOf(wiring, node);
   if (pool?.maxPods != null) return pool.maxPods;
   if (wiring.networkPlugin !== 'azure') return 110;
   if (wiring.networkPluginMode === 'overlay') return MOST_PODS;
-  return isPodSubnets(wiring) ? 110 : 30;
-}
-
-/** Whether the wiring names more subnets than the nodes need: then pods have some of their own. */
-function isPodSubnets({ subnets }: Cluster['wiring']): boolean {
-  return subnets.filter((s) => s.address.family === 4).length > 1;
+  return wiring.podSubnets ? 110 : 30;
 }
 
 /** Work out what is left. */
@@ -117,7 +114,7 @@ function subnetSupplies(cluster: Cluster, pods: readonly Pod[]): readonly Supply
         const used = batches(nodes, inside) * BATCH;
         return [supply('pod subnet, addresses', subnet, { size, used, perNode: BATCH })];
       }
-      const shared = !own && !isPodSubnets(wiring);
+      const shared = !own && !wiring.podSubnets;
       const reserve = (node: Node) => 1 + (shared ? maxPodsOf(wiring, node.name) : 0);
       const used = here.reduce((sum, node) => sum + reserve(node), 0);
       const [last] = here.slice(-1);

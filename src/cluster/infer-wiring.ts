@@ -19,10 +19,12 @@ import {
   overlaps,
   parsePrefix,
 } from '../wire/address.ts';
-import type { GivenWiring } from './decode/wiring.ts';
+import type { GivenWiring, NodePool } from './decode/wiring.ts';
 import type { MasqueradeFile } from './masquerade.ts';
 import { settleMasquerade } from './masquerade.ts';
 import type { Wiring } from './model.ts';
+import type { LabelledNetwork } from './node-labels.ts';
+import { findPodSubnets } from './pod-subnets.ts';
 
 /** What the objects themselves tell. */
 export interface KnownAddresses {
@@ -30,6 +32,7 @@ export interface KnownAddresses {
   readonly pods: readonly Address[];
   readonly clusterIps: readonly Address[];
   readonly dns: Address | null;
+  readonly labelled: LabelledNetwork;
 }
 
 const DEFAULTS = {
@@ -75,14 +78,13 @@ export function settleWiring(
   masquerade: readonly MasqueradeFile[],
 ): Wiring {
   const families = clusterFamilies(given, known);
-  const plugin = {
-    networkPlugin: given?.networkPlugin ?? 'azure',
-    networkPluginMode: given?.networkPluginMode ?? 'none',
-  } as const;
+  const plugin = settlePlugin(given, known.labelled);
   const ownRanges = hasPodRanges(plugin);
-  const podCidrs = complete(given?.podCidrs ?? [], ownRanges ? families : [], (f) => [
-    range(DEFAULTS.pods[f]),
-  ]);
+  const podCidrs = complete(given?.podCidrs ?? [], ownRanges ? families : [], (f) => {
+    const pods = given ? [] : known.pods.filter((a) => a.family === f);
+    const covered = cover(pods, [...known.nodes, ...known.clusterIps]);
+    return covered.length > 0 ? covered : [range(DEFAULTS.pods[f])];
+  });
   const inVnet = [...known.nodes, ...(ownRanges ? [] : known.pods)];
   const vnet = complete(given?.vnet ?? [], families, (f) => {
     const covered = cover(
@@ -93,6 +95,7 @@ export function settleWiring(
   });
   const subnets = complete(given?.subnets ?? [], families, (f) => {
     const inside = vnet.filter((p) => p.address.family === f);
+    if (f === 4 && given === null && known.labelled.podSubnets) return apart(known);
     const usual = range(DEFAULTS.subnet[f]);
     const isDefault = inside.some((p) => formatPrefix(p) === DEFAULTS.vnet[f]);
     return isDefault && inVnet.every((a) => a.family !== f || contains(usual, a))
@@ -108,7 +111,7 @@ export function settleWiring(
   const agent = settleMasquerade(masquerade, ownRanges && isAks ? podCidrs : own, isAks);
   return {
     ...plugin,
-    networkPolicy: given?.networkPolicy ?? 'none',
+    networkPolicy: given?.networkPolicy ?? known.labelled.networkPolicy ?? 'none',
     podCidrs,
     serviceCidrs,
     dnsServiceIp: given?.dnsServiceIp ?? known.dns ?? tenth(serviceCidrs[0], known),
@@ -117,9 +120,50 @@ export function settleWiring(
     nonMasqueradeCidrs: agent?.nonMasqueradeCidrs ?? own,
     masquerade: agent,
     inferred: given === null,
-    ...(given && given.nodePools.length > 0 ? { nodePools: given.nodePools } : {}),
+    ...(given?.kubernetesVersion ? { kubernetesVersion: given.kubernetesVersion } : {}),
+    ...(given && given.nodePools.length > 0 ? { nodePools: given.nodePools.map(poolOf) } : {}),
+    ...(ownRanges ? {} : podSubnetPart(given, known, subnets)),
     ...(given && plugin.networkPlugin !== 'none' ? { azure: given.azure } : {}),
   };
+}
+
+/** What the document says; where it says nothing of it, what AKS wrote on the nodes. */
+function settlePlugin(
+  given: GivenWiring | null,
+  labelled: LabelledNetwork,
+): Pick<Wiring, 'networkPlugin' | 'networkPluginMode'> {
+  const isSaid = given && (given.networkPlugin !== null || given.networkPluginMode !== 'none');
+  if (isSaid) {
+    const { networkPlugin, networkPluginMode } = given;
+    return { networkPlugin: networkPlugin ?? 'azure', networkPluginMode };
+  }
+  return { networkPlugin: 'azure', networkPluginMode: labelled.networkPluginMode ?? 'none' };
+}
+
+/** Guessed subnets of nodes and of pods that have some of their own. */
+function apart({ nodes, pods }: KnownAddresses): readonly Prefix[] {
+  const four = (list: readonly Address[]) => list.filter((a) => a.family === 4);
+  const found = [...cover(four(nodes), four(pods)), ...cover(four(pods), four(nodes))];
+  return found.length > 0 ? found : [range(DEFAULTS.subnet[4])];
+}
+
+function podSubnetPart(
+  given: GivenWiring | null,
+  known: KnownAddresses,
+  subnets: readonly Prefix[],
+): Pick<Wiring, 'podSubnets'> {
+  const pools = given?.nodePools ?? [];
+  const isLabelled = known.labelled.podSubnets === true;
+  const said = isLabelled || pools.some((p) => p.podSubnet !== undefined);
+  const named = pools.flatMap((p) => p.podSubnet ?? []);
+  // Guessed ranges of a cluster that does not say so are nobody's subnets.
+  const real = given || isLabelled ? subnets : [];
+  const podSubnets = findPodSubnets({ said, named }, real, known);
+  return podSubnets ? { podSubnets } : {};
+}
+
+function poolOf({ name, maxPods, podSubnet }: NodePool): NonNullable<Wiring['nodePools']>[number] {
+  return { name, maxPods, ...(podSubnet ? { podSubnet } : {}) };
 }
 
 /** Ranges given, and for each family that they leave out the guessed ones. */

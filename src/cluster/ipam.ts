@@ -20,6 +20,7 @@ import {
 import type { PodDraft } from './decode/decode-pod.ts';
 import { hasPodRanges } from './infer-wiring.ts';
 import type { Node, Pod, SourceRef, Wiring } from './model.ts';
+import { poolOf } from './pod-subnets.ts';
 
 const FIRST_IN_SUBNET = 4;
 const FIRST_IN_POD_RANGE = 2;
@@ -72,20 +73,23 @@ function offsetOf(prefix: Prefix, address: Address): number {
   return (address.w3 - maskAddress(prefix.address, prefix.length).w3) >>> 0;
 }
 
-/** Per-node pod ranges for nodes without one. */
+/** Per-node pod ranges for nodes without one: around the pods that it has, else the next one. */
 export function assignPodRanges(
-  nodes: readonly Node[],
+  given: readonly Node[],
+  drafts: readonly PodDraft[],
   wiring: Wiring,
   families: readonly Family[],
   book: AddressBook,
 ): readonly Node[] {
-  if (!hasPodRanges(wiring)) return nodes;
+  if (!hasPodRanges(wiring)) return given;
+  const nodes = withRangesOfPods(given, drafts, wiring);
   const taken: Prefix[] = nodes.flatMap((n) => n.podCidrs);
+  const tried = new Map<Prefix, number>();
   return nodes.map((node) => {
     const added = families.flatMap((family) => {
       if (node.podCidrs.some((p) => p.address.family === family)) return [];
       const from = wiring.podCidrs.find((p) => p.address.family === family);
-      const block = from && nextBlock(from, taken);
+      const block = from && nextBlock(from, taken, tried);
       if (!block) {
         const { source } = node;
         book.exhausted.push({ what: `Node/${node.name}`, range: 'podCidr', source });
@@ -96,17 +100,61 @@ export function assignPodRanges(
   });
 }
 
-function nextBlock(from: Prefix, taken: readonly Prefix[]): Prefix | null {
+/** The /24 (IPv6: /80) of the pod range that a node's pods are in, where no other node's are. */
+function withRangesOfPods(
+  nodes: readonly Node[],
+  drafts: readonly PodDraft[],
+  wiring: Wiring,
+): readonly Node[] {
+  if (nodes.every((n) => n.podCidrs.length > 0)) return nodes;
+  const owners = new Map<string, string | null>();
+  const blocks = new Map<string, Map<string, Prefix>>();
+  for (const { pod } of drafts) {
+    if (pod.hostNetwork || pod.node === '') continue;
+    for (const a of pod.addresses) {
+      if (!wiring.podCidrs.some((p) => contains(p, a))) continue;
+      const length = blockLength(a.family);
+      const block = { address: maskAddress(a, length), length };
+      const key = addressKey(block.address);
+      const owner = owners.get(key);
+      owners.set(key, owner === undefined || owner === pod.node ? pod.node : null);
+      const own = blocks.get(pod.node) ?? new Map<string, Prefix>();
+      blocks.set(pod.node, own.set(key, block));
+    }
+  }
+  return nodes.map((node) => {
+    if (node.podCidrs.length > 0) return node;
+    const own = [...(blocks.get(node.name) ?? [])].filter(([key]) => owners.get(key) === node.name);
+    const podCidrs = ([4, 6] as const).flatMap((family) => {
+      const [only, ...others] = own.filter(([, p]) => p.address.family === family);
+      return only && others.length === 0 ? [only[1]] : [];
+    });
+    return { ...node, podCidrs };
+  });
+}
+
+/** The first block of `from` that overlaps none of `taken`; `tried`: those before are taken. */
+function nextBlock(
+  from: Prefix,
+  taken: readonly Prefix[],
+  tried: Map<Prefix, number>,
+): Prefix | null {
   const v4 = from.address.family === 4;
-  const length = Math.max(from.length, v4 ? 24 : 80);
+  const length = Math.max(from.length, blockLength(from.address.family));
   const count = 2 ** Math.min(16, length - from.length);
   const base = maskAddress(from.address, from.length);
-  for (let i = 0; i < count; i++) {
+  for (let i = tried.get(from) ?? 0; i < count; i++) {
+    tried.set(from, i);
     const address = v4 ? addToAddress(base, i * 256) : { ...base, w2: (base.w2 + i * 65536) >>> 0 };
     const block = { address, length };
     if (!taken.some((t) => containsPrefix(t, block) || containsPrefix(block, t))) return block;
   }
   return null;
+}
+
+/** How much of a pod range a node has. */
+function blockLength(family: Family): number {
+  return family === 4 ? 24 : 80;
 }
 
 /** Addresses for nodes, then for the pods on them; `maxPods` by node name. */
@@ -176,10 +224,11 @@ function placeNode(p: Placing): readonly Address[] {
     book.exhausted.push({ what: `Node/${node.name}`, range: 'subnet', source: node.source });
   }
   const own = node.podCidrs.find((c) => c.address.family === family);
-  const from = own ?? subnet;
+  const apart = family === 4 ? poolOf(wiring, node.name)?.podSubnet : undefined;
+  const from = own ?? apart ?? subnet;
   const at = has ?? taken;
   const base = subnet && at && contains(subnet, at) ? offsetOf(subnet, at) : FIRST_IN_SUBNET;
-  let next = own ? FIRST_IN_POD_RANGE : base + 1;
+  let next = own ? FIRST_IN_POD_RANGE : apart ? FIRST_IN_SUBNET : base + 1;
   for (const { pod } of p.pods) {
     const first = own ? FIRST_IN_POD_RANGE : FIRST_IN_SUBNET;
     const address = from ? book.take(from, next, first) : null;
@@ -191,7 +240,8 @@ function placeNode(p: Placing): readonly Address[] {
     next = offsetOf(from, address) + 1;
     p.given.set(pod, [...(p.given.get(pod) ?? []), address]);
   }
-  if (taken) p.cursors.set(family, Math.max(base + 1 + (own ? 0 : p.kept), own ? 0 : next));
+  const isAlone = own !== undefined || apart !== undefined;
+  if (taken) p.cursors.set(family, isAlone ? base + 1 : Math.max(base + 1 + p.kept, next));
   return taken ? [taken] : [];
 }
 

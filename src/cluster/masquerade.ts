@@ -127,6 +127,7 @@ export function settleMasquerade(
     nonMasqueradeCidrs: united(kept.flatMap((f) => f.cidrs ?? [])),
     linkLocal: kept.some((f) => f.linkLocal === true),
     linkLocal6: kept.some((f) => f.linkLocal6 === true),
+    ...ownPart(v2.filter((f) => !f.reconciled)),
   };
 }
 
@@ -150,7 +151,13 @@ function overDefaults(files: readonly MasqueradeFile[]): Masquerade {
     nonMasqueradeCidrs: last((f) => f.cidrs) ?? PRIVATE,
     linkLocal: last((f) => f.linkLocal) ?? false,
     linkLocal6: last((f) => f.linkLocal6) ?? false,
+    ...ownPart(files),
   };
+}
+
+/** Ranges of the user's own files. */
+function ownPart(files: readonly MasqueradeFile[]): Pick<Masquerade, 'own'> {
+  return files.length === 0 ? {} : { own: united(files.flatMap((f) => f.cidrs ?? [])) };
 }
 
 function united(prefixes: readonly Prefix[]): readonly Prefix[] {

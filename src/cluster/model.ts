@@ -45,6 +45,8 @@ export interface Node extends ObjectMeta {
   readonly allocatableMilliCpu?: number;
   /** The Ready condition; absent where nobody told. */
   readonly ready?: boolean;
+  /** The kubelet's version (`v1.30.3`), where the node's status has it. */
+  readonly kubelet?: string;
 }
 
 export type TransportProtocol = 'TCP' | 'UDP' | 'SCTP';
@@ -232,10 +234,14 @@ export interface Masquerade {
   readonly linkLocal: boolean;
   /** fe80::/10 is. */
   readonly linkLocal6: boolean;
+  /** What a ConfigMap of the user's own says is left alone, besides AKS's; absent without one. */
+  readonly own?: readonly Prefix[];
 }
 
 /** How the cluster is wired, in AKS's own words; defaults filled (facts: AKS networking). */
 export interface Wiring {
+  /** The control plane's (`1.30.3`); absent where nothing says so. */
+  readonly kubernetesVersion?: string;
   readonly networkPlugin: 'azure' | 'kubenet' | 'none';
   readonly networkPluginMode: 'none' | 'overlay';
   readonly networkPolicy: 'none' | 'azure' | 'calico' | 'cilium';
@@ -251,7 +257,17 @@ export interface Wiring {
   /** What masquerades on the nodes; null or absent when nothing does. */
   readonly masquerade?: Masquerade | null;
   /** Node pools as the wiring document has them; absent without. */
-  readonly nodePools?: readonly { readonly name: string; readonly maxPods: number | null }[];
+  readonly nodePools?: readonly {
+    readonly name: string;
+    readonly maxPods: number | null;
+    /** Where its pods take their addresses, if not from their nodes' subnet. */
+    readonly podSubnet?: Prefix;
+  }[];
+  /**
+   * Azure CNI's subnets that only pods are in; absent where pods are among the nodes or have ranges
+   * of their own, empty where nobody says which subnets they are.
+   */
+  readonly podSubnets?: readonly Prefix[];
   /** True when no wiring document was given and the address ranges are guessed from the objects. */
   readonly inferred: boolean;
   /** What is around the nodes; absent when no wiring document of an Azure cluster says so. */

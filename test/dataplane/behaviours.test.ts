@@ -9,7 +9,6 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { moveConditions } from '../../src/dataplane/move.ts';
 import { renderNetwork } from '../../src/dataplane/render.ts';
 import { parseStack } from '../../src/dataplane/stack.ts';
 import { UserError } from '../../src/diagnostic/diagnostic.ts';
@@ -152,28 +151,4 @@ t.test('what Azure does not offer is refused with its reason, unless it is force
   t.strictSame(refusals('byo+calico', WIRINGS.byo), []);
   t.throws(() => parseStack('kubenet+npm'), UserError);
   t.strictSame(refusals('kubenet+npm,force=true', WIRINGS.kubenet), []);
-});
-
-t.test('a move to overlay, and what Azure asks for it', async (t) => {
-  const { cluster } = parseInputs('c.yaml', twoNodeText({ wiring: WIRINGS.kubenet }));
-  const said = (from: string, to: string, of = cluster) =>
-    moveConditions(parseStack(from), parseStack(to), of);
-  t.match(said('kubenet+none', 'azure-overlay+none'), [/no way back.*1\.27/]);
-  t.match(said('kubenet+calico', 'azure-overlay+calico'), [/1\.27/, /calico uninstalled/]);
-  t.match(said('azure-podsubnet+none', 'azure-overlay+none'), [
-    /1\.27/,
-    /pod subnets/,
-    /addresses/,
-  ]);
-  t.match(said('azure-overlay+none', 'kubenet+none'), [/no way back/]);
-  t.strictSame(said('azure-transparent+npm', 'azure-transparent+calico'), []);
-  t.strictSame(said('byo+none', 'azure-overlay+none'), []);
-  const own = parseInputs(
-    'c.yaml',
-    twoNodeText({
-      wiring: WIRINGS.kubenet,
-      more: `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: azure-ip-masq-agent-config, namespace: kube-system}\ndata: {x: "nonMasqueradeCIDRs: [10.50.0.0/16]"}`,
-    }),
-  ).cluster;
-  t.match(said('kubenet+none', 'azure-overlay+none', own), [/1\.27/, /masquerade list/]);
 });

@@ -55,6 +55,7 @@ export function decodeNode(errors: FieldErrors, object: LoadedObject): Node {
   });
   const info = get(tree, 'status', 'nodeInfo');
   const said = text(get(info, 'operatingSystem')) ?? meta.labels['kubernetes.io/os'];
+  const kubelet = text(get(info, 'kubeletVersion'));
   const os = said === 'windows' ? 'windows' : 'linux';
   const cpu = milliCpu(text(get(tree, 'status', 'allocatable', 'cpu')));
   const conditions = items(get(tree, 'status', 'conditions'));
@@ -68,6 +69,7 @@ export function decodeNode(errors: FieldErrors, object: LoadedObject): Node {
     kernel: text(get(info, 'kernelVersion')) ?? DEFAULT_KERNEL,
     ...(cpu === null ? {} : { allocatableMilliCpu: cpu }),
     ...(ready ? { ready: text(get(ready, 'status')) === 'True' } : {}),
+    ...(kubelet === undefined ? {} : { kubelet }),
   };
 }
 

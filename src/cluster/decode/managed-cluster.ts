@@ -8,7 +8,7 @@
  * @module
  */
 import type { MapEntry, MapTree, Tree } from '../manifest/tree.ts';
-import { get, isNull, items } from '../manifest/tree.ts';
+import { get, isNull, items, text, withValue } from '../manifest/tree.ts';
 
 /** Fields of the network profile, and what a wiring calls them. */
 const PROFILE: readonly (readonly [string, string])[] = [
@@ -50,11 +50,13 @@ export function wiringOfManagedCluster(tree: MapTree): MapTree {
     const entry = entryOf(profile, theirs);
     if (entry) entries.set(ours, theirs === 'loadBalancerSku' ? lowerCased(entry) : entry);
   }
+  const version = entryOf(tree, 'currentKubernetesVersion') ?? entryOf(tree, 'kubernetesVersion');
+  if (version) entries.set('kubernetesVersion', version);
   part(entries, profile, 'loadBalancerProfile', BALANCER);
   part(entries, profile, 'natGatewayProfile', GATEWAY);
   const pools = get(tree, 'agentPoolProfiles');
   if (pools?.kind === 'list') {
-    const value: Tree = { ...pools, items: items(pools).map((pool) => only(pool, POOL)) };
+    const value: Tree = { ...pools, items: items(pools).map(poolOf) };
     entries.set('nodePools', { keyAt: pools.at, value });
   }
   return { kind: 'map', source: tree.source, at: tree.at, entries };
@@ -69,6 +71,15 @@ function entryOf(tree: Tree | undefined, key: string): MapEntry | null {
   const entry = tree?.kind === 'map' ? tree.entries.get(key) : undefined;
   if (entry === undefined || isNull(entry.value)) return null;
   return entry.value.kind === 'list' && entry.value.items.length === 0 ? null : entry;
+}
+
+/** A pool with the last word of its pods' subnet's id, which is the subnet's name. */
+function poolOf(pool: Tree): Tree {
+  const kept = only(pool, POOL);
+  const entry = entryOf(pool, 'podSubnetId') ?? entryOf(pool, 'podSubnetID');
+  const name = text(entry?.value)?.split('/').at(-1);
+  if (kept.kind !== 'map' || !entry || !name) return kept;
+  return withValue(kept, 'podSubnet', { ...entry.value, kind: 'scalar', value: name });
 }
 
 /** Azure writes `Standard` and `standard`. */

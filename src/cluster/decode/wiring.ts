@@ -23,11 +23,14 @@ export interface NodePool {
   readonly count: number;
   readonly maxPods: number | null;
   readonly os: Node['os'];
+  /** Range of its pods' subnet; null where it names one that is not described. */
+  readonly podSubnet?: Prefix | null;
 }
 
 /** What a wiring document says; null and empty for what it leaves out. */
 export interface GivenWiring {
   readonly tree: MapTree;
+  readonly kubernetesVersion: string | null;
   readonly networkPlugin: Wiring['networkPlugin'] | null;
   readonly networkPluginMode: Wiring['networkPluginMode'];
   readonly networkPolicy: Wiring['networkPolicy'] | null;
@@ -65,8 +68,10 @@ export function decodeWiring(
     return list ? prefixes(list, many) : prefixes(get(tree, one), one);
   };
   const networks = items(get(tree, 'virtualNetworks'));
+  const azure = decodeAzureNetwork(tree, problems);
   return {
     tree,
+    kubernetesVersion: text(get(tree, 'kubernetesVersion')) ?? null,
     networkPlugin: (text(get(tree, 'networkPlugin')) ?? null) as GivenWiring['networkPlugin'],
     networkPluginMode: text(get(tree, 'networkPluginMode')) === 'overlay' ? 'overlay' : 'none',
     networkPolicy: (text(get(tree, 'networkPolicy')) ?? null) as GivenWiring['networkPolicy'],
@@ -91,9 +96,35 @@ export function decodeWiring(
       count: number(get(pool, 'count')) ?? 3,
       maxPods: number(get(pool, 'maxPods')) ?? null,
       os: text(get(pool, 'osType')) === 'Windows' ? 'windows' : 'linux',
+      ...podSubnetOf(pool, azure, problems),
     })),
-    azure: decodeAzureNetwork(tree, problems),
+    azure,
   };
+}
+
+/** The subnet that a pool's pods are in; its name has to be that of a subnet where any are named. */
+function podSubnetOf(
+  pool: Tree,
+  { subnets }: AzureNetwork,
+  problems: Diagnostic[],
+): Pick<NodePool, 'podSubnet'> {
+  const at = get(pool, 'podSubnet');
+  const name = text(at);
+  if (!at || name === undefined) return {};
+  const found = subnets.find((s) => s.name === name);
+  const names = subnets.map((s) => s.name).filter((n) => !n.includes('/'));
+  if (!found && names.length > 0) {
+    problems.push({
+      code: 'WIRING_NAME',
+      ...placeOf(at),
+      object: NAME,
+      field: 'nodePools.podSubnet',
+      message: 'no subnet of the virtual network has this name',
+      found: show(at),
+      accepted: names.join(', '),
+    });
+  }
+  return { podSubnet: found?.prefix ?? null };
 }
 
 function prefixAt(problems: Diagnostic[], at: Tree, field: string): readonly Prefix[] {

@@ -98,7 +98,11 @@ export const NODE: Shape = kindShape({
   ),
   status: openObject({
     addresses: list(openObject({ type: STRING, address: STRING })),
-    nodeInfo: openObject({ kernelVersion: STRING, operatingSystem: STRING }),
+    nodeInfo: openObject({
+      kernelVersion: STRING,
+      kubeletVersion: STRING,
+      operatingSystem: STRING,
+    }),
   }),
 });
 

@@ -14,7 +14,7 @@ import { renderSwift } from './swift.ts';
 
 /** Append a node's source NAT. */
 export function renderMasquerade(builder: PlanBuilder, cluster: Cluster, node: Node): void {
-  const subnets = podSubnets(cluster, node);
+  const subnets = subnetsOfPods(cluster, node);
   const primary = node.addresses.find((a) => a.family === 4);
   if (subnets.length > 0 && primary) renderSwift(builder, subnets, primary);
   const { masquerade } = cluster.wiring;
@@ -24,16 +24,12 @@ export function renderMasquerade(builder: PlanBuilder, cluster: Cluster, node: N
 }
 
 /** Subnets that hold pods of the node and not the node: dynamic pod subnets of Azure CNI. */
-function podSubnets(cluster: Cluster, node: Node): readonly Prefix[] {
-  const { wiring } = cluster;
-  if (wiring.networkPlugin !== 'azure' || wiring.networkPluginMode !== 'none' || wiring.inferred) {
-    return [];
-  }
+function subnetsOfPods(cluster: Cluster, node: Node): readonly Prefix[] {
+  const { podSubnets = [] } = cluster.wiring;
+  if (podSubnets.length === 0) return [];
   const pods = podsOf(cluster, node.name).flatMap((pod) => pod.addresses);
-  return wiring.subnets.filter(
+  return podSubnets.filter(
     (subnet) =>
-      subnet.address.family === 4 &&
-      pods.some((a) => contains(subnet, a)) &&
-      !node.addresses.some((a) => contains(subnet, a)),
+      pods.some((a) => contains(subnet, a)) && !node.addresses.some((a) => contains(subnet, a)),
   );
 }
