@@ -82,7 +82,7 @@ function readStack(text: string): Stack {
   }
 }
 
-/** The network that a wiring means. Azure CNI's bridge mode has to be asked for: no setting says it. */
+/** The network that a wiring means; Azure CNI's bridge mode has no setting and is asked for. */
 function networkOf(wiring: Wiring): NetworkName {
   switch (wiring.networkPlugin) {
     case 'azure':

@@ -1,7 +1,7 @@
 /**
  * What AKS writes on its nodes about the cluster's network, for clusters without a wiring document.
  *
- *   kubernetes.azure.com/podnetwork-type   overlay · vnet, vnetblock (pods have subnets of their own)
+ *   kubernetes.azure.com/podnetwork-type   overlay; vnet, vnetblock (subnets that only pods are in)
  *   kubernetes.azure.com/azure-cni-overlay true
  *   kubernetes.azure.com/network-policy    none, azure, calico, cilium
  *   kubernetes.azure.com/ebpf-dataplane    cilium

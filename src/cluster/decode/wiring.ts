@@ -102,7 +102,7 @@ export function decodeWiring(
   };
 }
 
-/** The subnet that a pool's pods are in; its name has to be that of a subnet where any are named. */
+/** The subnet that a pool's pods are in; a name has to be a subnet's where any are named. */
 function podSubnetOf(
   pool: Tree,
   { subnets }: AzureNetwork,

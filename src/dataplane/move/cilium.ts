@@ -4,8 +4,8 @@
  * at hand. Nothing here is a verdict.
  *
  * Source: AKS docs "Migrate from Network Policy Manager (NPM) to Cilium Network Policy"
- * (`migrate-from-npm-to-cilium-network-policy.md`, 2c907477; cilium issue 30003 for named ports) and
- * "Update Azure CNI IPAM mode and data plane technology" (`update-azure-cni.md`, 093a522a).
+ * (`migrate-from-npm-to-cilium-network-policy.md`, 2c907477; cilium issue 30003 for named ports)
+ * and "Update Azure CNI IPAM mode and data plane technology" (`update-azure-cni.md`, 093a522a).
  * @module
  */
 import type { Cluster, Pod, Service } from '../../cluster/model.ts';

@@ -1,7 +1,7 @@
 /**
- * What stands between two stacks of one AKS cluster: Azure's own conditions for the move, those that
- * the cluster does not meet or that nothing here can tell, and what `compare` of the two can not
- * show.
+ * What stands between two stacks of one AKS cluster: Azure's own conditions for the move, those
+ * that the cluster does not meet or that nothing here can tell, and what `compare` of the two can
+ * not show.
  * @module
  */
 import type { Cluster } from '../../cluster/model.ts';
