@@ -3,10 +3,10 @@
  *
  * Source: AKS docs "Secure pod traffic with network policies" (`use-network-policies.md`,
  * 025967d2): an engine is installed into and uninstalled from an existing cluster, each by an
- * update that reimages all node pools at once; policies stay in the cluster and are not enforced without
- * one; Azure NPM has 250 nodes and 20,000 pods; Calico on Windows nodes is for new clusters; no
- * change from one engine to the other is described but that of Cilium's (cilium.ts). Retirement of
- * Azure NPM: `includes/network-policy-manager-retirement.md`.
+ * update that reimages all node pools at once; policies stay in the cluster and are not enforced
+ * without one; Azure NPM has 250 nodes and 20,000 pods; Calico on Windows nodes is for new
+ * clusters; no change from one engine to the other is described but that to Cilium (cilium.ts).
+ * Retirement of Azure NPM: `includes/network-policy-manager-retirement.md`.
  * @module
  */
 import { hasNetwork } from '../../cluster/address-plan.ts';
