@@ -11,6 +11,7 @@ import type { Address } from '../wire/address.ts';
 import { addressKey, equalAddress, formatAddress } from '../wire/address.ts';
 import { hasNetwork } from './address-plan.ts';
 import { azureProblems } from './azure-rules.ts';
+import { type DnsPart, decodeDnsMap, decodeKubelet, settleDns } from './decode/cluster-dns.ts';
 import { decodeIpPool } from './decode/decode-ip-pool.ts';
 import {
   DEFAULT_KERNEL,
@@ -75,6 +76,7 @@ interface Decoded {
   readonly ipPools: IpPool[];
   readonly ingresses: Ingress[];
   readonly ingressClasses: IngressClass[];
+  readonly dnsParts: DnsPart[];
   readonly kubeProxies: { readonly config: KubeProxyConfig; readonly object: LoadedObject }[];
 }
 
@@ -121,6 +123,7 @@ export function assembleCluster(
   });
   duplicateAddresses(placed.nodes, placed.pods, services, problems);
   hostAddressProblems(drafts, placed.nodes, problems);
+  const dns = settleDns(given?.clusterDomain ?? null, decoded.dnsParts);
   if (given) problems.push(...azureProblems(given, wiring, placed.nodes, placed.pods));
   return {
     nodes: placed.nodes,
@@ -130,6 +133,7 @@ export function assembleCluster(
     endpointSlices: [...endpointSlices, ...made],
     kubeProxy: settleKubeProxy(decoded, problems),
     wiring,
+    ...(dns === null ? {} : { dns }),
     ...(decoded.ipPools.length === 0 ? {} : { ipPools: decoded.ipPools }),
     ...ingressParts(decoded, given, services, problems),
   };
@@ -180,6 +184,7 @@ function decodeAll(objects: readonly LoadedObject[], problems: Diagnostic[]): De
     ingresses: [],
     ingressClasses: [],
     kubeProxies: [],
+    dnsParts: [],
   };
   for (const object of objects) {
     const errors = new FieldErrors();
@@ -222,6 +227,9 @@ function decodeOne(d: Decoded, errors: FieldErrors, object: LoadedObject): void 
     case 'KubeProxyConfiguration':
       d.kubeProxies.push({ config: decodeKubeProxy(errors, object), object });
       return;
+    case 'KubeletConfiguration':
+      d.dnsParts.push(decodeKubelet(errors, object.tree));
+      return;
     case 'Endpoints':
       d.mirrored.push(...decodeEndpoints(errors, object));
       return;
@@ -232,6 +240,11 @@ function decodeOne(d: Decoded, errors: FieldErrors, object: LoadedObject): void 
 }
 
 function decodeConfigMap(d: Decoded, errors: FieldErrors, object: LoadedObject): void {
+  if (/^(coredns|kubelet-config)/.test(object.name)) {
+    const part = decodeDnsMap(errors, object);
+    if (part) d.dnsParts.push(part);
+    return;
+  }
   if (object.name !== 'kube-proxy') {
     d.masquerade.push(...decodeMasquerade(errors, object));
     return;

@@ -72,6 +72,38 @@ export interface Pod extends ObjectMeta {
   /** `spec.hostname` and `spec.subdomain`, by which DNS knows a pod of a headless Service. */
   readonly hostname?: string;
   readonly subdomain?: string;
+  /** What the spec says about names; absent: `dnsPolicy: ClusterFirst` and nothing more. */
+  readonly dns?: PodDns;
+}
+
+/** Names that stand for an address in a pod's /etc/hosts. */
+export interface HostAlias {
+  readonly address: Address;
+  readonly names: readonly string[];
+  readonly source: SourceRef;
+}
+
+export interface PodDns {
+  readonly policy: 'ClusterFirst' | 'ClusterFirstWithHostNet' | 'Default' | 'None';
+  /** Of `dnsConfig`: servers and domains behind those of the policy. */
+  readonly nameservers: readonly Address[];
+  readonly searches: readonly string[];
+  readonly options: readonly { readonly name: string; readonly value: string }[];
+  readonly hostAliases: readonly HostAlias[];
+}
+
+/** How names of the cluster are searched for, and answered. */
+export interface ClusterDns {
+  /** The domain in the search list that kubelet writes. */
+  readonly domain: string;
+  /** Servers that kubelet writes; empty: the DNS Service. */
+  readonly servers: readonly Address[];
+  /** Domains that the server answers for. */
+  readonly zones: readonly string[];
+  /** Whether names like `10-1-2-3.NAMESPACE.pod` have addresses. */
+  readonly podNames: 'insecure' | 'verified' | 'disabled';
+  /** A plugin of the server that answers otherwise, and is not emulated; null without. */
+  readonly altered: string | null;
 }
 
 export interface ServicePort {
@@ -282,6 +314,8 @@ export interface Cluster {
   readonly endpointSlices: readonly EndpointSlice[];
   /** As given; null or absent when the platform's own values hold. */
   readonly kubeProxy?: KubeProxyConfig | null;
+  /** Absent: AKS's own (`cluster.local`, names of pods as their addresses spell them). */
+  readonly dns?: ClusterDns;
   readonly wiring: Wiring;
   /** Calico's, where objects of it are given; Azure CNI clusters have none. */
   readonly ipPools?: readonly IpPool[];

@@ -21,8 +21,11 @@ import {
 /** The one MAC of the fabric (azure-container-networking `virtualMacAddress`). */
 export const FABRIC_MAC = '12:34:56:78:9a:bc';
 
+/** Azure's DNS server, as DHCP tells virtual machines. */
+export const AZURE_DNS = literal('168.63.129.16');
+
 /** Azure's DNS, DHCP and health probes; the instance metadata service. */
-export const PLATFORM: readonly Address[] = [literal('168.63.129.16'), literal('169.254.169.254')];
+export const PLATFORM: readonly Address[] = [AZURE_DNS, literal('169.254.169.254')];
 
 /** Source of every health probe. */
 export const PROBE_SOURCE: Readonly<Record<Family, Address>> = {

@@ -85,6 +85,11 @@ export class Identities {
     this.#ports = new ServicePorts(cluster);
   }
 
+  /** Whether places are told by the tables of dumped nodes. */
+  get isDumped(): boolean {
+    return this.#locate !== null;
+  }
+
   /** Where the address belongs; `unplaced` says why no host can be named. */
   placeOf(address: Address): Place {
     if (isIn(MULTICAST, address)) return unplaced('multicast');

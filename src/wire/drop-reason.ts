@@ -82,6 +82,11 @@ export const UNKNOWN_REASONS = {
   unsupportedLinkType: 'a link type that is not read',
   dumpIncomplete: 'something that the dump of a node does not hold decided',
   nameElsewhere: 'a name that only a server outside the cluster can resolve',
+  noSuchName: 'the cluster has no such name: nobody is asked anything',
+  dnsOnNode: 'a cache on its node answers for names, which is not emulated',
+  dnsAltered: 'a plugin of the DNS server (rewrite, hosts, template …) may answer otherwise',
+  dnsTruncated:
+    'the answer does not fit into a datagram, and TCP is refused: resolvers differ in what they do',
   dnsNotDescribed: 'policies isolate the pod that asks, and nobody described its DNS server',
   proxyUnknown: 'nobody knows who serves the Ingress that names the host',
   proxyAddressUnknown: 'the proxy that serves the host has no address that is known',

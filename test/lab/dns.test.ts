@@ -148,16 +148,20 @@ t.test('questions as the DNS specification of Kubernetes answers them', async (t
 });
 
 t.test('the search list of a pod, with five dots', async (t) => {
-  t.strictSame(candidates('web', 'shop'), [
+  const conf = (namespace: string) => {
+    const searches = [`${namespace}.${DOMAIN}`, DOMAIN, 'cluster.local'];
+    return { searches, ndots: 5 };
+  };
+  t.strictSame(candidates('web', conf('shop')), [
     `web.shop.${DOMAIN}`,
     `web.${DOMAIN}`,
     'web.cluster.local',
     'web',
   ]);
-  t.equal(candidates('a.b.c.d.e.f', 'shop')[0], 'a.b.c.d.e.f', 'enough dots: itself first');
-  t.strictSame(candidates('web.shop.', 'x'), ['web.shop'], 'a final dot: nothing else');
+  t.equal(candidates('a.b.c.d.e.f', conf('shop'))[0], 'a.b.c.d.e.f', 'enough dots: itself first');
+  t.strictSame(candidates('web.shop.', conf('x')), ['web.shop'], 'a final dot: nothing else');
   const found = (name: string, from: string) => {
-    const { addresses, asked, end } = resolve(zone, name, from, [4]);
+    const { addresses, asked, end } = resolve(zone, name, conf(from), [4]);
     return `${addresses.map(formatAddress).sort().join(' ') || end} after ${asked.length}`;
   };
   t.equal(found('web', 'shop'), '10.0.7.1 after 1');

@@ -18,6 +18,7 @@ import { boolean, get, items, number, placeOf, text, textMap } from '../manifest
 import type { ContainerPort, Labels, Pod, SourceRef } from '../model.ts';
 import { validateMeta } from '../validate/meta.ts';
 import { addressAt, metaOf, protocolOf } from './decode.ts';
+import { decodePodDns } from './pod-dns.ts';
 
 /** A pod before it is placed: node and addresses may still be missing. */
 export interface PodDraft {
@@ -42,7 +43,7 @@ const PROTOCOLS = ['TCP', 'UDP', 'SCTP'];
 /** What a pod's `spec` says, for Pods and templates alike. */
 export type PodSpecPart = Pick<
   Pod,
-  'node' | 'hostNetwork' | 'ports' | 'serviceAccount' | 'hostname' | 'subdomain'
+  'node' | 'hostNetwork' | 'ports' | 'serviceAccount' | 'hostname' | 'subdomain' | 'dns'
 > & {
   readonly nodeSelector: Labels;
 };
@@ -108,6 +109,7 @@ export function decodePodSpec(
     nodeSelector: textMap(get(spec, 'nodeSelector')),
     ...dnsName(errors, spec, path, 'hostname'),
     ...dnsName(errors, spec, path, 'subdomain'),
+    ...decodePodDns(errors, spec, path),
   };
 }
 

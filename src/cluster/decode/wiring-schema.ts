@@ -32,6 +32,9 @@ const OUTBOUND_TYPES = [
   'none',
 ];
 
+/** Labels of DNS-1123, with dots between them. */
+const DOMAIN = '^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$';
+
 export const WIRING_SCHEMA = {
   $schema: 'https://json-schema.org/draft/2020-12/schema',
   $id: 'wiretrial/v1/wiring',
@@ -53,6 +56,7 @@ export const WIRING_SCHEMA = {
     serviceCidr: CIDR,
     serviceCidrs: CIDRS,
     dnsServiceIP: { type: 'string', minLength: 1 },
+    clusterDomain: { type: 'string', pattern: DOMAIN },
     outboundType: { enum: OUTBOUND_TYPES },
     loadBalancerSku: { enum: ['standard', 'basic'] },
     ipFamilies: {

@@ -37,6 +37,7 @@ export interface GivenWiring {
   readonly podCidrs: readonly Prefix[];
   readonly serviceCidrs: readonly Prefix[];
   readonly dnsServiceIp: Address | null;
+  readonly clusterDomain: string | null;
   readonly families: readonly Family[];
   readonly vnet: readonly Prefix[];
   readonly subnets: readonly Prefix[];
@@ -78,6 +79,7 @@ export function decodeWiring(
     podCidrs: both('podCidr', 'podCidrs'),
     serviceCidrs: both('serviceCidr', 'serviceCidrs'),
     dnsServiceIp: dnsAddress(problems, get(tree, 'dnsServiceIP')),
+    clusterDomain: text(get(tree, 'clusterDomain')) ?? null,
     families: items(get(tree, 'ipFamilies')).map((f) => (text(f) === 'IPv6' ? 6 : 4)),
     vnet: networks
       .slice(0, 1)

@@ -10,6 +10,7 @@ import {
   ENDPOINTS,
   IP_POOL,
   KUBE_PROXY,
+  KUBELET,
   NAMESPACE,
   NODE,
   POD,
@@ -60,6 +61,10 @@ export const KNOWN_KINDS: ReadonlyMap<string, KnownKind> = new Map<string, Known
     'KubeProxyConfiguration',
     { namespaced: false, shape: KUBE_PROXY, versions: ['kubeproxy.config.k8s.io/v1alpha1'] },
   ],
+  [
+    'KubeletConfiguration',
+    { namespaced: false, shape: KUBELET, versions: ['kubelet.config.k8s.io/v1beta1'] },
+  ],
   workload('Deployment', 'apps/v1'),
   workload('StatefulSet', 'apps/v1'),
   workload('DaemonSet', 'apps/v1'),
@@ -69,8 +74,9 @@ export const KNOWN_KINDS: ReadonlyMap<string, KnownKind> = new Map<string, Known
   workload('CronJob', 'batch/v1', 'batch/v1beta1'),
 ]);
 
-/** ConfigMaps of the masquerade agents, and of kube-proxy; all others are ignored. */
-export const CONFIG_MAP_NAMES = /^(azure-ip-masq-agent-config.*|ip-masq-agent|kube-proxy)$/;
+/** ConfigMaps of the masquerade agents, kube-proxy, kubelet and CoreDNS; others are ignored. */
+export const CONFIG_MAP_NAMES =
+  /^(azure-ip-masq-agent-config.*|ip-masq-agent|kube-proxy|kubelet-config.*|coredns(-custom)?)$/;
 
 export const WIRING_VERSION = 'wiretrial/v1';
 

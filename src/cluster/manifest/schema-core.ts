@@ -67,9 +67,16 @@ const POD_SPEC = object(
     serviceAccount: STRING,
     hostname: STRING,
     subdomain: STRING,
+    dnsPolicy: STRING,
+    dnsConfig: object({
+      nameservers: STRINGS,
+      searches: STRINGS,
+      options: list(object({ name: STRING, value: STRING })),
+    }),
+    hostAliases: list(object({ ip: STRING, hostnames: STRINGS })),
   },
-  'activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy ' +
-    'enableServiceLinks ephemeralContainers hostAliases hostIPC hostPID hostUsers ' +
+  'activeDeadlineSeconds affinity automountServiceAccountToken ' +
+    'enableServiceLinks ephemeralContainers hostIPC hostPID hostUsers ' +
     'hostnameOverride imagePullSecrets os overhead preemptionPolicy priority priorityClassName ' +
     'readinessGates resourceClaims resources restartPolicy runtimeClassName schedulerName ' +
     'schedulingGates securityContext setHostnameAsFQDN shareProcessNamespace ' +
@@ -199,6 +206,9 @@ export const IP_POOL: Shape = kindShape({
 });
 
 /** kubeproxy.config.k8s.io/v1alpha1: what bears on packets, and what else there is up to 1.34. */
+/** Kubelet's own fields are many, and none but these bears on packets. */
+export const KUBELET: Shape = openObject({ clusterDomain: STRING, clusterDNS: STRINGS });
+
 export const KUBE_PROXY: Shape = kindShape({
   mode: STRING,
   iptables: object(

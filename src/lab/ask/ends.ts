@@ -3,7 +3,7 @@
  * addresses; ports by number or by name.
  * @module
  */
-import type { Cluster, Service, TransportProtocol } from '../../cluster/model.ts';
+import type { Cluster, Pod, Service, TransportProtocol } from '../../cluster/model.ts';
 import { nearest } from '../../cluster/nearest.ts';
 import type { Diagnostic } from '../../diagnostic/diagnostic.ts';
 import { type Address, parseAddress } from '../../wire/address.ts';
@@ -18,6 +18,8 @@ export interface End {
   readonly headless?: true;
   /** A proxy outside the cluster, whose own connections come in. */
   readonly isProxy?: true;
+  /** The pod that was named: on the host network its place is its node. */
+  readonly pod?: Pod;
 }
 
 /** What is asked of `svc/NAMESPACE/NAME:PORT`, taken apart. */
@@ -48,14 +50,12 @@ export function findEnd(
     const service = plan.findService(first, second);
     if (service) return serviceEnd(world, service, mistakes);
   }
-  const found =
-    kind === 'pod'
-      ? plan.findPod(first, second)
-      : kind === 'node'
-        ? plan.findNode(first)
-        : undefined;
+  const pod = kind === 'pod' ? plan.findPod(first, second) : undefined;
+  const found = pod ?? (kind === 'node' ? plan.findNode(first) : undefined);
   const [address] = found?.addresses ?? [];
-  if (found && address) return { addresses: found.addresses, place: placeOf(address) };
+  if (found && address) {
+    return { addresses: found.addresses, place: placeOf(address), ...(pod ? { pod } : {}) };
+  }
   const near = nearest(text, namesOf(world.cluster));
   mistakes.push({
     code: 'PROBE_END_UNKNOWN',

@@ -4,7 +4,7 @@
  * policies keep the pod from its DNS server, it reaches nobody by name.
  * @module
  */
-import type { Pod } from '../../cluster/model.ts';
+import type { Pod, Service } from '../../cluster/model.ts';
 import { selects } from '../../policy/select.ts';
 import { type Address, formatAddress, parseAddress } from '../../wire/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
@@ -65,8 +65,14 @@ export function saysPort(to: string): boolean {
   return readUrl(to)?.port !== undefined || /^svc\/[^/:]+\/[^/:]+:[^:]+$/.test(to);
 }
 
+/** The Service that answers for names, and its address. */
+export interface DnsServer {
+  readonly address: Address;
+  readonly service: Service;
+}
+
 /** The cluster's DNS Service; null when the objects do not show it. */
-export function dnsServer({ cluster }: World): { address: Address; place: Place } | null {
+export function dnsServer({ cluster }: World): DnsServer | null {
   const { dnsServiceIp } = cluster.wiring;
   const found =
     cluster.services.find((s) =>
@@ -74,8 +80,7 @@ export function dnsServer({ cluster }: World): { address: Address; place: Place 
     ) ?? cluster.services.find((s) => s.namespace === 'kube-system' && s.name === 'kube-dns');
   const [address] = found?.clusterIps ?? [];
   if (found === undefined || address === undefined) return null;
-  const name = `svc/${found.namespace}/${found.name}`;
-  return { address, place: { kind: 'service', name, service: found } };
+  return { address, service: found };
 }
 
 function isSame(a: Address, b: Address): boolean {

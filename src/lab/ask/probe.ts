@@ -9,26 +9,16 @@ import { type Diagnostic, UserError } from '../../diagnostic/diagnostic.ts';
 import { type Address, formatAddress } from '../../wire/address.ts';
 import type { UnknownReason } from '../../wire/drop-reason.ts';
 import { Protocol } from '../../wire/protocol.ts';
-import { resolve } from '../dns/resolver.ts';
-import { ClusterZone } from '../dns/zone.ts';
 import type { Place } from '../identity.ts';
 import { type Prospect, Prospects } from '../run/prospects.ts';
 import type { World } from '../world.ts';
 import { type End, findEnd, findPort, splitPort } from './ends.ts';
-import { type Ends, type ExchangeResult, requestOf, sendExchange, waysOf } from './exchange.ts';
+import { type ExchangeResult, requestOf, sendExchange, waysOf } from './exchange.ts';
 import { Fronts } from './ingress/fronts.ts';
 import { askThrough, type ProxyReport } from './ingress/proxied.ts';
 import { publishedAt, redirectPort } from './ingress/published.ts';
-import {
-  dnsServer,
-  isEgressIsolated,
-  type Lookup,
-  literalHost,
-  lookupOf,
-  type NamedEnd,
-  queryOf,
-  readUrl,
-} from './names.ts';
+import { type Flow, NameLookup } from './name-lookup.ts';
+import { type Lookup, literalHost, lookupOf, type NamedEnd, readUrl } from './names.ts';
 import { together, unjudged } from './together.ts';
 
 export const PROBE_PROTOCOLS = ['TCP', 'UDP', 'SCTP', 'ICMP'] as const;
@@ -77,9 +67,6 @@ type Resolved =
       readonly lookup: Lookup;
     };
 
-/** Ends with the protocol between them, as IP numbers it. */
-type Flow = Ends & { readonly protocol: number };
-
 /** One flow's result, with the proxy in its path and the flow that explains it. */
 interface AskedFlow {
   readonly result: ExchangeResult;
@@ -110,14 +97,14 @@ const REUSE_GAP_NS = 432_100e9 / SPORTS;
 export class Prober {
   readonly #world: World;
   readonly #prospects: Prospects;
-  readonly #zone: ClusterZone;
+  readonly #names: NameLookup;
   readonly #fronts: Fronts;
   #count = 0;
 
   constructor(world: World) {
     this.#world = world;
     this.#prospects = new Prospects(world);
-    this.#zone = new ClusterZone(world.cluster);
+    this.#names = new NameLookup(world, (flow) => this.#send(flow));
     this.#fronts = new Fronts(world.cluster);
   }
 
@@ -241,38 +228,30 @@ export class Prober {
     const unknown = (reason: UnknownReason, lookup: Lookup | null): Resolved => {
       return { kind: 'unknown', reason, lookup };
     };
-    if (from?.place.kind !== 'pod') {
+    const pod = from?.pod ?? (from?.place.kind === 'pod' ? from.place.pod : undefined);
+    if (from === undefined || pod === undefined) {
       if (mistakes.length > 0) throw new UserError(mistakes);
       const found = this.#published(asked, url, from, (all) =>
-        lookupOf(host, null, 'allowed', { asked: [host], addresses: all, end: 'found' }),
+        lookupOf(host, null, 'allowed', { asked: [host], addresses: all, end: 'found', bytes: 0 }),
       );
       return found ?? unknown('nameElsewhere', lookupOf(host, null, 'unknown', null));
     }
-    const { pod } = from.place;
-    const server = dnsServer(world);
-    const query = server === null ? null : queryOf(pod, from.place, server);
-    if (query === null && isEgressIsolated(world, pod)) {
-      return unknown('dnsNotDescribed', lookupOf(host, null, 'unknown', null));
+    const found = this.#names.ask(pod, from.place, host);
+    if (found.kind === 'lost') return { ...found, kind: 'unresolved' };
+    if (found.kind === 'unknown') {
+      const { lookup, reason } = found;
+      // Hosts of Ingresses are published outside.
+      const published =
+        reason === 'nameElsewhere'
+          ? this.#published(asked, url, from, (all) => {
+              return { ...lookup, addresses: all.map(formatAddress) };
+            })
+          : null;
+      return published ?? unknown(reason, lookup);
     }
-    const result = query === null ? null : this.#send(query);
-    const verdict = result?.verdict ?? 'allowed';
-    if (query !== null && result !== null && verdict !== 'allowed') {
-      const lookup = lookupOf(host, query.dst, verdict, null);
-      return { kind: 'unresolved', query, result, lookup };
-    }
-    const [first, second] = new Set(pod.addresses.map((a) => a.family));
-    let found = resolve(this.#zone, host, pod.namespace, first === undefined ? [] : [first]);
-    if (found.end !== 'found' && second !== undefined) {
-      found = resolve(this.#zone, host, pod.namespace, [second]);
-    }
-    const lookup = lookupOf(host, query?.dst ?? null, verdict, found);
+    const { lookup } = found;
     const [address] = found.addresses;
-    if (address === undefined) {
-      const published = this.#published(asked, url, from, (all) =>
-        lookupOf(host, query?.dst ?? null, verdict, { ...found, addresses: all }),
-      );
-      return published ?? unknown('nameElsewhere', lookup);
-    }
+    if (address === undefined) return unknown('nameElsewhere', lookup);
     const place = world.identities.placeOf(address);
     const to: End = { addresses: found.addresses, place, headless: true };
     return this.#flows(asked, from, to, mistakes, lookup);

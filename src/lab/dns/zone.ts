@@ -3,16 +3,15 @@
  * back from addresses to names.
  *
  * Truth: Kubernetes DNS-based service discovery, version 1.1.0 (kubernetes/dns
- * docs/specification.md); coredns plugin/kubernetes `findServices`, `findPods` with
- * `pods insecure` (what AKS and kubeadm configure), `serviceRecordForIP`, `endpointHostname`.
+ * docs/specification.md); coredns plugin/kubernetes `findServices`, `findPods` (`pods insecure` is
+ * what AKS and kubeadm configure), `serviceRecordForIP`, `endpointHostname`.
  * Names outside the domain are forwarded to servers that nobody emulates.
  * @module
  */
-import type { Cluster, Endpoint, EndpointSlice, Service } from '../../cluster/model.ts';
+import { USUAL_DNS } from '../../cluster/decode/cluster-dns.ts';
+import type { Cluster, ClusterDns, Endpoint, EndpointSlice, Service } from '../../cluster/model.ts';
 import { type Address, addressKey, formatAddress, parseAddress } from '../../wire/address.ts';
 import { reversedAddress } from './reverse.ts';
-
-export const CLUSTER_DOMAIN = 'cluster.local';
 
 export type RecordType = 'A' | 'AAAA' | 'SRV' | 'PTR';
 
@@ -52,13 +51,24 @@ interface PortName {
 }
 
 export class ClusterZone {
-  readonly #domain: string;
+  readonly #zones: readonly string[];
+  /** Of which names for addresses are. */
+  readonly #primary: string;
+  readonly #podNames: ClusterDns['podNames'];
+  readonly #podAddresses: ReadonlySet<string>;
   readonly #namespaces: ReadonlySet<string>;
   readonly #services = new Map<string, Service>();
   readonly #members = new Map<string, Member[]>();
 
-  constructor(cluster: Cluster, domain = CLUSTER_DOMAIN) {
-    this.#domain = domain;
+  constructor(cluster: Cluster) {
+    const { zones, podNames } = cluster.dns ?? USUAL_DNS;
+    this.#zones = [...zones].sort((a, b) => b.length - a.length);
+    this.#primary = zones[0] ?? '';
+    this.#podNames = podNames;
+    const isVerified = podNames === 'verified';
+    this.#podAddresses = new Set(
+      isVerified ? cluster.pods.flatMap((p) => p.addresses.map((a) => podKey(p.namespace, a))) : [],
+    );
     this.#namespaces = new Set(cluster.namespaces.map((n) => n.name));
     for (const s of cluster.services) this.#services.set(`${s.name}.${s.namespace}`, s);
     for (const slice of cluster.endpointSlices) {
@@ -75,16 +85,17 @@ export class ClusterZone {
   answer(name: string, type: RecordType): Answer {
     const asked = name.toLowerCase().replace(/\.$/, '');
     if (asked.endsWith('.arpa')) return this.#pointers(asked, type);
-    if (asked === this.#domain) return NO_DATA;
-    if (!asked.endsWith(`.${this.#domain}`)) return ELSEWHERE;
-    const labels = asked.slice(0, -this.#domain.length - 1).split('.');
+    const zone = this.#zones.find((z) => z === '' || asked === z || asked.endsWith(`.${z}`));
+    if (zone === undefined) return ELSEWHERE;
+    if (asked === zone) return NO_DATA;
+    const labels = (zone === '' ? asked : asked.slice(0, -zone.length - 1)).split('.');
     const kind = labels.pop();
-    if (kind === 'svc') return this.#service(labels, type);
+    if (kind === 'svc') return this.#service(labels, type, zone);
     if (kind === 'pod') return this.#pod(labels, type);
     return NO_NAME;
   }
 
-  #service(labels: readonly string[], type: RecordType): Answer {
+  #service(labels: readonly string[], type: RecordType, zone: string): Answer {
     const [namespace = '', name, ...before] = [...labels].reverse();
     if (labels.length === 0) return NO_DATA;
     if (name === undefined) return this.#namespaces.has(namespace) ? NO_DATA : NO_NAME;
@@ -95,11 +106,11 @@ export class ClusterZone {
       return { kind: 'alias', name: service.externalName };
     }
     const members = this.#members.get(key) ?? [];
-    if (before.length === 0) return this.#records(service, members, null, type);
+    if (before.length === 0) return this.#records(service, members, null, type, zone);
     const [first = '', second = ''] = [...before].reverse();
     if (before.length === 2 && first.startsWith('_') && second.startsWith('_')) {
       const port = { name: first.slice(1), protocol: second.slice(1) };
-      return this.#records(service, members, port, type);
+      return this.#records(service, members, port, type, zone);
     }
     const [host = '', ...deeper] = before;
     if (deeper.length > 0) return NO_NAME;
@@ -113,6 +124,7 @@ export class ClusterZone {
     members: readonly Member[],
     port: PortName | null,
     type: RecordType,
+    zone: string,
   ): Answer {
     const isAsked = (p: { readonly name: string; readonly protocol: string }) =>
       port === null || (p.name === port.name && p.protocol.toLowerCase() === port.protocol);
@@ -121,7 +133,7 @@ export class ClusterZone {
     // A headless Service without endpoints has no name at all.
     if (service.headless && members.length === 0) return NO_NAME;
     if (type === 'SRV') {
-      const own = `${service.name}.${service.namespace}.svc.${this.#domain}`;
+      const own = `${service.name}.${service.namespace}.svc.${zone}`;
       const records = service.headless
         ? members.flatMap((m) => endpointRecords(m, own, isAsked))
         : ports.map((p) => ({ port: p.port, target: own }));
@@ -130,15 +142,19 @@ export class ClusterZone {
     return addresses(service.headless ? endpointAddresses(members) : service.clusterIps, type);
   }
 
-  /** `10-1-2-3.default.pod.cluster.local`: the address that the name spells (`pods insecure`). */
+  /** `10-1-2-3.default.pod.cluster.local`: the address that the name spells. */
   #pod(labels: readonly string[], type: RecordType): Answer {
     const [dashed = '', namespace] = labels;
+    if (this.#podNames === 'disabled') return NO_NAME;
     if (labels.length === 0) return NO_DATA;
     if (namespace === undefined) return this.#namespaces.has(dashed) ? NO_DATA : NO_NAME;
     if (labels.length > 2 || !this.#namespaces.has(namespace)) return NO_NAME;
     const isFour = /^\d+-\d+-\d+-\d+$/.test(dashed);
     const found = parseAddress(dashed.replaceAll('-', isFour ? '.' : ':'));
-    return found === null ? NO_NAME : addresses([found], type);
+    const isKnown =
+      this.#podNames === 'insecure' ||
+      (found !== null && this.#podAddresses.has(podKey(namespace, found)));
+    return found === null || !isKnown ? NO_NAME : addresses([found], type);
   }
 
   #pointers(name: string, type: RecordType): Answer {
@@ -147,17 +163,21 @@ export class ClusterZone {
     const key = addressKey(address);
     const names = [...this.#services.values()]
       .filter((s) => s.clusterIps.some((a) => addressKey(a) === key))
-      .map((s) => `${s.name}.${s.namespace}.svc.${this.#domain}`);
+      .map((s) => `${s.name}.${s.namespace}.svc.${this.#primary}`);
     for (const [service, members] of this.#members) {
       if (names.length > 0) break;
       for (const { endpoint } of members) {
         if (!endpoint.addresses.some((a) => addressKey(a) === key)) continue;
-        names.push(`${hostNames(endpoint)[0]}.${service}.svc.${this.#domain}`);
+        names.push(`${hostNames(endpoint)[0]}.${service}.svc.${this.#primary}`);
       }
     }
     if (names.length === 0) return ELSEWHERE;
     return type === 'PTR' ? { kind: 'pointers', names } : NO_DATA;
   }
+}
+
+function podKey(namespace: string, address: Address): string {
+  return `${namespace}/${addressKey(address)}`;
 }
 
 /** An endpoint's own label: its host name, else its address with dashes. */
