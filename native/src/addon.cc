@@ -17,6 +17,12 @@ using wiretrial::FlowTable;
 
 static_assert(ct::kSeenReply == 1 && ct::kAssured == 2 && ct::kUncounted == 8 && ct::kIsTcp == 16);
 
+static_assert(at::kByFlags == wiretrial::kByFlags && at::kBySport == wiretrial::kBySport &&
+              at::kByDport == wiretrial::kByDport && at::kBySource == wiretrial::kBySource &&
+              at::kByDestination == wiretrial::kByDestination &&
+              at::kBySourcePort == wiretrial::kBySourcePort &&
+              at::kByDestinationPort == wiretrial::kByDestinationPort);
+
 class Door : public Napi::ObjectWrap<Door> {
  public:
   static Napi::Function Define(Napi::Env env) {
@@ -30,6 +36,7 @@ class Door : public Napi::ObjectWrap<Door> {
             InstanceMethod<&Door::Kill>("kill"),
             InstanceMethod<&Door::TakeCounts>("takeCounts"),
             InstanceMethod<&Door::ClearDecisions>("clearDecisions"),
+            InstanceMethod<&Door::UseClasses>("useClasses"),
             InstanceMethod<&Door::Mark>("mark"),
             InstanceMethod<&Door::Unmark>("unmark"),
             InstanceMethod<&Door::Recall>("recall"),
@@ -122,9 +129,9 @@ class Door : public Napi::ObjectWrap<Door> {
     const wiretrial::Facts& f = engine_->last();
     wiretrial::DecisionTable& table = engine_->decisions();
     if (!engine_->last_plain() || !table.has_room()) return N(info, -1);
-    const uint32_t known = table.find(f, word(at::kEntry),
-                                      static_cast<wiretrial::FlowState>(word(at::kFlowState)),
-                                      static_cast<uint16_t>(word(at::kHostSetBefore)));
+    const uint32_t known = engine_->find(f, word(at::kEntry),
+                                         static_cast<wiretrial::FlowState>(word(at::kFlowState)),
+                                         static_cast<uint16_t>(word(at::kHostSetBefore)));
     if (known != wiretrial::DecisionTable::kNone &&
         !(table.at(known).flags & wiretrial::kDead)) {
       return N(info, known);
@@ -167,6 +174,19 @@ class Door : public Napi::ObjectWrap<Door> {
   }
 
   void ClearDecisions(const Napi::CallbackInfo&) { engine_->clear_decisions(); }
+
+  // useClasses([direct ×2, trie6 ×2: Uint32Array, tcp ×2, udp ×2: Uint16Array]): source first. They
+  // are read in place until the next call.
+  void UseClasses(const Napi::CallbackInfo& info) {
+    const auto given = info[0].As<Napi::Array>();
+    const auto words = [&](uint32_t i) { return given.Get(i).As<Napi::Uint32Array>().Data(); };
+    const auto ports = [&](uint32_t i) { return given.Get(i).As<Napi::Uint16Array>().Data(); };
+    engine_->classes().use(wiretrial::ClassTables{{words(0), words(1)},
+                                                  {words(2), words(3)},
+                                                  {ports(4), ports(5)},
+                                                  {ports(6), ports(7)}});
+    keep_classes_ = Napi::Persistent(given.As<Napi::Object>());
+  }
 
   // The flow that the scratch's tuple is of; false when such flows are never held here.
   bool ReadTuple(wiretrial::Facts& f) {
@@ -421,6 +441,7 @@ class Door : public Napi::ObjectWrap<Door> {
   uint32_t out_room_ = 0;
   Napi::ObjectReference keep_scratch_;
   Napi::ObjectReference keep_out_;
+  Napi::ObjectReference keep_classes_;
 };
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {

@@ -5,7 +5,7 @@
 
 namespace wiretrial::layout {
 
-constexpr uint32_t kVersion = 4;
+constexpr uint32_t kVersion = 5;
 constexpr uint32_t kScratchWords = 128;
 constexpr uint32_t kSideWords = 6;
 constexpr uint32_t kFamily = 0;
@@ -46,5 +46,12 @@ constexpr uint32_t kMtu = 55;
 constexpr uint32_t kLinkHeader = 56;
 constexpr uint32_t kHostSetOpened = 70;
 constexpr uint32_t kSettings = 72;
+constexpr uint32_t kByFlags = 1;
+constexpr uint32_t kBySport = 2;
+constexpr uint32_t kByDport = 4;
+constexpr uint32_t kBySource = 8;
+constexpr uint32_t kByDestination = 16;
+constexpr uint32_t kBySourcePort = 32;
+constexpr uint32_t kByDestinationPort = 64;
 
 }  // namespace wiretrial::layout

@@ -10,11 +10,13 @@
  */
 import type { Connection } from '../conntrack/connection.ts';
 import { equalTuple, type Tuple, tupleAt } from '../conntrack/tuple.ts';
+import { ClassTables } from '../image/classes/class-tables.ts';
 import type { Host } from '../node/host.ts';
 import { newPacket, parseFrame } from '../packet/parse.ts';
 import { u8, u16 } from '../wire/bytes.ts';
 import { EtherType, Protocol } from '../wire/protocol.ts';
 import { flags as tcpFlags } from '../wire/tcp.ts';
+import { classArrays } from './compiled/class-arrays.ts';
 import { ConnectionStore } from './compiled/connection-store.ts';
 import { isSimple } from './compiled/connection-words.ts';
 import { DecisionBook } from './compiled/decision-book.ts';
@@ -78,6 +80,7 @@ export class CompiledEngine implements Engine {
   readonly #sets: HostSets;
   readonly #book: DecisionBook;
   readonly #recording = new Recording();
+  readonly #classes = new ClassTables();
   readonly #hosts = new Map<string, Host>();
   readonly #entries = new Map<string, number>();
   readonly #entryTexts: string[] = [];
@@ -191,6 +194,8 @@ export class CompiledEngine implements Engine {
   /** A new host: its rules are watched, and what it learns ends decisions that led through it. */
   #meet(host: Host): void {
     this.#hosts.set(host.name, host);
+    this.#classes.add(host.image.cuts());
+    if (this.#classes.takeChanged()) this.#native.useClasses(classArrays(this.#classes));
     host.counters.observer = this.#recording.observerOf(host);
     host.onLearned = () => {
       this.#recording.learned = true;

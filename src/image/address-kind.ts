@@ -3,7 +3,7 @@
  * net/ipv6/addrconf_core.c `__ipv6_addr_type`).
  * @module
  */
-import type { Address } from '../wire/address.ts';
+import { type Address, ipv4, ipv6, type Prefix } from '../wire/address.ts';
 
 /** 0.0.0.0/8 or, for IPv6, `::`. */
 export function isZeroNet(a: Address): boolean {
@@ -42,3 +42,18 @@ export function isLinkLocal6(a: Address): boolean {
 export function isUnicast6(a: Address): boolean {
   return a.family === 6 && !isMulticast(a) && !isUnspecified(a);
 }
+
+/** Where the questions above, and their like all over the IP layer, change their answers. */
+export const ADDRESS_KINDS: readonly Prefix[] = [
+  { address: ipv4(0), length: 8 },
+  { address: ipv4(0), length: 32 },
+  { address: ipv4(0x7f000000), length: 8 },
+  { address: ipv4(0xe0000000), length: 4 },
+  { address: ipv4(0xe0000000), length: 24 },
+  { address: ipv4(0xe0000001), length: 32 },
+  { address: ipv4(0xffffffff), length: 32 },
+  { address: ipv6(0, 0, 0, 0), length: 128 },
+  { address: ipv6(0, 0, 0, 1), length: 128 },
+  { address: ipv6(0xfe800000, 0, 0, 0), length: 10 },
+  { address: ipv6(0xff000000, 0, 0, 0), length: 8 },
+];

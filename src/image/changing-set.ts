@@ -15,6 +15,7 @@ import {
   type ChangeResult,
   type CompiledSet,
   PORT_CUT,
+  portDimensions,
   SET_DIMENSION,
   type SetAnswer,
   type SetChange,
@@ -29,6 +30,8 @@ export class ChangingSet implements CompiledSet {
   readonly name: string;
   readonly type: SetType;
   readonly dimension: number;
+  readonly portDimensions: readonly number[];
+  readonly changes = true;
   readonly #family: Family;
   readonly #isNet: boolean;
   readonly #maxElements: number;
@@ -40,6 +43,7 @@ export class ChangingSet implements CompiledSet {
     this.name = set.name;
     this.type = set.type;
     this.dimension = SET_DIMENSION[set.type];
+    this.portDimensions = portDimensions(set.type);
     this.#family = family;
     this.#isNet = set.type === 'hash:net' || set.type === 'hash:net,port';
     this.#maxElements = set.maxElements;

@@ -7,6 +7,7 @@
 
 import type { EbTable } from '../netfilter/ebtables.ts';
 import type { Address, Family } from '../wire/address.ts';
+import type { Cut } from './classes/cut.ts';
 import type { Fib } from './fib.ts';
 import type { ImageGaps } from './gaps.ts';
 import type { CompiledSet } from './ip-set.ts';
@@ -97,6 +98,8 @@ export interface HostImage {
   /** Are fragments put together before the hooks (nf_defrag_ipv4/6 comes with conntrack)? */
   defragActive(family: Family): boolean;
   readonly texts: RuleTexts;
+  /** Every constant of the host that can tell packets apart by an address or a port. */
+  readonly cuts: () => Iterable<Cut>;
   /** What nobody knows of the host. */
   readonly gaps: ImageGaps;
 }

@@ -18,6 +18,7 @@ import {
   type ChangeResult,
   type CompiledSet,
   PORT_CUT,
+  portDimensions,
   SET_DIMENSION,
   type SetAnswer,
   type SetChange,
@@ -72,7 +73,8 @@ export function compileSet(
 
 /** A set that nobody knows the members of. */
 function unknownSet(name: string): CompiledSet {
-  return { name, type: 'list:set', dimension: 1, test: () => 'missing' };
+  const nothing = { dimension: 1, portDimensions: [], changes: false };
+  return { name, type: 'list:set', ...nothing, test: () => 'missing' };
 }
 
 /** list:set: the members in order, the first that matches answers. */
@@ -80,10 +82,14 @@ class ListSet implements CompiledSet {
   readonly name: string;
   readonly type = 'list:set';
   readonly dimension = 1;
+  readonly portDimensions: readonly number[];
+  readonly changes: boolean;
   readonly #members: readonly CompiledSet[];
 
   constructor(name: string, members: readonly CompiledSet[]) {
     this.name = name;
+    this.changes = members.some((member) => member.changes);
+    this.portDimensions = [...new Set(members.flatMap((member) => member.portDimensions))];
     this.#members = members;
   }
 
@@ -127,6 +133,8 @@ class HashSet implements CompiledSet {
   readonly name: string;
   readonly type: SetType;
   readonly dimension: number;
+  readonly portDimensions: readonly number[];
+  readonly changes = false;
   readonly #family: Family;
   readonly #withPort: boolean;
   /** Prefix lengths present, longest first. */
@@ -139,6 +147,7 @@ class HashSet implements CompiledSet {
     this.type = set.type;
     this.dimension = SET_DIMENSION[set.type];
     this.#family = family;
+    this.portDimensions = portDimensions(set.type);
     this.#withPort = this.dimension === 2;
     const width = (family === 4 ? 1 : 4) + 2;
     this.#key = new Uint32Array(width);

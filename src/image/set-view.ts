@@ -31,12 +31,16 @@ export interface CompiledSet {
   readonly type: SetType;
   /** How many dimensions a rule must give for the set to match at all. */
   readonly dimension: number;
+  /** Which of a rule's directions it asks for the port, from 0. */
+  readonly portDimensions: readonly number[];
+  /** Whether its answers may change while packets pass. */
+  readonly changes: boolean;
   /**
    * `cut`: the answer lies in bytes that the capture does not have; `missing`: in members that
    * nobody knows.
    */
   test(view: SetView, directions: readonly SetDirection[], memory?: SetMemory): SetAnswer;
-  /** Add or delete the packet's element; absent on sets that no rule changes. */
+  /** Add or delete the packet's element; absent on sets of which it has none to give. */
   change?(
     view: SetView,
     directions: readonly SetDirection[],
@@ -58,6 +62,12 @@ export const SET_DIMENSION: Readonly<Record<SetType, number>> = {
   'bitmap:port': 1,
   'list:set': 1,
 };
+
+/** At which of its dimensions a type has ports. */
+export function portDimensions(type: SetType): readonly number[] {
+  if (type === 'bitmap:port') return [0];
+  return SET_DIMENSION[type] > 1 ? [1] : [];
+}
 
 /** What a SET rule wants done; `timeout` in seconds, 0 for ever. */
 export interface SetChange {

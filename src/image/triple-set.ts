@@ -15,6 +15,7 @@ import { Protocol } from '../wire/protocol.ts';
 import {
   type CompiledSet,
   PORT_CUT,
+  portDimensions,
   SET_DIMENSION,
   type SetAnswer,
   type SetView,
@@ -30,6 +31,8 @@ export class TripleSet implements CompiledSet {
   readonly name: string;
   readonly type: SetType;
   readonly dimension: number;
+  readonly portDimensions: readonly number[];
+  readonly changes = false;
   readonly #family: Family;
   /** Prefix lengths of the third dimension, longest first. */
   readonly #lengths: readonly number[];
@@ -40,6 +43,7 @@ export class TripleSet implements CompiledSet {
     this.name = set.name;
     this.type = set.type;
     this.dimension = SET_DIMENSION[set.type];
+    this.portDimensions = portDimensions(set.type);
     this.#family = family;
     const width = 2 * (family === 4 ? 1 : 4) + 2;
     this.#key = new Uint32Array(width);
@@ -103,6 +107,8 @@ export class PortSet implements CompiledSet {
   readonly name: string;
   readonly type = 'bitmap:port';
   readonly dimension = 1;
+  readonly portDimensions = portDimensions('bitmap:port');
+  readonly changes = false;
   readonly #ports: ReadonlySet<number>;
 
   constructor(set: IpSet) {

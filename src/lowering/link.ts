@@ -10,7 +10,7 @@
  * @module
  */
 import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
-import { compileFib, type Fib } from '../image/fib.ts';
+import { compileFib, type Fib, type FibRoute } from '../image/fib.ts';
 import { localRoutes } from '../image/fib-local.ts';
 import { type ImageGaps, NO_GAPS } from '../image/gaps.ts';
 import type {
@@ -33,6 +33,7 @@ import { addressKey, type Family } from '../wire/address.ts';
 import { checkDevices } from './check-devices.ts';
 import { checkRules } from './check-rules.ts';
 import { checkSets } from './check-sets.ts';
+import { hostCuts } from './cuts/host-cuts.ts';
 import { linkProgram } from './link-program.ts';
 import { linkNft } from './nft/link-program.ts';
 import { nftTracks } from './nft/tracking.ts';
@@ -71,6 +72,7 @@ export function lower(plan: Plan): HostImage {
     conntrackActive: (family) => tracked.has(family),
     defragActive: (family) => tracked.has(family) || defragmented.has(family),
     texts: ruleTexts(program),
+    cuts: () => hostCuts(plan, allRoutes(plan, interfaces, sysctl)),
     gaps: imageGaps(plan),
   };
 }
@@ -178,13 +180,21 @@ function numericSysctls(sysctls: Plan['sysctls']): ReadonlyMap<string, number> {
  * The plan lists the main and further tables; the local table is derived, and may be listed too.
  */
 function linkFib(plan: Plan, interfaces: readonly ImageInterface[], sysctl: SysctlTable): Fib {
-  const isRouter6 = sysctl.get('net.ipv6.conf.all.forwarding') !== 0;
-  const derived = localRoutes(interfaces, isRouter6);
   return compileFib({
-    routes: [...derived, ...plan.routes],
+    routes: allRoutes(plan, interfaces, sysctl),
     rules: plan.routingRules,
     interfaces,
   });
+}
+
+/** Those that the kernel derives from addresses, then the plan's: of equal metrics the first. */
+function allRoutes(
+  plan: Plan,
+  interfaces: readonly ImageInterface[],
+  sysctl: SysctlTable,
+): readonly FibRoute[] {
+  const isRouter6 = sysctl.get('net.ipv6.conf.all.forwarding') !== 0;
+  return [...localRoutes(interfaces, isRouter6), ...plan.routes];
 }
 
 /** The families that have such a rule. */

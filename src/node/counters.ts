@@ -17,6 +17,8 @@ export interface RuleObserver {
   policy(chain: LinkedChain, length: number): void;
   /** Something decided that is no rule of a program: what it looked at can not be told. */
   opaque(): void;
+  /** An address itself decided, compared with no constant that the image names (`cuts`). */
+  exact(side: 'source' | 'destination'): void;
 }
 
 export class RuleCounters {

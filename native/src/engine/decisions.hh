@@ -1,13 +1,14 @@
 // The decision table (SEMANTICS C3, C9): what the reference walk found for a combination of facts,
 // and what it does to a packet. Bounded; keys are compared whole.
 //
-// A key always holds who sends to whom, where the packet enters, protocol, class of traffic, the
-// connection's state and which hosts hold it. Ports and TCP flags are looked up only where rules on
-// the way look at them: a place in the table may say "look again, with these facts" instead of
-// naming a decision. That is exact: whether the walk comes to such a rule depends on the facts that
-// it looked at before.
+// A key always holds the classes of both addresses, where the packet enters, protocol, class of
+// traffic, the connection's state and which hosts hold it. Classes of ports, TCP flags, and exact
+// addresses and ports are looked up only where somebody on the way looks at them: a place in the
+// table may say "look again, with these facts" instead of naming a decision. That is exact: whether
+// the walk comes to such a rule depends on the facts that it looked at before.
 #pragma once
 
+#include "classes.hh"
 #include "facts.hh"
 #include "memory.hh"
 
@@ -30,6 +31,12 @@ enum class FlowState : uint8_t {
 constexpr uint8_t kByFlags = 1;
 constexpr uint8_t kBySport = 2;
 constexpr uint8_t kByDport = 4;
+// The value itself and not its class: what looked at it compared it with no constant.
+constexpr uint8_t kBySource = 8;
+constexpr uint8_t kByDestination = 16;
+constexpr uint8_t kBySourcePort = 32;
+constexpr uint8_t kByDestinationPort = 64;
+constexpr uint32_t kByBits = 7;
 
 struct DecisionKey {
   uint64_t ends;
@@ -38,13 +45,15 @@ struct DecisionKey {
   bool operator==(const DecisionKey&) const = default;
 };
 
-inline DecisionKey decision_key(const Facts& f, uint32_t entry, FlowState state, uint16_t host_set,
-                                uint8_t by) {
-  const uint64_t sport = by & kBySport ? f.sport : 0;
-  const uint64_t dport = by & kByDport ? f.dport : 0;
+inline DecisionKey decision_key(const Facts& f, const FactClasses& k, uint32_t entry,
+                                FlowState state, uint16_t host_set, uint8_t by) {
+  const uint64_t src = by & kBySource ? f.src : k.src;
+  const uint64_t dst = by & kByDestination ? f.dst : k.dst;
+  const uint64_t sport = by & kBySourcePort ? f.sport : by & kBySport ? k.sport : 0;
+  const uint64_t dport = by & kByDestinationPort ? f.dport : by & kByDport ? k.dport : 0;
   const uint64_t flags = by & kByFlags ? f.tcp_flags : 0;
   return DecisionKey{
-      f.src | static_cast<uint64_t>(f.dst) << 32,
+      src | dst << 32,
       sport | dport << 16 | static_cast<uint64_t>(entry) << 32,
       1ull << 63 | f.protocol | static_cast<uint64_t>(f.family) << 8 |
           static_cast<uint64_t>(state) << 12 | static_cast<uint64_t>(f.tos) << 16 | flags << 24 |
@@ -105,10 +114,11 @@ class DecisionTable {
   bool is_whole() const { return slots_ != nullptr && decisions_ != nullptr; }
 
   // The decision for a packet with these facts; kNone when nobody has met such a packet.
-  uint32_t find(const Facts& f, uint32_t entry, FlowState state, uint16_t host_set) const {
+  uint32_t find(const Facts& f, const FactClasses& k, uint32_t entry, FlowState state,
+                uint16_t host_set) const {
     uint8_t by = 0;
-    for (uint32_t depth = 0; depth < 4; depth++) {
-      const uint32_t value = value_of(decision_key(f, entry, state, host_set, by));
+    for (uint32_t depth = 0; depth <= kByBits; depth++) {
+      const uint32_t value = value_of(decision_key(f, k, entry, state, host_set, by));
       if (value == kNone || !(value & kLookAgain)) return value;
       by = static_cast<uint8_t>(value);
     }
@@ -124,7 +134,7 @@ class DecisionTable {
   }
 
   // Whether there is room for one more decision and the places that lead to it.
-  bool has_room() const { return count_ < capacity_ && used_ + 4 <= slots_count_ / 3 * 2; }
+  bool has_room() const { return count_ < capacity_ && used_ + kByBits + 1 <= slots_count_ / 3 * 2; }
 
   // Precondition: `has_room`.
   void set(const DecisionKey& key, uint32_t value) {

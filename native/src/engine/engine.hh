@@ -88,6 +88,7 @@ class Engine {
         flows_(sizes.connections),
         decisions_(sizes.decisions),
         book_(sizes.addresses),
+        classes_(sizes.addresses),
         rooms_(static_cast<HostRoom*>(take_memory(sizes.hosts * sizeof(HostRoom)))),
         sets_(static_cast<HostSet*>(take_memory(sizes.host_sets * sizeof(HostSet)))) {}
   ~Engine() {
@@ -98,7 +99,8 @@ class Engine {
   Engine& operator=(const Engine&) = delete;
 
   bool is_whole() const {
-    return flows_.is_whole() && decisions_.is_whole() && book_.is_whole() && rooms_ && sets_;
+    return flows_.is_whole() && decisions_.is_whole() && book_.is_whole() && classes_.is_whole() &&
+           rooms_ && sets_;
   }
 
   // Read the packet's facts into `f`; false when it is not plain.
@@ -138,6 +140,7 @@ class Engine {
   FlowTable& flows() { return flows_; }
   DecisionTable& decisions() { return decisions_; }
   AddressBook& book() { return book_; }
+  Classes& classes() { return classes_; }
   HostRoom& room(uint32_t host) { return rooms_[host]; }
   HostSet& host_set(uint32_t set) { return sets_[set]; }
   conntrack::Settings& settings(uint32_t index) { return settings_[index]; }
@@ -249,11 +252,17 @@ class Engine {
     return place;
   }
 
+  // The decision for a packet with these facts; kNone when nobody has met such a packet.
+  uint32_t find(const Facts& f, uint32_t entry, FlowState state, uint16_t host_set) {
+    return decisions_.find(f, classes_.of(f, book_), entry, state, host_set);
+  }
+
   // Make a decision known under the facts that its walk looked at.
   void enter(const Facts& f, const Decision& d, uint32_t number) {
+    const FactClasses k = classes_.of(f, book_);
     uint8_t by = 0;
     for (;;) {
-      const DecisionKey key = decision_key(f, d.entry, d.state, d.host_set_before, by);
+      const DecisionKey key = decision_key(f, k, d.entry, d.state, d.host_set_before, by);
       const uint32_t known = decisions_.value_of(key);
       const bool look_again = known != DecisionTable::kNone && (known & DecisionTable::kLookAgain);
       if (!look_again && (d.by & ~by) == 0) return decisions_.set(key, number);
@@ -307,7 +316,7 @@ class Engine {
   int32_t open(const Arrival& a, const Facts& f) {
     if (unmarked_ > 0) return slow(kNoRoom);
     const FlowState state = opens(f) ? FlowState::kOpening : FlowState::kStray;
-    const uint32_t number = decisions_.find(f, a.entry, state, 0);
+    const uint32_t number = find(f, a.entry, state, 0);
     if (number == DecisionTable::kNone) return slow(kNewFacts);
     Decision& d = decisions_.at(number);
     if (d.flags & kDead) return slow(kNewFacts);
@@ -373,7 +382,7 @@ class Engine {
                                                                      : FlowState::kUnreplied;
     uint32_t number = c.generation == generation_ ? c.decision[direction] : DecisionTable::kNone;
     if (number == DecisionTable::kNone || !holds(decisions_.at(number), a, f, state, c.host_set)) {
-      number = decisions_.find(f, a.entry, state, c.host_set);
+      number = find(f, a.entry, state, c.host_set);
       if (number == DecisionTable::kNone) return slow(kNewFacts);
     }
     Decision& d = decisions_.at(number);
@@ -499,6 +508,7 @@ class Engine {
   FlowTable flows_;
   DecisionTable decisions_;
   AddressBook book_;
+  Classes classes_;
   HostRoom* rooms_;
   HostSet* sets_;
   conntrack::Settings settings_[kMaxSettings]{};

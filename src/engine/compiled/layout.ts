@@ -6,7 +6,7 @@
  */
 
 /** Changes with every change of what crosses the door; an addon of another version is refused. */
-export const LAYOUT_VERSION = 4;
+export const LAYOUT_VERSION = 5;
 
 /** Places in the shared array of 64-bit floats. */
 export const Word = {
@@ -92,8 +92,19 @@ export const TrackingBit = {
 export const FlowState = { opening: 0, stray: 1, unreplied: 2, established: 3, reply: 4 } as const;
 export type FlowState = (typeof FlowState)[keyof typeof FlowState];
 
-/** Facts that a decision may hang on besides those that every key holds. */
-export const By = { flags: 1, sport: 2, dport: 4 } as const;
+/**
+ * Facts that a decision may hang on besides those that every key holds: TCP flags, the classes of
+ * the ports, and addresses and ports themselves instead of their classes.
+ */
+export const By = {
+  flags: 1,
+  sport: 2,
+  dport: 4,
+  source: 8,
+  destination: 16,
+  sourcePort: 32,
+  destinationPort: 64,
+} as const;
 
 export const DecisionFlag = { leaves: 1, completesChecksum: 2, dead: 4 } as const;
 
@@ -112,6 +123,9 @@ export function layoutHeader(): string {
   const words = Object.entries(Word).map(
     ([name, place]) => `constexpr uint32_t ${k(name)} = ${place};`,
   );
+  const bits = Object.entries(By).map(
+    ([name, bit]) => `constexpr uint32_t ${k('by')}${k(name).slice(1)} = ${bit};`,
+  );
   return [
     '// Written from src/engine/compiled/layout.ts by bench/layout.ts; do not edit.',
     '#pragma once',
@@ -124,6 +138,7 @@ export function layoutHeader(): string {
     `constexpr uint32_t kScratchWords = ${SCRATCH_WORDS};`,
     `constexpr uint32_t kSideWords = ${SIDE_WORDS};`,
     ...words,
+    ...bits,
     '',
     '}  // namespace wiretrial::layout',
     '',

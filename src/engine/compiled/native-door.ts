@@ -49,6 +49,8 @@ export interface NativeEngine {
   /** Packets since the last call; they and their bytes are the scratch's first two words. */
   takeCounts(decision: number): number;
   clearDecisions(): void;
+  /** Show the tables of classes, read in place until the next call: `classArrays`. */
+  useClasses(tables: readonly (Uint32Array | Uint16Array)[]): void;
   /** `connections` more are held elsewhere on this host, of the scratch's tuple. */
   mark(host: number, connections: number): void;
   unmark(host: number, connections: number): void;

@@ -6,6 +6,7 @@
 import type { LinkedChain, LinkedRule } from '../../image/program.ts';
 import type { RuleObserver } from '../../node/counters.ts';
 import type { Host } from '../../node/host.ts';
+import { By } from './layout.ts';
 import { looksAt, OPAQUE, raisesTtl } from './rule-facts.ts';
 
 /** A rule, or the policy of a built-in chain, that counted the packet. */
@@ -64,6 +65,9 @@ export class Recording {
       },
       opaque: () => {
         this.facts |= OPAQUE;
+      },
+      exact: (side) => {
+        this.facts |= By[side];
       },
     };
   }

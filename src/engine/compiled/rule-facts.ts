@@ -1,10 +1,12 @@
 /**
  * What a rule looks at in a packet, beside what every key of the decision table holds anyway.
  *
- * A key holds both addresses, protocol, traffic class, ICMP type (by direction: only echo takes the
- * fast path), where the packet enters (so its devices, bridge ports and MACs), and its connection's
- * state. Whatever else a rule asks makes the packet's path one that can not be remembered: what
- * went before (`limit`, `recent` …), bytes, lengths, draws, the clock, connection marks.
+ * A key holds the classes of both addresses, protocol, traffic class, ICMP type (by direction: only
+ * echo takes the fast path), where the packet enters (so its devices, bridge ports and MACs), and
+ * its connection's state. Every address and port that a rule here is said to compare is a constant
+ * that lowering/cuts/rule-cuts.ts has cut. Whatever else a rule asks makes the packet's path one
+ * that can not be remembered: what went before (`limit`, `recent` …), bytes, lengths, draws, the
+ * clock, connection marks.
  * @module
  */
 import type { LinkedMatch, LinkedRule } from '../../image/program.ts';
@@ -14,8 +16,11 @@ import { By } from './layout.ts';
 export const OPAQUE = 128;
 
 /** `By` bits that looking at the rule depends on, or `OPAQUE`. */
-export function looksAt(rule: LinkedRule): number {
-  return rule.matches.reduce((bits, linked) => bits | matchLooksAt(linked), 0);
+export function looksAt({ ip, matches }: LinkedRule): number {
+  const head =
+    (ip.source?.value.mask === undefined ? 0 : By.source) |
+    (ip.destination?.value.mask === undefined ? 0 : By.destination);
+  return matches.reduce((bits, linked) => bits | matchLooksAt(linked), head);
 }
 
 function matchLooksAt({ match, set }: LinkedMatch): number {
@@ -30,10 +35,11 @@ function matchLooksAt({ match, set }: LinkedMatch): number {
       return match.which === 'dports' ? By.dport : By.sport | By.dport;
     case 'set': {
       if (set === null) return 0;
-      if (set.change !== undefined) return OPAQUE;
-      const ofPort = match.directions[set.type === 'bitmap:port' ? 0 : 1];
-      if (ofPort === undefined) return 0;
-      return ofPort === 'src' ? By.sport : By.dport;
+      if (set.changes) return OPAQUE;
+      return match.directions.reduce((bits, direction, at) => {
+        if (!set.portDimensions.includes(at)) return bits;
+        return bits | (direction === 'src' ? By.sport : By.dport);
+      }, 0);
     }
     case 'icmp':
     case 'icmp6':

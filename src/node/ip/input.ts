@@ -102,6 +102,8 @@ function route(run: Run, passage: Passage): Stage | null {
       passage.route = found.route;
       return 'ipLocal';
     case 'multicast':
+      // Groups are compared with what is made of the device's addresses.
+      host.counters.observer?.exact('destination');
       passage.route = found.route;
       return joined(passage) ? 'ipLocal' : multicast(passage);
     case 'drop': {

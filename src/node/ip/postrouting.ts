@@ -63,7 +63,11 @@ function destinationMac(run: Run, passage: Passage): string | null {
   const { packet, route, device } = passage;
   if (route?.type === 'broadcast') return BROADCAST_MAC;
   const address = route?.via ?? packet.dst;
-  return groupMac(address) ?? nextHopMac(run, passage, { device, address });
+  const group = groupMac(address);
+  if (group === null) return nextHopMac(run, passage, { device, address });
+  // A group's MAC is made of its address.
+  passage.host.counters.observer?.exact('destination');
+  return group;
 }
 
 /** `loopback_xmit`: the packet comes in again, with mark and connection as they are. */

@@ -7,7 +7,7 @@
  * @module
  */
 import type { ImageInterface } from '../../image/image.ts';
-import { type Address, ANY4, ANY6, contains } from '../../wire/address.ts';
+import { type Address, ANY4, ANY6, contains, equalAddress } from '../../wire/address.ts';
 import * as arp from '../../wire/arp.ts';
 import { assumedMac } from '../../wire/assumed-mac.ts';
 import * as ethernet from '../../wire/ethernet.ts';
@@ -26,7 +26,11 @@ export interface NextHop {
 
 /** The MAC to send to, or null when nobody answers for the next hop. */
 export function nextHopMac(run: Run, passage: Passage, hop: NextHop): string | null {
-  const { host } = passage;
+  const { host, packet } = passage;
+  if (host.image.neighbor(hop.device.name, hop.address) === null) {
+    // Who answers is not in the image; of a gateway it is the same for all that go by it.
+    if (equalAddress(hop.address, packet.dst)) host.counters.observer?.exact('destination');
+  }
   const known = host.neighborMac(hop.device, hop.address);
   if (known === 'failed') return null;
   if (known !== null) return known;
