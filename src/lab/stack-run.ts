@@ -20,7 +20,7 @@ import {
   translationOf,
 } from './run/reached.ts';
 import { type DropRows, Rows } from './run/rows.ts';
-import type { RunSummary } from './tally.ts';
+import type { RunSummary, TallyPart } from './tally.ts';
 import type { Captured } from './traffic/captured.ts';
 import type { Conversation, Membership } from './traffic/conversation.ts';
 import {
@@ -166,6 +166,11 @@ export class StackRun {
     return this.#rows.summary();
   }
 
+  /** As `summary`, to be added to what was counted of other conversations elsewhere. */
+  part(): TallyPart {
+    return this.#rows.part();
+  }
+
   #state(conversation: Conversation): State {
     const found = this.#states.get(conversation.id);
     if (found) return found;
@@ -245,7 +250,7 @@ export class StackRun {
       state.forward = directionResult(state.assumed);
       this.#follow(state, captured, conversation, state.assumed);
       if (state.assumed.outcome === 'dropped')
-        this.#rows.countDrop(state.dropRows, state.assumed, 0);
+        this.#rows.countDrop(state.dropRows, state.assumed, frame, 0);
     }
     if (arrived(state.assumed) || this.#options.openLoop) return true;
     const by = state.assumed.decision;

@@ -11,7 +11,8 @@ import {
   type FrameResult,
   type ReplayCounts,
 } from './result.ts';
-import { type Exhaustion, Exhaustions } from './run/exhaustion.ts';
+import { Counts, type CountsPart, compareFirst, takeEarlier } from './run/counts.ts';
+import { type Exhaustion, type ExhaustionPart, Exhaustions } from './run/exhaustion.ts';
 
 export interface RunSummary {
   readonly counts: ReplayCounts;
@@ -28,80 +29,128 @@ interface DropCount {
   readonly decidedBy: DecidedBy | null;
   packets: number;
   connections: number;
+  firstFrame: number;
+  order: number;
 }
 
+/** Plain data: what one part of a run counted. */
+export interface TallyPart {
+  readonly outcomes: CountsPart;
+  readonly verdicts: CountsPart;
+  readonly notes: CountsPart;
+  readonly reasons: CountsPart;
+  readonly generated: CountsPart;
+  readonly drops: readonly (readonly [string, DropCount])[];
+  readonly exhausted: ExhaustionPart;
+}
+
+const VERDICTS = ['total', 'allowed', 'denied', 'broken', 'depends', 'unknown', 'contradicted'];
+
 export class Tally {
-  readonly #outcomes = new Map<string, number>();
-  readonly #verdicts = new Map<string, number>();
-  readonly #notes = new Map<string, number>();
-  readonly #reasons = new Map<string, number>();
-  readonly #generated = new Map<string, number>();
+  readonly #outcomes = new Counts();
+  readonly #verdicts = new Counts();
+  readonly #notes = new Counts();
+  readonly #reasons = new Counts();
+  readonly #generated = new Counts();
   readonly #drops = new Map<string, DropCount>();
   readonly exhaustions = new Exhaustions();
+  #changes = 0;
 
   frame(row: FrameResult): void {
-    add(this.#outcomes, row.outcome);
-    for (const note of row.notes) add(this.#notes, note);
-    if (row.reason !== null && row.outcome !== 'dropped') add(this.#reasons, row.reason);
+    const at = row.frame ?? 0;
+    this.#outcomes.add(row.outcome, at);
+    for (const note of row.notes) this.#notes.add(note, at);
+    if (row.reason !== null && row.outcome !== 'dropped') this.#reasons.add(row.reason, at);
   }
 
   generated(outcome: Outcome): void {
-    add(this.#generated, outcome);
+    this.#generated.add(outcome, 0);
   }
 
   connection(row: ConnectionResult): void {
-    add(this.#verdicts, 'total');
-    add(this.#verdicts, row.verdict);
-    if (row.contradicted) add(this.#verdicts, 'contradicted');
+    this.#verdicts.add('total', 0);
+    this.#verdicts.add(row.verdict, 0);
+    if (row.contradicted) this.#verdicts.add('contradicted', 0);
   }
 
   /** Count drops under `key`, the place and rule that did it. */
   drop(
     key: string,
-    reason: string,
-    decidedBy: DecidedBy | null,
+    { reason, decidedBy, frame }: Pick<DropCount, 'reason' | 'decidedBy'> & { frame: number },
     packets: number,
     connections: number,
   ): void {
-    const row = this.#drops.get(key) ?? { reason, decidedBy, packets: 0, connections: 0 };
-    row.packets += packets;
-    row.connections += connections;
-    this.#drops.set(key, row);
+    const known = this.#drops.get(key);
+    if (known === undefined) {
+      const first = { firstFrame: frame, order: this.#changes++ };
+      this.#drops.set(key, { reason, decidedBy, packets, connections, ...first });
+      return;
+    }
+    known.packets += packets;
+    known.connections += connections;
+    if (frame < known.firstFrame) {
+      takeEarlier(known, { firstFrame: frame, order: this.#changes++ });
+    }
   }
 
   /** A drop before any emulated host: a malformed packet, a fragment that stayed alone. */
-  dropWithoutJourney(reason: string): void {
-    this.drop(reason, reason, null, 1, 0);
+  dropWithoutJourney(reason: string, frame: number): void {
+    this.drop(reason, { reason, decidedBy: null, frame }, 1, 0);
+  }
+
+  part(): TallyPart {
+    return {
+      outcomes: this.#outcomes.part(),
+      verdicts: this.#verdicts.part(),
+      notes: this.#notes.part(),
+      reasons: this.#reasons.part(),
+      generated: this.#generated.part(),
+      drops: [...this.#drops],
+      exhausted: this.exhaustions.part(),
+    };
+  }
+
+  /** Add what another part of the run counted; no frame and no connection is in two parts. */
+  absorb(part: TallyPart): void {
+    this.#outcomes.absorb(part.outcomes);
+    this.#verdicts.absorb(part.verdicts);
+    this.#notes.absorb(part.notes);
+    this.#reasons.absorb(part.reasons);
+    this.#generated.absorb(part.generated);
+    this.exhaustions.absorb(part.exhausted);
+    for (const [key, other] of part.drops) {
+      const known = this.#drops.get(key);
+      if (known === undefined) this.#drops.set(key, { ...other });
+      else {
+        known.packets += other.packets;
+        known.connections += other.connections;
+        takeEarlier(known, other);
+      }
+    }
   }
 
   summary(): RunSummary {
-    const outcome = (name: string) => this.#outcomes.get(name) ?? 0;
-    const verdict = (name: string) => this.#verdicts.get(name) ?? 0;
-    const outcomes = FRAME_OUTCOMES.map((name) => [name, outcome(name)] as const);
-    const verdicts = ['total', 'allowed', 'denied', 'broken', 'depends', 'unknown', 'contradicted'];
+    const outcomes = FRAME_OUTCOMES.map((name) => [name, this.#outcomes.get(name)] as const);
+    const drops = [...this.#drops.values()].sort(
+      (a, b) => b.packets - a.packets || b.connections - a.connections || compareFirst(a, b),
+    );
     return {
       counts: {
-        packets: sum(outcomes.map(([, count]) => count)),
+        packets: this.#outcomes.total(),
         outcomes: Object.fromEntries(outcomes) as ReplayCounts['outcomes'],
         connections: Object.fromEntries(
-          verdicts.map((name) => [name, verdict(name)]),
+          VERDICTS.map((name) => [name, this.#verdicts.get(name)]),
         ) as ReplayCounts['connections'],
-        generated: sum([...this.#generated.values()]),
-        notes: Object.fromEntries(this.#notes),
+        generated: this.#generated.total(),
+        notes: countsOf(this.#notes.inOrder()),
       },
-      drops: [...this.#drops.values()].sort(
-        (a, b) => b.packets - a.packets || b.connections - a.connections,
-      ),
+      drops: drops.map(({ firstFrame: _at, order: _order, ...row }) => row),
       exhausted: this.exhaustions.rows(),
-      reasons: Object.fromEntries([...this.#reasons].sort((a, b) => b[1] - a[1])),
+      reasons: countsOf(this.#reasons.inOrder().toSorted(([, a], [, b]) => b.count - a.count)),
     };
   }
 }
 
-function add(counts: Map<string, number>, name: string): void {
-  counts.set(name, (counts.get(name) ?? 0) + 1);
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, n) => total + n, 0);
+function countsOf(counts: CountsPart): Readonly<Record<string, number>> {
+  return Object.fromEntries(counts.map(([name, { count }]) => [name, count]));
 }

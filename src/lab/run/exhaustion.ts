@@ -6,6 +6,7 @@
 import type { Journey } from '../../engine/engine.ts';
 import { formatAddress } from '../../wire/address.ts';
 import type { Datagram } from '../datagram/datagram.ts';
+import { compareFirst, takeEarlier } from './counts.ts';
 
 /** One row: no port of a block was left for one destination. */
 export interface Exhaustion {
@@ -23,14 +24,23 @@ export interface Exhaustion {
 /** Rows kept; further destinations are counted under none of their own. */
 const MOST_ROWS = 10_000;
 
+interface Counted {
+  row: Exhaustion;
+  firstFrame: number;
+  order: number;
+}
+
+/** Plain data: the rows of one part of a run. */
+export type ExhaustionPart = readonly (readonly [string, Counted])[];
+
 export class Exhaustions {
-  readonly #rows = new Map<string, Exhaustion>();
+  readonly #rows = new Map<string, Counted>();
 
   /** Note a packet that found no port. */
   note(
     d: Pick<Datagram, 'dst' | 'dport' | 'protocolName'>,
     journey: Journey,
-    timeNs: bigint,
+    { timeNs, frame }: { readonly timeNs: bigint; readonly frame: number },
   ): void {
     const [origin] = journey.decision?.origin ?? [];
     const pool = origin?.object ?? journey.decision?.host ?? '?';
@@ -40,14 +50,37 @@ export class Exhaustions {
     const destination = d.dport === null ? address : `${host}:${d.dport}`;
     const key = `${pool} ${block ?? ''} ${d.protocolName} ${destination}`;
     const known = this.#rows.get(key);
-    if (known === undefined && this.#rows.size >= MOST_ROWS) return;
+    if (known !== undefined) {
+      known.row = { ...known.row, packets: known.row.packets + 1 };
+      return;
+    }
+    if (this.#rows.size >= MOST_ROWS) return;
     const row = { destination, protocol: d.protocolName, pool, block };
-    const before = known ?? { ...row, firstTimeNs: timeNs, packets: 0 };
-    this.#rows.set(key, { ...before, packets: before.packets + 1 });
+    const first = { firstFrame: frame, order: this.#rows.size };
+    this.#rows.set(key, { row: { firstTimeNs: timeNs, ...row, packets: 1 }, ...first });
+  }
+
+  part(): ExhaustionPart {
+    return [...this.#rows];
+  }
+
+  /** Add the rows of another part of the run. */
+  absorb(part: ExhaustionPart): void {
+    for (const [key, other] of part) {
+      const known = this.#rows.get(key);
+      if (known === undefined) {
+        this.#rows.set(key, { ...other });
+        continue;
+      }
+      const earlier = compareFirst(known, other) <= 0 ? known.row : other.row;
+      known.row = { ...earlier, packets: known.row.packets + other.row.packets };
+      takeEarlier(known, other);
+    }
   }
 
   /** In order of their first packet. */
   rows(): readonly Exhaustion[] {
-    return [...this.#rows.values()];
+    const rows = [...this.#rows.values()].sort(compareFirst).slice(0, MOST_ROWS);
+    return rows.map(({ row }) => row);
   }
 }

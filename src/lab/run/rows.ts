@@ -6,7 +6,7 @@ import type { Journey } from '../../engine/engine.ts';
 import { headersOf } from '../datagram/headers.ts';
 import { FrameQueue, type Pending } from '../frame-queue.ts';
 import type { ConnectionResult, DecidedBy, FrameOutcome, FrameResult } from '../result.ts';
-import { type RunSummary, Tally } from '../tally.ts';
+import { type RunSummary, Tally, type TallyPart } from '../tally.ts';
 import type { Captured } from '../traffic/captured.ts';
 import { arrived, decidedBy } from '../verdict.ts';
 import type { World } from '../world.ts';
@@ -42,9 +42,9 @@ export class Rows {
     drops: DropRows | null,
     retransmission: boolean,
   ): FrameResult {
-    if (journey.outcome === 'dropped') this.countDrop(drops, journey, 1);
+    if (journey.outcome === 'dropped') this.countDrop(drops, journey, captured.frame, 1);
     if (journey.reason === 'natPortsExhausted' && captured.datagram !== null) {
-      this.#tally.exhaustions.note(captured.datagram, journey, captured.timeNs);
+      this.#tally.exhaustions.note(captured.datagram, journey, captured);
     }
     return this.#count({
       ...frameHead(captured),
@@ -74,7 +74,9 @@ export class Rows {
     reason: FrameResult['reason'],
     by: DecidedBy | null = null,
   ): FrameResult {
-    if (outcome === 'dropped') this.#tally.dropWithoutJourney(reason ?? 'unknown');
+    if (outcome === 'dropped') {
+      this.#tally.dropWithoutJourney(reason ?? 'unknown', captured.frame);
+    }
     return this.#count({
       ...frameHead(captured),
       outcome,
@@ -92,17 +94,22 @@ export class Rows {
   }
 
   /** Count a drop: packets, and the connection when this row does not have it yet. */
-  countDrop(drops: DropRows | null, journey: Journey, packets: number): void {
+  countDrop(drops: DropRows | null, journey: Journey, frame: number, packets: number): void {
     const by = decidedBy(journey.decision);
     const reason = journey.reason ?? 'unknown';
     const key = [reason, by?.node, by?.hook, by?.rule, ...(by?.policies ?? [])].join(' ');
     const isNew = drops !== null && !drops.has(key);
     drops?.add(key);
-    this.#tally.drop(key, reason, by, packets, isNew ? 1 : 0);
+    this.#tally.drop(key, { reason, decidedBy: by, frame }, packets, isNew ? 1 : 0);
   }
 
   summary(): RunSummary {
     return this.#tally.summary();
+  }
+
+  /** The counts as one part of a run whose other parts are judged elsewhere. */
+  part(): TallyPart {
+    return this.#tally.part();
   }
 
   #generated(captured: Captured, journey: Journey): void {
