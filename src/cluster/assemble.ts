@@ -9,43 +9,26 @@
 import type { Diagnostic } from '../diagnostic/diagnostic.ts';
 import type { Address } from '../wire/address.ts';
 import { addressKey, equalAddress, formatAddress } from '../wire/address.ts';
+import { AddressMap } from '../wire/address-map.ts';
 import { hasNetwork } from './address-plan.ts';
 import { azureProblems } from './azure-rules.ts';
-import { type DnsPart, decodeDnsMap, decodeKubelet, settleDns } from './decode/cluster-dns.ts';
-import { decodeIpPool } from './decode/decode-ip-pool.ts';
-import {
-  DEFAULT_KERNEL,
-  decodeNamespace,
-  decodeNode,
-  namespaceLabels,
-  nodeLabels,
-} from './decode/decode-node.ts';
+import type { ClusterReader, Decoded } from './cluster-reader.ts';
+import { settleDns } from './decode/cluster-dns.ts';
+import { DEFAULT_KERNEL, namespaceLabels, nodeLabels } from './decode/decode-node.ts';
 import type { PodDraft } from './decode/decode-pod.ts';
-import { decodePod } from './decode/decode-pod.ts';
-import { decodeService } from './decode/decode-service.ts';
-import { decodeEndpointSlice, decodeEndpoints } from './decode/decode-slices.ts';
 import { makeEndpointSlices, type PodCondition } from './decode/endpoints.ts';
-import { decodeKubeProxy, decodeKubeProxyMap } from './decode/kube-proxy.ts';
 import type { GivenWiring } from './decode/wiring.ts';
 import { decodeWiring } from './decode/wiring.ts';
 import type { Workload } from './decode/workloads.ts';
-import { decodeWorkload, isWorkload } from './decode/workloads.ts';
 import type { KnownAddresses } from './infer-wiring.ts';
 import { clusterFamilies, settleWiring } from './infer-wiring.ts';
 import { decodeControllers, decodeGateways } from './ingress/decode-controllers.ts';
-import { decodeIngress, decodeIngressClass } from './ingress/decode-ingress.ts';
-import type { Ingress, IngressClass } from './ingress/model.ts';
 import type { Exhausted } from './ipam.ts';
 import { AddressBook, assignAddresses, assignPodRanges, schedule } from './ipam.ts';
-import { FieldErrors, toDiagnostic } from './manifest/field-error.ts';
-import type { Documents, LoadedObject } from './manifest/load.ts';
+import type { Documents } from './manifest/load.ts';
 import { placeOf } from './manifest/tree.ts';
-import type { MasqueradeFile } from './masquerade.ts';
-import { decodeMasquerade } from './masquerade.ts';
 import type {
   Cluster,
-  EndpointSlice,
-  IpPool,
   KubeProxyConfig,
   Namespace,
   Node,
@@ -64,32 +47,18 @@ export interface NamespaceUse {
   readonly source: SourceRef;
 }
 
-interface Decoded {
-  readonly namespaces: Namespace[];
-  readonly nodes: Node[];
-  readonly pods: PodDraft[];
-  readonly services: Service[];
-  readonly slices: EndpointSlice[];
-  readonly mirrored: EndpointSlice[];
-  readonly workloads: Workload[];
-  readonly masquerade: MasqueradeFile[];
-  readonly ipPools: IpPool[];
-  readonly ingresses: Ingress[];
-  readonly ingressClasses: IngressClass[];
-  readonly dnsParts: DnsPart[];
-  readonly kubeProxies: { readonly config: KubeProxyConfig; readonly object: LoadedObject }[];
-}
-
 /**
  * Build the cluster that the documents describe; mistakes are added to `problems`. `uses` are the
  * namespaces of objects that other rooms decode.
  */
 export function assembleCluster(
+  reader: ClusterReader,
   documents: Documents,
   uses: readonly NamespaceUse[],
   problems: Diagnostic[],
 ): Cluster {
-  const decoded = decodeAll(documents.objects, problems);
+  const { decoded } = reader;
+  problems.push(...reader.problems);
   const given = decodeWiring(documents.wirings, problems);
   const { nodes: named, maxPods } = settleNodes(decoded, given, problems);
   const drafts = schedule([...decoded.pods, ...podsOfWorkloads(decoded, named)], named);
@@ -158,8 +127,10 @@ function ingressParts(
 
 /** What the drafts say about the pods that they became. */
 function conditions(drafts: readonly PodDraft[]): (pod: Pod) => PodCondition {
-  const byName = new Map(drafts.map((d) => [`${d.pod.namespace}/${d.pod.name}`, d]));
+  let byName: Map<string, PodDraft> | undefined;
   return (pod) => {
+    // Made when a Service first asks: most pods are never asked about.
+    byName ??= new Map(drafts.map((d) => [`${d.pod.namespace}/${d.pod.name}`, d]));
     const draft = byName.get(`${pod.namespace}/${pod.name}`);
     return { ready: draft?.ready === true, terminating: draft?.terminating === true };
   };
@@ -168,89 +139,6 @@ function conditions(drafts: readonly PodDraft[]): (pod: Pod) => PodCondition {
 function useOf(workload: Workload): NamespaceUse {
   const { object } = workload;
   return { namespace: object.namespace, source: placeOf(object.tree) };
-}
-
-function decodeAll(objects: readonly LoadedObject[], problems: Diagnostic[]): Decoded {
-  const d: Decoded = {
-    namespaces: [],
-    nodes: [],
-    pods: [],
-    services: [],
-    slices: [],
-    mirrored: [],
-    workloads: [],
-    masquerade: [],
-    ipPools: [],
-    ingresses: [],
-    ingressClasses: [],
-    kubeProxies: [],
-    dnsParts: [],
-  };
-  for (const object of objects) {
-    const errors = new FieldErrors();
-    decodeOne(d, errors, object);
-    problems.push(...errors.all.map((e) => toDiagnostic(e, object.id)));
-  }
-  return d;
-}
-
-function decodeOne(d: Decoded, errors: FieldErrors, object: LoadedObject): void {
-  switch (object.kind) {
-    case 'Namespace':
-      d.namespaces.push(decodeNamespace(errors, object));
-      return;
-    case 'Node':
-      d.nodes.push(decodeNode(errors, object));
-      return;
-    case 'Pod':
-      d.pods.push(decodePod(errors, object));
-      return;
-    case 'Service':
-      d.services.push(decodeService(errors, object));
-      return;
-    case 'EndpointSlice': {
-      const slice = decodeEndpointSlice(errors, object);
-      if (slice) d.slices.push(slice);
-      return;
-    }
-    case 'IPPool': {
-      const pool = decodeIpPool(errors, object);
-      if (pool) d.ipPools.push(pool);
-      return;
-    }
-    case 'Ingress':
-      d.ingresses.push(decodeIngress(errors, object));
-      return;
-    case 'IngressClass':
-      d.ingressClasses.push(decodeIngressClass(errors, object));
-      return;
-    case 'KubeProxyConfiguration':
-      d.kubeProxies.push({ config: decodeKubeProxy(errors, object), object });
-      return;
-    case 'KubeletConfiguration':
-      d.dnsParts.push(decodeKubelet(errors, object.tree));
-      return;
-    case 'Endpoints':
-      d.mirrored.push(...decodeEndpoints(errors, object));
-      return;
-    default:
-      if (isWorkload(object.kind)) d.workloads.push(decodeWorkload(errors, object));
-      else if (object.kind === 'ConfigMap') decodeConfigMap(d, errors, object);
-  }
-}
-
-function decodeConfigMap(d: Decoded, errors: FieldErrors, object: LoadedObject): void {
-  if (/^(coredns|kubelet-config)/.test(object.name)) {
-    const part = decodeDnsMap(errors, object);
-    if (part) d.dnsParts.push(part);
-    return;
-  }
-  if (object.name !== 'kube-proxy') {
-    d.masquerade.push(...decodeMasquerade(errors, object));
-    return;
-  }
-  const config = decodeKubeProxyMap(errors, object);
-  if (config) d.kubeProxies.push({ config, object });
 }
 
 /** The one configuration of kube-proxy; a second one is a mistake. */
@@ -419,6 +307,8 @@ function hostAddressProblems(
   }
 }
 
+type Owned = Node | Pod | Service;
+
 /** One address, one owner: nodes, running pods off the host network, ClusterIPs. */
 function duplicateAddresses(
   nodes: readonly Node[],
@@ -426,28 +316,34 @@ function duplicateAddresses(
   services: readonly Service[],
   problems: Diagnostic[],
 ): void {
-  const owners = new Map<string, { readonly id: string; readonly source: SourceRef }>();
-  const own = (address: Address, id: string, source: SourceRef) => {
-    const key = addressKey(address);
-    const first = owners.get(key);
+  const owners = new AddressMap<Owned>();
+  const own = (address: Address, owner: Owned) => {
+    const first = owners.get(address);
     if (!first) {
-      owners.set(key, { id, source });
+      owners.set(address, owner);
       return;
     }
-    const message = `has the address ${formatAddress(address)}, as has ${first.id} (${formatSource(first.source)})`;
-    problems.push({ code: 'ADDRESS_DUPLICATE', ...source, object: id, message });
+    const other = `${idOf(first)} (${formatSource(first.source)})`;
+    const message = `has the address ${formatAddress(address)}, as has ${other}`;
+    problems.push({ code: 'ADDRESS_DUPLICATE', ...owner.source, object: idOf(owner), message });
   };
-  for (const n of nodes) for (const a of n.addresses) own(a, `Node/${n.name}`, n.source);
+  for (const n of nodes) for (const a of n.addresses) own(a, n);
   for (const p of pods) {
     if (p.hostNetwork || !hasNetwork(p)) continue;
-    for (const a of p.addresses) own(a, `${p.namespace}/Pod/${p.name}`, p.source);
+    for (const a of p.addresses) own(a, p);
   }
   // Two Services with one ClusterIP are the API server's to refuse (service-allocation.ts).
   const seen = new Set<string>();
   for (const s of services) {
     for (const a of s.clusterIps) {
-      if (!seen.has(addressKey(a))) own(a, `${s.namespace}/Service/${s.name}`, s.source);
+      if (!seen.has(addressKey(a))) own(a, s);
       seen.add(addressKey(a));
     }
   }
+}
+
+function idOf(owned: Owned): string {
+  if ('kernel' in owned) return `Node/${owned.name}`;
+  const kind = 'clusterIps' in owned ? 'Service' : 'Pod';
+  return `${owned.namespace}/${kind}/${owned.name}`;
 }

@@ -17,6 +17,7 @@ import {
   containsPrefix,
   maskAddress,
 } from '../wire/address.ts';
+import { AddressMap } from '../wire/address-map.ts';
 import type { PodDraft } from './decode/decode-pod.ts';
 import { hasPodRanges } from './infer-wiring.ts';
 import type { Node, Pod, SourceRef, Wiring } from './model.ts';
@@ -38,11 +39,11 @@ export interface Exhausted {
 
 /** Addresses in use, and the next free ones. */
 export class AddressBook {
-  readonly #used = new Set<string>();
+  readonly #used = new AddressMap<true>();
   readonly exhausted: Exhausted[] = [];
 
   claim(addresses: readonly Address[]): void {
-    for (const a of addresses) this.#used.add(addressKey(a));
+    for (const a of addresses) this.#used.set(a, true);
   }
 
   /** The first free address of `prefix` at or after `offset`, else from `first` on; claimed. */
@@ -54,8 +55,8 @@ export class AddressBook {
       const at = start + i < size - 1 ? start + i : first + (start + i - (size - 1));
       if (at >= size - 1 || at < first) break;
       const address = addToAddress(base, at);
-      if (this.#used.has(addressKey(address))) continue;
-      this.claim([address]);
+      if (this.#used.has(address)) continue;
+      this.#used.set(address, true);
       return address;
     }
     return null;
@@ -189,7 +190,8 @@ export function assignAddresses(
     const gone = pod.phase === 'Succeeded' || pod.phase === 'Failed';
     if (gone || (pod.hostNetwork && !running)) return { ...pod, addresses: [] };
     if (pod.hostNetwork) return { ...pod, addresses: own };
-    return { ...pod, addresses: [...pod.addresses, ...(given.get(pod) ?? [])] };
+    const got = given.get(pod);
+    return got ? { ...pod, addresses: [...pod.addresses, ...got] } : pod;
   });
   return { nodes: placed, pods };
 }

@@ -3,6 +3,7 @@
  * @module
  */
 import { assembleCluster } from '../cluster/assemble.ts';
+import { ClusterReader } from '../cluster/cluster-reader.ts';
 import type { Documents, LoadOptions } from '../cluster/manifest/load.ts';
 import { gather, loadObjects } from '../cluster/manifest/load.ts';
 import { sourceText } from '../cluster/manifest/tree.ts';
@@ -28,18 +29,27 @@ export interface Inputs {
  * `input` when a path can not be read, else `usage`.
  */
 export function loadInputs(paths: readonly string[], options: LoadOptions = {}): Inputs {
-  return settle(loadObjects(paths, options));
+  const reader = new ClusterReader();
+  return settle(
+    loadObjects(paths, options, (object) => reader.take(object)),
+    reader,
+  );
 }
 
 /** The same from text in memory, which messages call `file`. */
 export function parseInputs(file: string, text: string, ignoreUnsupported = false): Inputs {
-  return settle(gather([sourceText(file, text)], [], ignoreUnsupported));
+  const reader = new ClusterReader();
+  const texts = [sourceText(file, text)];
+  return settle(
+    gather(texts, [], ignoreUnsupported, (object) => reader.take(object)),
+    reader,
+  );
 }
 
-function settle(documents: Documents): Inputs {
+function settle(documents: Documents, reader: ClusterReader): Inputs {
   const problems: Diagnostic[] = [...documents.problems];
   const policies = loadPolicies(documents.objects, problems);
-  const cluster = assembleCluster(documents, policies, problems);
+  const cluster = assembleCluster(reader, documents, policies, problems);
   if (documents.unreadable.length > 0) {
     throw new UserError([...documents.unreadable, ...inOrder(first(problems))], 'input');
   }

@@ -4,11 +4,12 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import t from 'tap';
 import { gather, loadObjects } from '../../src/cluster/manifest/load.ts';
 import { parseJson } from '../../src/cluster/manifest/parse-json.ts';
 import { parseYaml, resolvePlain } from '../../src/cluster/manifest/parse-yaml.ts';
-import { get, placeOf, sourceText, toPlain } from '../../src/cluster/manifest/tree.ts';
+import { get, placeOf, sourceText, type Tree, toPlain } from '../../src/cluster/manifest/tree.ts';
 import { UserError } from '../../src/diagnostic/diagnostic.ts';
 import { loadInputs } from '../../src/policy/inputs.ts';
 
@@ -149,4 +150,74 @@ t.test('anchors, merge keys, and a bomb of aliases', async (t) => {
 t.test('a manifest without end of nesting is refused, not followed', async (t) => {
   const { problems } = parseJson(sourceText('f', '['.repeat(100_000)));
   t.match(problems[0]?.message, /nested deeper than 200/);
+});
+
+t.test('members of a list read one by one are those of a list read at once', async (t) => {
+  const value = fc.letrec((tie) => ({
+    value: fc.oneof(
+      { maxDepth: 4 },
+      fc.oneof(fc.string(), fc.integer(), fc.boolean(), fc.constant(null), fc.double()),
+      fc.array(tie('value'), { maxLength: 4 }),
+      fc.dictionary(fc.string({ maxLength: 4 }), tie('value'), { maxKeys: 4 }),
+    ),
+  })).value;
+  const breaks = fc.option(fc.tuple(fc.nat(), fc.constantFrom('', '}', ']', '"', '\\', ',', ':')));
+  fc.assert(
+    fc.property(fc.array(value, { maxLength: 5 }), fc.boolean(), breaks, (list, first, cut) => {
+      const whole = JSON.stringify(
+        first ? { items: list, kind: 1 } : { kind: 1, items: list },
+        null,
+        1,
+      );
+      const at = cut ? cut[0] % whole.length : 0;
+      const text = cut ? whole.slice(0, at) + cut[1] + whole.slice(at + 1) : whole;
+      const source = sourceText('f', text);
+      const now = parseJson(source);
+      const later = parseJson(source, true);
+      t.equal(later.documents.length, now.documents.length);
+      now.documents.forEach((document, i) => {
+        const items = get(later.documents[i], 'items');
+        const members = items && later.postponed?.get(items);
+        const all = members ? [...members] : items?.kind === 'list' ? items.items : [];
+        const want = get(document, 'items');
+        const plain = (trees: readonly Tree[]) => trees.map((m) => [toPlain(m), m.at]);
+        t.strictSame(plain(all), plain(want?.kind === 'list' ? want.items : []));
+      });
+      const shown = (p: typeof now) => p.problems.map((q) => `${q.at} ${q.message}`).toSorted();
+      t.strictSame(shown(later), shown(now), text);
+    }),
+    { seed: 1, numRuns: 400 },
+  );
+});
+
+t.test('a mistake in one member of a list is found at its place', async (t) => {
+  const pod = '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"},"spec":{"nodeName":"n"}}';
+  const twice = pod.replace('"spec"', '"spec":{},"spec"');
+  const text = `{"items":[\n${pod},\n${twice}\n],"apiVersion":"v1","kind":"List"}`;
+  const found = gather([sourceText('f.json', text)]);
+  t.strictSame(
+    found.problems.map((p) => `${p.code} ${p.line}:${p.column} ${p.message}`),
+    [
+      'DUPLICATE_OBJECT 3:1 given twice: first at f.json:2',
+      'DUPLICATE_KEY 3:67 duplicate field "spec"',
+    ],
+  );
+});
+
+t.test('an object that somebody takes is not kept', async (t) => {
+  const text = JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'List',
+    items: ['Pod', 'Node'].map((kind) => ({ apiVersion: 'v1', kind, metadata: { name: 'x' } })),
+  });
+  const taken: string[] = [];
+  const found = gather([sourceText('f.json', text)], [], false, ({ id, kind }) => {
+    taken.push(id);
+    return kind === 'Pod';
+  });
+  t.strictSame(taken, ['default/Pod/x', 'Node/x']);
+  t.strictSame(
+    found.objects.map((o) => o.id),
+    ['Node/x'],
+  );
 });

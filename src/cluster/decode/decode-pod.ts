@@ -39,6 +39,8 @@ export interface PodDraft {
 
 const PHASES = ['Pending', 'Running', 'Succeeded', 'Failed', 'Unknown'] as const;
 const PROTOCOLS = ['TCP', 'UDP', 'SCTP'];
+/** Most pods have none: one list for all of these. */
+const NO_PORTS: readonly ContainerPort[] = [];
 
 /** What a pod's `spec` says, for Pods and templates alike. */
 export type PodSpecPart = Pick<
@@ -48,25 +50,60 @@ export type PodSpecPart = Pick<
   readonly nodeSelector: Labels;
 };
 
-export function decodePod(errors: FieldErrors, object: LoadedObject): PodDraft {
+/** Gives equal labels one object. */
+export interface LabelShare {
+  share(labels: Labels): Labels;
+}
+
+export function decodePod(errors: FieldErrors, object: LoadedObject, shared: LabelShare): PodDraft {
   const { tree } = object;
   validateMeta(errors, tree, { namespaced: true, nameErrors: dnsSubdomainErrors });
-  const { nodeSelector, ...spec } = decodePodSpec(errors, get(tree, 'spec'), 'spec');
+  const spec = decodePodSpec(errors, get(tree, 'spec'), 'spec');
   const status = get(tree, 'status');
+  const meta = metaOf(object);
+  const { source } = meta;
   const given = podAddresses(errors, status);
   const said = PHASES.find((p) => p === text(get(status, 'phase')));
   const phase = said ?? 'Running';
   const condition = items(get(status, 'conditions')).find((c) => text(get(c, 'type')) === 'Ready');
   return {
-    pod: { ...metaOf(object), namespace: object.namespace, ...spec, addresses: given, phase },
+    pod: podOf(object, spec, {
+      labels: shared.share(meta.labels),
+      source,
+      addresses: given,
+      phase,
+    }),
     hostAddresses: addressAt(errors, get(status, 'hostIP'), 'status.hostIP'),
     running: phase === 'Running' || (phase === 'Pending' && given.length > 0),
     ready: phase === 'Running' && (!condition || text(get(condition, 'status')) === 'True'),
     terminating: get(tree, 'metadata', 'deletionTimestamp') !== undefined,
-    nodeSelector,
+    nodeSelector: spec.nodeSelector,
     nodeSource: placeOf(get(tree, 'spec', 'nodeName') ?? tree),
     live: get(tree, 'metadata', 'uid') !== undefined,
   };
+}
+
+/** One shape for pods that have nothing special: there may be a million. */
+function podOf(
+  { name, namespace }: LoadedObject,
+  spec: PodSpecPart,
+  rest: Pick<Pod, 'labels' | 'source' | 'addresses' | 'phase'>,
+): Pod {
+  const { node, hostNetwork, ports, serviceAccount, nodeSelector: _, ...special } = spec;
+  const { labels, source, addresses, phase } = rest;
+  const pod: Pod = {
+    name,
+    labels,
+    source,
+    namespace,
+    node,
+    addresses,
+    hostNetwork,
+    phase,
+    ports,
+    serviceAccount,
+  };
+  return Object.keys(special).length === 0 ? pod : { ...pod, ...special };
 }
 
 function podAddresses(errors: FieldErrors, status: Tree | undefined): readonly Address[] {
@@ -85,13 +122,14 @@ export function decodePodSpec(
 ): PodSpecPart {
   const hostNetwork = boolean(get(spec, 'hostNetwork')) ?? false;
   const names = new Set<string>();
-  const ports: ContainerPort[] = [];
+  let ports: ContainerPort[] | undefined;
   for (const key of ['initContainers', 'containers'] as const) {
     items(get(spec, key)).forEach((container, i) => {
       const at = `${path}.${key}[${i}]`;
       validateContainerName(errors, container, at, names);
       const init = key === 'initContainers';
-      ports.push(...decodePorts(errors, container, at, hostNetwork, init));
+      const own = decodePorts(errors, container, at, hostNetwork, init);
+      if (own.length > 0) ports = [...(ports ?? []), ...own];
     });
   }
   const node = get(spec, 'nodeName');
@@ -103,7 +141,7 @@ export function decodePodSpec(
   return {
     node: text(node) ?? '',
     hostNetwork,
-    ports,
+    ports: ports ?? NO_PORTS,
     serviceAccount:
       text(get(spec, 'serviceAccountName')) ?? text(get(spec, 'serviceAccount')) ?? 'default',
     nodeSelector: textMap(get(spec, 'nodeSelector')),

@@ -18,6 +18,18 @@ const MOST_SERVERS = 3;
 const MOST_SEARCHES = 32;
 const MOST_SEARCH_LETTERS = 2048;
 
+const plain = (policy: PodDns['policy']) => ({
+  dns: { policy, nameservers: [], searches: [], options: [], hostAliases: [] },
+});
+
+/** What nearly all of a cluster's pods say, which is one object for each policy. */
+const PLAIN = {
+  ClusterFirst: plain('ClusterFirst'),
+  ClusterFirstWithHostNet: plain('ClusterFirstWithHostNet'),
+  Default: plain('Default'),
+  None: plain('None'),
+} as const;
+
 /** The part of a pod's `spec` at `path`; nothing where it says nothing about names. */
 export function decodePodDns(
   errors: FieldErrors,
@@ -33,6 +45,7 @@ export function decodePodDns(
     errors.notSupported(CODE, policyAt, `${path}.dnsPolicy`, POLICIES);
   }
   validateConfig(errors, spec, `${path}.dnsConfig`, policy === 'None');
+  if (!config && !aliases) return PLAIN[policy ?? 'ClusterFirst'];
   return {
     dns: {
       policy: policy ?? 'ClusterFirst',

@@ -14,7 +14,7 @@ import {
 } from '../decode/managed-cluster.ts';
 import { isRedacted, withoutRedacted } from '../decode/redacted.ts';
 import { notEmulated } from '../decode/wiring-schema.ts';
-import { formatSource } from '../model.ts';
+import { formatSource, type SourceRef } from '../model.ts';
 import { FieldErrors, toDiagnostic } from './field-error.ts';
 import { CONFIG_MAP_NAMES, judgeKind } from './kinds.ts';
 import type { ParsedText } from './parse-json.ts';
@@ -64,17 +64,28 @@ interface Gathering {
   readonly ignored: Map<string, number>;
   readonly unsupported: Map<string, number>;
   readonly problems: Diagnostic[];
-  readonly byId: Map<string, LoadedObject>;
+  readonly named: NamedObjects;
+  readonly consume: Consumer;
   /** Files with blacked-out addresses. */
   readonly redacted: ReadonlySet<SourceText>;
   readonly ignoreUnsupported: boolean;
   generated: number;
 }
 
+/**
+ * Takes an object as soon as it is found, and says whether it is done with it: what nobody takes is
+ * kept in `Documents.objects`. Objects of a large cluster are far larger than what is made of them.
+ */
+export type Consumer = (object: LoadedObject) => boolean;
+
 /** Read files, folders, globs or `-`, and take every object in them. */
-export function loadObjects(paths: readonly string[], options: LoadOptions = {}): Documents {
+export function loadObjects(
+  paths: readonly string[],
+  options: LoadOptions = {},
+  consume: Consumer = () => false,
+): Documents {
   const read = readTexts(paths, options);
-  return gather(read.texts, read.problems, options.ignoreUnsupported === true);
+  return gather(read.texts, read.problems, options.ignoreUnsupported === true, consume);
 }
 
 /** Take every object in texts already read. */
@@ -82,6 +93,7 @@ export function gather(
   texts: readonly SourceText[],
   unreadable: readonly Diagnostic[] = [],
   ignoreUnsupported = false,
+  consume: Consumer = () => false,
 ): Documents {
   const g: Gathering = {
     objects: [],
@@ -90,17 +102,18 @@ export function gather(
     ignored: new Map(),
     unsupported: new Map(),
     problems: [],
-    byId: new Map(),
+    named: new NamedObjects(),
+    consume,
     redacted: new Set(texts.filter(isRedacted)),
     ignoreUnsupported,
     generated: 0,
   };
   for (const source of texts) {
     const parsed = parse(source);
+    for (const document of parsed.documents) take(g, document, '', '', parsed.postponed);
     for (const p of parsed.problems) {
       g.problems.push({ code: p.code, ...placeAt(source, p.at), message: p.message });
     }
-    for (const document of parsed.documents) take(g, document, '', '');
   }
   return { ...g, wirings: settleWirings(g), files: texts.map((s) => s.file), unreadable };
 }
@@ -108,7 +121,7 @@ export function gather(
 /** JSON where it looks like JSON (as kubectl guesses), else YAML. */
 function parse(source: SourceText): ParsedText {
   if (/^\ufeff?\s*[{[]/.test(source.text)) {
-    const json = parseJson(source);
+    const json = parseJson(source, true);
     const broken = json.problems.some((p) => p.code === 'JSON_SYNTAX');
     if (!broken || source.file.endsWith('.json')) return json;
   }
@@ -116,7 +129,13 @@ function parse(source: SourceText): ParsedText {
 }
 
 /** Take one document; `listVersion` and `listKind` are what a list says of its items. */
-function take(g: Gathering, tree: Tree, listVersion: string, listKind: string): void {
+function take(
+  g: Gathering,
+  tree: Tree,
+  listVersion: string,
+  listKind: string,
+  postponed?: ReadonlyMap<Tree, Iterable<Tree>>,
+): void {
   const kind = text(get(tree, 'kind')) ?? listKind;
   const apiVersion = text(get(tree, 'apiVersion')) ?? listVersion;
   if (tree.kind !== 'map') {
@@ -132,7 +151,8 @@ function take(g: Gathering, tree: Tree, listVersion: string, listKind: string): 
   const list = get(tree, 'items');
   if (/List$/.test(kind) && (list || kind === 'List')) {
     const single = kind === 'List' ? '' : kind.slice(0, -'List'.length);
-    for (const item of items(list)) take(g, item, single === '' ? '' : apiVersion, single);
+    const members = (list && postponed?.get(list)) ?? items(list);
+    for (const item of members) take(g, item, single === '' ? '' : apiVersion, single);
     return;
   }
   if (kind === '' || apiVersion === '') {
@@ -240,15 +260,43 @@ function accept(
     checkShape(errors, shape, tree, '');
     g.problems.push(...errors.all.map((e) => toDiagnostic(e, id)));
   }
-  const earlier = name === '' ? undefined : g.byId.get(id);
+  const earlier = name === '' ? null : g.named.add(loaded);
   if (earlier) {
-    const first = formatSource(placeOf(earlier.tree));
-    const message = `given twice: first at ${first}`;
+    const message = `given twice: first at ${formatSource(earlier)}`;
     g.problems.push({ code: 'DUPLICATE_OBJECT', ...placeOf(tree), object: id, message });
     return;
   }
-  g.byId.set(id, loaded);
-  g.objects.push(loaded);
+  if (!g.consume(loaded)) g.objects.push(loaded);
+}
+
+/** A text is shorter: V8's longest string. */
+const LONGEST_TEXT = 2 ** 29;
+
+/** Where each object stands, by kind, namespace and name: places only, no objects. */
+class NamedObjects {
+  readonly #places = new Map<string, Map<string, Map<string, number>>>();
+  readonly #numbers = new Map<SourceText, number>();
+
+  /** Remember an object; where one of the same name stands already, its place instead. */
+  add({ kind, namespace, name, tree }: LoadedObject): SourceRef | null {
+    const names = within(within(this.#places, kind), namespace);
+    const known = names.get(name);
+    if (known === undefined) {
+      const number = this.#numbers.get(tree.source) ?? this.#numbers.size;
+      this.#numbers.set(tree.source, number);
+      names.set(name, number * LONGEST_TEXT + tree.at);
+      return null;
+    }
+    const source = [...this.#numbers.keys()][Math.floor(known / LONGEST_TEXT)] ?? tree.source;
+    return placeAt(source, known % LONGEST_TEXT);
+  }
+}
+
+/** The map under a key, made when it is first needed. */
+function within<V>(maps: Map<string, Map<string, V>>, key: string): Map<string, V> {
+  const found = maps.get(key) ?? new Map<string, V>();
+  if (found.size === 0) maps.set(key, found);
+  return found;
 }
 
 const SUFFIX = 'bcdfghjklmnpqrstvwxz2456789';

@@ -27,7 +27,11 @@ function patternError(message: string, pattern: string, ...examples: readonly st
   return `${message} (e.g. ${list}regex used for validation is '${pattern}')`;
 }
 
+/** Nothing wrong: most names, of a million. */
+const GOOD: readonly string[] = [];
+
 export function dnsLabelErrors(text: string): readonly string[] {
+  if (text.length <= 63 && DNS_LABEL.test(text)) return GOOD;
   return [
     ...(text.length > 63 ? [tooLong(63)] : []),
     ...(DNS_LABEL.test(text)
@@ -44,6 +48,7 @@ export function dnsLabelErrors(text: string): readonly string[] {
 }
 
 export function dnsSubdomainErrors(text: string): readonly string[] {
+  if (text.length <= 253 && DNS_SUBDOMAIN.test(text)) return GOOD;
   return [
     ...(text.length > 253 ? [tooLong(253)] : []),
     ...(DNS_SUBDOMAIN.test(text)
@@ -97,6 +102,7 @@ const QUALIFIED_MESSAGE =
 
 /** Label and annotation keys: `[PREFIX/]NAME`. */
 export function qualifiedNameErrors(text: string): readonly string[] {
+  if (text.length <= 63 && QUALIFIED_NAME.test(text)) return GOOD;
   const parts = text.split('/');
   const sentence = patternError(QUALIFIED_MESSAGE, QUALIFIED, 'MyName', 'my.name', '123-abc');
   if (parts.length > 2) {
@@ -118,6 +124,7 @@ export function qualifiedNameErrors(text: string): readonly string[] {
 }
 
 export function labelValueErrors(text: string): readonly string[] {
+  if (text.length <= 63 && VALUE.test(text)) return GOOD;
   return [
     ...(text.length > 63 ? [tooLong(63)] : []),
     ...(VALUE.test(text)

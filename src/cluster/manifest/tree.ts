@@ -114,8 +114,11 @@ export function texts(tree: Tree | undefined): readonly string[] {
   return items(tree).flatMap((item) => text(item) ?? []);
 }
 
+const NOTHING: Readonly<Record<string, string>> = Object.freeze({});
+
 /** A map of strings as a plain record. */
 export function textMap(tree: Tree | undefined): Readonly<Record<string, string>> {
+  if (tree === undefined) return NOTHING;
   const pairs = entries(tree).map(([key, e]) => [key, text(e.value) ?? ''] as const);
   return Object.fromEntries(pairs);
 }
