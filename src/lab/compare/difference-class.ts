@@ -4,6 +4,7 @@
  * `unclassified`, which is where a reader should look first.
  * @module
  */
+import { proxySettings } from '../../dataplane/kube-proxy/config.ts';
 import type { Diagnostic } from '../../diagnostic/diagnostic.ts';
 import { equalAddress, formatAddress } from '../../wire/address.ts';
 import type { ConnectionResult } from '../result.ts';
@@ -43,6 +44,17 @@ const RULES: readonly Rule[] = [
     applies: (sides) => isHairpin(sides) && onlyCalicoRefuses(sides),
   },
   {
+    id: 'lb-health-probes',
+    explanation:
+      "a policy keeps the load balancer's health probes (from 168.63.129.16, to the node port) " +
+      'from every backend, so none is healthy and the frontend passes nothing on; Azure NPM does ' +
+      'not police node ports with externalTrafficPolicy Cluster, so its probes are answered',
+    source:
+      'azure-docs load-balancer-custom-probe-overview; cloud-provider-azure ' +
+      `azure_loadbalancer_healthprobe.go; ${CALICO_FIRST}`,
+    applies: (sides) => isFromOutsideServices(sides) && isRefusedByFrontend(sides),
+  },
+  {
     id: 'lb-nodeport-cluster',
     explanation:
       'it comes in by a node port, a load balancer or an external address with ' +
@@ -60,13 +72,14 @@ const RULES: readonly Rule[] = [
       'a pod reaches its own node: the packet ends in INPUT, which Azure NPM does not police and ' +
       'Calico does (cali-wl-to-host applies the egress policy)',
     source: `${NPM_ENFORCES_IN_FORWARD}; felix/rules/static.go filterWorkloadToHostChain`,
-    applies: (sides) => isPodToOwnNode(sides) && onPolicies(sides, 'npm', 'calico'),
+    applies: (sides) => isPodToOwnNode(sides) && onlyCalicoRefuses(sides),
   },
   {
     id: 'ipv6-unfiltered',
     explanation: 'Azure NPM programs no ip6tables rules, so IPv6 is never filtered by it',
     source: 'Azure/azure-container-networking npm/iptm; AKS documentation: NPM has no dual-stack',
-    applies: (sides) => sides.some((s) => s.row.src?.includes(':')) && onPolicies(sides, 'npm'),
+    applies: (sides) =>
+      sides.some((s) => s.row.src?.includes(':')) && passesOn(sides, 'npm').includes(true),
   },
   {
     id: 'policy-rejected-by-npm',
@@ -92,7 +105,65 @@ const RULES: readonly Rule[] = [
     id: 'no-policy-engine',
     explanation: 'one of the stacks has no policy engine: NetworkPolicies have no effect there',
     source: 'AKS networkPolicy: none',
-    applies: (sides) => onPolicies(sides, 'none'),
+    applies: (sides) =>
+      passesOn(sides, 'none').includes(true) && differ(sides, (w) => w.stack.policy),
+  },
+  {
+    id: 'npm-accepts-past-node-rules',
+    explanation:
+      'once any policy exists, Azure NPM accepts every new packet that no policy drops, so rules ' +
+      "of the node behind its jump in FORWARD are never asked (the platform's DROP of pods that " +
+      'ask the wire server 168.63.129.16; REJECTs of Services without endpoints); Calico hands ' +
+      'the packet back to them. AKS changed the order of the wire server rules in July 2024',
+    source:
+      'Azure/azure-container-networking npm/pkg/dataplane/policies/chain-management_linux.go ' +
+      '(AZURE-NPM-ACCEPT); AgentBaker block_wireserver.sh; AKS CHANGELOG 2024-07',
+    applies: isAcceptedPastNode,
+  },
+  {
+    id: 'npm-mark-clash',
+    explanation:
+      'up to 1.4.23 Azure NPM marks with bits that kube-proxy uses too: placed first in FORWARD, ' +
+      'it takes what kube-proxy marked for masquerade for what a policy marked for dropping, and ' +
+      'drops it, whatever policies say',
+    source: 'Azure/azure-container-networking#1313',
+    applies: (sides) =>
+      sides.some(({ row, world }) => isNpm(world) && isDroppedByNobody(row)) &&
+      sides.some(({ row }) => row.verdict === 'allowed'),
+  },
+  {
+    id: 'npm-place-first',
+    explanation:
+      'Azure NPM placed first in FORWARD polices what kube-proxy marked for masquerade (node ' +
+      'ports, load balancers, a pod that reaches itself by its Service); placed behind kube-proxy ' +
+      'it never sees it, since KUBE-FORWARD accepts marked packets',
+    source:
+      'Azure/azure-container-networking npm/config (PlaceAzureChainFirst), #1086, #1088; ' +
+      'kube-proxy KUBE-FORWARD',
+    applies: (sides) =>
+      isAcceptedByMark(sides) && differ(sides, (w) => w.stack.options['place-first'] === 'true'),
+  },
+  {
+    id: 'proxy-nftables-no-mark-accept',
+    explanation:
+      'kube-proxy in iptables mode accepts in FORWARD what it marked for masquerade, before Azure ' +
+      'NPM is asked; in nftables mode it has no such rule, so NPM polices it',
+    source:
+      'kubernetes pkg/proxy/iptables/proxier.go (KUBE-FORWARD), pkg/proxy/nftables/proxier.go ' +
+      '(no accept in forward)',
+    applies: (sides) => isAcceptedByMark(sides) && differ(sides, proxyMode),
+  },
+  {
+    id: 'proxy-nftables-local-policy',
+    explanation:
+      'a node reaches an external address of a Service with externalTrafficPolicy Local that has ' +
+      'no endpoint on it: in iptables mode kube-proxy short-circuits it to all endpoints, in ' +
+      'nftables mode it is dropped before its destination is translated',
+    source: 'kubernetes pkg/proxy/nftables/proxier.go (filter-output at priority dstnat - 10)',
+    applies: (sides) =>
+      sides[0]?.detail.conversation.from.kind === 'node' &&
+      isFromOutsideServices(sides) &&
+      differ(sides, proxyMode),
   },
 ];
 
@@ -101,6 +172,9 @@ export const UNCLASSIFIED: DifferenceClass = {
   explanation: 'no documented difference explains it; see the deciding rules of both stacks',
   source: 'none',
 };
+
+/** Every kind that is documented. */
+export const DOCUMENTED: readonly DifferenceClass[] = RULES;
 
 /** The first documented kind that explains the difference. */
 export function classify(sides: readonly DifferenceSide[]): DifferenceClass {
@@ -135,9 +209,62 @@ function isRejection({ code }: Diagnostic): boolean {
 
 /** Whether Azure NPM lets it pass and Calico does not. */
 function onlyCalicoRefuses(sides: readonly DifferenceSide[]): boolean {
-  const passes = (engine: string) =>
-    sides.filter((s) => s.world?.stack.policy === engine).map((s) => s.row.verdict === 'allowed');
-  return passes('npm').includes(true) && passes('calico').includes(false);
+  return passesOn(sides, 'npm').includes(true) && passesOn(sides, 'calico').includes(false);
+}
+
+/** Whether it is allowed, for each stack that has a policy engine. */
+function passesOn(sides: readonly DifferenceSide[], engine: string): readonly boolean[] {
+  const own = sides.filter((s) => s.world?.stack.policy === engine);
+  return own.map((s) => s.row.verdict === 'allowed');
+}
+
+function isNpm(world: World | undefined): boolean {
+  return world?.stack.policy === 'npm';
+}
+
+/** Whether a rule of NPM drops it that no policy caused. */
+function isDroppedByNobody({ verdict, decidedBy }: ConnectionResult): boolean {
+  const isOurs = decidedBy?.rule?.startsWith('filter/AZURE-NPM') === true;
+  return verdict !== 'allowed' && isOurs && decidedBy.policy === null;
+}
+
+/** Whether NPM's last word keeps it from a rule of the node that refuses it elsewhere. */
+function isAcceptedPastNode(sides: readonly DifferenceSide[]): boolean {
+  const isAccepted = sides.some(
+    ({ row, world }) =>
+      isNpm(world) &&
+      row.verdict === 'allowed' &&
+      row.decidedBy?.rule?.startsWith('filter/AZURE-NPM-ACCEPT') === true,
+  );
+  const isRefused = sides.some(
+    ({ row }) =>
+      row.verdict !== 'allowed' &&
+      row.decidedBy?.hook === 'forward' &&
+      row.decidedBy.policy === null &&
+      row.decidedBy.rule !== null,
+  );
+  return isAccepted && isRefused;
+}
+
+/** Whether kube-proxy's mark lets it pass on one stack, and a policy of NPM's refuses it on another. */
+function isAcceptedByMark(sides: readonly DifferenceSide[]): boolean {
+  const isMarked = sides.some(
+    ({ row, world }) =>
+      isNpm(world) &&
+      row.verdict === 'allowed' &&
+      row.decidedBy?.rule?.startsWith('filter/KUBE-FORWARD') === true,
+  );
+  return isMarked && passesOn(sides, 'npm').includes(false);
+}
+
+/** Whether something is not the same on all stacks. */
+function differ(sides: readonly DifferenceSide[], of: (world: World) => unknown): boolean {
+  const values = sides.map(({ world }) => (world === undefined ? undefined : of(world)));
+  return new Set(values).size > 1;
+}
+
+function proxyMode({ cluster, stack }: World): string {
+  return proxySettings(cluster, stack).mode;
 }
 
 /** Whether kube-proxy hands it to the pod that sent it. */
@@ -158,13 +285,17 @@ function isFromOutsideServices(sides: readonly DifferenceSide[]): boolean {
   return to.kind === 'service' && !to.service.clusterIps.some((a) => equalAddress(a, dst));
 }
 
+/** Whether the load balancer itself passes nothing on, where another stack's does. */
+function isRefusedByFrontend(sides: readonly DifferenceSide[]): boolean {
+  const isRefused = sides.some(({ row, world }) => {
+    const fabric = world?.network.fabric.host;
+    return row.verdict !== 'allowed' && fabric !== undefined && row.decidedBy?.node === fabric;
+  });
+  return isRefused && onlyCalicoRefuses(sides);
+}
+
 function isPodToOwnNode(sides: readonly DifferenceSide[]): boolean {
   const conversation = sides[0]?.detail.conversation;
   if (conversation?.from.kind !== 'pod' || conversation.to.kind !== 'node') return false;
   return conversation.from.pod.node === conversation.to.node.name;
-}
-
-/** Whether the stacks that differ have all of these policy engines among them. */
-function onPolicies(sides: readonly DifferenceSide[], ...engines: readonly string[]): boolean {
-  return engines.every((engine) => sides.some((s) => s.world?.stack.policy === engine));
 }

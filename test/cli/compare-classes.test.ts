@@ -1,0 +1,209 @@
+/**
+ * Every documented kind of difference, found and named by the command: a cluster, one opening, two
+ * stacks; the verdict of each, the sentence and its source.
+ * @module
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { DOCUMENTED } from '../../src/lab/compare/difference-class.ts';
+import { SHOP_POLICIES, TWO_NODES_SHOP } from '../support/clusters.ts';
+import { forEachRow, wiretrial, writeCapture } from '../support/command.ts';
+import { tcp } from '../support/packets.ts';
+
+const CLIENT = '10.240.0.7';
+const API = '10.240.0.36';
+const NODE_A = '10.240.0.4';
+const NODE_B = '10.240.0.35';
+const OUTSIDE = '203.0.113.9';
+const BALANCED = '10.240.0.200';
+const SHARED_ADDRESS = '10.240.0.201';
+
+function service(name: string, clusterIp: string, spec: string): string {
+  return `apiVersion: v1
+kind: Service
+metadata: { name: ${name}, namespace: shop }
+spec: { clusterIP: ${clusterIp}, ${spec} }
+`;
+}
+
+const API_SERVICE = service(
+  'api',
+  '10.0.10.1',
+  `type: LoadBalancer, selector: { tier: api }, ports: [{ port: 80, targetPort: 8080, nodePort: 30080 }] }
+status: { loadBalancer: { ingress: [{ ip: ${BALANCED} }] }`,
+);
+const WEB_SERVICE = service(
+  'web',
+  '10.0.10.2',
+  'type: NodePort, selector: { tier: web }, ports: [{ port: 80, nodePort: 30081 }]',
+);
+const LOCAL_SERVICE = service(
+  'here',
+  '10.0.10.3',
+  `type: LoadBalancer, externalTrafficPolicy: Local, selector: { tier: api }, ports: [{ port: 80, targetPort: 8080 }] }
+status: { loadBalancer: { ingress: [{ ip: ${SHARED_ADDRESS} }] }`,
+);
+
+function policy(spec: string): string {
+  return `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: it, namespace: shop }
+spec: ${spec}
+`;
+}
+
+const SHOP = [TWO_NODES_SHOP, SHOP_POLICIES, API_SERVICE, WEB_SERVICE, LOCAL_SERVICE];
+
+const DUAL = `apiVersion: wiretrial/v1
+kind: Wiring
+networkPlugin: azure
+virtualNetworks:
+  - name: v
+    addressPrefixes: [10.240.0.0/16, "fd00:240::/48"]
+    subnets: [{ name: s, addressPrefix: 10.240.0.0/24 }, { name: s6, addressPrefix: "fd00:240::/64" }]
+---
+${['one', 'two']
+  .map(
+    (name, i) => `apiVersion: v1
+kind: Pod
+metadata: { name: ${name}, namespace: shop }
+spec: { nodeName: n, containers: [{ name: c }] }
+status: { phase: Running, podIPs: [{ ip: 10.240.0.${20 + i} }, { ip: "fd00:240::${20 + i}" }] }
+`,
+  )
+  .join('---\n')}`;
+
+const NOT_IN = `{ podSelector: { matchLabels: { tier: api } }, ingress: [{ from: [
+  { namespaceSelector: { matchExpressions: [{ key: team, operator: NotIn, values: [other, lab] }] } }] }] }`;
+const V6_BLOCK =
+  '{ podSelector: { matchLabels: { tier: api } }, ingress: [{ from: [{ ipBlock: { cidr: "fd00::/8" } }] }] }';
+const NO_EGRESS = '{ podSelector: { matchLabels: { tier: api } }, policyTypes: [Egress] }';
+
+const NPM = 'azure-transparent+npm';
+const CALICO = 'azure-transparent+calico';
+
+interface Row {
+  readonly id: string;
+  readonly documents: readonly string[];
+  readonly stacks: readonly [allows: string, refuses: string];
+  readonly opening: readonly [from: string, to: string, port: number];
+  readonly source: RegExp;
+}
+
+const ROWS: readonly Row[] = [
+  {
+    id: 'service-hairpin',
+    documents: SHOP,
+    stacks: [NPM, CALICO],
+    opening: [API, '10.0.10.1', 80],
+    source: /KUBE-SEP/,
+  },
+  {
+    id: 'lb-nodeport-cluster',
+    documents: SHOP,
+    stacks: [NPM, CALICO],
+    opening: [CLIENT, NODE_B, 30_080],
+    source: /#1088/,
+  },
+  {
+    id: 'lb-health-probes',
+    documents: SHOP,
+    stacks: [NPM, CALICO],
+    opening: [OUTSIDE, BALANCED, 80],
+    source: /custom-probe/,
+  },
+  {
+    id: 'local-node-egress',
+    documents: [...SHOP, policy(NO_EGRESS)],
+    stacks: ['azure-bridge+npm', CALICO],
+    opening: [API, NODE_B, 10_250],
+    source: /#2786/,
+  },
+  {
+    id: 'ipv6-unfiltered',
+    documents: [DUAL, policy('{ podSelector: {} }')],
+    stacks: [`${NPM},force=true`, `${CALICO},force=true`],
+    opening: ['fd00:240::20', 'fd00:240::21', 80],
+    source: /dual-stack/,
+  },
+  {
+    id: 'policy-rejected-by-npm',
+    documents: [TWO_NODES_SHOP, policy(V6_BLOCK)],
+    stacks: [NPM, CALICO],
+    opening: [CLIENT, API, 8080],
+    source: /translatePolicy/,
+  },
+  {
+    id: 'npm-namespace-negation',
+    documents: [TWO_NODES_SHOP, policy(NOT_IN)],
+    stacks: [`${NPM},version=1.6.48`, CALICO],
+    opening: [CLIENT, API, 8080],
+    source: /#4866/,
+  },
+  {
+    id: 'no-policy-engine',
+    documents: SHOP,
+    stacks: ['azure-transparent+none', CALICO],
+    opening: [CLIENT, API, 8080],
+    source: /networkPolicy: none/,
+  },
+  {
+    id: 'npm-accepts-past-node-rules',
+    documents: SHOP,
+    stacks: [NPM, CALICO],
+    opening: [CLIENT, '168.63.129.16', 80],
+    source: /block_wireserver/,
+  },
+  {
+    id: 'npm-mark-clash',
+    documents: SHOP,
+    stacks: [CALICO, `${NPM},version=1.4.23,place-first=true`],
+    opening: [CLIENT, NODE_A, 30_081],
+    source: /#1313/,
+  },
+  {
+    id: 'npm-place-first',
+    documents: SHOP,
+    stacks: [NPM, `${NPM},place-first=true`],
+    opening: [CLIENT, NODE_B, 30_080],
+    source: /PlaceAzureChainFirst/,
+  },
+  {
+    id: 'proxy-nftables-no-mark-accept',
+    documents: SHOP,
+    stacks: [NPM, `${NPM},kube-proxy=nftables`],
+    opening: [CLIENT, NODE_B, 30_080],
+    source: /nftables\/proxier.go/,
+  },
+  {
+    id: 'proxy-nftables-local-policy',
+    documents: [TWO_NODES_SHOP, LOCAL_SERVICE],
+    stacks: ['azure-transparent+none', 'azure-transparent+none,kube-proxy=nftables'],
+    opening: [NODE_A, SHARED_ADDRESS, 80],
+    source: /filter-output/,
+  },
+];
+
+t.test('every kind is found and named by the command', async (t) => {
+  const path = mkdtempSync(join(tmpdir(), 'wiretrial-classes-'));
+  t.teardown(() => rmSync(path, { recursive: true, force: true }));
+  t.strictSame(ROWS.map((r) => r.id).sort(), DOCUMENTED.map((d) => d.id).sort());
+  await forEachRow(ROWS, async ({ id, documents, stacks, opening, source }) => {
+    const cluster = join(path, `${id}.yaml`);
+    const capture = join(path, `${id}.pcap`);
+    const [from, to, port] = opening;
+    writeFileSync(cluster, documents.join('---\n'));
+    await writeCapture(capture, [tcp().from(from, 40_000).to(to, port).syn()]);
+    const asked = stacks.flatMap((stack) => ['--stack', stack]);
+    const ran = await wiretrial(['compare', '-f', cluster, '-r', capture, ...asked, '-o', 'json']);
+    t.equal(ran.status, 0, `${id}: ${ran.stderr}`);
+    const result = JSON.parse(ran.stdout || '{}');
+    t.match(result.counts, { connections: 1, disagree: 1 }, id);
+    const [allows, refuses] = stacks;
+    t.match(result.differences, [{ class: id, verdicts: { [allows]: 'allowed' } }], id);
+    t.not(result.differences?.[0]?.verdicts[refuses], 'allowed', `${id}: ${refuses}`);
+    t.match(result.classes, [{ class: id, connections: 1, explanation: /\w+ \w+/, source }], id);
+  });
+});
