@@ -246,7 +246,7 @@ function isAcceptedPastNode(sides: readonly DifferenceSide[]): boolean {
   return isAccepted && isRefused;
 }
 
-/** Whether kube-proxy's mark lets it pass on one stack, and a policy of NPM's refuses it on another. */
+/** Whether kube-proxy's mark lets it pass on one stack, and NPM refuses it on another. */
 function isAcceptedByMark(sides: readonly DifferenceSide[]): boolean {
   const isMarked = sides.some(
     ({ row, world }) =>
