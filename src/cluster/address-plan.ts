@@ -7,7 +7,8 @@
  * @module
  */
 import type { Address, Prefix } from '../wire/address.ts';
-import { addressKey, contains } from '../wire/address.ts';
+import { contains } from '../wire/address.ts';
+import { AddressMap } from '../wire/address-map.ts';
 import type { Cluster, Node, Pod, Service } from './model.ts';
 
 export type AddressOwner =
@@ -40,40 +41,105 @@ export interface AddressPlan {
 
 /** Index a cluster's addresses and names. */
 export function addressPlan(cluster: Cluster): AddressPlan {
-  const owners = new Map<string, AddressOwner[]>();
-  const own = (address: Address, owner: AddressOwner) => {
-    const key = addressKey(address);
-    const list = owners.get(key);
-    if (list) list.push(owner);
-    else owners.set(key, [owner]);
+  const { nodes, pods, services } = ownersIn(cluster);
+  const nodesByName = new Map(cluster.nodes.map((n) => [n.name, n]));
+  const servicesByName = new Map(cluster.services.map((s) => [`${s.namespace}/${s.name}`, s]));
+  let podsByName: ReadonlyMap<string, Pod> | undefined;
+  let onNode: Map<string, Pod[]> | undefined;
+  return {
+    ownersOf(address) {
+      const here = pods.get(address);
+      const owners: readonly AddressOwner[] = [
+        ...(nodes.get(address) ?? []).map((node) => ({ kind: 'node', node }) as const),
+        ...(here instanceof Array ? here : here ? [here] : []).map(
+          (pod) => ({ kind: 'pod', pod }) as const,
+        ),
+        ...(services.get(address) ?? []),
+      ];
+      return owners.length > 0 ? owners : [rangeOf(cluster, address)];
+    },
+    get podsByName() {
+      podsByName ??= new Map(cluster.pods.map((p) => [`${p.namespace}/${p.name}`, p]));
+      return podsByName;
+    },
+    findPod: (namespace, name) => findPod(cluster, namespace, name),
+    findNode: (name) => nodesByName.get(name),
+    findService: (namespace, name) => servicesByName.get(`${namespace}/${name}`),
+    podsOn(node) {
+      onNode ??= groupByNode(cluster.pods);
+      return onNode.get(node) ?? [];
+    },
   };
-  for (const node of cluster.nodes) for (const a of node.addresses) own(a, { kind: 'node', node });
-  const onNode = new Map<string, Pod[]>();
+}
+
+interface Owners {
+  readonly nodes: AddressMap<Node[]>;
+  /** One pod for nearly all addresses: hostNetwork pods share their node's. */
+  readonly pods: AddressMap<Pod | readonly Pod[]>;
+  readonly services: AddressMap<AddressOwner[]>;
+}
+
+function ownersIn(cluster: Cluster): Owners {
+  const owners: Owners = {
+    nodes: new AddressMap(),
+    pods: new AddressMap(),
+    services: new AddressMap(),
+  };
+  for (const node of cluster.nodes) for (const a of node.addresses) add(owners.nodes, a, node);
   for (const pod of cluster.pods) {
     if (!hasNetwork(pod)) continue;
-    for (const a of pod.addresses) own(a, { kind: 'pod', pod });
+    for (const a of pod.addresses) {
+      const here = owners.pods.get(a);
+      const more = here === undefined ? pod : [...(here instanceof Array ? here : [here]), pod];
+      owners.pods.set(a, more);
+    }
+  }
+  for (const service of cluster.services) {
+    const own = (a: Address, role: 'clusterIp' | 'externalIp' | 'loadBalancerIp') =>
+      add(owners.services, a, { kind: 'service', service, role });
+    for (const a of service.clusterIps) own(a, 'clusterIp');
+    for (const a of service.externalIps) own(a, 'externalIp');
+    for (const a of service.loadBalancerIps) own(a, 'loadBalancerIp');
+  }
+  return owners;
+}
+
+function add<T>(map: AddressMap<T[]>, address: Address, one: T): void {
+  const list = map.get(address);
+  if (list) list.push(one);
+  else map.set(address, [one]);
+}
+
+function groupByNode(pods: readonly Pod[]): Map<string, Pod[]> {
+  const onNode = new Map<string, Pod[]>();
+  for (const pod of pods) {
+    if (!hasNetwork(pod)) continue;
     const list = onNode.get(pod.node);
     if (list) list.push(pod);
     else onNode.set(pod.node, [pod]);
   }
-  for (const service of cluster.services) {
-    for (const a of service.clusterIps) own(a, { kind: 'service', service, role: 'clusterIp' });
-    for (const a of service.externalIps) own(a, { kind: 'service', service, role: 'externalIp' });
-    for (const a of service.loadBalancerIps) {
-      own(a, { kind: 'service', service, role: 'loadBalancerIp' });
+  return onNode;
+}
+
+const byNamespace = new WeakMap<readonly Pod[], Map<string, Map<string, Pod>>>();
+
+/** The pod of this name; the last of several. */
+export function findPod(
+  { pods }: Pick<Cluster, 'pods'>,
+  namespace: string,
+  name: string,
+): Pod | undefined {
+  let index = byNamespace.get(pods);
+  if (!index) {
+    index = new Map();
+    for (const pod of pods) {
+      const names = index.get(pod.namespace) ?? new Map<string, Pod>();
+      if (names.size === 0) index.set(pod.namespace, names);
+      names.set(pod.name, pod);
     }
+    byNamespace.set(pods, index);
   }
-  const podsByName = new Map(cluster.pods.map((p) => [`${p.namespace}/${p.name}`, p]));
-  const nodes = new Map(cluster.nodes.map((n) => [n.name, n]));
-  const services = new Map(cluster.services.map((s) => [`${s.namespace}/${s.name}`, s]));
-  return {
-    ownersOf: (address) => owners.get(addressKey(address)) ?? [rangeOf(cluster, address)],
-    podsByName,
-    findPod: (namespace, name) => podsByName.get(`${namespace}/${name}`),
-    findNode: (name) => nodes.get(name),
-    findService: (namespace, name) => services.get(`${namespace}/${name}`),
-    podsOn: (node) => onNode.get(node) ?? [],
-  };
+  return index.get(namespace)?.get(name);
 }
 
 /** Whether a pod is on the network: it has an address and has not finished. */

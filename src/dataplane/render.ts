@@ -9,15 +9,17 @@
  * before the policy engine; inserts (`-I`) therefore end up as on a real node.
  * @module
  */
-import type { Cluster, Pod } from '../cluster/model.ts';
+import type { Cluster } from '../cluster/model.ts';
 import { assert, type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
 import { fabricDevice, fabricLinks } from '../fabric/devices.ts';
 import { type FabricNode, renderFabric } from '../fabric/render.ts';
 import { PlanBuilder } from '../plan/builder.ts';
-import type { Link, Network, Plan } from '../plan/model.ts';
+import type { Network, Plan } from '../plan/model.ts';
 import { contains } from '../wire/address.ts';
 import { nodeMac } from './azure-cni/mac.ts';
+import { podsOf } from './azure-cni/neighbors.ts';
 import { addressRanges } from './azure-cni/ranges.ts';
+import { attachedPod, NetworkCables } from './cables.ts';
 import {
   type BetweenNodes,
   isAttached,
@@ -39,25 +41,31 @@ import { networkRenderer, policyRenderer } from './registry.ts';
 /** The host that stands for the Azure network. */
 export const FABRIC_HOST = 'fabric';
 
+/** What is known of a network that only the fabric's health has changed of. */
+interface Known {
+  readonly nodes?: readonly Plan[];
+  readonly warnings?: readonly Diagnostic[];
+}
+
 /**
  * Render every node and the fabric now, pods on demand.
  *
  * Throws a `UserError` for what can not be emulated in this cluster (Windows nodes, a pod on a node
  * that does not exist).
  */
-export function renderNetwork(input: RenderInput): Network {
+export function renderNetwork(input: RenderInput, known: Known = {}): Network {
   const network = networkRenderer(input.stack.network);
   const policy = policyRenderer(input.stack.policy);
   assert(network !== undefined && policy !== undefined, 'the stack was checked by parseStack');
   checkCluster(input.cluster, notOffered(input.cluster, input.stack));
-  const pods = new Map(input.cluster.pods.filter(isAttached).map((pod) => [podHost(pod), pod]));
+  const { cluster } = input;
   const plans = new Map<string, Plan>();
   const between = network.between ?? 'nodes';
   const fabric = renderFabric({
     host: FABRIC_HOST,
     cluster: withRouteTable(input.cluster, between),
     ranges: addressRanges(input.cluster).all,
-    nodes: fabricNodes(input.cluster, pods.values(), between),
+    nodes: fabricNodes(cluster, between),
     between,
     ...(input.unhealthy === undefined ? {} : { unhealthy: input.unhealthy }),
   });
@@ -65,20 +73,34 @@ export function renderNetwork(input: RenderInput): Network {
     ...serviceWarnings(input.cluster),
     ...(policy.warnings?.(input) ?? []),
     ...fabric.warnings,
+    ...(known.warnings ?? []),
   ];
+  const cables = new NetworkCables(input, network, [
+    ...fabricLinks(
+      FABRIC_HOST,
+      cluster.nodes.map((node) => node.name),
+    ),
+    ...fabric.links,
+  ]);
   return {
     stack: input.stack.text,
-    nodes: renderNodes(input, network, policy),
+    nodes: known.nodes ?? renderNodes(input, network, policy),
     fabric: fabric.plan,
     edges: fabric.edges.map((device) => ({ host: FABRIC_HOST, device })),
-    links: [...links(input, network, pods.values()), ...fabric.links],
+    get links() {
+      return cables.all();
+    },
+    farEnd: (host, device) => cables.farEnd(host, device),
     ...(fabric.appliances.length === 0 ? {} : { appliances: fabric.appliances }),
     ...(fabric.healthProbes.length === 0 ? {} : { healthProbes: fabric.healthProbes }),
-    pods: [...pods.keys()],
+    get pods() {
+      return cluster.pods.filter(isAttached).map(podHost);
+    },
+    isPod: (host) => attachedPod(cluster, host) !== undefined,
     podPlan(host: string): Plan {
       const made = plans.get(host);
       if (made) return made;
-      const pod = pods.get(host);
+      const pod = attachedPod(cluster, host);
       assert(pod !== undefined, `pod ${host} is one of this network's`);
       const plan = network.pod(input, pod);
       plans.set(host, plan);
@@ -108,31 +130,14 @@ function renderNodes(input: RenderInput, network: NetworkRenderer, policy: Polic
   });
 }
 
-function fabricNodes(cluster: Cluster, pods: Iterable<Pod>, between: BetweenNodes): FabricNode[] {
-  const byNode = new Map<string, Pod[]>(cluster.nodes.map((node) => [node.name, []]));
-  for (const pod of pods) byNode.get(pod.node)?.push(pod);
+function fabricNodes(cluster: Cluster, between: BetweenNodes): FabricNode[] {
   return cluster.nodes.map((node) => {
     const podRanges = between === 'nodes' ? [] : nodeRanges(node).map(({ range }) => range);
-    const all = (byNode.get(node.name) ?? []).flatMap((pod) => pod.addresses);
+    const all = podsOf(cluster, node.name).flatMap((pod) => pod.addresses);
     const podAddresses = all.filter((a) => !podRanges.some((range) => contains(range, a)));
     const { name, addresses } = node;
     return { name, mac: nodeMac(name), addresses, podAddresses, podRanges };
   });
-}
-
-function links(input: RenderInput, network: NetworkRenderer, pods: Iterable<Pod>): Link[] {
-  const { cluster, stack } = input;
-  const result: Link[] = fabricLinks(
-    FABRIC_HOST,
-    cluster.nodes.map((node) => node.name),
-  );
-  for (const pod of pods) {
-    result.push([
-      { host: pod.node, device: network.hostDevice(pod, stack) },
-      { host: podHost(pod), device: 'eth0' },
-    ]);
-  }
-  return result;
 }
 
 function checkCluster(cluster: Cluster, refused: readonly Diagnostic[]): void {

@@ -21,6 +21,8 @@ export interface Topology {
   /** The image of a host, made when first asked for; undefined when there is no such host. */
   readonly hosts: (name: string) => HostImage | undefined;
   readonly links: readonly Link[];
+  /** The far end of a device's cable, where that is known without walking all links. */
+  readonly farEnd?: ((host: string, device: string) => Attachment | undefined) | undefined;
   /** Devices that lead out of the emulation: a frame sent there has exited. */
   readonly edges: readonly Attachment[];
   /** Hosts around which every neighbour answers that their images do not list. */
@@ -34,10 +36,12 @@ export class Cables {
   readonly #far = new Map<string, Map<string, Attachment>>();
   readonly #edges = new Map<string, Set<string>>();
   readonly #answered: ReadonlySet<string>;
+  readonly #known: Topology['farEnd'];
 
-  constructor(topology: Pick<Topology, 'links' | 'edges' | 'answered'>) {
+  constructor(topology: Pick<Topology, 'links' | 'farEnd' | 'edges' | 'answered'>) {
     this.#answered = new Set(topology.answered);
-    for (const [a, b] of topology.links) {
+    this.#known = topology.farEnd;
+    for (const [a, b] of topology.farEnd ? [] : topology.links) {
       this.#connect(a, b);
       this.#connect(b, a);
     }
@@ -49,7 +53,7 @@ export class Cables {
 
   /** Where a frame sent by this device arrives; undefined when nothing is plugged in. */
   farEnd(host: string, device: string): Attachment | undefined {
-    return this.#far.get(host)?.get(device);
+    return this.#known ? this.#known(host, device) : this.#far.get(host)?.get(device);
   }
 
   isEdge(host: string, device: string): boolean {

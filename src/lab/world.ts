@@ -10,7 +10,7 @@ import { renderNetwork } from '../dataplane/render.ts';
 import { assert } from '../diagnostic/diagnostic.ts';
 import type { Engine, Injection } from '../engine/engine.ts';
 import { type MakeEngine, referenceEngine } from '../engine/make-engine.ts';
-import type { Topology } from '../engine/topology.ts';
+import { Cables, type Topology } from '../engine/topology.ts';
 import type { HostImage } from '../image/image.ts';
 import { lower } from '../lowering/link.ts';
 import type { Attachment, Network } from '../plan/model.ts';
@@ -68,8 +68,7 @@ export class World {
   readonly topology: Topology;
   readonly #at: EntryPoint | undefined;
   readonly #fabric: () => HostImage | undefined;
-  /** What each device's cable leads to, by `HOST DEVICE`. */
-  readonly #farEnds = new Map<string, Attachment>();
+  readonly #cables: Cables;
 
   constructor(input: WorldInput) {
     this.cluster = input.cluster;
@@ -78,15 +77,12 @@ export class World {
     this.#at = input.at;
     this.network = input.network ?? healthyNetwork(input);
     this.addresses = addressPlan(input.cluster);
-    for (const [a, b] of this.network.links) {
-      this.#farEnds.set(`${a.host} ${a.device}`, b);
-      this.#farEnds.set(`${b.host} ${b.device}`, a);
-    }
     const hosts = imagesOf(this.network);
     this.#fabric = () => hosts(this.network.fabric.host);
     const locate = input.dumped ? locateAmong(dumpedHosts(this.network, hosts)) : null;
     this.identities = new Identities(input.cluster, this.addresses, locate);
     this.topology = topologyOf(this.network, hosts);
+    this.#cables = new Cables(this.topology);
     const make = input.makeEngine ?? referenceEngine;
     this.engine = make(this.topology, { seed: input.seed ?? DEFAULT_SEED });
   }
@@ -159,7 +155,7 @@ export class World {
         ? this.network.podPlan(host)
         : this.network.nodes.find((node) => node.host === host);
     const nic = plan?.interfaces.find((i) => i.name === NIC);
-    const far = this.#farEnds.get(`${host} ${NIC}`);
+    const far = this.#cables.farEnd(host, NIC);
     return nic && far ? { mac: nic.mac, far } : null;
   }
 
@@ -235,26 +231,35 @@ function healthyNetwork(input: WorldInput): Network {
   const engine = referenceEngine(topology, { seed: input.seed ?? DEFAULT_SEED });
   const { unhealthy, warnings } = probeHealth(engine, healthProbes, edge);
   if (unhealthy.size === 0) return network;
-  const rendered = renderNetwork({ ...asked, unhealthy });
-  return { ...rendered, warnings: [...(rendered.warnings ?? []), ...warnings] };
+  return renderNetwork({ ...asked, unhealthy }, { nodes: network.nodes, warnings });
 }
 
 function topologyOf(network: Network, hosts: Topology['hosts']): Topology {
-  const { nodes, links, edges, answered = [] } = network;
+  const { nodes, farEnd, edges, answered = [] } = network;
   const open = new Map(nodes.map(({ host, connections = [] }) => [host, connections]));
-  return { hosts, links, edges, answered, connections: (host) => open.get(host) ?? [] };
+  return {
+    hosts,
+    get links() {
+      return network.links;
+    },
+    farEnd,
+    edges,
+    answered,
+    connections: (host) => open.get(host) ?? [],
+  };
 }
 
 /** Images of all hosts, lowered when first asked for. */
 function imagesOf(network: Network): (host: string) => HostImage | undefined {
   const { nodes, fabric, appliances = [] } = network;
   const plans = new Map([...nodes, fabric, ...appliances].map((plan) => [plan.host, plan]));
-  const pods = new Set(network.pods);
+  const pods = network.isPod ? null : new Set(network.pods);
+  const isPod = (host: string) => network.isPod?.(host) ?? pods?.has(host) === true;
   const images = new Map<string, HostImage>();
   return (host) => {
     const known = images.get(host);
     if (known) return known;
-    const plan = plans.get(host) ?? (pods.has(host) ? network.podPlan(host) : undefined);
+    const plan = plans.get(host) ?? (isPod(host) ? network.podPlan(host) : undefined);
     if (plan === undefined) return undefined;
     const image = lower(plan);
     images.set(host, image);

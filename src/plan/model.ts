@@ -177,13 +177,16 @@ export interface Network {
   /** Devices of the fabric that lead out of the emulation. */
   readonly edges: readonly Attachment[];
   readonly links: readonly Link[];
+  /** What a device's cable leads to, as `links` say; where `links` are millions, faster. */
+  readonly farEnd?: (host: string, device: string) => Attachment | undefined;
   /**
    * Hosts around which every neighbour answers that the plan does not list: what stands there is
    * not emulated.
    */
   readonly answered?: readonly string[];
-  /** Host names of all pods, and the plan of one. */
+  /** Host names of all pods, whether a host is one, and the plan of one. */
   readonly pods: readonly string[];
+  isPod?(host: string): boolean;
   podPlan(host: string): Plan;
   /** What the products do otherwise than the user's files ask, and that verdicts will show. */
   readonly warnings?: readonly Diagnostic[];

@@ -323,6 +323,7 @@ spec: {type: LoadBalancer, externalTrafficPolicy: Local, selector: {app: b1}, po
 `;
 
 t.test('Cilium is refused by name, with what it would change', async (t) => {
+  t.setTimeout(120_000);
   const text = twoNodeText({ wiring: OVERLAY, single: true, more: CILIUM_CLUSTER });
   const inputs = parseInputs('c.yaml', text);
   const changes = (from: string) =>

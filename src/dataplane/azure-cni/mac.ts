@@ -7,7 +7,7 @@
  * and by the kernel on a real node; here they follow from names, with the real ones' shape.
  * @module
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Pod } from '../../cluster/model.ts';
 
 /** What the Azure fabric answers ARP with (`network/network_linux.go` `virtualMacAddress`). */
@@ -26,7 +26,7 @@ export function hostVethName(pod: Pod): string {
  * takes the lowest MAC of its ports, and with it that is the NIC's, whatever the veths have.
  */
 export function nodeMac(node: string): string {
-  return `00:0d:3a:${octets(sha1(`nic ${node}`), 3).join(':')}`;
+  return `00:0d:3a:${octets(sha1(`nic ${node}`), 3)}`;
 }
 
 /** The MAC of a pod's eth0: locally administered, as the kernel draws it (`eth_random_addr`). */
@@ -50,15 +50,18 @@ export function drawnVethName(pod: Pod): string {
 }
 
 function randomLike(key: string): string {
-  const [first = '00', ...rest] = octets(sha1(key), 6);
-  const local = (Number.parseInt(first, 16) & 0xfc) | 0x02;
-  return [local.toString(16).padStart(2, '0'), ...rest].join(':');
+  const digest = sha1(key);
+  const local = (Number.parseInt(digest.slice(0, 2), 16) & 0xfc) | 0x02;
+  return `${local.toString(16).padStart(2, '0')}:${octets(digest.slice(2), 5)}`;
 }
 
-function octets(hex: string, count: number): string[] {
-  return Array.from({ length: count }, (_, i) => hex.slice(2 * i, 2 * i + 2));
+/** The first octets of a digest, with colons between. */
+function octets(hex: string, count: number): string {
+  let text = hex.slice(0, 2);
+  for (let i = 1; i < count; i++) text += `:${hex.slice(2 * i, 2 * i + 2)}`;
+  return text;
 }
 
 function sha1(text: string): string {
-  return createHash('sha1').update(text).digest('hex');
+  return hash('sha1', text, 'hex');
 }

@@ -11,7 +11,6 @@
 import type { Cluster } from '../../cluster/model.ts';
 import {
   type Address,
-  addressKey,
   addToAddress,
   compareAddress,
   contains,
@@ -19,6 +18,7 @@ import {
   maskAddress,
   type Prefix,
 } from '../../wire/address.ts';
+import { AddressMap } from '../../wire/address-map.ts';
 import { isAttached } from '../dataplane.ts';
 
 export interface AddressRanges {
@@ -46,7 +46,8 @@ function makeRanges(cluster: Cluster): AddressRanges {
     ...cluster.nodes.flatMap((node) => node.addresses),
     ...cluster.pods.filter(isAttached).flatMap((pod) => pod.addresses),
   ];
-  const keys = new Set(owned.map(addressKey));
+  const taken = new AddressMap<true>();
+  for (const address of owned) taken.set(address, true);
   const { wiring } = cluster;
   const candidates = [
     ...wiring.subnets,
@@ -55,9 +56,14 @@ function makeRanges(cluster: Cluster): AddressRanges {
     ...wiring.vnet,
   ];
   const chosen: Prefix[] = [];
+  let last: Prefix | undefined;
   for (const address of owned) {
-    if (chosen.some((range) => contains(range, address))) continue;
-    chosen.push(network(candidates.find((c) => contains(c, address)) ?? around(address)));
+    // The next address is mostly in the range of the one before it.
+    if (last && contains(last, address)) continue;
+    last = chosen.find((range) => contains(range, address));
+    if (last) continue;
+    last = network(candidates.find((c) => contains(c, address)) ?? around(address));
+    chosen.push(last);
   }
   const all = chosen.toSorted(
     (a, b) => a.length - b.length || compareAddress(a.address, b.address),
@@ -70,7 +76,7 @@ function makeRanges(cluster: Cluster): AddressRanges {
     rangeOf,
     gatewayOf(range) {
       let address = addToAddress(range.address, 1);
-      while (keys.has(addressKey(address))) address = addToAddress(address, 1);
+      while (taken.has(address)) address = addToAddress(address, 1);
       return address;
     },
   };
