@@ -236,6 +236,11 @@ function closePodRanges(
   between: 'overlay' | 'routes',
 ): void {
   const ranges = nodes.flatMap((node) => node.podRanges ?? []);
+  const gateways = gatewaysInside(cluster, between);
+  for (const family of [4, 6] as const) {
+    const own = gateways.filter((g) => g.address.family === family);
+    if (own.length > 0) addNetSet(builder, gatewaySet(family), family, own);
+  }
   const whole = cluster.wiring.podCidrs.filter((p) => ranges.some((r) => containsPrefix(p, r)));
   const rest = ranges.filter((r) => !whole.some((p) => containsPrefix(p, r)));
   const why =
@@ -248,11 +253,40 @@ function closePodRanges(
         inInterface: { value: `${NIC_PREFIX}+`, negate: true },
         destination: { value: to, negate: false },
       },
-      matches: [comment(why)],
+      matches: [
+        ...(gateways.some((g) => g.address.family === to.address.family)
+          ? [inSet(gatewaySet(to.address.family), 'src', true)]
+          : []),
+        comment(why),
+      ],
       target: { kind: 'drop' },
     });
   }
 }
+
+function gatewaySet(family: Family): string {
+  return `gateways-${family}`;
+}
+
+/**
+ * Subnets of Application Gateways that reach pods by their addresses: in an overlay those of /24,
+ * which its domain is extended to; where routes lead to pods, those of the same virtual network,
+ * which get the nodes' route table.
+ */
+export function gatewaysInside(
+  { applicationGateways = [], wiring }: Cluster,
+  between: 'overlay' | 'routes',
+): readonly Prefix[] {
+  const subnets = applicationGateways.map(({ subnet }) => subnet);
+  return subnets.filter((subnet) =>
+    between === 'overlay'
+      ? subnet.length === OVERLAY_GATEWAY && subnet.address.family === 4
+      : wiring.vnet.some((range) => containsPrefix(range, subnet)),
+  );
+}
+
+/** The length that a gateway's subnet must have before an overlay (AGIC, OverlayExtensionConfig). */
+const OVERLAY_GATEWAY = 24;
 
 /** Application Gateways have addresses in the virtual network, behind the fabric's way out. */
 function keepGateways(builder: PlanBuilder, { applicationGateways = [] }: Cluster): void {

@@ -58,6 +58,7 @@ export const DROP_REASONS = {
   icmpTruncated: 'the message ends inside its ICMP header',
   greTruncated: 'the packet ends inside its GRE header',
   noProxyRule: 'no rule of the proxy holds for its host and path: the proxy answers itself',
+  proxySourceDenied: 'the proxy refuses clients of the address that it sees (403)',
   noProxyBackend: 'the proxy has nobody ready to send it to',
   internalLoop: 'it was forwarded more often than any real path is long',
 } as const;

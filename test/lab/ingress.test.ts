@@ -251,11 +251,11 @@ t.test('what nobody can tell is unknown', async (t) => {
   const nobody = prober('azure-transparent+npm', wiring(), SERVICES, ingress('traefik'));
   t.match(ask(nobody, 'http://shop.example.com/'), { verdict: 'unknown', reason: 'proxyUnknown' });
   t.match(ask(nobody, 'http://elsewhere.example.com/'), { reason: 'nameElsewhere' });
-  const regex = ingress('nginx').replace(
+  const snippet = ingress('nginx').replace(
     'namespace: shop }',
-    "namespace: shop, annotations: { nginx.ingress.kubernetes.io/use-regex: 'true' } }",
+    "namespace: shop, annotations: { nginx.ingress.kubernetes.io/auth-url: 'http://who' } }",
   );
-  const unclear = prober('azure-transparent+npm', wiring(), SERVICES, regex, controller('Local'));
+  const unclear = prober('azure-transparent+npm', wiring(), SERVICES, snippet, controller('Local'));
   t.match(ask(unclear, 'http://shop.example.com/'), {
     verdict: 'unknown',
     reason: 'proxyRouteUnknown',
@@ -329,20 +329,46 @@ t.test('an Application Gateway comes from its subnet straight to the pods', asyn
   }
 });
 
-t.test('a gateway in front of pods without addresses of the network is not judged', async (t) => {
-  const overlay = wiring(GATEWAY).replace(
-    'networkPlugin: azure',
-    'networkPlugin: azure\nnetworkPluginMode: overlay\npodCidr: 192.168.0.0/16',
+/** The shop with pods in a range of their own, behind a gateway whose subnet is so long. */
+function ranged(mode: string, stack: string, length: number): Prober {
+  const gateway = GATEWAY.replace('/24', `/${length}`);
+  const overlay = wiring(gateway)
+    .replace('10.241.0.0/24 }', `10.241.0.0/${length} }`)
+    .replace('networkPlugin: azure', `${mode}\npodCidr: 192.168.0.0/16`);
+  const nodes = TWO_NODES_SHOP.replaceAll(
+    /name: node-(a|b)}\nstatus/g,
+    (_, n) => `name: node-${n}}\nspec: {podCIDR: 192.168.${n === 'a' ? 0 : 1}.0/24}\nstatus`,
   );
-  const shop = TWO_NODES_SHOP.replaceAll(/podIP: 10\.240\.0\.(\d+)/g, 'podIP: 192.168.0.$1');
+  const shop = nodes
+    .replaceAll(/podIP: 10\.240\.0\.([567])\b/g, 'podIP: 192.168.0.1$1')
+    .replaceAll(/podIP: 10\.240\.0\.(\d+)/g, 'podIP: 192.168.1.$1');
   const inputs = parseInputs(
     'shop.yaml',
     [shop, overlay, SERVICES, ingress('azure-application-gateway'), GATEWAY_CLASS].join('---\n'),
   );
-  const asker = new Prober(new World({ ...inputs, stack: parseStack('azure-overlay+npm') }));
-  t.match(ask(asker, 'http://shop.example.com/'), {
+  return new Prober(new World({ ...inputs, stack: parseStack(stack) }));
+}
+
+const OVERLAY = 'networkPlugin: azure\nnetworkPluginMode: overlay';
+
+t.test('a gateway reaches pods of an overlay that is extended to its subnet', async (t) => {
+  t.match(ask(ranged(OVERLAY, 'azure-overlay+npm', 24), 'http://shop.example.com/api'), {
+    verdict: 'allowed',
+    proxy: {
+      backends: [{ from: '10.241.0.4', to: '192.168.1.36:8080' }, { from: '10.241.0.254' }],
+    },
+  });
+  t.match(ask(ranged(OVERLAY, 'azure-overlay+npm', 25), 'http://shop.example.com/api'), {
     verdict: 'unknown',
     reason: 'proxyNotOffered',
     proxy: { decidedLeg: 'backend' },
+  });
+});
+
+t.test("a gateway reaches kubenet's pods by the nodes' routes", async (t) => {
+  const prober = ranged('networkPlugin: kubenet', 'kubenet+calico', 25);
+  t.match(ask(prober, 'http://shop.example.com/api'), {
+    verdict: 'allowed',
+    proxy: { backends: [{ from: '10.241.0.4', to: '192.168.1.36:8080' }, {}] },
   });
 });

@@ -8,6 +8,7 @@
 import type { Ingress, IngressBackend } from '../../../cluster/ingress/model.ts';
 import type { Cluster, Service } from '../../../cluster/model.ts';
 import { type Address, formatAddress } from '../../../wire/address.ts';
+import { nginxAnnotation } from './nginx-paths.ts';
 import type { ProxyKind } from './route.ts';
 
 export interface Target {
@@ -22,8 +23,6 @@ export interface Backends {
   readonly targets: readonly Target[] | null;
 }
 
-const SERVICE_UPSTREAM = 'nginx.ingress.kubernetes.io/service-upstream';
-
 /** The targets of a backend; none where the Service, its port or its endpoints are missing. */
 export function backendsOf(
   cluster: Cluster,
@@ -32,6 +31,28 @@ export function backendsOf(
   kind: ProxyKind,
 ): Backends {
   if (backend === null) return { name: 'a resource that is no Service', targets: null };
+  const named = namedBackends(cluster, ingress, backend, kind);
+  if (kind !== 'nginx' || named.targets?.length !== 0) return named;
+  return fallbackBackends(cluster, ingress) ?? named;
+}
+
+/** Of `default-backend`, a Service whose first port answers where the backend has no endpoints. */
+function fallbackBackends(cluster: Cluster, ingress: Ingress): Backends | null {
+  const { namespace } = ingress;
+  const own = nginxAnnotation(ingress, 'default-backend');
+  const service = cluster.services.find((s) => s.namespace === namespace && s.name === own);
+  const [port] = service?.ports ?? [];
+  if (service === undefined || port === undefined) return null;
+  const name = `svc/${namespace}/${own}:${port.port}`;
+  return { name, targets: endpointsOf(cluster, service, port.name) };
+}
+
+function namedBackends(
+  cluster: Cluster,
+  ingress: Ingress,
+  backend: NonNullable<IngressBackend>,
+  kind: ProxyKind,
+): Backends {
   const { namespace } = ingress;
   const name = `svc/${namespace}/${backend.service}:${backend.port}`;
   const service = cluster.services.find(
@@ -43,7 +64,7 @@ export function backendsOf(
     typeof backend.port === 'number' ? p.port === backend.port : p.name === backend.port,
   );
   if (port === undefined || port.protocol !== 'TCP') return { name, targets: [] };
-  const isByService = kind === 'nginx' && ingress.annotations[SERVICE_UPSTREAM] === 'true';
+  const isByService = kind === 'nginx' && nginxAnnotation(ingress, 'service-upstream') === 'true';
   if (isByService && service.clusterIps.length > 0) {
     return { name, targets: service.clusterIps.map((address) => ({ address, port: port.port })) };
   }

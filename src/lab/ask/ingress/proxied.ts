@@ -6,6 +6,9 @@
  * is reached (externalTrafficPolicy), and is what it writes into X-Forwarded-For.
  * @module
  */
+import type { Ingress } from '../../../cluster/ingress/model.ts';
+import { unreachable } from '../../../diagnostic/diagnostic.ts';
+import { gatewaysInside } from '../../../fabric/render.ts';
 import { type Address, formatAddress, type Prefix } from '../../../wire/address.ts';
 import type { DropReason, UnknownReason } from '../../../wire/drop-reason.ts';
 import { Protocol } from '../../../wire/protocol.ts';
@@ -19,6 +22,7 @@ import { backendsOf, type Target } from './backends.ts';
 import type { Front } from './fronts.ts';
 import { clientAddress } from './preservation.ts';
 import { routeOf } from './route.ts';
+import { takesClient } from './source-ranges.ts';
 
 export type Leg = 'client' | 'backend';
 type Flow = Ends & { readonly protocol: number };
@@ -68,12 +72,20 @@ interface Course {
   readonly result: ExchangeResult;
 }
 
+/** Where the client got to, how likely, and under which address it is seen there. */
+interface Reached {
+  readonly from: Place;
+  readonly src: Address;
+  readonly p: number;
+  readonly seen: Address | null;
+}
+
 /** What the client's connection comes to. */
 interface ClientLeg {
   readonly result: ExchangeResult | null;
   readonly refused: readonly Course[];
   /** Whose connection it becomes, and how likely. */
-  readonly reached: readonly { readonly from: Place; readonly src: Address; readonly p: number }[];
+  readonly reached: readonly Reached[];
   readonly seenAs: readonly Address[];
   readonly complete: boolean;
 }
@@ -85,8 +97,27 @@ export interface Proxied {
   readonly shown: Flow | null;
 }
 
-/** Networks whose pods a gateway in the virtual network reaches by their own addresses. */
-const FLAT = new Set(['azure-bridge', 'azure-transparent', 'azure-podsubnet']);
+/**
+ * Whether a gateway in the virtual network reaches pods by their own addresses: where pods have
+ * addresses of the network; by an overlay that is extended to its subnet; by the nodes' routes.
+ */
+function reachesPods({ stack, cluster }: World, subnet: Prefix): boolean {
+  switch (stack.network) {
+    case 'azure-bridge':
+    case 'azure-transparent':
+    case 'azure-podsubnet':
+      return true;
+    case 'azure-overlay':
+      return gatewaysInside(cluster, 'overlay').includes(subnet);
+    case 'kubenet':
+      return gatewaysInside(cluster, 'routes').includes(subnet);
+    case 'byo':
+    case 'docker':
+      return false;
+    default:
+      return unreachable(stack.network);
+  }
+}
 
 /** Send a request by both connections. */
 export function askThrough(
@@ -103,23 +134,29 @@ export function askThrough(
     route.kind === 'backend'
       ? backendsOf(world.cluster, route.ingress, route.backend, front.kind)
       : null;
-  const leg = clientLeg(world, sender, front, client, redirect);
+  const opened = clientLeg(world, sender, front, client, redirect);
+  const isListed = route.kind === 'backend' && front.kind === 'nginx';
+  const leg = isListed ? withoutRefused(opened, route.ingress) : opened;
   const base = {
     proxy: front.name,
     ...request,
     redirectedTo: redirect?.dport ?? null,
     ingress: ingress === null ? null : `${ingress.namespace}/Ingress/${ingress.name}`,
     backend: found?.name ?? null,
-    clientVerdict: leg.result?.verdict ?? null,
-    clientSeenAs: [...new Set(leg.seenAs.map(formatAddress))],
-    clientAddress: clientAddress(front, client.src, leg.seenAs),
+    clientVerdict: opened.result?.verdict ?? null,
+    clientSeenAs: [...new Set(opened.seenAs.map(formatAddress))],
+    clientAddress: clientAddress(front, client.src, opened.seenAs),
   };
   const stop = (result: ExchangeResult, decidedLeg: Leg): Proxied => {
     const report = { ...base, decidedLeg, backends: [] };
-    return { result, report, shown: leg.result === null ? null : client };
+    return { result, report, shown: opened.result === null ? null : client };
   };
-  if (leg.reached.length === 0) return stop(leg.result ?? unjudged('noSender'), 'client');
-  if (front.kind === 'gateway' && !FLAT.has(world.stack.network)) {
+  if (leg === null) return stop(unjudged('proxyRouteUnknown'), 'client');
+  if (leg.reached.length === 0) {
+    const [refused] = leg.refused;
+    return stop(refused?.result ?? leg.result ?? unjudged('noSender'), 'client');
+  }
+  if (front.kind === 'gateway' && !reachesPods(world, front.gateway.subnet)) {
     return stop(unjudged('proxyNotOffered'), 'backend');
   }
   if (route.kind === 'none') return stop(refusedBy(leg, 'noProxyRule'), 'backend');
@@ -146,7 +183,9 @@ function clientLeg(
   client: Flow,
   redirect: Flow | null,
 ): ClientLeg {
-  if (front.kind === 'gateway') return gatewayLeg(world, sender, front.gateway.subnet, client);
+  if (front.kind === 'gateway') {
+    return gatewayLeg(world, sender, front.gateway.subnet, client, redirect);
+  }
   const opening = sender.send(client);
   if (redirect !== null && opening.verdict !== 'allowed') {
     return { result: opening, refused: [], reached: [], seenAs: [], complete: true };
@@ -154,7 +193,7 @@ function clientLeg(
   const result = redirect === null ? opening : sender.send(redirect);
   const { all, complete } = sender.ways(redirect ?? client);
   const refused: Course[] = [];
-  const reached: ClientLeg['reached'][number][] = [];
+  const reached: Reached[] = [];
   const seenAs: Address[] = [];
   for (const way of all) {
     const { verdict, reason, decidedBy, probability, target, source } = way;
@@ -163,7 +202,8 @@ function clientLeg(
       refused.push({ probability, leg: 'client', result: own });
       continue;
     }
-    reached.push({ from: world.identities.placeOf(target.dst), src: target.dst, p: probability });
+    const from = world.identities.placeOf(target.dst);
+    reached.push({ from, src: target.dst, p: probability, seen: source });
     seenAs.push(source);
   }
   return { result, refused, reached, seenAs, complete };
@@ -174,13 +214,21 @@ function clientLeg(
  * instances takes a connection is not told: the first and the last address of its subnet stand for
  * all.
  */
-function gatewayLeg(world: World, sender: Sender, subnet: Prefix, client: Flow): ClientLeg {
+function gatewayLeg(
+  world: World,
+  sender: Sender,
+  subnet: Prefix,
+  client: Flow,
+  redirect: Flow | null,
+): ClientLeg {
   const isOutside = client.from.kind === 'edge';
-  const result = isOutside ? null : sender.send(client);
+  const opening = isOutside ? null : sender.send(client);
+  const isSentOn = redirect !== null && opening?.verdict === 'allowed';
+  const result = isSentOn ? sender.send(redirect) : opening;
   const reached = instancesOf(subnet).map((src, _, all) => {
     const place = world.identities.placeOf(src);
     const from: Place = place.kind === 'unplaced' ? { kind: 'edge', name: null } : place;
-    return { from, src, p: 1 / all.length };
+    return { from, src, p: 1 / all.length, seen: null };
   });
   const isThere = result === null || result.verdict === 'allowed';
   const seen = result?.translated == null ? client.src : null;
@@ -236,6 +284,22 @@ function tryBackends(
       return { flow, report, course: { probability: p / own.length, leg: 'backend', result } };
     });
   });
+}
+
+/** Without the clients that the proxy refuses by their address; null where that can not be read. */
+function withoutRefused(leg: ClientLeg, ingress: Ingress): ClientLeg | null {
+  const refused: Course[] = [...leg.refused];
+  const reached: Reached[] = [];
+  for (const one of leg.reached) {
+    const isTaken = one.seen === null ? true : takesClient(ingress, one.seen);
+    if (isTaken === null) return null;
+    if (isTaken) reached.push(one);
+    else {
+      const result = refusedBy(leg, 'proxySourceDenied');
+      refused.push({ probability: one.p, leg: 'client', result });
+    }
+  }
+  return { ...leg, reached, refused };
 }
 
 /** The verdict over all courses of both connections. */

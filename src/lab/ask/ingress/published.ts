@@ -41,14 +41,22 @@ export function publishedAt(
 
 const REDIRECT = ['ssl-redirect', 'force-ssl-redirect'] as const;
 const PREFIX = 'nginx.ingress.kubernetes.io/';
+const GATEWAY_REDIRECT = 'appgw.ingress.kubernetes.io/ssl-redirect';
 
 /**
  * The port to which a client that came without TLS is sent on (308); null when it is not. NGINX
- * does so for hosts that have a certificate, unless an annotation says otherwise.
+ * does so for hosts that have a certificate, unless an annotation says otherwise; a gateway where
+ * one asks for it.
  */
 export function redirectPort(front: Front, host: string, flow: Ends): number | null {
-  if (front.kind === 'gateway') return null;
   const naming = front.ingresses.filter((i) => namesHost(i, host));
+  if (front.kind === 'gateway') {
+    const isSecured = naming.some(
+      ({ annotations, tlsHosts }) =>
+        annotations[GATEWAY_REDIRECT] === 'true' && tlsHosts.length > 0,
+    );
+    return isSecured && flow.dport === 80 ? 443 : null;
+  }
   const isSentOn = naming.some(({ annotations, tlsHosts }) => {
     const [plain, forced] = REDIRECT.map((name) => annotations[PREFIX + name]);
     return forced === 'true' || (tlsHosts.includes(host.toLowerCase()) && plain !== 'false');

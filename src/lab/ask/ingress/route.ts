@@ -2,11 +2,13 @@
  * Which backend a proxy picks for a host and a path, by the Ingresses that it serves.
  *
  * Truth: the Ingress API (networking/v1 types.go: hosts, PathType); ingress-nginx
- * internal/ingress/controller (one server a host, wildcards of one label, default backends); AGIC
- * docs (paths that end in `*`).
+ * internal/ingress/controller (one server a host, wildcards of one label, default backends) and
+ * docs/user-guide/nginx-configuration/annotations.md; AGIC docs (paths that end in `*`,
+ * `hostname-extension`). A `rewrite-target` changes what the backend is asked, not who is.
  * @module
  */
 import type { Ingress, IngressBackend, IngressPath } from '../../../cluster/ingress/model.ts';
+import { byExpression, type Candidate, isRegexServer, nginxAnnotation } from './nginx-paths.ts';
 
 export type ProxyKind = 'nginx' | 'gateway';
 
@@ -18,26 +20,21 @@ export type Route =
   /** An annotation makes it depend on more than host and path. */
   | { readonly kind: 'unclear'; readonly ingress: Ingress; readonly annotation: string };
 
-/** Annotations under which a request goes elsewhere, or nowhere, by what we do not emulate. */
-const UNCLEAR = [
-  'nginx.ingress.kubernetes.io/use-regex',
-  'nginx.ingress.kubernetes.io/rewrite-target',
+/** Annotations that change what a whole host's requests come to, in ways that are not emulated. */
+const UNCLEAR_SERVER = [
   'nginx.ingress.kubernetes.io/canary',
-  'nginx.ingress.kubernetes.io/app-root',
+  'nginx.ingress.kubernetes.io/server-snippet',
+];
+
+/** Annotations that change it for their own paths. */
+const UNCLEAR = [
   'nginx.ingress.kubernetes.io/permanent-redirect',
   'nginx.ingress.kubernetes.io/temporal-redirect',
-  'nginx.ingress.kubernetes.io/default-backend',
-  'nginx.ingress.kubernetes.io/server-alias',
-  'nginx.ingress.kubernetes.io/whitelist-source-range',
-  'nginx.ingress.kubernetes.io/allowlist-source-range',
-  'nginx.ingress.kubernetes.io/denylist-source-range',
   'nginx.ingress.kubernetes.io/auth-url',
   'nginx.ingress.kubernetes.io/configuration-snippet',
-  'nginx.ingress.kubernetes.io/server-snippet',
-  'appgw.ingress.kubernetes.io/backend-path-prefix',
   'appgw.ingress.kubernetes.io/rewrite-rule-set',
+  'appgw.ingress.kubernetes.io/rewrite-rule-set-custom-resource',
   'appgw.ingress.kubernetes.io/override-frontend-port',
-  'appgw.ingress.kubernetes.io/hostname-extension',
 ];
 
 /** Whether a rule's host speaks of a host; an empty one speaks of all. */
@@ -49,14 +46,42 @@ export function hostRank(rule: string, host: string): 0 | 1 | 2 | 3 {
   return isWild && asked.includes('.') ? 2 : 0;
 }
 
-/** Whether an Ingress has a rule that names the host, by itself or with a wildcard. */
+/** Whether an Ingress names the host: in a rule, with a wildcard, or as an alias of its hosts. */
 export function namesHost(ingress: Ingress, host: string): boolean {
-  return ingress.rules.some((rule) => hostRank(rule.host, host) > 1);
+  return (
+    ingress.rules.some((rule) => hostRank(rule.host, host) > 1) ||
+    aliasesOf(ingress).some((alias) => hostRank(alias, host) > 1)
+  );
 }
 
-interface Candidate {
+/** Further names of an Ingress' hosts; expressions (`~…`) are left out. */
+function aliasesOf(ingress: Ingress): readonly string[] {
+  const written = [
+    nginxAnnotation(ingress, 'server-alias'),
+    ingress.annotations['appgw.ingress.kubernetes.io/hostname-extension'] ?? '',
+  ];
+  const names = written.flatMap((list) => list.split(',')).map((n) => n.trim().toLowerCase());
+  return names.filter((name) => name !== '' && !name.startsWith('~'));
+}
+
+interface Served {
   readonly ingress: Ingress;
-  readonly path: IngressPath;
+  readonly paths: readonly IngressPath[];
+}
+
+/** The rules of the host that speaks best of the asked one; aliases where no rule names it. */
+function serverOf(ingresses: readonly Ingress[], host: string): readonly Served[] {
+  const all = ingresses.flatMap((ingress) =>
+    ingress.rules.map(({ host: own, paths }) => ({ ingress, paths, rank: hostRank(own, host) })),
+  );
+  const best = Math.max(0, ...all.map((s) => s.rank));
+  if (best < 3) {
+    const aliased = all.filter(({ ingress }) =>
+      aliasesOf(ingress).some((alias) => hostRank(alias, host) > best),
+    );
+    if (aliased.length > 0) return aliased;
+  }
+  return best === 0 ? [] : all.filter((s) => s.rank === best);
 }
 
 /** Route a request among the Ingresses of one proxy. */
@@ -66,20 +91,29 @@ export function routeOf(
   path: string,
   kind: ProxyKind,
 ): Route {
-  const servers = ingresses.flatMap((ingress) =>
-    ingress.rules.map((rule) => ({ ingress, rule, rank: hostRank(rule.host, host) })),
-  );
-  const best = Math.max(0, ...servers.map((s) => s.rank));
-  const server = best === 0 ? [] : servers.filter((s) => s.rank === best);
+  const server = serverOf(ingresses, host);
   for (const { ingress } of server) {
-    const annotation = unclearBy(ingress);
+    const annotation = annotatedBy(ingress, UNCLEAR_SERVER);
     if (annotation !== undefined) return { kind: 'unclear', ingress, annotation };
   }
-  const paths = server.flatMap(({ ingress, rule }) =>
-    rule.paths.map((one): Candidate => ({ ingress, path: one })),
+  const paths = server.flatMap(({ ingress, paths: own }) =>
+    own.map((one): Candidate => ({ ingress, path: one })),
   );
-  const taken = bestPath(paths, path, kind);
-  if (taken !== null) return settled(taken.ingress, taken.path.backend);
+  const found =
+    kind === 'nginx' && isRegexServer(paths)
+      ? byExpression(paths, path)
+      : bestPath(paths, path, kind);
+  if (found !== null && 'unclear' in found) {
+    return { kind: 'unclear', ingress: found.unclear.ingress, annotation: 'use-regex' };
+  }
+  if (found !== null) {
+    const root = kind === 'nginx' ? nginxAnnotation(found.ingress, 'app-root') : '';
+    // The client is sent on, and asks again.
+    if (path === '/' && root.startsWith('/') && root !== '/') {
+      return routeOf(ingresses, host, root, kind);
+    }
+    return settled(found.ingress, found.path.backend);
+  }
   const fallbacks = [
     ...server.map((s) => s.ingress),
     ...ingresses.filter((ingress) => ingress.rules.length === 0),
@@ -90,13 +124,17 @@ export function routeOf(
 }
 
 function settled(ingress: Ingress, backend: IngressBackend): Route {
-  const annotation = unclearBy(ingress);
+  const annotation = annotatedBy(ingress, UNCLEAR);
   if (annotation !== undefined) return { kind: 'unclear', ingress, annotation };
+  // A whole URL for a target makes it a redirect.
+  if (/^(https?:|\$scheme)/.test(nginxAnnotation(ingress, 'rewrite-target'))) {
+    return { kind: 'unclear', ingress, annotation: 'rewrite-target' };
+  }
   return { kind: 'backend', ingress, backend };
 }
 
-function unclearBy({ annotations }: Ingress): string | undefined {
-  return UNCLEAR.find((name) => (annotations[name] ?? 'false') !== 'false');
+function annotatedBy({ annotations }: Ingress, names: readonly string[]): string | undefined {
+  return names.find((name) => (annotations[name] ?? 'false') !== 'false');
 }
 
 /** Exact before prefix, longer before shorter; of equals the first. */
