@@ -285,7 +285,7 @@ export function gatewaysInside(
   );
 }
 
-/** The length that a gateway's subnet must have before an overlay (AGIC, OverlayExtensionConfig). */
+/** The length that a gateway subnet must have before an overlay (AGIC, OverlayExtensionConfig). */
 const OVERLAY_GATEWAY = 24;
 
 /** Application Gateways have addresses in the virtual network, behind the fabric's way out. */

@@ -286,7 +286,7 @@ function tryBackends(
   });
 }
 
-/** Without the clients that the proxy refuses by their address; null where that can not be read. */
+/** Without clients that the proxy refuses by their address; null where that can not be read. */
 function withoutRefused(leg: ClientLeg, ingress: Ingress): ClientLeg | null {
   const refused: Course[] = [...leg.refused];
   const reached: Reached[] = [];
