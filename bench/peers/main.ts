@@ -10,6 +10,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { Interruption } from '../../src/cli/interruption.ts';
 import { measureAcl, RULE_COUNTS } from './acl-rows.ts';
 import { EBPF_TRIALS, measureEbpf } from './ebpf-rows.ts';
 import { measureKernel, type RunOptions, SCENARIOS } from './kernel-rows.ts';
@@ -75,7 +76,22 @@ function attempt({ name, goals, measure }: Job, options: RunOptions): readonly R
   }
 }
 
-function main(): void {
+/** One job after the other, until one is interrupted: its own namespaces are gone by then. */
+async function measureAll(
+  jobs: readonly Job[],
+  options: RunOptions,
+  interruption: Interruption,
+): Promise<readonly Row[]> {
+  const rows: Row[] = [];
+  for (const job of jobs) {
+    rows.push(...attempt(job, options));
+    await interruption.listen();
+    if (interruption.code !== 0) break;
+  }
+  return rows;
+}
+
+async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       only: { type: 'string', default: '' },
@@ -98,17 +114,23 @@ function main(): void {
     folder,
   };
   const before = loadavg();
+  const interruption = new Interruption();
   let rows: readonly Row[];
   try {
     const chosen = JOBS.filter(({ name }) => name.includes(values.only));
-    rows = chosen.flatMap((job) => attempt(job, options));
+    rows = await measureAll(chosen, options, interruption);
   } finally {
+    interruption.stop();
     rmSync(folder, { recursive: true });
   }
   const load = [before, loadavg()].map(([minute = 0]) => minute.toFixed(1)).join(' → ');
   const machine = `${cpus().length} cores of ${cpus()[0]?.model}, ${Math.round(totalmem() / 2 ** 30)} GiB`;
   const about = `${new Date().toISOString().slice(0, 16)}Z, ${machine}, Linux ${release()}, Node ${process.version}, load ${load}`;
   process.stdout.write(`${about}\n${formatRows(rows)}`);
+  if (interruption.code !== 0) {
+    process.stderr.write('interrupted: the rows above are all that was measured\n');
+    process.exitCode = interruption.code;
+  }
   if (values.json === undefined) return;
   const said = rows.map((row) =>
     'missing' in row ? row : { ...row, ratio: ratioOf(row), reached: isReached(row) },
@@ -116,4 +138,4 @@ function main(): void {
   writeFileSync(values.json, `${JSON.stringify({ about, rows: said }, null, 1)}\n`);
 }
 
-main();
+await main();
