@@ -5,6 +5,8 @@
 import { Command } from 'commander';
 import { nearest } from '../cluster/nearest.ts';
 import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
+import { ClassTables } from '../image/classes/class-tables.ts';
+import { lower } from '../lowering/link.ts';
 import { printBridge } from '../plan/bridge-text.ts';
 import { printConnections } from '../plan/conntrack-text.ts';
 import { printEbtables } from '../plan/ebtables/text.ts';
@@ -15,6 +17,7 @@ import { printNft } from '../plan/nft/ruleset-text.ts';
 import { planToJson } from '../plan/plan-json.ts';
 import { type PrintOptions, printIptables } from '../plan/rule/iptables-text.ts';
 import { printSysctls } from '../plan/sysctl-text.ts';
+import { formatImage } from '../report/image-listing.ts';
 import { fileOutput, standardOutput } from '../report/text-output.ts';
 import type { Family } from '../wire/address.ts';
 import { ExitCode } from './exit-code.ts';
@@ -52,7 +55,10 @@ function asCollected({ evidence, tables }: Plan): PrintOptions {
   return { keepOrder: true, counters: rules.some((rule) => rule.counters !== undefined) };
 }
 
-type PlanFormat = keyof typeof PLAN_FORMATS;
+const IMAGE = 'image';
+const FORMATS = [...Object.keys(PLAN_FORMATS), IMAGE];
+
+type PlanFormat = keyof typeof PLAN_FORMATS | typeof IMAGE;
 
 interface Flags extends ClusterOptions {
   readonly stack?: string;
@@ -77,7 +83,7 @@ export function planCommand(finish: (code: number) => void): Command {
     .option('--fabric', 'the Azure network instead of a node', false)
     .option(
       '-o, --output <format[=path]>',
-      `${Object.keys(PLAN_FORMATS).join('|')}, to standard output or a file (repeatable; default: iptables-save)`,
+      `${FORMATS.join('|')}, to standard output or a file (repeatable; default: iptables-save)`,
       (value: string, all: readonly string[]) => [...all, value],
       [],
     )
@@ -101,13 +107,25 @@ function planVerb(flags: Flags): number {
   );
   const world = makeWorld(inputs, chooseStack(flags.stack, inputs));
   warnOfDumps(inputs);
-  const plan = choosePlan(world.network, flags);
   for (const { format, path } of requests) {
+    const text =
+      format === IMAGE
+        ? formatImage(imageOf(world.network, flags))
+        : PLAN_FORMATS[format](choosePlan(world.network, flags));
     const out = path === null || path === '-' ? standardOutput() : fileOutput(path);
-    out.write(PLAN_FORMATS[format](plan));
+    out.write(text);
     out.close();
   }
   return ExitCode.ok;
+}
+
+/** The classes of the chosen host; of the network and all its nodes when none was chosen. */
+function imageOf(network: Network, flags: Flags): ClassTables {
+  const isChosen = flags.fabric || flags.pod !== undefined || flags.node !== undefined;
+  const all = isChosen ? [choosePlan(network, flags)] : [network.fabric, ...network.nodes];
+  const tables = new ClassTables();
+  for (const plan of all) tables.takeIn(lower(plan));
+  return tables;
 }
 
 interface PlanRequest {
@@ -117,7 +135,7 @@ interface PlanRequest {
 
 /** Read `-o FORMAT` and `-o FORMAT=PATH`; every mistake is reported. */
 function parsePlanOutputs(options: readonly string[]): readonly PlanRequest[] {
-  const accepted = `${Object.keys(PLAN_FORMATS).join(', ')}, or FORMAT=PATH`;
+  const accepted = `${FORMATS.join(', ')}, or FORMAT=PATH`;
   const mistakes: Diagnostic[] = [];
   const refuse = (message: string, found: string) =>
     mistakes.push({ code: 'PLAN_FORMAT', field: '-o', message, found, accepted });
@@ -125,9 +143,7 @@ function parsePlanOutputs(options: readonly string[]): readonly PlanRequest[] {
     const [name = '', ...rest] = text.split('=');
     const path = rest.length === 0 ? null : rest.join('=');
     if (isPlanFormat(name) && path !== '') return [{ format: name, path }];
-    const later = LATER_FORMATS[name];
-    if (later !== undefined) refuse(later, name);
-    else refuse(path === '' ? 'no path stands after =' : 'unknown output format', text);
+    refuse(path === '' ? 'no path stands after =' : 'unknown output format', text);
     return [];
   });
   if (requests.filter((r) => r.path === null || r.path === '-').length > 1) {
@@ -138,13 +154,8 @@ function parsePlanOutputs(options: readonly string[]): readonly PlanRequest[] {
 }
 
 function isPlanFormat(name: string): name is PlanFormat {
-  return Object.hasOwn(PLAN_FORMATS, name);
+  return FORMATS.includes(name);
 }
-
-/** Names that users of this tool know and that this version has nothing to print for. */
-const LATER_FORMATS: Readonly<Record<string, string>> = {
-  image: 'the lowered image has no text form in this version',
-};
 
 function checkHost(flags: Flags): void {
   const given = [

@@ -11,6 +11,7 @@
 import type { Connection } from '../conntrack/connection.ts';
 import { equalTuple, type Tuple, tupleAt } from '../conntrack/tuple.ts';
 import { ClassTables } from '../image/classes/class-tables.ts';
+import { thaw } from '../image/classes/flat.ts';
 import type { Host } from '../node/host.ts';
 import { newPacket, parseFrame } from '../packet/parse.ts';
 import { u8, u16 } from '../wire/bytes.ts';
@@ -42,6 +43,11 @@ export interface CompiledOptions extends Pick<ReferenceOptions, 'seed' | 'drawn'
   readonly addon: NativeAddon;
   /** `--max-connections` and the like; what is left out has a default for an ordinary replay. */
   readonly sizes?: Partial<NativeSizes>;
+  /**
+   * Classes that were cut before (`freeze` of image/classes/flat.ts), from hosts of this very
+   * topology; read in place. Hosts that they do not know are taken in as they are met.
+   */
+  readonly classes?: SharedArrayBuffer;
 }
 
 export const DEFAULT_SIZES: NativeSizes = {
@@ -80,7 +86,7 @@ export class CompiledEngine implements Engine {
   readonly #sets: HostSets;
   readonly #book: DecisionBook;
   readonly #recording = new Recording();
-  readonly #classes = new ClassTables();
+  readonly #classes: ClassTables;
   readonly #hosts = new Map<string, Host>();
   readonly #entries = new Map<string, number>();
   readonly #entryTexts: string[] = [];
@@ -91,6 +97,7 @@ export class CompiledEngine implements Engine {
   constructor(topology: Topology, options: CompiledOptions) {
     const sizes = { ...DEFAULT_SIZES, ...options.sizes };
     this.#native = new options.addon.Engine(sizes, this.#words, this.#out);
+    this.#classes = options.classes === undefined ? new ClassTables() : thaw(options.classes);
     this.#sets = new HostSets(this.#native, this.#words);
     this.#store = new ConnectionStore(this.#native, this.#words, this.#sets);
     this.#book = new DecisionBook(this.#native, this.#words);
@@ -194,7 +201,7 @@ export class CompiledEngine implements Engine {
   /** A new host: its rules are watched, and what it learns ends decisions that led through it. */
   #meet(host: Host): void {
     this.#hosts.set(host.name, host);
-    this.#classes.add(host.image.cuts());
+    this.#classes.takeIn(host.image);
     if (this.#classes.takeChanged()) this.#native.useClasses(classArrays(this.#classes));
     host.counters.observer = this.#recording.observerOf(host);
     host.onLearned = () => {

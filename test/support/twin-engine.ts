@@ -33,17 +33,22 @@ export class TwinEngine implements Engine {
 
   constructor(
     topology: Topology,
-    options: ReferenceOptions & { readonly sizes?: CompiledOptions['sizes'] } = {},
+    options: ReferenceOptions & Pick<CompiledOptions, 'sizes' | 'classes'> = {},
   ) {
     const found = findNative();
     if (found.addon === null) throw new Error(found.reason);
-    const { seed, drawn, sizes } = options;
+    const { seed, drawn, sizes, classes } = options;
     const common = {
       ...(seed === undefined ? {} : { seed }),
       ...(drawn === undefined ? {} : { drawn }),
     };
     this.reference = new ReferenceEngine(topology, common);
-    const compiled = { ...common, addon: found.addon, ...(sizes ? { sizes } : {}) };
+    const compiled = {
+      ...common,
+      addon: found.addon,
+      ...(sizes ? { sizes } : {}),
+      ...(classes ? { classes } : {}),
+    };
     this.compiled = new CompiledEngine(topology, compiled);
   }
 

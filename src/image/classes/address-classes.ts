@@ -46,7 +46,7 @@ export class AddressClasses {
 
   /** Ask one more question. */
   refine(cut: Pick<AddressCut, 'answers' | 'chained' | 'what'>): void {
-    const sorted = byLength(cut.answers);
+    const sorted = byLength(cut.answers());
     const whole = sorted[0]?.prefix.length === 0 ? sorted[0] : undefined;
     const rest = whole?.answer ?? '';
     const asked = new Map<number, string>();

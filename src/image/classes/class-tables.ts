@@ -25,13 +25,15 @@ export interface ClassFields {
 
 export class ClassTables {
   readonly fields: ClassFields;
+  readonly #hosts: Set<string>;
   /** Questions that were asked before: they tell nobody apart any more. */
   readonly #asked = new Set<string>();
   readonly #askedOf = new WeakMap<object, Set<string>>();
   #isChanged = true;
 
-  /** With `fields` tables that were made before; else everything is in one class. */
-  constructor(fields?: ClassFields) {
+  /** With `fields` tables that were made before, of `hosts`; else everything is in one class. */
+  constructor(fields?: ClassFields, hosts: readonly string[] = []) {
+    this.#hosts = new Set(hosts);
     this.fields = fields ?? {
       direct: bySide(() => new DirectTable()),
       addresses: {
@@ -43,7 +45,19 @@ export class ClassTables {
     if (fields === undefined) this.add(KIND_CUTS);
   }
 
-  /** Take the constants of one more host in. */
+  /** The hosts that were taken in. */
+  get hosts(): ReadonlySet<string> {
+    return this.#hosts;
+  }
+
+  /** Take a host in, unless it was before. */
+  takeIn({ host, cuts }: { readonly host: string; cuts(): Iterable<Cut> }): void {
+    if (this.#hosts.has(host)) return;
+    this.#hosts.add(host);
+    this.add(cuts());
+  }
+
+  /** Take more constants in. */
   add(cuts: Iterable<Cut>): void {
     for (const cut of cuts) if (!this.#wasAsked(cut)) this.#ask(cut);
     for (const side of SIDES) {
@@ -109,5 +123,5 @@ function addTo(set: Set<string>, text: string): boolean {
 
 const KIND_CUTS: readonly AddressCut[] = ADDRESS_KINDS.map((prefix) => ({
   ...{ kind: 'address', family: prefix.address.family, sides: SIDES },
-  ...{ what: 'kinds of addresses', answers: [{ prefix, answer: 'in' }], chained: false },
+  ...{ what: 'kinds of addresses', answers: () => [{ prefix, answer: 'in' }], chained: false },
 }));

@@ -33,10 +33,11 @@ export interface AddressCut {
   /** Which of the questions about an object that is the key. */
   readonly about?: string;
   /**
-   * Addresses in no prefix answer ''. Where prefixes nest, the longest answers alone, unless
-   * `chained`: then what the shorter ones say counts too (a longer route may be unusable).
+   * Made when asked for. Addresses in no prefix answer ''. Where prefixes nest, the longest answers
+   * alone, unless `chained`: then what the shorter ones say counts too (a longer route may be
+   * unusable).
    */
-  readonly answers: readonly PrefixAnswer[];
+  readonly answers: () => readonly PrefixAnswer[];
   readonly chained: boolean;
 }
 
@@ -58,7 +59,7 @@ export interface PortCut {
   readonly sides: readonly Side[];
   readonly what: string;
   readonly key?: string | object;
-  readonly answers: readonly PortAnswer[];
+  readonly answers: () => readonly PortAnswer[];
 }
 
 export type Cut = AddressCut | PortCut;

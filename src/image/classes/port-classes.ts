@@ -43,7 +43,7 @@ export class PortClasses {
   /** Ask one more question; true when it told ports apart that were in one class. */
   refine({ answers, what }: Pick<PortCut, 'answers' | 'what'>): boolean {
     const byClass = new Map<number, Answered<number>>();
-    for (const { low, high, answer } of answers) {
+    for (const { low, high, answer } of answers()) {
       for (let port = low; port <= high; port++) {
         const cls = this.classOf(port);
         const answered = byClass.get(cls) ?? new Map<string, number[]>();

@@ -55,7 +55,7 @@ function* routeCuts(routes: readonly FibRoute[]): Generator<Cut> {
       const answers = routeAnswers(own.filter((route) => route.table === table));
       const what = table === LOCAL_TABLE ? 'local addresses' : `routes of table ${table}`;
       yield {
-        ...{ kind: 'address', family, sides: SIDES, what, answers, chained: true },
+        ...{ kind: 'address', family, sides: SIDES, what, chained: true, answers: () => answers },
         ...(answers.length <= MOST_REMEMBERED ? { key: textOf(answers) } : {}),
       };
     }
@@ -101,7 +101,7 @@ function* neighborCuts(plan: Plan): Generator<Cut> {
     const what = `neighbours on ${key.slice(2)}`;
     const sides = ['destination'] as const;
     yield {
-      ...{ kind: 'address', family, sides, what, answers, chained: false },
+      ...{ kind: 'address', family, sides, what, chained: false, answers: () => answers },
       ...(answers.length <= MOST_REMEMBERED ? { key: `neighbours ${textOf(answers)}` } : {}),
     };
   }

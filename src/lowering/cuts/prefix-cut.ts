@@ -11,6 +11,6 @@ export function prefixCut(given: Prefix, sides: AddressCut['sides'], what: strin
   const prefix = { address: maskAddress(given.address, length), length };
   const key = `${sides.join()} ${formatPrefix(prefix)}`;
   const { family } = prefix.address;
-  const answers = [{ prefix, answer: 'in' }];
+  const answers = () => [{ prefix, answer: 'in' }];
   return { kind: 'address', family, sides, what, key, answers, chained: false };
 }

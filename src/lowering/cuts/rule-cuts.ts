@@ -16,15 +16,13 @@ import { type Sets, setCuts } from './set-cuts.ts';
 /** All that the rules of a plan ask; questions that repeat within it are left out. */
 export function* ruleCuts(plan: Plan): Generator<Cut> {
   const sets: Sets = new Map(plan.ipsets.map((set) => [set.name, set]));
-  const asked = new Set<string | object>();
+  const asked = new Set<string>();
   for (const table of plan.tables) {
     for (const chain of reachedChains(table)) {
       for (const rule of chain.rules) {
         for (const cut of cutsOf(rule, sets)) {
-          if (typeof cut.key === 'string') {
-            if (asked.has(cut.key)) continue;
-            asked.add(cut.key);
-          }
+          const { key } = cut;
+          if (typeof key === 'string' && asked.size === asked.add(key).size) continue;
           yield cut;
         }
       }
@@ -107,7 +105,7 @@ function rangeCut(range: AddressRange, sides: Cut['sides']): Cut {
   const prefixes = prefixesOfRange(range.low, range.high);
   const [only] = prefixes;
   if (only !== undefined && prefixes.length === 1) return prefixCut(only, sides, 'address ranges');
-  const answers = prefixes.map((prefix) => ({ prefix, answer: 'in' }));
+  const answers = () => prefixes.map((prefix) => ({ prefix, answer: 'in' }));
   const { family } = range.low;
   return { kind: 'address', family, sides, what: 'address ranges', answers, chained: false };
 }
@@ -124,7 +122,9 @@ function portCut(
     const from = last === undefined ? low : Math.max(low, last.high + 1);
     if (from <= high) answers.push({ low: from, high, answer: 'in' });
   }
-  const text = answers.map((part) => `${part.low}-${part.high}`).join();
+  const text = answers
+    .map(({ low, high }) => (low === high ? `${low}` : `${low}-${high}`))
+    .join(', ');
   const key = `ports ${protocols.join()} ${sides.join()} ${text}`;
-  return { kind: 'port', protocols, sides, what: `ports ${text}`, key, answers };
+  return { kind: 'port', protocols, sides, what: `ports ${text}`, key, answers: () => answers };
 }

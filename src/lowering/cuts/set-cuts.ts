@@ -7,8 +7,16 @@
  * remembered.
  * @module
  */
-import type { AddressCut, Cut, PortCut, PortProtocol, Side } from '../../image/classes/cut.ts';
-import { PORT_PROTOCOLS } from '../../image/classes/cut.ts';
+import {
+  type AddressCut,
+  type Cut,
+  PORT_PROTOCOLS,
+  type PortAnswer,
+  type PortCut,
+  type PortProtocol,
+  type PrefixAnswer,
+  type Side,
+} from '../../image/classes/cut.ts';
 import { SET_DIMENSION } from '../../image/set-view.ts';
 import type { IpSet, SetMember, SetType } from '../../netfilter/ip-set.ts';
 import type { SetDirection } from '../../netfilter/match.ts';
@@ -66,6 +74,31 @@ interface Element {
 
 function addressCut(set: IpSet, dimension: 'first' | 'third', side: Side): AddressCut {
   const isPlain = SET_DIMENSION[set.type] === 1;
+  return {
+    ...{ kind: 'address', family: set.family ?? 4, sides: [side], what: nameOf(set) },
+    ...{ key: set, about: dimension },
+    answers: () => (isPlain ? plainAnswers(set) : remainders(set, dimension)),
+    // Nets may nest, and a longer one without the rest of the packet leaves it to the shorter.
+    chained: !isPlain,
+  };
+}
+
+/** What it stands for where that is known: names of sets are often hashes. */
+function nameOf({ name, describes }: IpSet): string {
+  return describes === undefined ? `set ${name}` : `set ${name} (${describes})`;
+}
+
+function plainAnswers({ members }: IpSet): readonly PrefixAnswer[] {
+  return members.flatMap((member) => {
+    if (member.kind === 'ip') return [{ prefix: hostPrefix(member.address), answer: 'in' }];
+    // What an exception holds answers as what no member holds.
+    if (member.kind !== 'net') return [];
+    return [{ prefix: masked(member.net), answer: member.nomatch ? '' : 'in' }];
+  });
+}
+
+/** Each prefix answers by all that a packet must have besides. */
+function remainders(set: IpSet, dimension: 'first' | 'third'): readonly PrefixAnswer[] {
   const byPrefix = new Map<string, { readonly prefix: Prefix; readonly others: string[] }>();
   for (const member of set.members) {
     const element = elementOf(member);
@@ -76,20 +109,20 @@ function addressCut(set: IpSet, dimension: 'first' | 'third', side: Side): Addre
     byPrefix.set(key, known);
     known.others.push(remainder(element, dimension));
   }
-  const answers = [...byPrefix.values()].map(({ prefix, others }) => ({
+  return [...byPrefix.values()].map(({ prefix, others }) => ({
     prefix,
-    // What an exception holds answers as what no member holds.
-    answer: isPlain ? (others[0] ?? '') : `/${prefix.length} ${others.toSorted().join()}`,
+    answer: `/${prefix.length} ${others.toSorted().join()}`,
   }));
-  return {
-    ...{ kind: 'address', family: set.family ?? 4, sides: [side], what: `set ${set.name}` },
-    // Nets may nest, and a longer one without the rest of the packet leaves it to the shorter.
-    ...{ key: set, about: dimension, answers, chained: !isPlain },
-  };
+}
+
+function portCut(set: IpSet, side: Side, protocol: PortProtocol): PortCut {
+  const what = `ports of ${nameOf(set)}`;
+  const answers = () => portAnswers(set, protocol);
+  return { kind: 'port', protocols: [protocol], sides: [side], what, key: set, answers };
 }
 
 /** Each port answers by the addresses that have it as a service. */
-function portCut(set: IpSet, side: Side, protocol: PortProtocol): PortCut {
+function portAnswers(set: IpSet, protocol: PortProtocol): readonly PortAnswer[] {
   const byPort = new Map<number, string[]>();
   for (const member of set.members) {
     const element = elementOf(member);
@@ -100,15 +133,13 @@ function portCut(set: IpSet, side: Side, protocol: PortProtocol): PortCut {
     byPort.set(element.port.port, known);
     known.push(remainder(element, 'port'));
   }
-  const answers = [...byPort].map(([port, others]) => ({
+  return [...byPort].map(([port, others]) => ({
     ...{ low: port, high: port },
     answer: others.toSorted().join() || 'in',
   }));
-  const what = `ports of set ${set.name}`;
-  return { kind: 'port', protocols: [protocol], sides: [side], what, key: set, answers };
 }
 
-/** What else a packet must have for the member to hold it; empty for an exception by itself. */
+/** What else a packet must have for the member to hold it; empty for a port by itself. */
 function remainder(element: Element, without: 'first' | 'port' | 'third'): string {
   const { first, port, third, isException } = element;
   const others = [
@@ -116,7 +147,6 @@ function remainder(element: Element, without: 'first' | 'port' | 'third'): strin
     port === null || without === 'port' ? '' : `${port.protocol}:${port.port}`,
     third === null || without === 'third' ? '' : formatPrefix(third),
   ].filter((text) => text !== '');
-  if (others.length === 0) return isException ? '' : 'in';
   return `${isException ? '!' : ''}${others.join(' ')}`;
 }
 

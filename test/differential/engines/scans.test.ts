@@ -12,7 +12,9 @@ import { parseStack } from '../../../src/dataplane/stack.ts';
 import { findNative } from '../../../src/engine/compiled/native-door.ts';
 import type { MakeEngine } from '../../../src/engine/make-engine.ts';
 import type { Topology } from '../../../src/engine/topology.ts';
+import { ClassTables } from '../../../src/image/classes/class-tables.ts';
 import type { Cut } from '../../../src/image/classes/cut.ts';
+import { freeze } from '../../../src/image/classes/flat.ts';
 import { World } from '../../../src/lab/world.ts';
 import { type Inputs, parseInputs } from '../../../src/policy/inputs.ts';
 import { addToAddress, formatAddress } from '../../../src/wire/address.ts';
@@ -20,7 +22,7 @@ import { bigCluster } from '../../support/big-cluster.ts';
 import { TWO_NODES_SHOP } from '../../support/clusters.ts';
 import { Dice } from '../../support/drawn-traffic.ts';
 import { address, tcp, udp } from '../../support/packets.ts';
-import { type TwinEngine, twins } from '../../support/twin-engine.ts';
+import { TwinEngine } from '../../support/twin-engine.ts';
 
 t.setTimeout(900_000);
 
@@ -151,10 +153,20 @@ const SCANS6: readonly Scan[] = [
   },
 ];
 
-function scan(inputs: Inputs, stack: string, { draw }: Scan, spoil = asItIs): TwinEngine {
+function scan(
+  inputs: Inputs,
+  stack: string,
+  { draw }: Scan,
+  spoil = asItIs,
+  classes?: SharedArrayBuffer,
+): TwinEngine {
   const made: TwinEngine[] = [];
-  const make = twins((twin) => made.push(twin));
-  const makeEngine: MakeEngine = (topology, options) => make(spoil(topology), options);
+  const shared = classes === undefined ? {} : { classes };
+  const makeEngine: MakeEngine = (topology, options) => {
+    const twin = new TwinEngine(spoil(topology), { ...options, ...shared });
+    made.push(twin);
+    return twin;
+  };
   const world = new World({ ...inputs, stack: parseStack(stack), makeEngine });
   const [twin] = made;
   if (twin === undefined) throw new Error('a world has an engine');
@@ -216,6 +228,26 @@ for (const [stack, inputs, scans] of RUNS) {
     );
   }
 }
+
+t.test('classes that were cut before are as good, whoever they know', { skip }, async (t) => {
+  const [first] = SCANS4;
+  if (first === undefined) throw new Error('there is a scan');
+  const plain = new World({ ...NPM_SHOP, stack: parseStack('azure-bridge+npm') });
+  const { fabric, nodes } = plain.network;
+  for (const hosts of [[], [fabric.host], [fabric.host, ...nodes.map(({ host }) => host)]]) {
+    const tables = new ClassTables();
+    for (const host of hosts) {
+      const image = plain.topology.hosts(host);
+      if (image !== undefined) tables.takeIn(image);
+    }
+    const image = freeze(tables);
+    const twin = scan(NPM_SHOP, 'azure-bridge+npm', first, asItIs, image);
+    const { moved } = twin.compiled.statistics();
+    t.ok(moved >= first.least * twin.packets, `${hosts.length} hosts known: ${moved} moved`);
+    const again = Buffer.from(new Uint8Array(freeze(tables)));
+    t.ok(again.equals(Buffer.from(new Uint8Array(image).slice())), 'the image is as it was');
+  }
+});
 
 const PLANTED: readonly (readonly [string, number, (cut: Cut) => boolean])[] = [
   ['ports', 0, ({ kind }) => kind === 'port'],
