@@ -5,7 +5,7 @@
       "sources": ["src/addon.cc", "src/engine/run.cc"],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["NAPI_VERSION=9", "NAPI_DISABLE_CPP_EXCEPTIONS"],
-      "cflags_cc": ["-std=c++20", "-O3", "-g", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"]
+      "cflags_cc": ["-std=c++20", "-O3", "-g", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden", "-fno-strict-aliasing"]
     }
   ]
 }

@@ -102,7 +102,7 @@ int main(int argc, char** argv) {
         d.host_set_after = 1;
         d.ttl_change = -1;
         d.mtu = 1500;
-        engine.enter(engine.last(), d, engine.decisions().add(d));
+        engine.enter(engine.last(), OtherEnds{}, d, engine.decisions().add(d));
       }
     }
   };

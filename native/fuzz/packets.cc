@@ -55,7 +55,7 @@ void decide(Engine& e, FlowState state, uint16_t before, uint8_t choice) {
   d.tcp_flags = e.last().tcp_flags;
   d.offloaded = e.last().offloaded;
   d.mtu = 1500;
-  e.enter(e.last(), d, e.decisions().add(d));
+  e.enter(e.last(), OtherEnds{}, d, e.decisions().add(d));
 }
 
 // Returns how many packets were moved.

@@ -7,6 +7,7 @@
 
 #include "engine/engine.hh"
 #include "layout.gen.hh"
+#include "words.hh"
 
 namespace {
 
@@ -14,8 +15,6 @@ namespace at = wiretrial::layout;
 namespace ct = wiretrial::conntrack;
 using wiretrial::Engine;
 using wiretrial::FlowTable;
-
-static_assert(ct::kSeenReply == 1 && ct::kAssured == 2 && ct::kUncounted == 8 && ct::kIsTcp == 16);
 
 static_assert(at::kByFlags == wiretrial::kByFlags && at::kBySport == wiretrial::kBySport &&
               at::kByDport == wiretrial::kByDport && at::kBySource == wiretrial::kBySource &&
@@ -42,6 +41,8 @@ class Door : public Napi::ObjectWrap<Door> {
             InstanceMethod<&Door::Recall>("recall"),
             InstanceMethod<&Door::Put>("put"),
             InstanceMethod<&Door::Next>("next"),
+            InstanceMethod<&Door::NextFrom>("nextFrom"),
+            InstanceMethod<&Door::NamesOfLast>("namesOfLast"),
             InstanceMethod<&Door::SetHost>("setHost"),
             InstanceMethod<&Door::SetHostSet>("setHostSet"),
             InstanceMethod<&Door::SetSettings>("setSettings"),
@@ -129,7 +130,9 @@ class Door : public Napi::ObjectWrap<Door> {
     const wiretrial::Facts& f = engine_->last();
     wiretrial::DecisionTable& table = engine_->decisions();
     if (!engine_->last_plain() || !table.has_room()) return N(info, -1);
-    const uint32_t known = engine_->find(f, word(at::kEntry),
+    const wiretrial::OtherEnds other{word(at::kEnds), static_cast<uint16_t>(word(at::kOtherSport)),
+                                     static_cast<uint16_t>(word(at::kOtherDport))};
+    const uint32_t known = engine_->find(f, other, word(at::kEntry),
                                          static_cast<wiretrial::FlowState>(word(at::kFlowState)),
                                          static_cast<uint16_t>(word(at::kHostSetBefore)));
     if (known != wiretrial::DecisionTable::kNone &&
@@ -155,7 +158,7 @@ class Door : public Napi::ObjectWrap<Door> {
       d.link_header[i] = static_cast<uint8_t>(word(at::kLinkHeader + i));
     }
     const uint32_t number = table.add(d);
-    engine_->enter(f, d, number);
+    engine_->enter(f, other, d, number);
     return N(info, number);
   }
 
@@ -188,205 +191,98 @@ class Door : public Napi::ObjectWrap<Door> {
     keep_classes_ = Napi::Persistent(given.As<Napi::Object>());
   }
 
-  // The flow that the scratch's tuple is of; false when such flows are never held here.
-  bool ReadTuple(wiretrial::Facts& f) {
-    f = wiretrial::Facts{};
-    f.family = static_cast<uint8_t>(word(at::kFamily));
-    f.protocol = static_cast<uint8_t>(word(at::kProtocol));
-    f.sport = word(at::kSport);
-    f.dport = word(at::kDport);
-    f.src = Address(at::kSrc, f.family);
-    f.dst = Address(at::kDst, f.family);
-    return wiretrial::name_flow(f);
-  }
+  wiretrial::Words Scratch() { return wiretrial::Words(scratch_, *engine_); }
 
-  uint32_t Address(uint32_t place, uint32_t family) {
-    if (family == 4) return word(place + 3);
-    uint8_t bytes[16];
-    for (uint32_t i = 0; i < 4; i++) {
-      wiretrial::set_u16(bytes, i * 4, word(place + i) >> 16);
-      wiretrial::set_u16(bytes, i * 4 + 2, word(place + i) & 0xffff);
-    }
-    return engine_->book().number_of(bytes);
-  }
-
-  void WriteAddress(uint32_t place, uint32_t family, uint32_t address) {
-    if (family == 4) {
-      scratch_[place] = scratch_[place + 1] = 0;
-      scratch_[place + 2] = 0xffff;
-      scratch_[place + 3] = address;
-      return;
-    }
-    uint8_t bytes[16];
-    engine_->book().write(address, bytes);
-    for (uint32_t i = 0; i < 4; i++) scratch_[place + i] = wiretrial::u32(bytes, i * 4);
-  }
-
-  // mark(host): the reference engine holds a connection of the scratch's tuple on this host.
+  // mark(host, connections): the reference engine holds these of the scratch's tuple on this host.
   void Mark(const Napi::CallbackInfo& info) {
     wiretrial::Facts f;
-    const bool known = ReadTuple(f);
+    const bool known = Scratch().read_tuple(0, f);
     engine_->room(U32(info[0])).foreign += U32(info[1]);
-    if (known) engine_->mark(f.key, f.hash);
+    if (known) engine_->holdings().mark(f.key, f.hash);
   }
 
-  // unmark(host, one): it does no longer.
+  // unmark(host, connections): it does no longer.
   void Unmark(const Napi::CallbackInfo& info) {
     wiretrial::Facts f;
-    const bool known = ReadTuple(f);
+    const bool known = Scratch().read_tuple(0, f);
     engine_->room(U32(info[0])).foreign -= U32(info[1]);
-    if (known) engine_->unmark(f.key, f.hash);
+    if (known) engine_->holdings().unmark(f.key, f.hash);
   }
 
-  // recall(nowNs) → whether the flow of the scratch's tuple was held here; it is the reference
-  // engine's from now on, and the scratch describes it.
+  // recall(nowNs) → whether a connection with the flow of the scratch's tuple was held here; it is
+  // the reference engine's from now on, and the scratch describes it.
   Napi::Value Recall(const Napi::CallbackInfo& info) {
-    wiretrial::Facts f;
-    if (!ReadTuple(f)) return Napi::Boolean::New(info.Env(), false);
-    const uint32_t place = engine_->flows().find(f.key, f.hash);
-    if (place == FlowTable::kNone) return Napi::Boolean::New(info.Env(), false);
-    const ct::Connection& c = engine_->flows().record(place);
-    if (c.host_set == wiretrial::kForeign) return Napi::Boolean::New(info.Env(), false);
-    if (std::max(c.expires_ns[0], c.expires_ns[1]) <= F64(info[0])) {
-      engine_->forget(place);
-      return Napi::Boolean::New(info.Env(), false);
-    }
-    const bool original_swapped = (c.flags & ct::kOriginalSwapped) != 0;
-    scratch_[at::kIsReply] = f.swapped != original_swapped ? 1 : 0;
-    WriteConnection(place);
-    engine_->hand_over(place);
-    return Napi::Boolean::New(info.Env(), true);
+    return Napi::Boolean::New(info.Env(), Recalled(F64(info[0])));
   }
 
-  // put(entries) → whether the connection that the scratch describes was taken: the marks of its
-  // flow are exactly those of its `entries` entries.
-  Napi::Value Put(const Napi::CallbackInfo& info) {
+  bool Recalled(double now_ns) {
     wiretrial::Facts f;
-    if (!ReadTuple(f)) return Napi::Boolean::New(info.Env(), false);
-    const auto host_set = static_cast<uint16_t>(word(at::kHostSet));
-    const uint32_t place = engine_->take_back(f.key, f.hash, U32(info[0]), host_set);
-    if (place == FlowTable::kNone) return Napi::Boolean::New(info.Env(), false);
-    ReadConnection(place, f);
-    return Napi::Boolean::New(info.Env(), true);
+    if (!Scratch().read_tuple(0, f)) return false;
+    wiretrial::Holdings& holdings = engine_->holdings();
+    const uint32_t found = engine_->flows().find(f.key, f.hash);
+    if (found == FlowTable::kNone) return false;
+    if (engine_->flows().head(found).host_set == wiretrial::kForeign) return false;
+    const uint32_t place = engine_->flows().connection_of(found);
+    if (holdings.is_dead(place, now_ns)) {
+      holdings.forget(place);
+      return false;
+    }
+    Scratch().write(place);
+    holdings.hand_over(place);
+    return true;
+  }
+
+  // put() → whether the connection that the scratch describes was taken: the marks of its flows are
+  // exactly those of the entries of its host set.
+  Napi::Value Put(const Napi::CallbackInfo& info) {
+    wiretrial::Names names;
+    wiretrial::Words words = Scratch();
+    const bool taken =
+        words.read_names(names) &&
+        engine_->holdings().take_back(names, static_cast<uint16_t>(word(at::kHostSet)),
+                                      word(at::kEnds), engine_->book(), words.read_connection(),
+                                      words.read_tracking());
+    return Napi::Boolean::New(info.Env(), taken);
   }
 
   // next(place) → the next place from here on that holds a connection, which the scratch then
-  // describes with its original tuple; -1 at the end.
+  // describes; -1 at the end.
   Napi::Value Next(const Napi::CallbackInfo& info) {
     FlowTable& flows = engine_->flows();
     for (uint32_t place = U32(info[0]); place < flows.places(); place++) {
-      if (!flows.is_taken(place) || flows.record(place).host_set == wiretrial::kForeign) continue;
-      WriteTuple(place);
-      WriteConnection(place);
-      scratch_[at::kIsReply] = 0;
+      if (!flows.is_taken(place) || flows.head(place).host_set >= wiretrial::kOtherName) continue;
+      Scratch().write(place);
       return N(info, place);
     }
     return N(info, -1);
   }
 
-  void WriteTuple(uint32_t place) {
-    const wiretrial::FlowKey key = engine_->flows().key_of(place);
-    const uint32_t protocol = (key.rest >> 32) & 0xff;
-    const uint32_t family = (key.rest >> 40) & 0xff;
-    const bool swapped = (engine_->flows().record(place).flags & ct::kOriginalSwapped) != 0;
-    const bool icmp = protocol == wiretrial::kIcmp || protocol == wiretrial::kIcmpv6;
-    uint32_t src = static_cast<uint32_t>(key.ends);
-    uint32_t dst = static_cast<uint32_t>(key.ends >> 32);
-    uint32_t sport = key.rest & 0xffff;
-    uint32_t dport = (key.rest >> 16) & 0xffff;
-    if (icmp) {
-      const uint32_t request =
-          family == 4 ? wiretrial::icmp::kEchoRequest : wiretrial::icmp::kEchoRequest6;
-      dport = request << 8;
-    } else if (swapped) {
-      std::swap(src, dst);
-      std::swap(sport, dport);
-    }
-    scratch_[at::kFamily] = family;
-    scratch_[at::kProtocol] = protocol;
-    WriteAddress(at::kSrc, family, src);
-    WriteAddress(at::kDst, family, dst);
-    scratch_[at::kSport] = sport;
-    scratch_[at::kDport] = dport;
+  // nextFrom(place): the same, of connections that some host knows by a tuple with the source of
+  // the scratch's; it must be written there before each call.
+  Napi::Value NextFrom(const Napi::CallbackInfo& info) {
+    wiretrial::Facts f;
+    Scratch().read_ends(0, f);
+    const uint32_t place = engine_->holdings().next_from(f, U32(info[0]));
+    if (place == FlowTable::kNone) return N(info, -1);
+    Scratch().write(place);
+    return N(info, place);
   }
 
-  void WriteConnection(uint32_t place) {
-    const ct::Connection& c = engine_->flows().record(place);
-    scratch_[at::kOrder] = c.order;
-    scratch_[at::kExpiresNs] = c.expires_ns[0];
-    scratch_[at::kExpiresNs + 1] = c.expires_ns[1];
-    scratch_[at::kStreamNs] = c.stream_ns;
-    for (uint32_t i = 0; i < 2; i++) {
-      scratch_[at::kBytes + i] = static_cast<double>(c.bytes[i]);
-      scratch_[at::kPackets + i] = c.packets[i];
-    }
-    scratch_[at::kFlags] = c.flags;
-    scratch_[at::kHostSet] = c.host_set;
-    if (!(c.flags & ct::kIsTcp)) return;
-    const ct::TcpTracking& t = engine_->flows().tracking(place);
-    scratch_[at::kState] = t.state;
-    scratch_[at::kLastIndex] = t.last_index;
-    scratch_[at::kLastDirection] = t.last_direction;
-    scratch_[at::kLastSeq] = t.last_seq;
-    scratch_[at::kLastAck] = t.last_ack;
-    scratch_[at::kLastEnd] = t.last_end;
-    scratch_[at::kLastWindow] = t.last_window;
-    scratch_[at::kRetransmissions] = t.retransmissions;
-    scratch_[at::kLastScale] = t.last_scale;
-    scratch_[at::kTrackingBits] = t.bits;
-    for (uint32_t i = 0; i < 2; i++) {
-      double* side = scratch_ + at::kSide + i * at::kSideWords;
-      side[0] = t.seen[i].end;
-      side[1] = t.seen[i].max_end;
-      side[2] = t.seen[i].max_window;
-      side[3] = t.seen[i].max_ack;
-      side[4] = t.seen[i].scale;
-      side[5] = t.seen[i].bits;
-    }
-  }
-
-  void ReadConnection(uint32_t place, const wiretrial::Facts& f) {
-    ct::Connection& c = engine_->flows().record(place);
-    c = ct::Connection{};
-    c.order = word(at::kOrder);
-    c.expires_ns[0] = scratch_[at::kExpiresNs];
-    c.expires_ns[1] = scratch_[at::kExpiresNs + 1];
-    c.stream_ns = scratch_[at::kStreamNs];
-    for (uint32_t i = 0; i < 2; i++) {
-      c.bytes[i] = static_cast<uint64_t>(scratch_[at::kBytes + i]);
-      c.packets[i] = word(at::kPackets + i);
-      c.decision[i] = wiretrial::DecisionTable::kNone;
-    }
-    c.generation = engine_->generation();
-    c.host_set = static_cast<uint16_t>(word(at::kHostSet));
-    c.flags = static_cast<uint8_t>(word(at::kFlags));
-    if (f.swapped) c.flags |= ct::kOriginalSwapped;
-    if (!(c.flags & ct::kIsTcp)) return;
-    ct::TcpTracking& t = engine_->flows().tracking(place);
-    t = ct::TcpTracking{};
-    t.state = static_cast<uint8_t>(word(at::kState));
-    t.last_index = static_cast<uint8_t>(word(at::kLastIndex));
-    t.last_direction = static_cast<uint8_t>(word(at::kLastDirection));
-    t.last_seq = word(at::kLastSeq);
-    t.last_ack = word(at::kLastAck);
-    t.last_end = word(at::kLastEnd);
-    t.last_window = static_cast<uint16_t>(word(at::kLastWindow));
-    t.retransmissions = static_cast<uint8_t>(word(at::kRetransmissions));
-    t.last_scale = static_cast<uint8_t>(word(at::kLastScale));
-    t.bits = static_cast<uint8_t>(word(at::kTrackingBits));
-    for (uint32_t i = 0; i < 2; i++) {
-      const uint32_t side = at::kSide + i * at::kSideWords;
-      t.seen[i] = ct::TcpSide{word(side),     word(side + 1),
-                              word(side + 2), word(side + 3),
-                              static_cast<uint8_t>(word(side + 4)),
-                              static_cast<uint8_t>(word(side + 5))};
-    }
+  // namesOfLast() → whether the packet that was moved last is of a connection that is held here,
+  // whose tuples are then in the scratch.
+  Napi::Value NamesOfLast(const Napi::CallbackInfo& info) {
+    const wiretrial::Facts& f = engine_->last();
+    const uint32_t found = engine_->flows().find(f.key, f.hash);
+    const bool is_held = found != FlowTable::kNone &&
+                         engine_->flows().head(found).host_set != wiretrial::kForeign;
+    if (is_held) Scratch().write(engine_->flows().connection_of(found));
+    return Napi::Boolean::New(info.Env(), is_held);
   }
 
   // setHost(host, max)
   void SetHost(const Napi::CallbackInfo& info) { engine_->room(U32(info[0])).max = U32(info[1]); }
 
-  // setHostSet(set, settings, otherSettings, hosts: number[])
+  // setHostSet(set, settings, otherSettings, hosts: number[], knownBy: number[])
   void SetHostSet(const Napi::CallbackInfo& info) {
     const auto hosts = info[3].As<Napi::Array>();
     wiretrial::HostSet& set = engine_->host_set(U32(info[0]));
@@ -394,6 +290,9 @@ class Door : public Napi::ObjectWrap<Door> {
     set.settings[1] = U32(info[2]);
     set.count = hosts.Length();
     for (uint32_t i = 0; i < set.count; i++) set.hosts[i] = U32(hosts.Get(i));
+    const auto known_by = info[4].As<Napi::Array>();
+    set.names = known_by.Length();
+    for (uint32_t i = 0; i < set.names; i++) set.known_by[i] = U32(known_by.Get(i));
   }
 
   // setSettings(index): from the scratch.
@@ -415,7 +314,7 @@ class Door : public Napi::ObjectWrap<Door> {
 
   // expire(nowNs) → how many connections were forgotten because their time was up
   Napi::Value Expire(const Napi::CallbackInfo& info) {
-    return N(info, engine_->expire(F64(info[0])));
+    return N(info, engine_->holdings().expire(F64(info[0])));
   }
 
   Napi::Value Held(const Napi::CallbackInfo& info) {
@@ -424,7 +323,8 @@ class Door : public Napi::ObjectWrap<Door> {
 
   Napi::Value NextOrder(const Napi::CallbackInfo& info) { return N(info, engine_->next_order()); }
 
-  // statistics(): packets not moved by reason (words 1–6), places and memory of the flow table.
+  // statistics(): packets not moved by reason (words 1–6), places and memory of the flow table,
+  // decisions, packets whose ends were rewritten.
   void Statistics(const Napi::CallbackInfo&) {
     for (int32_t i = 1; i < wiretrial::kSlowReasons; i++) {
       scratch_[i] = static_cast<double>(engine_->slow_count(-i));
@@ -433,6 +333,7 @@ class Door : public Napi::ObjectWrap<Door> {
     scratch_[8] = engine_->flows().count();
     scratch_[9] = static_cast<double>(engine_->flows().memory_bytes());
     scratch_[10] = engine_->decisions().count();
+    scratch_[11] = static_cast<double>(engine_->translated());
   }
 
   std::unique_ptr<Engine> engine_;

@@ -5,8 +5,9 @@
 
 namespace wiretrial::layout {
 
-constexpr uint32_t kVersion = 5;
-constexpr uint32_t kScratchWords = 128;
+constexpr uint32_t kVersion = 6;
+constexpr uint32_t kScratchWords = 160;
+constexpr uint32_t kTupleWords = 12;
 constexpr uint32_t kSideWords = 6;
 constexpr uint32_t kFamily = 0;
 constexpr uint32_t kProtocol = 1;
@@ -21,7 +22,8 @@ constexpr uint32_t kBytes = 16;
 constexpr uint32_t kPackets = 18;
 constexpr uint32_t kFlags = 20;
 constexpr uint32_t kHostSet = 21;
-constexpr uint32_t kIsReply = 22;
+constexpr uint32_t kNames = 22;
+constexpr uint32_t kEnds = 23;
 constexpr uint32_t kState = 24;
 constexpr uint32_t kLastIndex = 25;
 constexpr uint32_t kLastDirection = 26;
@@ -46,6 +48,9 @@ constexpr uint32_t kMtu = 55;
 constexpr uint32_t kLinkHeader = 56;
 constexpr uint32_t kHostSetOpened = 70;
 constexpr uint32_t kSettings = 72;
+constexpr uint32_t kOtherSport = 94;
+constexpr uint32_t kOtherDport = 95;
+constexpr uint32_t kOtherNames = 96;
 constexpr uint32_t kByFlags = 1;
 constexpr uint32_t kBySport = 2;
 constexpr uint32_t kByDport = 4;

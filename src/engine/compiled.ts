@@ -9,33 +9,32 @@
  * @module
  */
 import type { Connection } from '../conntrack/connection.ts';
-import { equalTuple, type Tuple, tupleAt } from '../conntrack/tuple.ts';
+import { isIcmpTuple, type Tuple } from '../conntrack/tuple.ts';
 import { ClassTables } from '../image/classes/class-tables.ts';
 import { thaw } from '../image/classes/flat.ts';
 import type { Host } from '../node/host.ts';
-import { newPacket, parseFrame } from '../packet/parse.ts';
+import { equalPacketEnds } from '../packet/ends.ts';
 import { u8, u16 } from '../wire/bytes.ts';
-import { EtherType, Protocol } from '../wire/protocol.ts';
-import { flags as tcpFlags } from '../wire/tcp.ts';
+import { EtherType } from '../wire/protocol.ts';
 import { classArrays } from './compiled/class-arrays.ts';
+import { tupleEnds, wayOf } from './compiled/connection-names.ts';
 import { ConnectionStore } from './compiled/connection-store.ts';
-import { isSimple } from './compiled/connection-words.ts';
-import { DecisionBook } from './compiled/decision-book.ts';
-import type { HeldTable } from './compiled/held-table.ts';
-import { HostSets, type Member } from './compiled/host-sets.ts';
-import { By, DecisionFlag, FlowState, SCRATCH_WORDS, Slow, Word } from './compiled/layout.ts';
+import { DecisionBook, type Turns } from './compiled/decision-book.ts';
+import { type FlowFacts, FlowReader } from './compiled/flow-reader.ts';
+import { HostSets } from './compiled/host-sets.ts';
+import { By, DecisionFlag, SCRATCH_WORDS, Slow, Word } from './compiled/layout.ts';
 import type {
   NativeAddon,
   NativeBatch,
   NativeEngine,
   NativeSizes,
 } from './compiled/native-door.ts';
-import { type Change, changeOf, ttlOf } from './compiled/outcome-of.ts';
+import { type Change, changeOf, endsOf, translated, ttlOf } from './compiled/outcome-of.ts';
 import { Recording } from './compiled/recording.ts';
 import { OPAQUE } from './compiled/rule-facts.ts';
 import { connectionViews } from './connection-views.ts';
 import type { ConnectionView, Courses, Engine, Injection, Journey } from './engine.ts';
-import { type Execution, framed } from './execution.ts';
+import type { Execution } from './execution.ts';
 import { ReferenceEngine, type ReferenceOptions } from './reference.ts';
 import type { Topology } from './topology.ts';
 
@@ -61,6 +60,10 @@ export const DEFAULT_SIZES: NativeSizes = {
 /** How many packets went which way. */
 export interface CompiledStatistics {
   readonly moved: number;
+  /** Of those moved, the ones whose ends were rewritten on the way. */
+  readonly translated: number;
+  /** Connections that began with a translation or a mark: each goes to the reference engine once. */
+  readonly translatedOpenings: number;
   /** Handed to the reference engine, by reason (`Slow`). */
   readonly slow: Readonly<Record<keyof typeof Slow, number>>;
   readonly connections: number;
@@ -73,8 +76,7 @@ const MAX_TTL = 255;
 /** The shortest timeout that fills a table: that of UDP that nobody answers. */
 const SWEEP_NS = 30e9;
 const HEADER = 14;
-const SYN_ONLY = 0x02;
-const SYN_RST_ACK = 0x16;
+const BY_PORTS = By.sport | By.dport | By.sourcePort | By.destinationPort;
 
 export class CompiledEngine implements Engine {
   readonly name = 'compiled';
@@ -85,6 +87,7 @@ export class CompiledEngine implements Engine {
   readonly #store: ConnectionStore;
   readonly #sets: HostSets;
   readonly #book: DecisionBook;
+  readonly #flows: FlowReader;
   readonly #recording = new Recording();
   readonly #classes: ClassTables;
   readonly #hosts = new Map<string, Host>();
@@ -93,6 +96,7 @@ export class CompiledEngine implements Engine {
   #executed: Execution | null = null;
   #nowNs = 0;
   #sweptNs = Number.NEGATIVE_INFINITY;
+  #translatedOpenings = 0;
 
   constructor(topology: Topology, options: CompiledOptions) {
     const sizes = { ...DEFAULT_SIZES, ...options.sizes };
@@ -100,6 +104,7 @@ export class CompiledEngine implements Engine {
     this.#classes = options.classes === undefined ? new ClassTables() : thaw(options.classes);
     this.#sets = new HostSets(this.#native, this.#words);
     this.#store = new ConnectionStore(this.#native, this.#words, this.#sets);
+    this.#flows = new FlowReader(this.#store, this.#sets);
     this.#book = new DecisionBook(this.#native, this.#words);
     const { seed, drawn } = options;
     this.#reference = new ReferenceEngine(topology, {
@@ -120,7 +125,7 @@ export class CompiledEngine implements Engine {
     const entry = this.#entryNumber(entryText(injection));
     const offloaded = injection.checksumOffloaded ?? false;
     const number = this.#native.step(entry, packet, injection.nowNs, offloaded);
-    if (number >= 0) return this.#book.journeyOf(number, this.#out, packet.length);
+    if (number >= 0) return this.#book.journeyOf(number, this.#out, packet);
     if (number === Slow.noRoom) this.#sweep();
     return this.#walkAndRemember(injection, packet, entry);
   }
@@ -191,6 +196,8 @@ export class CompiledEngine implements Engine {
     const reasons = Object.entries(Slow).map(([name, why]) => [name, at(-why)] as const);
     return {
       moved: at(0),
+      translated: at(11),
+      translatedOpenings: this.#translatedOpenings,
       slow: Object.fromEntries(reasons) as CompiledStatistics['slow'],
       connections: at(8),
       tableBytes: at(9),
@@ -235,128 +242,120 @@ export class CompiledEngine implements Engine {
     this.#recording.end();
     const execution: Execution | null = this.#executed;
     if (!isPlain || execution === null) return journey;
-    const facts = this.#factsOf(injection, packet, journey, execution, before);
-    if (facts === null) return journey;
-    this.#remember(entry, facts, journey);
-    for (const connection of (execution as Execution).touched.keys()) {
+    const walk = { injection, packet, journey, execution: execution as Execution, before };
+    const facts = this.#factsOf(walk);
+    if (facts !== null) this.#remember(entry, facts, journey);
+    else if (this.#flows.isSpecialOpening(walk)) this.#translatedOpenings += 1;
+    else return journey;
+    for (const connection of walk.execution.touched.keys()) {
       if ((connection as Connection).confirmed) this.#store.giveUp(connection as Connection);
     }
     return journey;
   }
 
   /** What a decision must hold, if the packet's journey follows from facts alone; else null. */
-  #factsOf(
-    injection: Injection,
-    packet: Uint8Array,
-    journey: Journey,
-    execution: Execution,
-    before: number,
-  ): DecisionFacts | null {
+  #factsOf({ injection, packet, journey, execution, before }: Walk): DecisionFacts | null {
     const recording = this.#recording;
     if (recording.facts & OPAQUE || recording.learned || !isOrdinary(journey)) return null;
     if (journey.packet === null || recording.length < 0) return null;
     if (recording.counted.length > 0 && recording.length !== packet.length) return null;
     // Rules that raise the TTL stop at 255: what they do to others can not be told from this one.
     if (ttlOf(packet) + recording.ttlRoom > MAX_TTL) return null;
-    const offloaded = injection.checksumOffloaded ?? false;
-    const change = changeOf(packet, journey.packet, { offloaded });
     const hosts = journey.hosts.map((name) => this.#hosts.get(name));
-    if (change === null || hosts.includes(undefined)) return null;
+    if (hosts.includes(undefined)) return null;
     const crossed = hosts as Host[];
     // What nft's own rules look at is not noted.
     if (crossed.some((host) => host.image.nft !== null)) return null;
-    const flow = this.#flowOf(packet, execution, crossed, before);
     const mtu = leastMtu(crossed);
-    return flow === null || packet.length > mtu ? null : { change, crossed, mtu, ...flow };
-  }
-
-  /** The state that the packet found its connection in, and who holds it before and after. */
-  #flowOf(
-    packet: Uint8Array,
-    execution: Execution,
-    crossed: readonly Host[],
-    before: number,
-  ): FlowFacts | null {
-    const ends = readEnds(packet);
-    if (ends === null) return null;
-    const { tuple, isOpener } = ends;
-    const touched = [...execution.touched] as [Connection, Host][];
-    const tracking = crossed.filter((host) => host.image.conntrackActive(tuple.src.family));
-    const seen = new Set(touched.map(([, host]) => host));
-    if (seen.size !== touched.length || seen.size !== tracking.length) return null;
-    if (!tracking.every((host) => seen.has(host))) return null;
-    if (!touched.every(([connection]) => isUntranslated(connection))) return null;
-    const isOld = (connection: Connection) => {
-      const order = this.#store.orderOf(connection);
-      return order > 0 && order < before;
-    };
-    const old = touched.filter(([connection]) => isOld(connection));
-    const made = touched.filter(([connection]) => !isOld(connection) && connection.confirmed);
-    if (!old.every(([c]) => isSimple(c)) || !made.every(([c]) => isSimple(c))) return null;
-    const hostSetBefore = this.#sets.numberOf(this.#membersOf(old));
-    const isOpened = ([connection]: readonly [Connection, Host]) => !isOld(connection);
-    const hostSetOpened = this.#sets.numberOf(this.#membersOf(touched.filter(isOpened)));
-    if (hostSetBefore === null || hostSetOpened === null) return null;
-    if (old.length === 0) {
-      if (!isOpener && touched.length > 0) return null;
-      const hostSetAfter = this.#sets.numberOf(this.#membersOf(made));
-      const state = isOpener ? FlowState.opening : FlowState.stray;
-      if (hostSetAfter === null) return null;
-      return { state, hostSetBefore, hostSetAfter, hostSetOpened };
-    }
-    const states = new Set(old.map(([connection]) => stateOf(connection, tuple)));
-    const [state] = states;
-    if (state === undefined || states.size > 1 || made.length > 0) return null;
-    if (old.length < touched.length) {
-      if (state !== FlowState.unreplied) return null;
-      // A host that has no entry judges by the flags alone whether the segment may open one.
-      if (tuple.protocol === Protocol.tcp) this.#recording.facts |= By.flags;
-    }
-    return { state, hostSetBefore, hostSetAfter: hostSetBefore, hostSetOpened };
-  }
-
-  #membersOf(entries: readonly (readonly [Connection, Host])[]): readonly Member[] {
-    return entries.map(([connection, host]) => ({
-      host: (host.state.connections as HeldTable).host,
-      sourceDone: connection.sourceNatDone,
-      destinationDone: connection.destinationNatDone,
-    }));
+    const flow = this.#flows.read({ packet, execution, crossed, before });
+    if (flow === null || packet.length > mtu) return null;
+    const by = recording.facts | flow.by;
+    // Ports that a packet has on the way only are not in the key of a decision.
+    if (flow.names.length > 2 && (by & BY_PORTS) !== 0) return null;
+    const ending = endingOf(packet, journey, flow, injection.checksumOffloaded ?? false);
+    return ending === null ? null : { ...ending, ...flow, by, crossed, mtu };
   }
 
   #remember(entry: number, facts: DecisionFacts, journey: Journey): void {
     const words = this.#words;
-    const { change, crossed } = facts;
+    const { change, crossed, turns, far } = facts;
     const leaves = journey.outcome === 'exited';
     words[Word.entry] = entry;
     words[Word.flowState] = facts.state;
     words[Word.hostSetBefore] = facts.hostSetBefore;
     words[Word.hostSetAfter] = facts.hostSetAfter;
     words[Word.hostSetOpened] = facts.hostSetOpened;
-    words[Word.by] = this.#recording.facts;
+    words[Word.by] = facts.by;
+    words[Word.ends] = this.#store.ends.numberOf(facts.names);
+    words[Word.otherSport] = far?.sport ?? 0;
+    // Of a query the addon knows the identifier only.
+    words[Word.otherDport] = far === null || isIcmpTuple(far) ? 0 : far.dport;
     words[Word.decisionFlags] =
       (leaves ? DecisionFlag.leaves : 0) |
+      (facts.translates ? DecisionFlag.translates : 0) |
       (change.completesChecksum ? DecisionFlag.completesChecksum : 0);
     words[Word.tosAfter] = change.tosAfter;
     words[Word.ttlChange] = change.ttlChange;
     words[Word.ttlRoom] = Math.min(255, this.#recording.ttlRoom);
     words[Word.mtu] = facts.mtu;
     if (leaves) words.set(journey.frame?.subarray(0, HEADER) ?? [], Word.linkHeader);
-    this.#book.enter({ journey, counted: this.#recording.counted }, crossed);
+    this.#book.enter({ journey, counted: this.#recording.counted, turns }, crossed);
   }
 }
 
-interface FlowFacts {
-  readonly state: FlowState;
-  readonly hostSetBefore: number;
-  readonly hostSetAfter: number;
-  /** On which the packet opened a connection, be it that it was dropped later. */
-  readonly hostSetOpened: number;
+/** One walk of the reference engine. */
+interface Walk {
+  readonly injection: Injection;
+  readonly packet: Uint8Array;
+  readonly journey: Journey;
+  readonly execution: Execution;
+  /** Connections that are older have a lower order. */
+  readonly before: number;
 }
 
-interface DecisionFacts extends FlowFacts {
+interface Ending {
   readonly change: Change;
+  /** It ends with the ends of its connection's far side. */
+  readonly translates: boolean;
+  /** Those ends, of a translated connection. */
+  readonly far: Tuple | null;
+  readonly turns: Turns | null;
+}
+
+interface DecisionFacts extends FlowFacts, Ending {
   readonly crossed: readonly Host[];
   readonly mtu: number;
+}
+
+/**
+ * How a packet ended, if any other of its connection's direction would end so; else null: it may
+ * have ended between two translations.
+ */
+function endingOf(
+  packet: Uint8Array,
+  journey: Journey,
+  { names, isReply }: FlowFacts,
+  offloaded: boolean,
+): Ending | null {
+  const after = journey.packet;
+  if (after === null) return null;
+  if (names.length === 1) {
+    const change = changeOf(packet, after, { offloaded });
+    return change === null ? null : { change, translates: false, far: null, turns: null };
+  }
+  const way = wayOf(names, isReply);
+  const far = way?.at(-1);
+  if (way === null || far === undefined) return null;
+  const ends = way.map(tupleEnds);
+  const last = ends.findIndex((end) => equalPacketEnds(end, endsOf(after)));
+  if (last !== 0 && last !== ends.length - 1) return null;
+  const at = journey.crossings.map((crossing) =>
+    ends.findIndex((end) => equalPacketEnds(end, crossing.ends)),
+  );
+  const asIs = last === 0 ? packet : translated(packet, way, { offloaded });
+  const change = asIs === null ? null : changeOf(asIs, after, { offloaded });
+  if (change === null || at.includes(-1)) return null;
+  return { change, translates: last !== 0, far, turns: { isReply, at, last } };
 }
 
 /** The IP packet of an injection that the fast path may take; null for what is unusual. */
@@ -397,25 +396,15 @@ function entryText(injection: EntryPlace): string {
 
 /** One packet in, one way, one end, and nothing made on the way. */
 function isOrdinary(journey: Journey): boolean {
-  const { outcome, generated, copies, forgiven, heldForReassembly, hosts, draws } = journey;
+  const { outcome, generated, copies, forgiven, heldForReassembly, draws } = journey;
   return (
     outcome !== 'unknown' &&
     generated.length === 0 &&
     copies.length === 0 &&
     forgiven.length === 0 &&
     draws === undefined &&
-    !heldForReassembly &&
-    new Set(hosts).size === hosts.length
+    !heldForReassembly
   );
-}
-
-function isUntranslated(c: Connection): boolean {
-  return !c.sourceNat && !c.destinationNat && c.masqueradeDevice === '' && c.mark === 0;
-}
-
-function stateOf(connection: Connection, tuple: Tuple): FlowState {
-  if (!equalTuple(connection.original, tuple)) return FlowState.reply;
-  return connection.seenReply ? FlowState.established : FlowState.unreplied;
 }
 
 function leastMtu(hosts: readonly Host[]): number {
@@ -426,20 +415,6 @@ function leastMtu(hosts: readonly Host[]): number {
     }
   }
   return least;
-}
-
-/** The tuple of a plain packet, and whether it is one that opens a connection. */
-function readEnds(bytes: Uint8Array): { readonly tuple: Tuple; readonly isOpener: boolean } | null {
-  const packet = newPacket({ frame: 0, bytes: framed(bytes) });
-  if (parseFrame(packet) !== null || packet.l4 < 0) return null;
-  const tuple = tupleAt(packet.bytes, packet.l4, packet.end, packet);
-  if (tuple === null || tuple === 'headerCut') return null;
-  return { tuple, isOpener: isOpener(packet.bytes, packet.l4, tuple) };
-}
-
-function isOpener(b: Uint8Array, l4: number, { protocol, src, dport }: Tuple): boolean {
-  if (protocol === Protocol.tcp) return (tcpFlags(b, l4) & SYN_RST_ACK) === SYN_ONLY;
-  return protocol === Protocol.udp || dport >>> 8 === (src.family === 4 ? 8 : 128);
 }
 
 export type { Injection, NativeBatch };

@@ -7,7 +7,11 @@
  * sometimes jumps past every timeout.
  * @module
  */
-import type { Injection } from '../../src/engine/engine.ts';
+import type { Injection, Journey } from '../../src/engine/engine.ts';
+import { framed } from '../../src/engine/execution.ts';
+import { type PacketEnds, packetEnds } from '../../src/packet/ends.ts';
+import { newPacket, parseFrame } from '../../src/packet/parse.ts';
+import { formatAddress } from '../../src/wire/address.ts';
 import {
   icmpEcho,
   icmpEchoReply,
@@ -89,6 +93,9 @@ interface Talk {
   step: number;
   /** What its client sent last. */
   sent: Uint8Array | null;
+  /** What of that arrived, and with which ends: somebody may have translated it. */
+  arrived: Uint8Array | null;
+  far: PacketEnds | null;
 }
 
 const PORTS = [80, 443, 53, 8080, 9090, 5432, 10_250, 22, 30_080];
@@ -97,37 +104,94 @@ const NS_PER_S = 1e9;
 /** Seconds that time jumps by: around the kernel's timeouts. */
 const JUMPS = [0.5, 1.9, 2.1, 9, 11, 29, 31, 59, 61, 119, 121, 299, 301, 599, 601, 432_001];
 
+export interface DrawnOptions {
+  /**
+   * The caller tells what became of each packet, so that answers come from whom it reached, with
+   * the ends it reached them with.
+   */
+  readonly heard?: boolean;
+  /** What clients ask for. */
+  readonly ports?: readonly number[];
+  /** Ends that answer, of which half of all connections ask one. */
+  readonly services?: readonly { readonly address: string; readonly port: number }[];
+  /** Clients seldom have a port that another one has, too, and time seldom jumps. */
+  readonly calm?: boolean;
+}
+
 export class DrawnTraffic {
   readonly #dice: Dice;
   readonly #speakers: readonly Speaker[];
   readonly #talks: Talk[] = [];
+  readonly #isHeard: boolean;
+  readonly #ports: readonly number[];
+  readonly #services: NonNullable<DrawnOptions['services']>;
+  readonly #rarely: number;
+  #last: { readonly talk: Talk; readonly isForward: boolean } | null = null;
   #nowNs = 1e15;
   #frame = 0;
 
-  constructor(seed: number, speakers: readonly Speaker[]) {
+  constructor(seed: number, speakers: readonly Speaker[], options: DrawnOptions = {}) {
     this.#dice = new Dice(seed);
     this.#speakers = speakers;
+    this.#isHeard = options.heard ?? false;
+    this.#ports = options.ports ?? PORTS;
+    this.#services = options.services ?? [];
+    this.#rarely = options.calm ? 10 : 1;
+  }
+
+  /** What became of the last packet. */
+  heard({ outcome, packet }: Journey): void {
+    const arrived = outcome === 'delivered' || outcome === 'exited';
+    if (this.#last === null || !this.#last.isForward || !arrived || packet === null) return;
+    const parsed = newPacket({ frame: 0, bytes: framed(packet) });
+    if (parseFrame(parsed) !== null || parsed.l4 < 0) return;
+    const { talk } = this.#last;
+    talk.arrived = packet;
+    talk.far = packetEnds(parsed);
   }
 
   /** The next packet. */
   next(): Injection {
     const dice = this.#dice;
-    this.#nowNs += dice.oneIn(400) ? dice.pick(JUMPS) * NS_PER_S : dice.below(3e6);
+    this.#nowNs += dice.oneIn(400 * this.#rarely) ? dice.pick(JUMPS) * NS_PER_S : dice.below(3e6);
     this.#frame += 1;
     const isNew = this.#talks.length === 0 || dice.oneIn(25);
     const talk = isNew ? this.#begin() : dice.pick(this.#talks);
     const isReply = talk.step > 0 && dice.below(5) < 2;
     const isError = talk.sent !== null && dice.oneIn(50);
-    const stranger = dice.oneIn(4) ? dice.pick(this.#speakers) : talk.server;
-    const speaker = isError ? stranger : isReply ? talk.server : talk.client;
+    const server = this.#serverOf(talk);
+    const stranger = dice.oneIn(4) ? dice.pick(this.#speakers) : server;
+    const speaker = isError ? stranger : isReply ? server : talk.client;
     const packet = isError
       ? this.#errorAbout(talk, speaker)
       : this.#spoil(this.#packetOf(talk, isReply));
     if (!isReply && !isError) talk.sent = packet;
+    this.#last = { talk, isForward: !isReply && !isError };
     const offloaded = talk.isOffloaded ? { checksumOffloaded: true } : {};
     talk.step += 1;
     const at = speaker.enter(packet);
     return { frame: this.#frame, nowNs: this.#nowNs, ...offloaded, ...at };
+  }
+
+  /** Who has what the client sent; somebody else than it asked for, where that is translated. */
+  #serverOf({ server, far }: Talk): Speaker {
+    if (far === null) return server;
+    const text = formatAddress(far.dst);
+    return this.#speakers.find((speaker) => speaker.address === text) ?? server;
+  }
+
+  /** Both ends of an answer: as the client's packet got where it got. */
+  #answerEnds(talk: Talk): readonly [from: [string, number], to: [string, number]] {
+    const { client, server, sport, dport, far } = talk;
+    if (far === null)
+      return [
+        [server.address, dport],
+        [client.address, sport],
+      ];
+    return [
+      [formatAddress(far.dst), far.dport],
+      [formatAddress(far.src), far.sport],
+    ];
   }
 
   #begin(): Talk {
@@ -135,31 +199,43 @@ export class DrawnTraffic {
     const client = dice.pick(this.#speakers);
     const isV6 = client.address.includes(':');
     const others = this.#speakers.filter((s) => s.address.includes(':') === isV6);
+    const known = this.#services.filter((s) => s.address.includes(':') === isV6);
+    const service = known.length > 0 && dice.oneIn(2) ? dice.pick(known) : null;
     const talk: Talk = {
       kind: dice.pick(['tcp', 'tcp', 'tcp', 'udp', 'udp', 'icmp', 'sctp']),
       client,
-      server: dice.pick(others),
-      sport: dice.oneIn(20) ? dice.pick(PORTS) : 1024 + dice.below(dice.oneIn(2) ? 64 : 60_000),
-      dport: dice.pick(PORTS),
+      server: others.find((s) => s.address === service?.address) ?? dice.pick(others),
+      sport: this.#clientPort(),
+      dport: service?.port ?? dice.pick(this.#ports),
       seq: [dice.next(), dice.next()],
       isOffloaded: dice.oneIn(6),
       ttl: dice.oneIn(8) ? dice.pick([255, 2, 1, 34, 33, 32]) : dice.pick([64, 128]),
       step: 0,
       sent: null,
+      arrived: null,
+      far: null,
     };
     if (this.#talks.length < MAX_TALKS) this.#talks.push(talk);
     else this.#talks[dice.below(MAX_TALKS)] = talk;
     return talk;
   }
 
+  #clientPort(): number {
+    const dice = this.#dice;
+    if (dice.oneIn(20 * this.#rarely)) return dice.pick(PORTS);
+    return 1024 + dice.below(dice.oneIn(2 * this.#rarely) ? 64 : 60_000);
+  }
+
   /** Somebody on the way could not deliver what the client sent. */
   #errorAbout(talk: Talk, from: Speaker): Uint8Array {
     const same = from.address.includes(':') === talk.client.address.includes(':');
     const speaker = same ? from : talk.server;
-    const whole = talk.sent !== null && talk.sent.length >= 20 ? talk.sent : udp().packet();
+    const known = this.#isHeard ? talk.arrived : talk.sent;
+    const whole = known !== null && known.length >= 20 ? known : udp().packet();
     const isV6 = talk.client.address.includes(':');
     const quoted = (whole[0] ?? 0) >>> 4 === (isV6 ? 6 : 4) ? whole : udp().packet();
-    return icmpError(quoted).from(speaker.address).to(talk.client.address).packet();
+    const to = talk.far === null ? talk.client.address : formatAddress(talk.far.src);
+    return icmpError(quoted).from(speaker.address).to(to).packet();
   }
 
   #packetOf(talk: Talk, isReply: boolean): PacketBuilder {
@@ -171,20 +247,22 @@ export class DrawnTraffic {
   #bodyOf(talk: Talk, isReply: boolean): PacketBuilder {
     const { client, server, sport, dport } = talk;
     const v6 = client.address.includes(':');
-    const [from, to] = isReply ? [server, client] : [client, server];
-    const [near, far] = isReply ? [dport, sport] : [sport, dport];
+    const [[from, near], [to, far]] = isReply
+      ? this.#answerEnds(talk)
+      : [[client.address, sport] as const, [server.address, dport] as const];
     const size = this.#dice.oneIn(15) ? 1400 : this.#dice.below(40);
     switch (talk.kind) {
       case 'udp':
-        return udp().from(from.address, near).to(to.address, far).payload(size);
+        return udp().from(from, near).to(to, far).payload(size);
       case 'icmp': {
-        const echo = isReply ? icmpEchoReply(sport, 1, { v6 }) : icmpEcho(sport, 1, { v6 });
-        return echo.from(from.address).to(to.address).payload(size);
+        const id = isReply && talk.far !== null ? talk.far.sport : sport;
+        const echo = isReply ? icmpEchoReply(id, 1, { v6 }) : icmpEcho(id, 1, { v6 });
+        return echo.from(from).to(to).payload(size);
       }
       case 'sctp':
-        return sctp().from(from.address, near).to(to.address, far).chunks(sctpInit(7));
+        return sctp().from(from, near).to(to, far).chunks(sctpInit(7));
       case 'tcp':
-        return this.#segment(talk, isReply).from(from.address, near).to(to.address, far);
+        return this.#segment(talk, isReply).from(from, near).to(to, far);
     }
   }
 

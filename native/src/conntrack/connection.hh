@@ -1,6 +1,7 @@
 // One tracked connection. Mirrors src/conntrack/connection.ts: what can change of a connection that
 // is confirmed, has no mark, and is the same on every host that holds it, so that one record stands
-// for all of its entries (SEMANTICS A12). Any other connection lives in the reference's tables.
+// for all of its entries (SEMANTICS A12). Any other connection lives in the reference's tables. Its
+// tuples need not be the same: a translated connection has more than one name (translation.hh).
 //
 // Two cache lines: UDP and ICMP touch the first only.
 #pragma once
@@ -11,7 +12,19 @@ namespace wiretrial::conntrack {
 
 enum Direction : uint32_t { kOriginal = 0, kReply = 1 };
 
-struct alignas(64) Connection {
+// What stands first in every record of the flow table.
+struct Head {
+  // The hosts that hold the connection (an index into the engine's host sets), or kForeign or
+  // kOtherName of flow-table.hh.
+  uint16_t host_set;
+  uint8_t flags;
+  // Of the decision table when a decision was written here; see Engine::clear_decisions.
+  uint8_t generation;
+};
+
+struct alignas(64) Connection : Head {
+  // When it was confirmed among all connections, for who lists them oldest first.
+  uint32_t order;
   // By group of hosts: those of a set may time connections in two ways (HostSet::settings).
   double expires_ns[2];
   // UDP: from when on traffic in both directions counts as a stream.
@@ -19,15 +32,9 @@ struct alignas(64) Connection {
   // By direction.
   uint64_t bytes[2];
   uint32_t packets[2];
-  // The decision that the last packet of each direction followed; see decisions.hh.
+  // The decision that the last packet of each direction followed; see decisions.hh. Of a translated
+  // connection, the second is the place of its other name, which has the decision for answers.
   uint32_t decision[2];
-  // When it was confirmed among all connections, for who lists them oldest first.
-  uint32_t order;
-  // The hosts that hold it (an index into the engine's host sets).
-  uint16_t host_set;
-  uint8_t flags;
-  // Of the decision table when `decision` was written; see Engine::clear_decisions.
-  uint8_t generation;
 };
 static_assert(sizeof(Connection) == 64);
 
@@ -39,8 +46,8 @@ constexpr uint8_t kOriginalSwapped = 4;
 // Open before anybody counted: no traffic is.
 constexpr uint8_t kUncounted = 8;
 constexpr uint8_t kIsTcp = 16;
-// Its tracking is not that of its protocol (plain): opened by hand.
-constexpr uint8_t kPlainTracking = 32;
+// Somebody on the way rewrites its packets: answers come by another name (Translation).
+constexpr uint8_t kTranslated = 32;
 
 // What window tracking knows of one sender (`struct ip_ct_tcp_state`).
 struct TcpSide {

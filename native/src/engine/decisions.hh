@@ -45,20 +45,37 @@ struct DecisionKey {
   bool operator==(const DecisionKey&) const = default;
 };
 
-inline DecisionKey decision_key(const Facts& f, const FactClasses& k, uint32_t entry,
-                                FlowState state, uint16_t host_set, uint8_t by) {
+// Of a packet of a translated connection: the number of all addresses that it has on its way, and
+// the ports that it ends with. Of any other packet, all are 0.
+struct OtherEnds {
+  uint32_t addresses = 0;
+  uint16_t sport = 0;
+  uint16_t dport = 0;
+};
+
+inline uint64_t two_ports(uint64_t sport, uint64_t dport) { return sport | dport << 16; }
+
+// Of a translated connection all addresses and ports are exact.
+inline DecisionKey decision_key(const Facts& f, const FactClasses& k, const OtherEnds& other,
+                                uint32_t entry, FlowState state, uint16_t host_set, uint8_t by) {
+  const bool is_translated = other.addresses != 0;
+  const bool by_sport = by & (kBySport | kBySourcePort);
+  const bool by_dport = by & (kByDport | kByDestinationPort);
   const uint64_t src = by & kBySource ? f.src : k.src;
   const uint64_t dst = by & kByDestination ? f.dst : k.dst;
-  const uint64_t sport = by & kBySourcePort ? f.sport : by & kBySport ? k.sport : 0;
-  const uint64_t dport = by & kByDestinationPort ? f.dport : by & kByDport ? k.dport : 0;
+  const bool exact_sport = is_translated || (by & kBySourcePort);
+  const bool exact_dport = is_translated || (by & kByDestinationPort);
+  const uint64_t sport = by_sport ? (exact_sport ? f.sport : k.sport) : 0;
+  const uint64_t dport = by_dport ? (exact_dport ? f.dport : k.dport) : 0;
+  const uint64_t far = two_ports(by_sport ? other.sport : 0, by_dport ? other.dport : 0);
   const uint64_t flags = by & kByFlags ? f.tcp_flags : 0;
   return DecisionKey{
-      src | dst << 32,
-      sport | dport << 16 | static_cast<uint64_t>(entry) << 32,
+      is_translated ? other.addresses | far << 32 : src | dst << 32,
+      two_ports(sport, dport) | static_cast<uint64_t>(entry) << 32,
       1ull << 63 | f.protocol | static_cast<uint64_t>(f.family) << 8 |
           static_cast<uint64_t>(state) << 12 | static_cast<uint64_t>(f.tos) << 16 | flags << 24 |
           static_cast<uint64_t>(by) << 32 | static_cast<uint64_t>(f.offloaded) << 40 |
-          static_cast<uint64_t>(host_set) << 44};
+          static_cast<uint64_t>(host_set) << 44 | static_cast<uint64_t>(is_translated) << 60};
 }
 
 // What one decision does, and how often it was followed. One cache line.
@@ -92,6 +109,7 @@ static_assert(sizeof(Decision) == 64);
 constexpr uint8_t kLeaves = 1;              // ends with a link header of its own
 constexpr uint8_t kCompletesChecksum = 2;   // fills in a checksum that was left to a device
 constexpr uint8_t kDead = 4;                // something was learned since: to be found anew
+constexpr uint8_t kTranslates = 8;          // ends with the ends of the connection's far side
 
 class DecisionTable {
  public:
@@ -114,11 +132,11 @@ class DecisionTable {
   bool is_whole() const { return slots_ != nullptr && decisions_ != nullptr; }
 
   // The decision for a packet with these facts; kNone when nobody has met such a packet.
-  uint32_t find(const Facts& f, const FactClasses& k, uint32_t entry, FlowState state,
-                uint16_t host_set) const {
+  uint32_t find(const Facts& f, const FactClasses& k, const OtherEnds& other, uint32_t entry,
+                FlowState state, uint16_t host_set) const {
     uint8_t by = 0;
     for (uint32_t depth = 0; depth <= kByBits; depth++) {
-      const uint32_t value = value_of(decision_key(f, k, entry, state, host_set, by));
+      const uint32_t value = value_of(decision_key(f, k, other, entry, state, host_set, by));
       if (value == kNone || !(value & kLookAgain)) return value;
       by = static_cast<uint8_t>(value);
     }
@@ -144,6 +162,20 @@ class DecisionTable {
       else if (!(slot.key == key)) continue;
       slot = Slot{key, value, 0};
       return;
+    }
+  }
+
+  // Make a decision known under the facts that its walk looked at. Precondition: `has_room`.
+  void enter(const Facts& f, const FactClasses& k, const OtherEnds& other, const Decision& d,
+             uint32_t number) {
+    uint8_t by = 0;
+    for (;;) {
+      const DecisionKey key = decision_key(f, k, other, d.entry, d.state, d.host_set_before, by);
+      const uint32_t known = value_of(key);
+      const bool look_again = known != kNone && (known & kLookAgain);
+      if (!look_again && (d.by & ~by) == 0) return set(key, number);
+      by = look_again ? static_cast<uint8_t>(known) : static_cast<uint8_t>(by | d.by);
+      if (!look_again) set(key, kLookAgain | by);
     }
   }
 

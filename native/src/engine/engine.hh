@@ -9,41 +9,24 @@
 // without Node, exceptions or memory of its own after construction.
 #pragma once
 
-#include <algorithm>
-
 #include "../conntrack/tcp.hh"
 #include "../conntrack/udp.hh"
+#include "batch.hh"
 #include "decisions.hh"
-#include "flow-table.hh"
+#include "holdings.hh"
+#include "output.hh"
 
 namespace wiretrial {
 
 // Why a packet was handed to the reference engine; results of `step` below zero.
 enum Slow : int32_t {
   kNotPlain = -1,       // no facts
-  kForeignFlow = -2,    // the reference engine holds its connection
+  kForeignFlow = -2,    // the reference engine holds its connection, or no host sees it so
   kNewFacts = -3,       // nobody has met this combination
   kTooExtreme = -4,     // longer, or with a higher TTL, than the decision is good for
   kTrackerAsks = -5,    // the tracker would do more than accept
   kNoRoom = -6,         // no place in the flow table, or a host's own table is nearly full
   kSlowReasons = 7,
-};
-
-constexpr uint32_t kMaxHostsInSet = 8;
-
-// The hosts that hold a connection. Their trackers judge alike, and time connections in at most two
-// ways; where there is one way only, both settings are the same.
-struct HostSet {
-  uint32_t count;
-  uint32_t settings[2];
-  uint32_t hosts[kMaxHostsInSet];
-};
-
-// How many connections a host holds here and in the reference's table, and may hold.
-struct HostRoom {
-  uint32_t held;
-  uint32_t foreign;
-  uint32_t max;
 };
 
 struct EngineSizes {
@@ -54,53 +37,19 @@ struct EngineSizes {
   uint32_t host_sets;
 };
 
-// A packet to move. `out` takes the first `room` bytes of the packet as it ends, link header in
-// front when it leaves: all that a way can change stands in the first 128.
-struct Arrival {
-  const uint8_t* bytes;
-  uint32_t length;
-  uint32_t entry;
-  double now_ns;
-  bool offloaded;
-  uint32_t room;
-  uint8_t* out;
-};
-
-// Packets to move, by column. `out` is a ring of places of `stride` bytes each, a power of two of
-// them; a stride of 0 writes nothing.
-struct Batch {
-  const uint8_t* packets;
-  const uint32_t* offsets;
-  const uint32_t* lengths;
-  const uint32_t* entries;
-  const double* times;
-  const uint8_t* offloaded;
-  int32_t* results;
-  uint8_t* out;
-  uint32_t stride;
-  uint32_t ring;
-};
-
 class Engine {
  public:
   explicit Engine(const EngineSizes& sizes)
       : sizes_(sizes),
-        flows_(sizes.connections),
+        holdings_(sizes.connections, sizes.hosts, sizes.host_sets),
         decisions_(sizes.decisions),
         book_(sizes.addresses),
-        classes_(sizes.addresses),
-        rooms_(static_cast<HostRoom*>(take_memory(sizes.hosts * sizeof(HostRoom)))),
-        sets_(static_cast<HostSet*>(take_memory(sizes.host_sets * sizeof(HostSet)))) {}
-  ~Engine() {
-    give_back(rooms_, sizes_.hosts * sizeof(HostRoom));
-    give_back(sets_, sizes_.host_sets * sizeof(HostSet));
-  }
+        classes_(sizes.addresses) {}
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
   bool is_whole() const {
-    return flows_.is_whole() && decisions_.is_whole() && book_.is_whole() && classes_.is_whole() &&
-           rooms_ && sets_;
+    return holdings_.is_whole() && decisions_.is_whole() && book_.is_whole() && classes_.is_whole();
   }
 
   // Read the packet's facts into `f`; false when it is not plain.
@@ -119,156 +68,67 @@ class Engine {
   }
 
   int32_t move(const Arrival& a, const Facts& f) {
-    return move(a, f, flows_.find(f.key, f.hash));
+    return move(a, f, flows().find(f.key, f.hash));
   }
 
   // The same, for who has looked up the packet's flow already.
   int32_t move(const Arrival& a, const Facts& f, uint32_t place) {
     if (place == FlowTable::kNone) return open(a, f);
-    conntrack::Connection& c = flows_.record(place);
-    if (c.host_set == kForeign) return slow(kForeignFlow);
+    const conntrack::Head& head = flows().head(place);
+    if (head.host_set == kForeign) return slow(kForeignFlow);
+    const bool is_first = head.host_set != kOtherName;
+    const uint32_t first = is_first ? place : flows().translation(place).connection;
+    conntrack::Connection& c = flows().record(first);
     const bool dead = c.expires_ns[0] <= a.now_ns;
     const bool dead_elsewhere = c.expires_ns[1] <= a.now_ns;
     if (dead && dead_elsewhere) {
-      forget(place);
+      holdings_.forget(first);
       return open(a, f);
     }
     if (dead || dead_elsewhere) return slow(kTrackerAsks);
-    return follow(a, f, place, c);
+    const bool is_original = f.swapped == ((head.flags & conntrack::kOriginalSwapped) != 0);
+    if (!(c.flags & conntrack::kTranslated)) {
+      const conntrack::Direction way = is_original ? conntrack::kOriginal : conntrack::kReply;
+      return follow(a, f, Way{first, c, way, c.decision[way], c.generation, nullptr, {}});
+    }
+    // By the first name come packets of the opener, by the last one answers: whatever else has
+    // these ends is of another connection, on hosts that know this one by another name.
+    if (is_original != is_first) return slow(kForeignFlow);
+    Translation& t = flows().translation(is_first ? c.decision[conntrack::kReply] : place);
+    if (t.ends == 0) return slow(kForeignFlow);
+    const conntrack::Direction way = is_first ? conntrack::kOriginal : conntrack::kReply;
+    const Rewrite& r = t.rewrite[way];
+    uint32_t& decision = is_first ? c.decision[conntrack::kOriginal] : t.decision;
+    uint8_t& generation = is_first ? c.generation : t.generation;
+    return follow(a, f, Way{first, c, way, decision, generation, &r, {t.ends, r.sport, r.dport}});
   }
 
-  FlowTable& flows() { return flows_; }
+  FlowTable& flows() { return holdings_.flows(); }
+  Holdings& holdings() { return holdings_; }
   DecisionTable& decisions() { return decisions_; }
   AddressBook& book() { return book_; }
   Classes& classes() { return classes_; }
-  HostRoom& room(uint32_t host) { return rooms_[host]; }
-  HostSet& host_set(uint32_t set) { return sets_[set]; }
+  HostRoom& room(uint32_t host) { return holdings_.room(host); }
+  HostSet& host_set(uint32_t set) { return holdings_.host_set(set); }
   conntrack::Settings& settings(uint32_t index) { return settings_[index]; }
   const EngineSizes& sizes() const { return sizes_; }
   const Facts& last() const { return last_; }
   bool last_plain() const { return last_plain_; }
   uint32_t next_order() { return ++order_; }
   uint64_t moved() const { return moved_; }
+  // Of those moved, the ones whose ends were rewritten.
+  uint64_t translated() const { return translated_; }
   uint64_t slow_count(int32_t why) const { return slow_[-why]; }
 
-  // Take a connection out of the flow table: its time is up, or the reference engine takes it.
-  void forget(uint32_t place) {
-    const conntrack::Connection& c = flows_.record(place);
-    const HostSet& set = sets_[c.host_set];
-    for (uint32_t i = 0; i < set.count; i++) rooms_[set.hosts[i]].held -= 1;
-    flows_.erase(place);
-  }
-
-  // Forget every connection whose time is up; returns how many.
-  uint32_t expire(double now_ns) {
-    uint32_t gone = 0;
-    for (uint32_t place = 0; place < flows_.places(); place++) gone += drop_dead(place, now_ns);
-    return gone;
-  }
-
-  bool drop_dead(uint32_t place, double now_ns) {
-    if (!flows_.is_taken(place)) return false;
-    const conntrack::Connection& c = flows_.record(place);
-    if (c.host_set == kForeign || std::max(c.expires_ns[0], c.expires_ns[1]) > now_ns) return false;
-    forget(place);
-    return true;
-  }
-
-  // Whether no host of the set is so full that one more connection would make it look for room.
-  bool has_room(uint16_t host_set) const {
-    const HostSet& set = sets_[host_set];
-    for (uint32_t i = 0; i < set.count; i++) {
-      const HostRoom& room = rooms_[set.hosts[i]];
-      if (room.max != 0 && room.held + room.foreign + 1 >= room.max) return false;
-    }
-    return true;
-  }
-
-  // A place for a connection of these hosts; kNone when there is no room. Where all places that
-  // the flow may have are taken, those of connections whose time is up are not.
-  uint32_t take_place(const FlowKey& key, uint64_t hash, uint16_t host_set, double now_ns) {
-    const HostSet& set = sets_[host_set];
-    uint32_t place = flows_.insert(key, hash);
-    if (place == FlowTable::kNone) {
-      flows_.each_place(hash, [&](uint32_t taken) { drop_dead(taken, now_ns); });
-      place = flows_.insert(key, hash);
-      if (place == FlowTable::kNone) return place;
-    }
-    for (uint32_t i = 0; i < set.count; i++) rooms_[set.hosts[i]].held += 1;
-    return place;
-  }
-
-  // The reference engine holds one more connection of this flow.
-  void mark(const FlowKey& key, uint64_t hash) {
-    uint32_t place = flows_.find(key, hash);
-    if (place == FlowTable::kNone) {
-      place = flows_.insert(key, hash);
-      if (place == FlowTable::kNone) {
-        unmarked_ += 1;
-        return;
-      }
-      flows_.record(place) = conntrack::Connection{};
-      flows_.record(place).host_set = kForeign;
-    }
-    flows_.record(place).packets[0] += 1;
-  }
-
-  void unmark(const FlowKey& key, uint64_t hash) {
-    const uint32_t place = flows_.find(key, hash);
-    if (place == FlowTable::kNone) {
-      unmarked_ -= 1;
-      return;
-    }
-    conntrack::Connection& c = flows_.record(place);
-    c.packets[0] -= 1;
-    if (c.packets[0] == 0) flows_.erase(place);
-  }
-
-  // The reference engine takes over a connection that is held here.
-  void hand_over(uint32_t place) {
-    conntrack::Connection& c = flows_.record(place);
-    const HostSet& set = sets_[c.host_set];
-    for (uint32_t i = 0; i < set.count; i++) {
-      rooms_[set.hosts[i]].held -= 1;
-      rooms_[set.hosts[i]].foreign += 1;
-    }
-    c = conntrack::Connection{};
-    c.host_set = kForeign;
-    c.packets[0] = set.count;
-  }
-
-  // The reference engine gives a connection back, of which it held `entries` entries; kNone when
-  // it holds more of the flow than those.
-  uint32_t take_back(const FlowKey& key, uint64_t hash, uint32_t entries, uint16_t host_set) {
-    const uint32_t place = flows_.find(key, hash);
-    if (place == FlowTable::kNone) return place;
-    const conntrack::Connection& c = flows_.record(place);
-    if (c.host_set != kForeign || c.packets[0] != entries) return FlowTable::kNone;
-    const HostSet& set = sets_[host_set];
-    for (uint32_t i = 0; i < set.count; i++) {
-      rooms_[set.hosts[i]].held += 1;
-      rooms_[set.hosts[i]].foreign -= 1;
-    }
-    return place;
-  }
-
   // The decision for a packet with these facts; kNone when nobody has met such a packet.
-  uint32_t find(const Facts& f, uint32_t entry, FlowState state, uint16_t host_set) {
-    return decisions_.find(f, classes_.of(f, book_), entry, state, host_set);
+  uint32_t find(const Facts& f, const OtherEnds& other, uint32_t entry, FlowState state,
+                uint16_t host_set) {
+    return decisions_.find(f, classes_of(f, other), other, entry, state, host_set);
   }
 
   // Make a decision known under the facts that its walk looked at.
-  void enter(const Facts& f, const Decision& d, uint32_t number) {
-    const FactClasses k = classes_.of(f, book_);
-    uint8_t by = 0;
-    for (;;) {
-      const DecisionKey key = decision_key(f, k, d.entry, d.state, d.host_set_before, by);
-      const uint32_t known = decisions_.value_of(key);
-      const bool look_again = known != DecisionTable::kNone && (known & DecisionTable::kLookAgain);
-      if (!look_again && (d.by & ~by) == 0) return decisions_.set(key, number);
-      by = look_again ? static_cast<uint8_t>(known) : static_cast<uint8_t>(by | d.by);
-      if (!look_again) decisions_.set(key, DecisionTable::kLookAgain | by);
-    }
+  void enter(const Facts& f, const OtherEnds& other, const Decision& d, uint32_t number) {
+    decisions_.enter(f, classes_of(f, other), other, d, number);
   }
 
   // Move packets in order from `from` on; returns the first that was not moved, or `to`. Buckets
@@ -281,9 +141,16 @@ class Engine {
     generation_ += 1;
     if (generation_ != 0) return;
     // The number starts over: what was written 256 times ago must not look current.
-    for (uint32_t place = 0; place < flows_.places(); place++) {
-      flows_.record(place).decision[0] = DecisionTable::kNone;
-      flows_.record(place).decision[1] = DecisionTable::kNone;
+    for (uint32_t place = 0; place < flows().places(); place++) {
+      if (flows().head(place).host_set == kOtherName) {
+        flows().translation(place).decision = DecisionTable::kNone;
+        continue;
+      }
+      conntrack::Connection& c = flows().record(place);
+      c.decision[conntrack::kOriginal] = DecisionTable::kNone;
+      if (!(c.flags & conntrack::kTranslated)) {
+        c.decision[conntrack::kReply] = DecisionTable::kNone;
+      }
     }
   }
 
@@ -292,11 +159,35 @@ class Engine {
   static constexpr uint32_t kMaxSettings = 16;
 
  private:
-  // Fetch what the packets of a connection did last.
+  // One direction of a connection: where its last decision stands, and when that was written; what
+  // its packets are rewritten to, where they are.
+  struct Way {
+    uint32_t place;
+    conntrack::Connection& connection;
+    conntrack::Direction direction;
+    uint32_t& decision;
+    uint8_t& generation;
+    const Rewrite* rewrite;
+    OtherEnds other;
+  };
+
+  // Fetch what the packets of a connection did last, and the rest of a translated one.
   void prefetch_decisions(uint32_t place) {
-    const conntrack::Connection& c = flows_.record(place);
+    if (flows().head(place).host_set == kOtherName) {
+      const Translation& t = flows().translation(place);
+      flows().prefetch_record(t.connection, true);
+      decisions_.prefetch(t.decision);
+      return;
+    }
+    const conntrack::Connection& c = flows().record(place);
     decisions_.prefetch(c.decision[0]);
-    decisions_.prefetch(c.decision[1]);
+    if (c.flags & conntrack::kTranslated) flows().prefetch_record(c.decision[1], false);
+    else decisions_.prefetch(c.decision[1]);
+  }
+
+  // A translated connection's key holds no classes.
+  FactClasses classes_of(const Facts& f, const OtherEnds& other) {
+    return other.addresses != 0 ? FactClasses{} : classes_.of(f, book_);
   }
 
   int32_t slow(Slow why) {
@@ -304,34 +195,28 @@ class Engine {
     return why;
   }
 
-  static Arrival arrival(const Batch& b, uint32_t i) {
-    uint8_t* out = b.out + static_cast<size_t>(i & (b.ring - 1)) * b.stride;
-    return Arrival{b.packets + b.offsets[i], b.lengths[i],        b.entries[i],
-                   b.times[i],               b.offloaded[i] != 0, b.stride, out};
-  }
-
   static constexpr uint32_t kBlock = 64;
 
   // The packet of a flow that has no connection.
   int32_t open(const Arrival& a, const Facts& f) {
-    if (unmarked_ > 0) return slow(kNoRoom);
+    if (holdings_.has_unmarked()) return slow(kNoRoom);
     const FlowState state = opens(f) ? FlowState::kOpening : FlowState::kStray;
-    const uint32_t number = find(f, a.entry, state, 0);
+    const uint32_t number = find(f, OtherEnds{}, a.entry, state, 0);
     if (number == DecisionTable::kNone) return slow(kNewFacts);
     Decision& d = decisions_.at(number);
     if (d.flags & kDead) return slow(kNewFacts);
     if (!fits(d, f)) return slow(kTooExtreme);
-    if (!has_room(d.host_set_opened)) return slow(kNoRoom);
+    if (!holdings_.has_room(d.host_set_opened)) return slow(kNoRoom);
     if (d.host_set_after != 0) {
-      const uint32_t place = take_place(f.key, f.hash, d.host_set_after, a.now_ns);
+      const uint32_t place = holdings_.take_place(f.key, f.hash, d.host_set_after, a.now_ns);
       if (place == FlowTable::kNone) return slow(kNoRoom);
       if (!begin(a, f, place, d.host_set_after)) {
-        forget(place);
+        holdings_.forget(place);
         return slow(kTrackerAsks);
       }
-      flows_.record(place).decision[0] = number;
+      flows().record(place).decision[0] = number;
     }
-    return finish(a, f, d, number);
+    return finish(a, f, d, number, nullptr);
   }
 
   static bool opens(const Facts& f) {
@@ -342,7 +227,7 @@ class Engine {
   // Make the record of a connection that this packet opens (`init_conntrack` and the tracker's
   // first look, then confirmation).
   bool begin(const Arrival& a, const Facts& f, uint32_t place, uint16_t host_set) {
-    conntrack::Connection& c = flows_.record(place);
+    conntrack::Connection& c = flows().record(place);
     c = conntrack::Connection{};
     c.decision[0] = c.decision[1] = DecisionTable::kNone;
     c.generation = generation_;
@@ -359,7 +244,7 @@ class Engine {
       conntrack::TcpTracking tracking;
       conntrack::new_tcp_tracking(tracking, s);
       if (!conntrack::track_tcp(tracking, c.flags, s, settings, refresh)) return false;
-      flows_.tracking(place) = tracking;
+      flows().tracking(place) = tracking;
     } else if (f.protocol == kUdp) {
       c.stream_ns = a.now_ns + conntrack::kStreamAfterNs;
       refresh = conntrack::track_udp(c.flags, c.stream_ns, a.now_ns, settings);
@@ -373,30 +258,29 @@ class Engine {
   }
 
   // A packet of a connection that is held here.
-  int32_t follow(const Arrival& a, const Facts& f, uint32_t place, conntrack::Connection& c) {
-    const bool original_swapped = (c.flags & conntrack::kOriginalSwapped) != 0;
-    const bool is_reply = f.swapped != original_swapped;
-    const uint32_t direction = is_reply ? conntrack::kReply : conntrack::kOriginal;
-    const FlowState state = direction == conntrack::kReply          ? FlowState::kReply
+  int32_t follow(const Arrival& a, const Facts& f, const Way& w) {
+    conntrack::Connection& c = w.connection;
+    const FlowState state = w.direction == conntrack::kReply         ? FlowState::kReply
                             : (c.flags & conntrack::kSeenReply) != 0 ? FlowState::kEstablished
                                                                      : FlowState::kUnreplied;
-    uint32_t number = c.generation == generation_ ? c.decision[direction] : DecisionTable::kNone;
+    uint32_t number = w.generation == generation_ ? w.decision : DecisionTable::kNone;
     if (number == DecisionTable::kNone || !holds(decisions_.at(number), a, f, state, c.host_set)) {
-      number = find(f, a.entry, state, c.host_set);
+      number = find(f, w.other, a.entry, state, c.host_set);
       if (number == DecisionTable::kNone) return slow(kNewFacts);
     }
     Decision& d = decisions_.at(number);
     if (d.flags & kDead) return slow(kNewFacts);
     if (!fits(d, f)) return slow(kTooExtreme);
-    if (!has_room(d.host_set_opened)) return slow(kNoRoom);
-    if (!track(a, f, place, c, direction)) return slow(kTrackerAsks);
-    if (c.generation != generation_) {
-      c.decision[direction ^ 1] = DecisionTable::kNone;
-      c.generation = generation_;
+    if (!holdings_.has_room(d.host_set_opened)) return slow(kNoRoom);
+    if (!track(a, f, w)) return slow(kTrackerAsks);
+    if (w.generation != generation_) {
+      // Both directions of a connection that is not translated are of one generation.
+      if (w.rewrite == nullptr) c.decision[w.direction ^ 1] = DecisionTable::kNone;
+      w.generation = generation_;
     }
-    c.decision[direction] = number;
+    w.decision = number;
     c.host_set = d.host_set_after;
-    return finish(a, f, d, number);
+    return finish(a, f, d, number, w.rewrite);
   }
 
   // Whether a decision that the connection's last packet followed is this packet's too.
@@ -412,31 +296,31 @@ class Engine {
   }
 
   // Renew the connection; false, with nothing changed, when the tracker would do more.
-  bool track(const Arrival& a, const Facts& f, uint32_t place, conntrack::Connection& c,
-             uint32_t direction) {
+  bool track(const Arrival& a, const Facts& f, const Way& w) {
+    conntrack::Connection& c = w.connection;
     const conntrack::Settings* const settings[2] = {&settings_of(c.host_set, 0),
                                                     &settings_of(c.host_set, 1)};
     conntrack::Refresh refresh{true, (c.flags & conntrack::kAssured) != 0, {0, 0}};
     if (f.protocol == kTcp) {
-      const conntrack::Segment s{f.bytes, f.l4, f.length, direction, a.now_ns};
-      conntrack::TcpTracking tracking = flows_.tracking(place);
+      const conntrack::Segment s{f.bytes, f.l4, f.length, w.direction, a.now_ns};
+      conntrack::TcpTracking tracking = flows().tracking(w.place);
       if (!conntrack::track_tcp(tracking, c.flags, s, settings, refresh)) return false;
-      flows_.tracking(place) = tracking;
+      flows().tracking(w.place) = tracking;
     } else if (f.protocol == kUdp) {
       refresh = conntrack::track_udp(c.flags, c.stream_ns, a.now_ns, settings);
     } else {
       refresh = conntrack::track_icmp(c.flags, f.family, settings);
     }
     if (refresh.assured) c.flags |= conntrack::kAssured;
-    if (direction == conntrack::kReply) c.flags |= conntrack::kSeenReply;
+    if (w.direction == conntrack::kReply) c.flags |= conntrack::kSeenReply;
     if (!refresh.refreshed) return true;
     renew(c, refresh, a.now_ns);
-    count(c, direction, f.length);
+    count(c, w.direction, f.length);
     return true;
   }
 
-  const conntrack::Settings& settings_of(uint16_t host_set, uint32_t group) const {
-    return settings_[sets_[host_set].settings[group]];
+  const conntrack::Settings& settings_of(uint16_t host_set, uint32_t group) {
+    return settings_[holdings_.host_set(host_set).settings[group]];
   }
 
   static void renew(conntrack::Connection& c, const conntrack::Refresh& refresh, double now_ns) {
@@ -451,66 +335,22 @@ class Engine {
     c.bytes[direction] += length;
   }
 
-  int32_t finish(const Arrival& a, const Facts& f, Decision& d, uint32_t number) {
+  int32_t finish(const Arrival& a, const Facts& f, Decision& d, uint32_t number,
+                 const Rewrite* rewrite) {
     moved_ += 1;
     d.packets += 1;
     d.bytes += f.length;
-    if (a.room != 0) write(a, f, d);
+    const bool translates = (d.flags & kTranslates) != 0;
+    translated_ += translates;
+    if (a.room != 0) write_packet(a, f, d, translates ? rewrite : nullptr, book_);
     return static_cast<int32_t>(number);
   }
 
-  // The packet as it ends: link header, class, TTL, and checksums that go with them.
-  static void write(const Arrival& a, const Facts& f, const Decision& d) {
-    uint8_t* out = a.out;
-    uint32_t room = a.room;
-    if (d.flags & kLeaves) {
-      std::memcpy(out, d.link_header, sizeof d.link_header);
-      out += sizeof d.link_header;
-      room -= sizeof d.link_header;
-    }
-    copy(out, f.bytes, std::min(f.length, room));
-    const uint32_t ttl = f.ttl + static_cast<uint32_t>(static_cast<int32_t>(d.ttl_change));
-    if (f.family == 4) {
-      if (d.tos_after != f.tos) ipv4::set_tos(out, 0, d.tos_after);
-      if (d.ttl_change != 0) ipv4::set_ttl(out, 0, ttl);
-    } else {
-      if (d.tos_after != f.tos) ipv6::set_traffic_class(out, 0, d.tos_after);
-      set_u8(out, ipv6::kHopLimit, ttl);
-    }
-    if (d.flags & kCompletesChecksum) fill_checksum(out, f);
-  }
-
-  // Copy a packet's headers: short ones without a call.
-  static void copy(uint8_t* to, const uint8_t* from, uint32_t length) {
-    if (length < 32 || length > 64) {
-      std::memcpy(to, from, length);
-      return;
-    }
-    std::memcpy(to, from, 32);
-    std::memcpy(to + length - 32, from + length - 32, 32);
-  }
-
-  // Compute the transport checksum anew (`fillSegment`).
-  static void fill_checksum(uint8_t* out, const Facts& f) {
-    const bool is_icmp4 = f.protocol == kIcmp && f.family == 4;
-    const uint32_t field = f.l4 + (f.protocol == kTcp   ? tcp::kChecksum
-                                   : f.protocol == kUdp ? udp::kChecksum
-                                                        : icmp::kChecksum);
-    // Summed over the packet as it came: of what the sum covers, only the field itself differs.
-    const uint64_t old = in_memory(u16(f.bytes, field));
-    const uint32_t with = is_icmp4 ? fold(sum_words(f.bytes, f.l4, f.length)) : transport_sum(f);
-    const uint32_t sum = fold(with + (~old & 0xffff));
-    const uint32_t stored = ~__builtin_bswap16(static_cast<uint16_t>(sum)) & 0xffff;
-    set_u16(out, field, f.protocol == kUdp && stored == 0 ? 0xffff : stored);
-  }
-
   EngineSizes sizes_;
-  FlowTable flows_;
+  Holdings holdings_;
   DecisionTable decisions_;
   AddressBook book_;
   Classes classes_;
-  HostRoom* rooms_;
-  HostSet* sets_;
   conntrack::Settings settings_[kMaxSettings]{};
   Facts last_{};
   bool last_plain_ = false;
@@ -518,8 +358,7 @@ class Engine {
   uint8_t generation_ = 1;
   uint64_t slow_[kSlowReasons]{};
   uint64_t moved_ = 0;
-  // Marks that found no place: which flows the reference engine holds is not known then.
-  uint32_t unmarked_ = 0;
+  uint64_t translated_ = 0;
 };
 
 }  // namespace wiretrial

@@ -1,7 +1,7 @@
 // The flow table: connections by the name of their flow, four to a bucket of one cache line.
 //
 //   buckets   [ends ×4 | rest ×4]   what lookups read
-//   records   Connection ×4         what a packet changes
+//   records   Connection ×4         what a packet changes; under other names a Translation
 //   tracking  TcpTracking ×4        what a TCP segment changes besides
 //
 // A full bucket overflows into the next, at most kProbes of them; a lookup ends at the first bucket
@@ -13,10 +13,13 @@
 #include "../conntrack/connection.hh"
 #include "facts.hh"
 #include "memory.hh"
+#include "translation.hh"
 
 namespace wiretrial {
 
+// In place of a host set: held by the reference engine, and a further name of a connection.
 constexpr uint16_t kForeign = 0xffff;
+constexpr uint16_t kOtherName = 0xfffe;
 
 class FlowTable {
  public:
@@ -28,7 +31,7 @@ class FlowTable {
       : buckets_count_(power_at_least(connections * 10 / 7 / kWays + kProbes)) {
     const uint64_t places = static_cast<uint64_t>(buckets_count_) * kWays;
     buckets_ = static_cast<Bucket*>(take_memory(buckets_count_ * sizeof(Bucket)));
-    records_ = static_cast<conntrack::Connection*>(take_memory(places * 64));
+    records_ = static_cast<Record*>(take_memory(places * sizeof(Record)));
     tracking_ = static_cast<conntrack::TcpTracking*>(take_memory(places * 64));
   }
 
@@ -113,7 +116,15 @@ class FlowTable {
     changes_ += 1;
   }
 
-  conntrack::Connection& record(uint32_t place) { return records_[place]; }
+  conntrack::Head& head(uint32_t place) { return records_[place].connection; }
+  // Precondition: no other name stands there.
+  conntrack::Connection& record(uint32_t place) { return records_[place].connection; }
+  // Precondition: another name stands there.
+  Translation& translation(uint32_t place) { return records_[place].translation; }
+  // The place of the connection that has this name.
+  uint32_t connection_of(uint32_t place) {
+    return head(place).host_set == kOtherName ? translation(place).connection : place;
+  }
   conntrack::TcpTracking& tracking(uint32_t place) { return tracking_[place]; }
 
   FlowKey key_of(uint32_t place) const {
@@ -141,9 +152,14 @@ class FlowTable {
     uint64_t rest[kWays];
   };
 
+  union Record {
+    conntrack::Connection connection;
+    Translation translation;
+  };
+
   uint32_t buckets_count_;
   Bucket* buckets_ = nullptr;
-  conntrack::Connection* records_ = nullptr;
+  Record* records_ = nullptr;
   conntrack::TcpTracking* tracking_ = nullptr;
   uint32_t count_ = 0;
   uint32_t changes_ = 0;

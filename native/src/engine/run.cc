@@ -20,25 +20,25 @@ WIRETRIAL_CLONES uint32_t Engine::run(const Batch& b, uint32_t from, uint32_t to
     const uint32_t count = std::min(kBlock, to - start);
     for (uint32_t i = 0; i < count; i++) {
       plain[i] = read(arrival(b, start + i), facts[i]);
-      if (plain[i]) flows_.prefetch_bucket(facts[i].hash);
+      if (plain[i]) flows().prefetch_bucket(facts[i].hash);
     }
     for (uint32_t i = 0; i < count; i++) {
       if (!plain[i]) continue;
-      places[i] = flows_.find(facts[i].key, facts[i].hash);
+      places[i] = flows().find(facts[i].key, facts[i].hash);
       if (places[i] != FlowTable::kNone) {
-        flows_.prefetch_record(places[i], facts[i].protocol == kTcp);
+        flows().prefetch_record(places[i], facts[i].protocol == kTcp);
       }
     }
     for (uint32_t i = 0; i < count; i++) {
       if (plain[i] && places[i] != FlowTable::kNone) prefetch_decisions(places[i]);
     }
     // A packet that opens or ends a connection moves what was found for those behind it.
-    const uint32_t changes = flows_.changes();
+    const uint32_t changes = flows().changes();
     for (uint32_t i = 0; i < count; i++) {
       const Arrival a = arrival(b, start + i);
       int32_t result = kNotPlain;
       if (!plain[i]) result = slow(kNotPlain);
-      else if (flows_.changes() == changes) result = move(a, facts[i], places[i]);
+      else if (flows().changes() == changes) result = move(a, facts[i], places[i]);
       else result = move(a, facts[i]);
       b.results[start + i] = result;
       if (result >= 0) continue;

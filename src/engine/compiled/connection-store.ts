@@ -3,24 +3,30 @@
  * never in both.
  *
  * The compiled engine holds a connection as one record that stands for its entries on every host
- * (SEMANTICS A12), which it can because all of them are equal: `giveUp` proves that, entry by
- * entry, before it gives them away. Flows of which a table holds any entry are marked in the
- * compiled engine, so that their packets come here.
+ * (SEMANTICS A12), which it can because all of them are equal but for their tuples, and those are
+ * the names of one connection: `giveUp` proves that, entry by entry, before it gives them away.
+ * Flows of which a table holds any entry are marked in the compiled engine, so that their packets
+ * come here; whoever looks for a tuple that the compiled engine holds gets the connection back, so
+ * that a port in use is seen to be in use.
  * @module
  */
 import type { Connection } from '../../conntrack/connection.ts';
 import type { ConntrackSettings } from '../../conntrack/protocol/timeouts.ts';
-import { equalTuple, invertTuple, type Tuple, tupleKey } from '../../conntrack/tuple.ts';
+import { equalTuple, type Tuple, tupleKey } from '../../conntrack/tuple.ts';
 import { InternalError } from '../../diagnostic/diagnostic.ts';
+import { equalAddress } from '../../wire/address.ts';
+import { EndsBook, namesOf, turnedReply } from './connection-names.ts';
 import {
   isSimple,
   readConnection,
+  readNames,
   readTuple,
   writeConnection,
+  writeNames,
   writeTuple,
 } from './connection-words.ts';
 import { HeldTable, type Keeper } from './held-table.ts';
-import type { HostSets, Placed } from './host-sets.ts';
+import { type HostSets, memberOf, type Placed } from './host-sets.ts';
 import { Word } from './layout.ts';
 import type { NativeEngine } from './native-door.ts';
 
@@ -28,6 +34,12 @@ interface Entry {
   readonly table: HeldTable;
   readonly connection: Connection;
 }
+
+/** How the compiled engine is gone through: the next place of interest, or below zero. */
+type Next = (native: NativeEngine, place: number) => number;
+
+const NEXT: Next = (native, place) => native.next(place);
+const FIRST = { from: 0, to: 0 };
 
 /** The words that must agree on every host, besides the tuples. */
 const STATE_WORDS = [Word.streamNs, Word.flags + 1] as const;
@@ -38,8 +50,10 @@ export class ConnectionStore implements Keeper {
   readonly #words: Float64Array;
   readonly #sets: HostSets;
   readonly #tables: HeldTable[] = [];
-  /** Entries in tables, by original tuple. */
+  /** Entries in tables, by each of the two names that they have for the connection. */
   readonly #entries = new Map<string, Entry[]>();
+  /** Numbers of the addresses of translated connections. */
+  readonly ends = new EndsBook();
   readonly #orders = new WeakMap<Connection, number>();
 
   constructor(native: NativeEngine, words: Float64Array, sets: HostSets) {
@@ -69,32 +83,34 @@ export class ConnectionStore implements Keeper {
   }
 
   /** Mark, or no longer, the flows of a connection: two when it is translated. */
-  #mark(table: HeldTable, { original, reply }: Connection, change: 1 | -1): void {
-    const turned = invertTuple(reply);
-    const isTranslated = turned !== null && !equalTuple(turned, original);
-    writeTuple(this.#words, original);
-    if (change === 1) this.#native.mark(table.host, 1);
-    else this.#native.unmark(table.host, 1);
-    if (!isTranslated) return;
-    writeTuple(this.#words, reply);
-    if (change === 1) this.#native.mark(table.host, 0);
-    else this.#native.unmark(table.host, 0);
+  #mark(table: HeldTable, connection: Connection, change: 1 | -1): void {
+    for (const [i, name] of namesOfEntry(connection).entries()) {
+      writeTuple(this.#words, name);
+      // The host has one connection more or less, by however many names.
+      const connections = i === 0 ? 1 : 0;
+      if (change === 1) this.#native.mark(table.host, connections);
+      else this.#native.unmark(table.host, connections);
+    }
   }
 
   #note(entry: Entry): void {
-    const key = tupleKey(entry.connection.original);
-    const known = this.#entries.get(key);
-    if (known === undefined) this.#entries.set(key, [entry]);
-    else known.push(entry);
+    for (const name of namesOfEntry(entry.connection)) {
+      const key = tupleKey(name);
+      const known = this.#entries.get(key);
+      if (known === undefined) this.#entries.set(key, [entry]);
+      else known.push(entry);
+    }
   }
 
   #forget(table: HeldTable, connection: Connection): void {
-    const key = tupleKey(connection.original);
-    const rest = (this.#entries.get(key) ?? []).filter(
-      (entry) => entry.table !== table || entry.connection !== connection,
-    );
-    if (rest.length === 0) this.#entries.delete(key);
-    else this.#entries.set(key, rest);
+    for (const name of namesOfEntry(connection)) {
+      const key = tupleKey(name);
+      const rest = (this.#entries.get(key) ?? []).filter(
+        (entry) => entry.table !== table || entry.connection !== connection,
+      );
+      if (rest.length === 0) this.#entries.delete(key);
+      else this.#entries.set(key, rest);
+    }
   }
 
   held(table: HeldTable): number {
@@ -107,20 +123,17 @@ export class ConnectionStore implements Keeper {
 
   recall(tuple: Tuple, nowNs: number): void {
     writeTuple(this.#words, tuple);
-    if (!this.#native.recall(nowNs)) return;
-    const isReply = this.#words[Word.isReply] === 1;
-    const original = isReply ? invertTuple(tuple) : tuple;
-    if (original === null) throw new InternalError('a connection that is held has an answer');
-    this.#bringBack(original, nowNs);
+    if (this.#native.recall(nowNs)) this.#bringBack(nowNs);
   }
 
   /** Put the connection that the words describe into the tables of all its hosts. */
-  #bringBack(original: Tuple, nowNs: number): void {
+  #bringBack(nowNs: number): void {
+    const names = readNames(this.#words);
     const members = this.#sets.members(this.#words[Word.hostSet] ?? 0);
     const order = this.#words[Word.order] ?? 0;
-    for (const { host, ...done } of members) {
-      const table = this.#tables[host];
-      const make = (id: number) => readConnection(this.#words, original, { id, ...done });
+    for (const member of members) {
+      const table = this.#tables[member.host];
+      const make = (id: number) => readConnection(this.#words, names, { id, ...member });
       const connection = table?.takeIn(make, nowNs) ?? null;
       if (table === undefined || connection === null) {
         throw new InternalError('nobody else has the tuple of a connection that is held');
@@ -136,28 +149,45 @@ export class ConnectionStore implements Keeper {
 
   #tuplesOf(table: HeldTable): Tuple[] {
     const found: Tuple[] = [];
-    this.#each(table, () => found.push(readTuple(this.#words)));
+    this.#each(table, NEXT, () => found.push(readTuple(this.#words)));
     return found;
   }
 
   copies(table: HeldTable): readonly Connection[] {
+    return this.#copiesOf(table, NEXT);
+  }
+
+  copiesFrom(table: HeldTable, tuple: Tuple): readonly Connection[] {
+    const { protocol, src, sport } = tuple;
+    const next: Next = (native, place) => {
+      writeTuple(this.#words, tuple);
+      return native.nextFrom(place);
+    };
+    return this.#copiesOf(table, next).filter(({ original }) => {
+      const isSame = original.protocol === protocol && original.sport === sport;
+      return isSame && equalAddress(original.src, src);
+    });
+  }
+
+  #copiesOf(table: HeldTable, next: Next): readonly Connection[] {
     const found: Connection[] = [];
-    this.#each(table, (member) => {
-      const original = readTuple(this.#words);
-      const copy = readConnection(this.#words, original, { id: 0, ...member });
+    this.#each(table, next, (member) => {
+      const copy = readConnection(this.#words, readNames(this.#words), { id: 0, ...member });
       this.#orders.set(copy, this.#words[Word.order] ?? 0);
       found.push(copy);
     });
     return found;
   }
 
-  /** Visit every connection that the compiled engine holds of a table; the words describe it. */
-  #each(table: HeldTable, visit: (member: Placed) => void): void {
+  /**
+   * Visit every entry that the compiled engine holds of a table and that `next` finds; the words
+   * describe its connection.
+   */
+  #each(table: HeldTable, next: Next, visit: (member: Placed) => void): void {
     if (this.held(table) === 0) return;
-    for (let place = this.#native.next(0); place >= 0; place = this.#native.next(place + 1)) {
+    for (let place = next(this.#native, 0); place >= 0; place = next(this.#native, place + 1)) {
       const members = this.#sets.members(this.#words[Word.hostSet] ?? 0);
-      const member = members.find(({ host }) => host === table.host);
-      if (member !== undefined) visit(member);
+      for (const member of members) if (member.host === table.host) visit(member);
     }
   }
 
@@ -166,23 +196,49 @@ export class ConnectionStore implements Keeper {
    * every host that has an entry of it. False leaves everything as it was.
    */
   giveUp(connection: Connection): boolean {
-    const entries = this.#entries.get(tupleKey(connection.original)) ?? [];
-    const [first] = entries;
-    if (first === undefined || !entries.every((entry) => isSimple(entry.connection))) return false;
+    const entries = this.#entriesOf(connection);
+    if (entries.length === 0 || !entries.every((entry) => isSimple(entry.connection))) return false;
+    const found = namesOf(entries.map((entry) => entry.connection));
+    if (found === null || !this.#areOfOneTime(entries)) return false;
     const set = this.#sets.numberOf(
-      entries.map(({ table, connection: { sourceNatDone, destinationNatDone } }) => ({
-        host: table.host,
-        sourceDone: sourceNatDone,
-        destinationDone: destinationNatDone,
-      })),
+      entries.map((entry, i) =>
+        memberOf(entry.table.host, entry.connection, found.between[i] ?? FIRST),
+      ),
     );
     if (set === null || !this.#areEqual(entries) || !this.#writeEnds(entries, set)) return false;
+    writeNames(this.#words, found.names);
+    this.#words[Word.ends] = this.ends.numberOf(found.names);
     this.#words[Word.order] = Math.min(...entries.map((e) => this.orderOf(e.connection)));
     this.#words[Word.hostSet] = set;
-    if (!this.#native.put(entries.length)) return false;
-    for (const entry of entries) entry.table.letGo(entry.connection);
-    this.#entries.delete(tupleKey(connection.original));
+    if (!this.#native.put()) return false;
+    for (const { table, connection: given } of entries) {
+      table.letGo(given);
+      this.#forget(table, given);
+    }
     return true;
+  }
+
+  /** All entries of the connection and of whatever shares a name with one of them. */
+  #entriesOf(connection: Connection): readonly Entry[] {
+    const entries = new Set<Entry>();
+    const keys = new Set(namesOfEntry(connection).map(tupleKey));
+    // A set that grows while it is gone through is gone through to its end.
+    for (const key of keys) {
+      for (const entry of this.#entries.get(key) ?? []) {
+        entries.add(entry);
+        for (const name of namesOfEntry(entry.connection)) keys.add(tupleKey(name));
+      }
+    }
+    return [...entries];
+  }
+
+  /**
+   * Whether the entries came about one after the other: then one age stands for all of them. One
+   * host may have known the connection long before another did.
+   */
+  #areOfOneTime(entries: readonly Entry[]): boolean {
+    const orders = entries.map((entry) => this.orderOf(entry.connection));
+    return Math.max(...orders) - Math.min(...orders) < orders.length;
   }
 
   /** Write when the entries end, by group; false when those of one group do not end together. */
@@ -215,4 +271,11 @@ export class ConnectionStore implements Keeper {
     }
     return true;
   }
+}
+
+/** What a host calls a connection: one name, or two where it translates. */
+function namesOfEntry(connection: Connection): readonly Tuple[] {
+  const { original } = connection;
+  const turned = turnedReply(connection);
+  return turned === null || equalTuple(turned, original) ? [original] : [original, turned];
 }

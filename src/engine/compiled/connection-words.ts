@@ -6,23 +6,19 @@
  */
 import type { Connection, TcpSide, TcpTracking, Tracking } from '../../conntrack/connection.ts';
 import { TCP_STATES } from '../../conntrack/protocol/tcp-states.ts';
-import { equalTuple, invertTuple, isIcmpTuple, type Tuple } from '../../conntrack/tuple.ts';
+import { invertTuple, isIcmpTuple, type Tuple } from '../../conntrack/tuple.ts';
 import { InternalError } from '../../diagnostic/diagnostic.ts';
 import { type Address, type Family, ipv4, ipv6 } from '../../wire/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
-import { ConnectionFlag, SIDE_WORDS, SideBit, TrackingBit, Word } from './layout.ts';
+import type { Placed } from './host-sets.ts';
+import { ConnectionFlag, SIDE_WORDS, SideBit, TrackingBit, TUPLE_WORDS, Word } from './layout.ts';
 
 const INDEXES = ['syn', 'synAck', 'fin', 'ack', 'rst', 'none'] as const;
 const MAX_RETRANSMISSIONS = 255;
 
 /** Whether a connection is of the kind that the compiled engine can hold. */
 export function isSimple(c: Connection): boolean {
-  if (!c.confirmed || c.dying || c.zone !== null || c.mark !== 0 || c.markOrigins !== null) {
-    return false;
-  }
-  if (c.sourceNat || c.destinationNat || c.masqueradeDevice !== '') return false;
-  const turned = invertTuple(c.original);
-  if (turned === null || !equalTuple(turned, c.reply)) return false;
+  if (!c.confirmed || c.dying || c.zone !== null) return false;
   return c.tracking.kind === trackingKind(c.original) && isPlainPort(c.original);
 }
 
@@ -38,25 +34,39 @@ function isPlainPort(t: Tuple): boolean {
   return t.dport === (t.src.family === 4 ? 8 : 128) * 256;
 }
 
-/** Write a tuple. */
-export function writeTuple(words: Float64Array, t: Tuple): void {
-  words[Word.family] = t.src.family;
-  words[Word.protocol] = t.protocol;
-  writeAddress(words, Word.src, t.src);
-  writeAddress(words, Word.dst, t.dst);
-  words[Word.sport] = t.sport;
-  words[Word.dport] = t.dport;
+/** Write a tuple, the first of its connection or `base` words behind that. */
+export function writeTuple(words: Float64Array, t: Tuple, base = 0): void {
+  words[base + Word.family] = t.src.family;
+  words[base + Word.protocol] = t.protocol;
+  writeAddress(words, base + Word.src, t.src);
+  writeAddress(words, base + Word.dst, t.dst);
+  words[base + Word.sport] = t.sport;
+  words[base + Word.dport] = t.dport;
 }
 
-export function readTuple(words: Float64Array): Tuple {
-  const family: Family = words[Word.family] === 4 ? 4 : 6;
+export function readTuple(words: Float64Array, base = 0): Tuple {
+  const family: Family = words[base + Word.family] === 4 ? 4 : 6;
   return {
-    protocol: at(words, Word.protocol),
-    src: readAddress(words, Word.src, family),
-    dst: readAddress(words, Word.dst, family),
-    sport: at(words, Word.sport),
-    dport: at(words, Word.dport),
+    protocol: at(words, base + Word.protocol),
+    src: readAddress(words, base + Word.src, family),
+    dst: readAddress(words, base + Word.dst, family),
+    sport: at(words, base + Word.sport),
+    dport: at(words, base + Word.dport),
   };
+}
+
+/** Write the names of a connection. */
+export function writeNames(words: Float64Array, names: readonly Tuple[]): void {
+  words[Word.names] = names.length;
+  for (const [i, name] of names.entries()) writeTuple(words, name, baseOf(i));
+}
+
+export function readNames(words: Float64Array): readonly Tuple[] {
+  return Array.from({ length: at(words, Word.names) }, (_, i) => readTuple(words, baseOf(i)));
+}
+
+function baseOf(name: number): number {
+  return name === 0 ? 0 : Word.otherNames + (name - 1) * TUPLE_WORDS;
 }
 
 function writeAddress(words: Float64Array, place: number, a: Address): void {
@@ -75,9 +85,8 @@ function at(words: Float64Array, place: number): number {
   return words[place] ?? 0;
 }
 
-/** Write a connection, its original tuple and when it ends apart. Precondition: `isSimple`. */
+/** Write a connection, its names and when it ends apart. Precondition: `isSimple`. */
 export function writeConnection(words: Float64Array, c: Connection): void {
-  writeTuple(words, c.original);
   words[Word.streamNs] = c.tracking.kind === 'udp' ? c.tracking.streamNs : 0;
   words[Word.bytes] = c.traffic?.original.bytes ?? 0;
   words[Word.bytes + 1] = c.traffic?.reply.bytes ?? 0;
@@ -125,19 +134,18 @@ function writeSide(words: Float64Array, place: number, side: TcpSide): void {
     (side.maxAckSet ? SideBit.maxAckSet : 0);
 }
 
-/** Make the connection that the words describe, as the entry of one host. */
+/** Make the connection that the words describe, as the entry `own` of one host. */
 export function readConnection(
   words: Float64Array,
-  original: Tuple,
-  own: {
-    readonly id: number;
-    readonly sourceDone: boolean;
-    readonly destinationDone: boolean;
-    readonly group: number;
-  },
+  names: readonly Tuple[],
+  own: Placed & { readonly id: number },
 ): Connection {
-  const reply = invertTuple(original);
-  if (reply === null) throw new InternalError('a connection that is held has an answer');
+  const original = names[own.from];
+  const far = names[own.to];
+  const reply = far === undefined ? null : invertTuple(far);
+  if (original === undefined || reply === null) {
+    throw new InternalError('a connection that is held has names, and an answer');
+  }
   const flags = at(words, Word.flags);
   const counted = (flags & ConnectionFlag.uncounted) === 0;
   const way = (i: number) => ({
@@ -152,13 +160,13 @@ export function readConnection(
     assured: (flags & ConnectionFlag.assured) !== 0,
     confirmed: true,
     dying: false,
-    sourceNat: false,
-    destinationNat: false,
+    sourceNat: own.sourceNat,
+    destinationNat: own.destinationNat,
     sourceNatDone: own.sourceDone,
     destinationNatDone: own.destinationDone,
-    masqueradeDevice: '',
-    mark: 0,
-    markOrigins: null,
+    masqueradeDevice: own.masqueradeDevice,
+    mark: own.mark,
+    markOrigins: own.markOrigins,
     lifetimeNs: 0,
     expiresNs: at(words, Word.expiresNs + own.group),
     // Nobody asks a connection that is confirmed when it began.

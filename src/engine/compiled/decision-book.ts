@@ -3,8 +3,12 @@
  * it, and what every rule on the way counts.
  * @module
  */
+import { InternalError } from '../../diagnostic/diagnostic.ts';
 import type { Host } from '../../node/host.ts';
+import type { PacketEnds } from '../../packet/ends.ts';
 import type { Journey } from '../engine.ts';
+import { tupleEnds, wayOf } from './connection-names.ts';
+import { readNames } from './connection-words.ts';
 import type { NativeEngine } from './native-door.ts';
 import { endsOf } from './outcome-of.ts';
 import type { Counted } from './recording.ts';
@@ -13,6 +17,17 @@ interface Page {
   /** As the first packet had it; `packet` and `frame` are those of each packet. */
   readonly journey: Journey;
   readonly counted: readonly Counted[];
+  /** Of packets of a translated connection; null for all others. */
+  readonly turns: Turns | null;
+}
+
+/** Which of its connection's tuples a packet left hosts with. */
+export interface Turns {
+  readonly isReply: boolean;
+  /** Of each crossing, as the packet met them: 0 is the one that it came with. */
+  readonly at: readonly number[];
+  /** The one that it ends with. */
+  readonly last: number;
 }
 
 export class DecisionBook {
@@ -47,17 +62,35 @@ export class DecisionBook {
     }
   }
 
-  /** The journey of a packet that followed a decision, and ended as `out` has it. */
-  journeyOf(number: number, out: Uint8Array, length: number): Journey {
+  /**
+   * The journey of the packet that was moved last: it followed a decision, came as `came` and ended
+   * as `out` has it.
+   */
+  journeyOf(number: number, out: Uint8Array, came: Uint8Array): Journey {
     const page = this.#pages[number];
     if (page === undefined) throw new RangeError(`no decision ${number}`);
-    const { journey } = page;
+    const { journey, turns } = page;
+    const { length } = came;
     const leaves = journey.outcome === 'exited';
     const frame = leaves ? out.slice(0, LINK_HEADER + length) : null;
     const packet = frame?.slice(LINK_HEADER) ?? out.slice(0, length);
     const ends = endsOf(packet);
-    const crossings = journey.crossings.map(({ host }) => ({ host, ends }));
+    const way = turns === null ? [] : this.#endsOnWay(turns, endsOf(came), ends);
+    const crossings = journey.crossings.map(({ host }, i) => ({
+      host,
+      ends: way[turns?.at[i] ?? 0] ?? ends,
+    }));
     return { ...journey, packet, frame, crossings };
+  }
+
+  /** The ends that the packet moved last had, one after the other. */
+  #endsOnWay(turns: Turns, first: PacketEnds, last: PacketEnds): readonly PacketEnds[] {
+    const isBetween = turns.at.some((at) => at !== 0 && at !== turns.last);
+    if (!isBetween) return Array.from({ length: turns.last + 1 }, (_, i) => (i ? last : first));
+    const isHeld = this.#native.namesOfLast();
+    const way = isHeld ? wayOf(readNames(this.#words), turns.isReply) : null;
+    if (way === null) throw new InternalError('the connection of a packet that was moved is held');
+    return way.map(tupleEnds);
   }
 
   /** The journey as its first packet had it: for whoever asks for more than bytes. */

@@ -13,7 +13,6 @@ import type { ConntrackSettings } from '../../conntrack/protocol/timeouts.ts';
 import { ConntrackTable, connectionOf, type Found } from '../../conntrack/table.ts';
 import type { Tuple } from '../../conntrack/tuple.ts';
 import type { CtZone, Packet } from '../../packet/packet.ts';
-import { equalAddress } from '../../wire/address.ts';
 
 /** Who keeps what is not in the tables. */
 export interface Keeper {
@@ -23,6 +22,8 @@ export interface Keeper {
   recallAll(table: HeldTable, nowNs: number): void;
   /** Copies of what is kept of this table. */
   copies(table: HeldTable): readonly Connection[];
+  /** The same, of those whose original tuple comes from where this one does. */
+  copiesFrom(table: HeldTable, tuple: Tuple): readonly Connection[];
   /** How many are kept of this table, the dead not told from the living. */
   held(table: HeldTable): number;
   /** A connection is in the table from now on, or no longer. */
@@ -105,13 +106,9 @@ export class HeldTable extends ConntrackTable {
     zone: CtZone | null = null,
   ): readonly Connection[] {
     const own = super.fromSameSource(tuple, nowNs, zone);
-    if (zone !== null || this.#keeper.held(this) === 0) return own;
-    const { protocol, src, sport } = tuple;
-    const copies = this.#keeper.copies(this).filter((c) => {
-      const { original } = c;
-      const same = original.protocol === protocol && original.sport === sport;
-      return same && equalAddress(original.src, src) && c.expiresNs > nowNs;
-    });
+    const kept = zone === null ? this.#keeper.copiesFrom(this, tuple) : [];
+    if (kept.length === 0 && !this.#isDisordered) return own;
+    const copies = kept.filter(({ expiresNs }) => expiresNs > nowNs).reverse();
     return [...own, ...copies].sort((a, b) => this.#keeper.orderOf(b) - this.#keeper.orderOf(a));
   }
 

@@ -1,20 +1,43 @@
 /**
- * Which hosts hold a connection, as one number: sets of hosts with, on each, whether its nat table
- * has decided about source and destination, and the tracker settings that all of them share.
+ * Which hosts hold a connection, as one number: sets of hosts with, on each, what its nat table has
+ * decided about source and destination, by which of the connection's names it knows it, its mark, and
+ * the tracker settings that all of them share.
  * @module
  */
 
+import type { Connection } from '../../conntrack/connection.ts';
 import { TCP_STATES } from '../../conntrack/protocol/tcp-states.ts';
 import type { ConntrackSettings } from '../../conntrack/protocol/timeouts.ts';
+import type { Between } from './connection-names.ts';
 import { Word } from './layout.ts';
 import type { NativeEngine } from './native-door.ts';
 
 /** One host's entry of a connection, beside what all entries have in common. */
-export interface Member {
+export interface Member extends Between {
   /** Number of the host. */
   readonly host: number;
   readonly sourceDone: boolean;
   readonly destinationDone: boolean;
+  readonly sourceNat: boolean;
+  readonly destinationNat: boolean;
+  readonly masqueradeDevice: string;
+  readonly mark: number;
+  readonly markOrigins: Connection['markOrigins'];
+}
+
+/** The entry that a host has of a connection. */
+export function memberOf(host: number, c: Connection, between: Between): Member {
+  return {
+    ...between,
+    host,
+    sourceDone: c.sourceNatDone,
+    destinationDone: c.destinationNatDone,
+    sourceNat: c.sourceNat,
+    destinationNat: c.destinationNat,
+    masqueradeDevice: c.masqueradeDevice,
+    mark: c.mark,
+    markOrigins: c.markOrigins,
+  };
 }
 
 /** A member as a set has it: by which of the set's two settings it times connections. */
@@ -25,12 +48,12 @@ export interface Placed extends Member {
 /** No host. */
 export const NOBODY = 0;
 
-/** Both as in native/src/engine/engine.hh. */
+/** As in native/src/engine/hosts.hh and engine.hh. */
 const MAX_HOSTS_IN_SET = 8;
 const MAX_SETTINGS = 16;
 const MAX_RETRANS = 255;
-/** A set's number is 16 bits wide, and the last one means "held elsewhere". */
-const MAX_SETS = 65_535;
+/** A set's number is 16 bits wide, and the last two mean something else (flow-table.hh). */
+const MAX_SETS = 65_534;
 
 export class HostSets {
   readonly #native: NativeEngine;
@@ -59,27 +82,29 @@ export class HostSets {
 
   /**
    * The number of a set; null for sets that the compiled engine can not stand for: of hosts that
-   * judge differently or time connections in more than two ways, too many hosts, or a host twice.
+   * judge differently or time connections in more than two ways, too many hosts, or a host twice
+   * under the same names.
    */
   numberOf(members: readonly Member[]): number | null {
     if (members.length === 0) return NOBODY;
-    const key = members
-      .map((m) => `${m.host} ${m.sourceDone ? 1 : 0}${m.destinationDone ? 1 : 0}`)
-      .sort()
-      .join(',');
+    const key = members.map(memberKey).sort().join(',');
     const known = this.#byKey.get(key);
     if (known !== undefined) return known;
     const settings = this.#settingsOfAll(members);
     const hosts = members.map(({ host }) => host);
-    const isUsual = members.length <= MAX_HOSTS_IN_SET && new Set(hosts).size === hosts.length;
+    const places = new Set(members.map(({ host, from, to }) => `${host} ${from} ${to}`));
+    const isUsual = members.length <= MAX_HOSTS_IN_SET && places.size === members.length;
     if (settings === null || !isUsual || this.#members.length >= MAX_SETS) return null;
     const number = this.#members.length;
     const [first = 0, second = first] = settings;
     this.#members.push(
-      members.map((m) => ({ ...m, group: this.#settingsOf.get(m.host) === first ? 0 : 1 })),
+      // Of a host that stands here twice, the entry that packets come to first is the older one.
+      members
+        .map((m) => ({ ...m, group: this.#settingsOf.get(m.host) === first ? 0 : 1 }))
+        .sort((a, b) => a.from - b.from || a.to - b.to),
     );
     this.#byKey.set(key, number);
-    this.#native.setHostSet(number, first, second, hosts);
+    this.#native.setHostSet(number, first, second, hosts, knownBy(members));
     return number;
   }
 
@@ -125,4 +150,18 @@ export class HostSets {
     this.#native.setSettings(index);
     return index;
   }
+}
+
+function memberKey(m: Member): string {
+  const { sourceDone, destinationDone, sourceNat, destinationNat } = m;
+  const bits = [sourceDone, destinationDone, sourceNat, destinationNat].map(Number).join('');
+  const origins = m.markOrigins === null ? '' : JSON.stringify([...m.markOrigins]);
+  return `${m.host} ${m.from}>${m.to} ${bits} ${m.mark} ${m.masqueradeDevice} ${origins}`;
+}
+
+/** Of each name, how many entries know the connection by it. */
+function knownBy(members: readonly Member[]): readonly number[] {
+  const names = 1 + Math.max(...members.map(({ from, to }) => Math.max(from, to)));
+  const knows = (name: number) => members.filter(({ from, to }) => from === name || to === name);
+  return Array.from({ length: names }, (_, name) => knows(name).length);
 }

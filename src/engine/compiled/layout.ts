@@ -6,7 +6,7 @@
  */
 
 /** Changes with every change of what crosses the door; an addon of another version is refused. */
-export const LAYOUT_VERSION = 5;
+export const LAYOUT_VERSION = 6;
 
 /** Places in the shared array of 64-bit floats. */
 export const Word = {
@@ -18,7 +18,7 @@ export const Word = {
   sport: 10,
   dport: 11,
 
-  // A connection. The tuple above is its original one, unless `isReply` is 1.
+  // A connection. The tuple above is the first that its opener's packets have on their way.
   order: 12,
   /** By group of hosts: those of a set may time connections in two ways. */
   expiresNs: 13,
@@ -27,7 +27,10 @@ export const Word = {
   packets: 18,
   flags: 20,
   hostSet: 21,
-  isReply: 22,
+  /** How many tuples its packets have on their way; those behind the first follow below. */
+  names: 22,
+  /** Number of all their addresses, when there is more than one; else 0. */
+  ends: 23,
 
   // Its TCP tracking; sides of six words each: end, maxEnd, maxWindow, maxAck, scale, bits.
   state: 24,
@@ -58,18 +61,29 @@ export const Word = {
 
   // Settings of a tracker; timeouts in seconds, of TCP by state.
   settings: 72,
+
+  // A decision about packets of a translated connection: the ports that they end with.
+  otherSport: 94,
+  otherDport: 95,
+
+  // Tuples of a connection behind its first.
+  otherNames: 96,
 } as const;
 
+export const TUPLE_WORDS = 12;
+/** Tuples that one connection may have (`kMaxNames` of native/src/engine/translation.hh). */
+export const MAX_NAMES = 4;
 export const SIDE_WORDS = 6;
-export const SCRATCH_WORDS = 128;
+export const SCRATCH_WORDS = 160;
 
-/** Bits of a connection's `flags`; `original swapped` is the addon's own. */
+/** Bits of a connection's `flags`; `original swapped` and `translated` are the addon's own. */
 export const ConnectionFlag = {
   seenReply: 1,
   assured: 2,
   originalSwapped: 4,
   uncounted: 8,
   isTcp: 16,
+  translated: 32,
 } as const;
 
 export const SideBit = {
@@ -106,7 +120,7 @@ export const By = {
   destinationPort: 64,
 } as const;
 
-export const DecisionFlag = { leaves: 1, completesChecksum: 2, dead: 4 } as const;
+export const DecisionFlag = { leaves: 1, completesChecksum: 2, dead: 4, translates: 8 } as const;
 
 /** Why a packet was not moved. */
 export const Slow = {
@@ -136,6 +150,7 @@ export function layoutHeader(): string {
     '',
     `constexpr uint32_t kVersion = ${LAYOUT_VERSION};`,
     `constexpr uint32_t kScratchWords = ${SCRATCH_WORDS};`,
+    `constexpr uint32_t kTupleWords = ${TUPLE_WORDS};`,
     `constexpr uint32_t kSideWords = ${SIDE_WORDS};`,
     ...words,
     ...bits,

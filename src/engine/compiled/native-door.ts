@@ -55,11 +55,26 @@ export interface NativeEngine {
   mark(host: number, connections: number): void;
   unmark(host: number, connections: number): void;
   recall(nowNs: number): boolean;
-  put(entries: number): boolean;
+  /** Give the scratch's connection to the addon; false when it is not all that there is of it. */
+  put(): boolean;
+  /** The next place from this one on that holds a connection, which the scratch then describes. */
   next(place: number): number;
+  /** The same, of connections that some host knows by a tuple with the source of the scratch's. */
+  nextFrom(place: number): number;
+  /** Whether the connection of the packet moved last is held there; the scratch describes it. */
+  namesOfLast(): boolean;
   setHost(host: number, max: number): void;
-  /** Two settings, the same twice where all hosts of the set have one. */
-  setHostSet(set: number, settings: number, other: number, hosts: readonly number[]): void;
+  /**
+   * Two settings, the same twice where all hosts of the set have one; `knownBy` says how many of
+   * the hosts know the connection by each of its names.
+   */
+  setHostSet(
+    set: number,
+    settings: number,
+    other: number,
+    hosts: readonly number[],
+    knownBy: readonly number[],
+  ): void;
   setSettings(index: number): void;
   /** Forget connections whose time is up; how many. */
   expire(nowNs: number): number;

@@ -3,8 +3,11 @@
  * be done to any other packet on the same way.
  * @module
  */
+import { newConnection } from '../../conntrack/connection.ts';
+import { translatePacket } from '../../conntrack/nat/translate.ts';
+import { invertTuple, type Tuple } from '../../conntrack/tuple.ts';
 import type { PacketEnds } from '../../packet/ends.ts';
-import { newPacket, parseFrame } from '../../packet/parse.ts';
+import { ipBytes, newPacket, parseFrame } from '../../packet/parse.ts';
 import { verifyChecksum } from '../../packet/transport-checksum.ts';
 import { readIpv4, readIpv6 } from '../../wire/address.ts';
 import { u8, u16 } from '../../wire/bytes.ts';
@@ -54,6 +57,35 @@ export function changeOf(
     ttlChange: u8(after, ttl) - u8(before, ttl),
     completesChecksum: !isSame,
   };
+}
+
+/**
+ * What a connection's translation makes of a plain packet that enters with the first of these
+ * tuples: the same with the ends of the last. Null when nothing could answer such packets.
+ */
+export function translated(
+  before: Uint8Array,
+  way: readonly Tuple[],
+  options: { readonly offloaded: boolean },
+): Uint8Array | null {
+  const [original] = way;
+  const last = way.at(-1);
+  const reply = last === undefined ? null : invertTuple(last);
+  if (original === undefined || reply === null) return null;
+  const packet = newPacket({
+    frame: 0,
+    bytes: framed(before),
+    checksumOffloaded: options.offloaded,
+  });
+  if (parseFrame(packet) !== null) return null;
+  const connection = newConnection({ id: 0, original, reply, nowNs: 0 });
+  connection.sourceNat = true;
+  connection.destinationNat = true;
+  packet.connection = connection;
+  packet.ctState = 'established';
+  packet.ctDirection = 'original';
+  const faults = [translatePacket(packet, 'destination'), translatePacket(packet, 'source')];
+  return faults.every((fault) => fault === null) ? ipBytes(packet).slice() : null;
 }
 
 /** The ends of a plain packet, as packet/ends.ts has them. */

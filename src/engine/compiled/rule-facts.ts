@@ -3,13 +3,14 @@
  *
  * A key holds the classes of both addresses, protocol, traffic class, ICMP type (by direction: only
  * echo takes the fast path), where the packet enters (so its devices, bridge ports and MACs), and
- * its connection's state. Every address and port that a rule here is said to compare is a constant
- * that lowering/cuts/rule-cuts.ts has cut. Whatever else a rule asks makes the packet's path one
- * that can not be remembered: what went before (`limit`, `recent` …), bytes, lengths, draws, the
- * clock, connection marks.
+ * its connection's state, translation and mark on every host. Every address and port that a rule
+ * here is said to compare is a constant that lowering/cuts/rule-cuts.ts has cut, or is said to be
+ * compared exactly. Whatever else a rule asks makes the packet's path one that can not be
+ * remembered: what went before (`limit`, `recent` …), bytes, lengths, draws, the clock.
  * @module
  */
 import type { LinkedMatch, LinkedRule } from '../../image/program.ts';
+import type { Match } from '../../netfilter/match.ts';
 import { By } from './layout.ts';
 
 /** Not to be told from facts: packets that meet this rule always go to the reference engine. */
@@ -41,8 +42,11 @@ function matchLooksAt({ match, set }: LinkedMatch): number {
         return bits | (direction === 'src' ? By.sport : By.dport);
       }, 0);
     }
+    case 'conntrackDetail':
+      return connectionLooksAt(match);
     case 'icmp':
     case 'icmp6':
+    case 'connmark':
     case 'conntrack':
     case 'state':
     case 'mark':
@@ -64,6 +68,27 @@ function matchLooksAt({ match, set }: LinkedMatch): number {
   }
 }
 
+/**
+ * What xt_conntrack asks beside the state. The direction is part of that; the connection's own
+ * addresses and ports are those of the packet, either way round.
+ */
+function connectionLooksAt(match: Extract<Match, { kind: 'conntrackDetail' }>): number {
+  if (match.status !== undefined || match.expires !== undefined) return OPAQUE;
+  const { originalSource, originalDestination, replySource, replyDestination } = match;
+  const nets = [originalSource, originalDestination, replySource, replyDestination];
+  const { originalSourcePort, originalDestinationPort } = match;
+  const { replySourcePort, replyDestinationPort } = match;
+  const ranges = [
+    ...[originalSourcePort, originalDestinationPort],
+    ...[replySourcePort, replyDestinationPort],
+  ];
+  const isAsked = (values: readonly unknown[]) => values.some((value) => value !== undefined);
+  return (
+    (isAsked(nets) ? By.source | By.destination : 0) |
+    (isAsked(ranges) ? By.sourcePort | By.destinationPort : 0)
+  );
+}
+
 function ports(sport: unknown, dport: unknown): number {
   return (sport === undefined ? 0 : By.sport) | (dport === undefined ? 0 : By.dport);
 }
@@ -71,6 +96,8 @@ function ports(sport: unknown, dport: unknown): number {
 /** What a rule that holds does: how far it raises the TTL, or `null` when that can not be kept. */
 export function raisesTtl({ target }: LinkedRule): number | null {
   switch (target.kind) {
+    case 'connmark':
+      return target.operation === 'restore' ? 0 : null;
     case 'ttl':
       return target.operation === 'inc' ? target.value : null;
     case 'none':

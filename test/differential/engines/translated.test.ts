@@ -1,0 +1,128 @@
+/**
+ * P3 on translated traffic: Services, node ports, load balancers and the ways out, both families,
+ * on every network. Answers come from whom the opening reached, with the ends it reached them with;
+ * both engines alike on each packet, with the same connections and counters in between and at the
+ * end.
+ *
+ * `ENGINE_PACKETS` (of all stacks together) and `ENGINE_SEED` roam.
+ * @module
+ */
+import t from 'tap';
+import { parseStack } from '../../../src/dataplane/stack.ts';
+import { findNative } from '../../../src/engine/compiled/native-door.ts';
+import type { Injection } from '../../../src/engine/engine.ts';
+import { World } from '../../../src/lab/world.ts';
+import { type Inputs, parseInputs } from '../../../src/policy/inputs.ts';
+import { formatAddress } from '../../../src/wire/address.ts';
+import { Dice, DrawnTraffic, type Place, type Speaker } from '../../support/drawn-traffic.ts';
+import { address } from '../../support/packets.ts';
+import { SERVICES_SHOP } from '../../support/services-shop.ts';
+import { type TwinEngine, type TwinSizes, twins } from '../../support/twin-engine.ts';
+
+t.setTimeout(3_600_000);
+
+const PACKETS = Number(process.env['ENGINE_PACKETS'] ?? 28_000);
+const SEED = Number(process.env['ENGINE_SEED'] ?? 20_261_121);
+const native = findNative();
+const skip = native.addon === null ? native.reason : false;
+
+/** Packets after which tables and counters are compared; a prime. */
+const ROUND = 2503;
+const PORTS = [80, 53, 8080, 30_080, 30_053, 9999];
+/** Addresses that nobody in the cluster has: Services, frontends, the outside. */
+const OTHERS = [
+  ...['10.0.0.10', '10.0.0.11', '10.0.0.53', 'fd00:10::10', '20.1.2.3', '20.1.2.4'],
+  ...['203.0.113.9', '198.51.100.77', '2001:db8:5::9'],
+];
+const SERVICES = [
+  ...['10.0.0.10', '10.0.0.11', 'fd00:10::10', '20.1.2.3', '20.1.2.4'].map((a) => at(a, 80)),
+  ...[at('10.0.0.53', 53), at('10.240.0.4', 30_080), at('10.240.0.35', 30_053)],
+  ...[at('203.0.113.9', 80), at('198.51.100.77', 53), at('2001:db8:5::9', 80)],
+];
+
+function at(address: string, port: number): { readonly address: string; readonly port: number } {
+  return { address, port };
+}
+
+/** Azure offers neither engine on two families; what matters here is that both engines agree. */
+const STACKS = [
+  'azure-transparent+none',
+  'azure-bridge+npm,force=true',
+  'azure-transparent+npm,force=true',
+  'azure-transparent+calico,force=true',
+  'azure-overlay+calico,force=true',
+  'kubenet+calico,force=true',
+  'kubenet+none',
+];
+
+function speakersOf(world: World, { cluster }: Pick<Inputs, 'cluster'>): readonly Speaker[] {
+  const own = [...cluster.pods, ...cluster.nodes].flatMap((one) => one.addresses);
+  return [...new Set([...own.map(formatAddress), ...OTHERS])].map((text) => {
+    const place = world.identities.placeOf(address(text));
+    return {
+      address: text,
+      enter: (packet) => {
+        const { frame: _f, nowNs: _n, ...at } = world.injectAt(place, packet, NOWHEN);
+        return at as Injection as Place;
+      },
+    };
+  });
+}
+
+const NOWHEN = { frame: 0, nowNs: 0 };
+const each = Math.ceil(PACKETS / STACKS.length / 2);
+
+interface Drawn {
+  readonly stack: string;
+  readonly seed: number;
+  readonly calm?: boolean;
+  readonly sizes?: TwinSizes;
+}
+
+/** Send drawn traffic through both engines; throws where they differ. */
+function compareOn({ stack, seed, calm = false, sizes }: Drawn): TwinEngine {
+  const made: TwinEngine[] = [];
+  const { cluster, policies } = parseInputs('shop.yaml', SERVICES_SHOP);
+  const makeEngine = twins((twin) => made.push(twin), sizes);
+  const world = new World({ cluster, policies, stack: parseStack(stack), makeEngine });
+  const speakers = speakersOf(world, { cluster });
+  const options = { heard: true, ports: PORTS, services: SERVICES, calm };
+  const traffic = new DrawnTraffic(seed, speakers, options);
+  const [twin] = made;
+  if (twin === undefined) throw new Error('a world has an engine');
+  for (let n = 1; n <= each; n++) {
+    traffic.heard(world.engine.inject(traffic.next()));
+    if (n % ROUND === 0) twin.compareState();
+  }
+  twin.compareState();
+  return twin;
+}
+
+for (const [i, stack] of STACKS.entries()) {
+  for (const calm of [true, false]) {
+    const how = calm ? 'calm' : 'rough';
+    t.test(
+      `translated connections on ${stack}, ${how}: both engines alike`,
+      { skip },
+      async (t) => {
+        const twin = compareOn({ stack, seed: new Dice(SEED + i).next(), calm });
+        const statistics = twin.compiled.statistics();
+        const { translated, translatedOpenings } = statistics;
+        t.comment(`${stack}, ${how}: ${JSON.stringify(statistics)}`);
+        t.ok(translatedOpenings > each / 200, `${translatedOpenings} translated connections`);
+        const least = calm ? each / 50 : each / 200;
+        t.ok(translated > least, `${translated} of ${each} packets translated natively`);
+      },
+    );
+  }
+}
+
+t.test(
+  'a flow table and a decision table that are too small change nothing',
+  { skip },
+  async (t) => {
+    const sizes = { connections: 8, decisions: 16 };
+    const twin = compareOn({ stack: 'azure-transparent+none', seed: SEED, sizes });
+    t.ok(twin.compiled.statistics().slow.noRoom > 0 || each < 4000, 'connections found no place');
+  },
+);
