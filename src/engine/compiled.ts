@@ -62,7 +62,7 @@ export interface CompiledStatistics {
   readonly moved: number;
   /** Of those moved, the ones whose ends were rewritten on the way. */
   readonly translated: number;
-  /** Connections that began with a translation or a mark: each goes to the reference engine once. */
+  /** Connections that began with a translation or a mark: the reference engine opens them. */
   readonly translatedOpenings: number;
   /** Handed to the reference engine, by reason (`Slow`). */
   readonly slow: Readonly<Record<keyof typeof Slow, number>>;

@@ -1,7 +1,7 @@
 /**
  * Which hosts hold a connection, as one number: sets of hosts with, on each, what its nat table has
- * decided about source and destination, by which of the connection's names it knows it, its mark, and
- * the tracker settings that all of them share.
+ * decided about source and destination, by which of the connection's names it knows it, its mark,
+ * and the tracker settings that all of them share.
  * @module
  */
 
