@@ -10,6 +10,7 @@ import { lower } from '../lowering/link.ts';
 import { printBridge } from '../plan/bridge-text.ts';
 import { printConnections } from '../plan/conntrack-text.ts';
 import { printEbtables } from '../plan/ebtables/text.ts';
+import { printHns } from '../plan/hns/text.ts';
 import { printIp } from '../plan/ip-text.ts';
 import { printIpsets } from '../plan/ipset/text.ts';
 import type { Network, Plan } from '../plan/model.ts';
@@ -37,6 +38,7 @@ const PLAN_FORMATS = {
   ebtables: printEbtables,
   nft: printNft,
   sysctl: printSysctls,
+  hns: printHns,
   conntrack: printConnections,
   json: (plan: Plan) => `${JSON.stringify(planToJson(plan), null, 1)}\n`,
 } as const;
@@ -111,7 +113,7 @@ function planVerb(flags: Flags): number {
     const text =
       format === IMAGE
         ? formatImage(imageOf(world.network, flags))
-        : PLAN_FORMATS[format](choosePlan(world.network, flags));
+        : planText(choosePlan(world.network, flags), format);
     const out = path === null || path === '-' ? standardOutput() : fileOutput(path);
     out.write(text);
     out.close();
@@ -128,8 +130,25 @@ function imageOf(network: Network, flags: Flags): ClassTables {
   return tables;
 }
 
+function planText(plan: Plan, asked: TextFormat | null): string {
+  const format = asked ?? defaultFormat(plan);
+  if (format === 'hns' && plan.hns === undefined) {
+    const message = 'HNS is a part of Windows, and this host runs Linux';
+    throw new UserError([{ code: 'PLAN_FORMAT', field: '-o', message, found: plan.host }]);
+  }
+  return PLAN_FORMATS[format](plan);
+}
+
+/** Of a Windows node what HNS holds, of all others the rules of IPv4. */
+function defaultFormat(plan: Plan): TextFormat {
+  return plan.hns === undefined ? 'iptables-save' : 'hns';
+}
+
+type TextFormat = keyof typeof PLAN_FORMATS;
+
 interface PlanRequest {
-  readonly format: PlanFormat;
+  /** Null: the one of the host's operating system. */
+  readonly format: PlanFormat | null;
   readonly path: string | null;
 }
 
@@ -150,7 +169,7 @@ function parsePlanOutputs(options: readonly string[]): readonly PlanRequest[] {
     refuse('standard output can take only one text', options.join(' '));
   }
   if (mistakes.length > 0) throw new UserError(mistakes);
-  return requests.length > 0 ? requests : [{ format: 'iptables-save', path: null }];
+  return requests.length > 0 ? requests : [{ format: null, path: null }];
 }
 
 function isPlanFormat(name: string): name is PlanFormat {

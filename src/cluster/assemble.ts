@@ -14,7 +14,7 @@ import { hasNetwork } from './address-plan.ts';
 import { azureProblems } from './azure-rules.ts';
 import type { ClusterReader, Decoded } from './cluster-reader.ts';
 import { settleDns } from './decode/cluster-dns.ts';
-import { DEFAULT_KERNEL, namespaceLabels, nodeLabels } from './decode/decode-node.ts';
+import { defaultKernel, namespaceLabels, nodeLabels } from './decode/decode-node.ts';
 import type { PodDraft } from './decode/decode-pod.ts';
 import { makeEndpointSlices, type PodCondition } from './decode/endpoints.ts';
 import type { GivenWiring } from './decode/wiring.ts';
@@ -39,6 +39,7 @@ import type {
 import { formatSource } from './model.ts';
 import { nearest } from './nearest.ts';
 import { networkOfLabels } from './node-labels.ts';
+import { findPool, nodeName } from './node-pool.ts';
 import { allocateServices } from './service-allocation.ts';
 
 /** A namespace that something else is in. */
@@ -202,9 +203,10 @@ function settleNodes(d: Decoded, given: GivenWiring | null, problems: Diagnostic
   );
   if (named.size > 0) {
     const told = hostAddresses(d.pods);
-    const nodes = [...named].map(([name, source]) =>
-      withHostAddresses(makeNode(name, 'linux', source), told),
-    );
+    const nodes = [...named].map(([name, source]) => {
+      const pool = findPool(given?.nodePools ?? [], name);
+      return withHostAddresses(makeNode(name, pool?.os ?? 'linux', source, pool?.osSku), told);
+    });
     return { nodes, maxPods: new Map() };
   }
   return nodesOfPools(given);
@@ -220,17 +222,18 @@ function nodesOfPools(given: GivenWiring | null): SettledNodes {
   const maxPods = new Map<string, number>();
   for (const pool of pools) {
     for (let i = 0; i < pool.count; i++) {
-      const name = `aks-${pool.name}-00000000-vmss${i.toString(36).padStart(6, '0')}`;
-      nodes.push(makeNode(name, pool.os, source));
+      const name = nodeName(pool, i);
+      nodes.push(makeNode(name, pool.os, source, pool.osSku));
       if (pool.maxPods !== null) maxPods.set(name, pool.maxPods);
     }
   }
   return { nodes, maxPods };
 }
 
-function makeNode(name: string, os: Node['os'], source: SourceRef): Node {
+function makeNode(name: string, os: Node['os'], source: SourceRef, osSku?: string): Node {
   const labels = nodeLabels(name, os, {});
-  return { name, labels, source, addresses: [], podCidrs: [], os, kernel: DEFAULT_KERNEL };
+  const kernel = defaultKernel(os, osSku);
+  return { name, labels, source, addresses: [], podCidrs: [], os, kernel };
 }
 
 /** Node addresses as the pods' status tells them, by node name. */

@@ -22,7 +22,7 @@ import {
 import type { GivenWiring, NodePool } from './decode/wiring.ts';
 import type { MasqueradeFile } from './masquerade.ts';
 import { settleMasquerade } from './masquerade.ts';
-import type { Wiring } from './model.ts';
+import type { WiredPool, Wiring } from './model.ts';
 import type { LabelledNetwork } from './node-labels.ts';
 import { findPodSubnets } from './pod-subnets.ts';
 
@@ -162,8 +162,14 @@ function podSubnetPart(
   return podSubnets ? { podSubnets } : {};
 }
 
-function poolOf({ name, maxPods, podSubnet }: NodePool): NonNullable<Wiring['nodePools']>[number] {
-  return { name, maxPods, ...(podSubnet ? { podSubnet } : {}) };
+function poolOf({ name, maxPods, os, podSubnet, disableOutboundNat }: NodePool): WiredPool {
+  return {
+    name,
+    maxPods,
+    os,
+    ...(podSubnet ? { podSubnet } : {}),
+    ...(disableOutboundNat ? { disableOutboundNat } : {}),
+  };
 }
 
 /** Ranges given, and for each family that they leave out the guessed ones. */

@@ -270,6 +270,17 @@ export interface Masquerade {
   readonly own?: readonly Prefix[];
 }
 
+/** A node pool as the wiring document has it. */
+export interface WiredPool {
+  readonly name: string;
+  readonly maxPods: number | null;
+  readonly os: Node['os'];
+  /** Where its pods take their addresses, if not from their nodes' subnet. */
+  readonly podSubnet?: Prefix;
+  /** Windows only: what leaves a pod keeps its address (`windowsProfile.disableOutboundNat`). */
+  readonly disableOutboundNat?: true;
+}
+
 /** How the cluster is wired, in AKS's own words; defaults filled (facts: AKS networking). */
 export interface Wiring {
   /** The control plane's (`1.30.3`); absent where nothing says so. */
@@ -289,12 +300,7 @@ export interface Wiring {
   /** What masquerades on the nodes; null or absent when nothing does. */
   readonly masquerade?: Masquerade | null;
   /** Node pools as the wiring document has them; absent without. */
-  readonly nodePools?: readonly {
-    readonly name: string;
-    readonly maxPods: number | null;
-    /** Where its pods take their addresses, if not from their nodes' subnet. */
-    readonly podSubnet?: Prefix;
-  }[];
+  readonly nodePools?: readonly WiredPool[];
   /**
    * Azure CNI's subnets that only pods are in; absent where pods are among the nodes or have ranges
    * of their own, empty where nobody says which subnets they are.

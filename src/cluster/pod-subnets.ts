@@ -8,14 +8,15 @@
  */
 import type { Address, Prefix } from '../wire/address.ts';
 import { contains, formatPrefix } from '../wire/address.ts';
-import type { Wiring } from './model.ts';
+import type { WiredPool, Wiring } from './model.ts';
+import { findPool } from './node-pool.ts';
 
 /** What a node pool's nodes are named after. */
 export function poolOf(
   wiring: Pick<Wiring, 'nodePools'>,
   node: string,
-): NonNullable<Wiring['nodePools']>[number] | undefined {
-  return wiring.nodePools?.find((p) => node.startsWith(`aks-${p.name}-`));
+): WiredPool | undefined {
+  return findPool(wiring.nodePools, node);
 }
 
 /**

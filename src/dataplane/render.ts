@@ -9,7 +9,7 @@
  * before the policy engine; inserts (`-I`) therefore end up as on a real node.
  * @module
  */
-import type { Cluster } from '../cluster/model.ts';
+import type { Cluster, Node } from '../cluster/model.ts';
 import { assert, type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
 import { fabricDevice, fabricLinks } from '../fabric/devices.ts';
 import { type FabricNode, renderFabric } from '../fabric/render.ts';
@@ -19,6 +19,7 @@ import { contains } from '../wire/address.ts';
 import { nodeMac } from './azure-cni/mac.ts';
 import { podsOf } from './azure-cni/neighbors.ts';
 import { addressRanges } from './azure-cni/ranges.ts';
+import { transparentPod } from './azure-transparent/render.ts';
 import { attachedPod, NetworkCables } from './cables.ts';
 import {
   type BetweenNodes,
@@ -37,6 +38,8 @@ import { renderMasquerade } from './masquerade/render.ts';
 import { notOffered } from './offered.ts';
 import { nodeRanges } from './plain/node-range.ts';
 import { networkRenderer, policyRenderer } from './registry.ts';
+import { windowsProblems, withNodeOs } from './windows/refusals.ts';
+import { renderWindowsNode, windowsWarnings } from './windows/render.ts';
 
 /** The host that stands for the Azure network. */
 export const FABRIC_HOST = 'fabric';
@@ -50,15 +53,20 @@ interface Known {
 /**
  * Render every node and the fabric now, pods on demand.
  *
- * Throws a `UserError` for what can not be emulated in this cluster (Windows nodes, a pod on a node
- * that does not exist).
+ * Throws a `UserError` for what can not be emulated in this cluster (Windows nodes where AKS has
+ * none, a pod on a node that does not exist).
  */
-export function renderNetwork(input: RenderInput, known: Known = {}): Network {
+export function renderNetwork(asked: RenderInput, known: Known = {}): Network {
+  const input = withNodeOs(asked);
   const network = networkRenderer(input.stack.network);
   const policy = policyRenderer(input.stack.policy);
   assert(network !== undefined && policy !== undefined, 'the stack was checked by parseStack');
-  checkCluster(input.cluster, notOffered(input.cluster, input.stack));
+  checkCluster(input.cluster, [
+    ...notOffered(input.cluster, input.stack),
+    ...windowsProblems(input.cluster, input.stack),
+  ]);
   const { cluster } = input;
+  const windows = new Set(cluster.nodes.filter(isWindows).map((node) => node.name));
   const plans = new Map<string, Plan>();
   const between = network.between ?? 'nodes';
   const fabric = renderFabric({
@@ -72,6 +80,7 @@ export function renderNetwork(input: RenderInput, known: Known = {}): Network {
   const warnings = [
     ...serviceWarnings(input.cluster),
     ...(policy.warnings?.(input) ?? []),
+    ...windowsWarnings(input),
     ...fabric.warnings,
     ...(known.warnings ?? []),
   ];
@@ -102,7 +111,7 @@ export function renderNetwork(input: RenderInput, known: Known = {}): Network {
       if (made) return made;
       const pod = attachedPod(cluster, host);
       assert(pod !== undefined, `pod ${host} is one of this network's`);
-      const plan = network.pod(input, pod);
+      const plan = windows.has(pod.node) ? transparentPod(input, pod) : network.pod(input, pod);
       plans.set(host, plan);
       return plan;
     },
@@ -117,6 +126,7 @@ function renderNodes(input: RenderInput, network: NetworkRenderer, policy: Polic
   const { wiring } = input.cluster;
   const serviceCidrs = wiring.inferred ? [] : wiring.serviceCidrs;
   return input.cluster.nodes.map((node) => {
+    if (isWindows(node)) return renderWindowsNode(input, node);
     const builder = new PlanBuilder(node.name, 'node');
     builder.kernel = node.kernel === '' ? builder.kernel : node.kernel;
     network.node(input, node, builder);
@@ -128,6 +138,10 @@ function renderNodes(input: RenderInput, network: NetworkRenderer, policy: Polic
     policy.node(input, node, network, builder);
     return builder.build();
   });
+}
+
+function isWindows({ os }: Node): boolean {
+  return os === 'windows';
 }
 
 function fabricNodes(cluster: Cluster, between: BetweenNodes): FabricNode[] {
@@ -146,10 +160,6 @@ function checkCluster(cluster: Cluster, refused: readonly Diagnostic[]): void {
   const devices = new Set<string>();
   for (const node of cluster.nodes) {
     const place = { file: node.source.file, line: node.source.line, object: `Node/${node.name}` };
-    if (node.os !== 'linux') {
-      const message = 'Windows nodes are not emulated: HNS enforces policies, not iptables';
-      problems.push({ code: 'NODE_WINDOWS', ...place, message });
-    }
     const device = fabricDevice(node.name);
     if (devices.has(device)) {
       const message = 'two node names hash to the same fabric device; rename one of them';

@@ -19,6 +19,7 @@ import {
 import { PROXY_MODE, PROXY_VERSION } from './kube-proxy/config.ts';
 import { FORCE } from './offered.ts';
 import { networkRenderer, policyRenderer } from './registry.ts';
+import { DSR, NODE_OS } from './windows/options.ts';
 
 /** Why Azure refuses a combination, whatever is emulated. */
 const REFUSED: readonly {
@@ -65,7 +66,13 @@ const REFUSED: readonly {
 ];
 
 /** Options of every stack, whatever its policy engine. */
-export const COMMON_OPTIONS: readonly OptionSpec[] = [PROXY_MODE, PROXY_VERSION, FORCE];
+export const COMMON_OPTIONS: readonly OptionSpec[] = [
+  PROXY_MODE,
+  PROXY_VERSION,
+  FORCE,
+  DSR,
+  NODE_OS,
+];
 
 /**
  * Read `azure-bridge+npm,version=1.4.23,place-first=true`.

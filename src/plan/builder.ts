@@ -12,6 +12,7 @@ import type { NftTable } from '../netfilter/nft/ruleset.ts';
 import type { Chain, Provenance, Rule, Table } from '../netfilter/rule.ts';
 import type { Target } from '../netfilter/target.ts';
 import type { Family } from '../wire/address.ts';
+import type { HnsState } from './hns/model.ts';
 import type { Evidence, FdbEntry, Interface, Neighbor, Plan, Route, RoutingRule } from './model.ts';
 
 interface DraftChain {
@@ -48,6 +49,8 @@ export class PlanBuilder {
   /** Tables of nft's own, in the order in which they are made; later than those of iptables. */
   readonly nftTables: NftTable[] = [];
   readonly sysctls: Record<string, string> = {};
+  /** Of a Windows host only. */
+  hns: HnsState | null = null;
   readonly #tables = new Map<string, Map<string, DraftChain>>();
 
   constructor(host: string, role: Plan['role']) {
@@ -102,7 +105,7 @@ export class PlanBuilder {
       names.add(set.name);
     }
     const { host, role, evidence, kernel, interfaces, routes, routingRules, neighbors, fdb } = this;
-    const { ebtables, ipsets, nftTables, sysctls } = this;
+    const { ebtables, ipsets, nftTables, hns, sysctls } = this;
     return {
       host,
       role,
@@ -117,6 +120,7 @@ export class PlanBuilder {
       ebtables,
       ipsets,
       ...(nftTables.length === 0 ? {} : { nft: { tables: nftTables } }),
+      ...(hns === null ? {} : { hns }),
       sysctls,
     };
   }

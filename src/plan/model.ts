@@ -17,6 +17,7 @@ import type { ListedConnection } from '../netfilter/listed-connection.ts';
 import type { NftRuleset } from '../netfilter/nft/ruleset.ts';
 import type { Chain, Table } from '../netfilter/rule.ts';
 import type { Address, Family, Prefix } from '../wire/address.ts';
+import type { HnsState } from './hns/model.ts';
 
 /** How well a statement is known; a verdict carries the weakest that it stands on. */
 export const EVIDENCE = ['kernel', 'dump', 'source', 'documentation'] as const;
@@ -120,6 +121,8 @@ export interface Plan {
   readonly ipsets: readonly IpSet[];
   /** Tables of nft's own, beside those of iptables. */
   readonly nft?: NftRuleset;
+  /** Of a Windows host: what its Host Networking Service holds; tables stand in for its switch. */
+  readonly hns?: HnsState;
   /** Keys as sysctl(8) prints them (`net.ipv4.ip_forward`); absent keys have Linux's default. */
   readonly sysctls: Readonly<Record<string, string>>;
   readonly gaps?: readonly PlanGap[];

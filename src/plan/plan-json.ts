@@ -9,6 +9,7 @@ import type { Rule, Table } from '../netfilter/rule.ts';
 import { formatAddress, formatPrefix } from '../wire/address.ts';
 import { formatListed } from './conntrack-text.ts';
 import { formatEbRule } from './ebtables/text.ts';
+import { hnsToJson } from './hns/text.ts';
 import { formatMember } from './ipset/member.ts';
 import type { Interface, Plan, Route, RoutingRule } from './model.ts';
 import { printNft } from './nft/ruleset-text.ts';
@@ -48,6 +49,7 @@ export function planToJson(plan: Plan): Json {
       ...set,
       members: members.map(formatMember),
     })),
+    hns: plan.hns && hnsToJson(plan.hns),
     sysctls: plan.sysctls,
     ...(plan.connections ? { connections: plan.connections.map(formatListed) } : {}),
   };

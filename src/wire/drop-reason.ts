@@ -94,6 +94,7 @@ export const UNKNOWN_REASONS = {
   proxyRouteUnknown: 'an annotation of its Ingress routes by more than host and path',
   proxyNotOffered: 'the platform has, or we emulate, no such proxy on this network',
   endpointsUnknown: 'the Service of the API server, whose EndpointSlice was not given',
+  undocumented: 'what its platform does with it is documented nowhere',
   noSender: 'its sender can not be placed on any emulated host',
 } as const;
 

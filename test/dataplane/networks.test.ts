@@ -259,7 +259,7 @@ t.test('what is not emulated in a cluster is refused, all at once', async (t) =>
     pods: [make.pod('x/a', 'elsewhere', '10.1.0.5')],
   });
   try {
-    network('azure-bridge+none', bad);
+    network('kubenet+none', bad);
     t.fail('must be refused');
   } catch (error) {
     if (!(error instanceof UserError)) throw error;

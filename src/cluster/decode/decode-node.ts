@@ -13,7 +13,20 @@ import { validateMeta } from '../validate/meta.ts';
 import { addressAt, CIDR_DETAIL, metaOf } from './decode.ts';
 
 /** What an AKS Ubuntu 22.04 node runs, for nodes that do not say. */
-export const DEFAULT_KERNEL = '5.15.0-1075-azure';
+const DEFAULT_KERNEL = '5.15.0-1075-azure';
+
+/** What the nodes of Windows pools run, by the pool's SKU; the build is the kernel's version. */
+const WINDOWS_KERNELS: Readonly<Record<string, string>> = {
+  Windows2019: '10.0.17763.6532',
+  Windows2022: '10.0.20348.2966',
+  Windows2025: '10.0.26100.2605',
+};
+
+/** The kernel of a node that does not say. */
+export function defaultKernel(os: Node['os'], osSku = 'Windows2022'): string {
+  if (os === 'linux') return DEFAULT_KERNEL;
+  return WINDOWS_KERNELS[osSku] ?? WINDOWS_KERNELS['Windows2022'] ?? '';
+}
 
 /** Labels that the API server and the kubelet set on every node. */
 export function nodeLabels(name: string, os: Node['os'], given: Labels): Labels {
@@ -66,7 +79,7 @@ export function decodeNode(errors: FieldErrors, object: LoadedObject): Node {
     addresses,
     podCidrs,
     os,
-    kernel: text(get(info, 'kernelVersion')) ?? DEFAULT_KERNEL,
+    kernel: text(get(info, 'kernelVersion')) ?? defaultKernel(os),
     ...(cpu === null ? {} : { allocatableMilliCpu: cpu }),
     ...(ready ? { ready: text(get(ready, 'status')) === 'True' } : {}),
     ...(kubelet === undefined ? {} : { kubelet }),

@@ -27,7 +27,7 @@ const PROFILE: readonly (readonly [string, string])[] = [
   ['ipFamilies', 'ipFamilies'],
 ];
 
-const POOL = ['name', 'count', 'maxPods', 'osType'] as const;
+const POOL = ['name', 'count', 'maxPods', 'osType', 'osSKU', 'windowsProfile'] as const;
 const BALANCER = ['allocatedOutboundPorts', 'idleTimeoutInMinutes'] as const;
 const GATEWAY = ['idleTimeoutInMinutes'] as const;
 
@@ -75,11 +75,18 @@ function entryOf(tree: Tree | undefined, key: string): MapEntry | null {
 
 /** A pool with the last word of its pods' subnet's id, which is the subnet's name. */
 function poolOf(pool: Tree): Tree {
-  const kept = only(pool, POOL);
+  const kept = withProfile(only(pool, POOL));
   const entry = entryOf(pool, 'podSubnetId') ?? entryOf(pool, 'podSubnetID');
   const name = text(entry?.value)?.split('/').at(-1);
   if (kept.kind !== 'map' || !entry || !name) return kept;
   return withValue(kept, 'podSubnet', { ...entry.value, kind: 'scalar', value: name });
+}
+
+/** Of what Azure says of a Windows pool, what bears on packets. */
+function withProfile(pool: Tree): Tree {
+  const profile = entryOf(pool, 'windowsProfile');
+  if (pool.kind !== 'map' || profile === null) return pool;
+  return withValue(pool, 'windowsProfile', only(profile.value, ['disableOutboundNat']));
 }
 
 /** Azure writes `Standard` and `standard`. */

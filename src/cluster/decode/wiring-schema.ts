@@ -78,6 +78,12 @@ export const WIRING_SCHEMA = {
           maxPods: { type: 'integer', minimum: 10, maximum: 250 },
           osType: { enum: ['Linux', 'Windows'] },
           podSubnet: NAME,
+          osSKU: { type: 'string' },
+          windowsProfile: {
+            type: 'object',
+            additionalProperties: false,
+            properties: { disableOutboundNat: { type: 'boolean' } },
+          },
         },
       },
     },

@@ -12,7 +12,7 @@ import type { AzureNetwork } from '../azure/network.ts';
 import { parseCidr, parseIp } from '../manifest/cidr.ts';
 import { show } from '../manifest/field-error.ts';
 import type { MapTree, Tree } from '../manifest/tree.ts';
-import { get, items, number, placeAt, placeOf, text, toPlain } from '../manifest/tree.ts';
+import { boolean, get, items, number, placeAt, placeOf, text, toPlain } from '../manifest/tree.ts';
 import type { Node, Wiring } from '../model.ts';
 import { nearest } from '../nearest.ts';
 import { CIDR_DETAIL, IP_DETAIL } from './decode.ts';
@@ -25,6 +25,9 @@ export interface NodePool {
   readonly os: Node['os'];
   /** Range of its pods' subnet; null where it names one that is not described. */
   readonly podSubnet?: Prefix | null;
+  /** `Windows2022`, `Ubuntu`; absent when nobody says. */
+  readonly osSku?: string;
+  readonly disableOutboundNat?: true;
 }
 
 /** What a wiring document says; null and empty for what it leaves out. */
@@ -99,6 +102,10 @@ export function decodeWiring(
       maxPods: number(get(pool, 'maxPods')) ?? null,
       os: text(get(pool, 'osType')) === 'Windows' ? 'windows' : 'linux',
       ...podSubnetOf(pool, azure, problems),
+      ...(get(pool, 'osSKU') === undefined ? {} : { osSku: text(get(pool, 'osSKU')) ?? '' }),
+      ...(boolean(get(pool, 'windowsProfile', 'disableOutboundNat')) === true
+        ? { disableOutboundNat: true as const }
+        : {}),
     })),
     azure,
   };

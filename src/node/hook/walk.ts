@@ -284,6 +284,8 @@ class Walk {
       case 'ct':
         if (!hasTracking(this.#packet)) applyCt(target, this.#packet);
         return null;
+      case 'undocumented':
+        return this.#unable(rule, 'undocumented');
       case 'set':
         return this.#changeSet(rule, target);
       case 'redirect':

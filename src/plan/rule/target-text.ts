@@ -30,6 +30,8 @@ export function formatTarget(target: Target, family: Family = 4): string {
       return '-j DROP';
     case 'return':
       return '-j RETURN';
+    case 'undocumented':
+      return '-j UNDOCUMENTED';
     case 'jump':
       return `-j ${target.chain}`;
     case 'goto':
