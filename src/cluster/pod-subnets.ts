@@ -12,10 +12,7 @@ import type { WiredPool, Wiring } from './model.ts';
 import { findPool } from './node-pool.ts';
 
 /** What a node pool's nodes are named after. */
-export function poolOf(
-  wiring: Pick<Wiring, 'nodePools'>,
-  node: string,
-): WiredPool | undefined {
+export function poolOf(wiring: Pick<Wiring, 'nodePools'>, node: string): WiredPool | undefined {
   return findPool(wiring.nodePools, node);
 }
 
