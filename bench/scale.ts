@@ -1,11 +1,13 @@
 /**
  * The largest clusters that Azure has, loaded, rendered and walked: seconds and memory of each step.
  *
- *   node --max-old-space-size=16384 dist/bench/scale.js [overlay|npm|calico] [NODES] [PODS-A-NODE]
+ *   node --max-old-space-size=16384 dist/bench/scale.js [overlay|npm|calico|services]
+ *     [NODES] [PODS-A-NODE]
  *
  * overlay: 5,000 nodes of 250 pods, policy engine none. npm: 250 nodes, 20,000 pods. calico: 5,000
  * nodes of 4 pods (AKS names no bound of its own for it). The last two have fifty namespaces with a
- * policy each that lets in its own pods only. Ways of a thousand first packets between drawn pods
+ * policy each that lets in its own pods only. services: 50 nodes of 40 pods behind 200 Services of
+ * ten pods each, whose ClusterIPs the packets go to. Ways of a thousand first packets between drawn pods
  * are checked: each is delivered exactly if the policies let it. A wrong one ends with exit 1.
  * @module
  */
@@ -14,21 +16,31 @@ import { parseStack } from '../src/dataplane/stack.ts';
 import { syntheticPacket } from '../src/lab/datagram/synthetic.ts';
 import { World } from '../src/lab/world.ts';
 import { parseInputs } from '../src/policy/inputs.ts';
+import { parseAddress } from '../src/wire/address.ts';
 import { Protocol } from '../src/wire/protocol.ts';
 
 const SHAPES = {
-  overlay: { stack: 'azure-overlay+none', nodes: 5000, pods: 250, policies: 0 },
-  npm: { stack: 'azure-overlay+npm', nodes: 250, pods: 80, policies: 50 },
-  calico: { stack: 'azure-overlay+calico', nodes: 5000, pods: 4, policies: 50 },
+  overlay: { stack: 'azure-overlay+none', nodes: 5000, pods: 250, policies: 0, services: 0 },
+  npm: { stack: 'azure-overlay+npm', nodes: 250, pods: 80, policies: 50, services: 0 },
+  calico: { stack: 'azure-overlay+calico', nodes: 5000, pods: 4, policies: 50, services: 0 },
+  services: { stack: 'azure-overlay+none', nodes: 50, pods: 40, policies: 0, services: 200 },
 } as const;
 
 const NAMESPACES = 50;
+/** Divisible by the namespaces, so that an app is in one of them. */
+const APPS = 200;
 const FLOWS = 1000;
 
-type Shape = Readonly<{ stack: string; nodes: number; pods: number; policies: number }>;
+type Shape = Readonly<{
+  stack: string;
+  nodes: number;
+  pods: number;
+  policies: number;
+  services: number;
+}>;
 
 /** A List as `kubectl get … -o json` prints it. */
-function documents({ nodes, pods, policies }: Shape): string {
+function documents({ nodes, pods, policies, services }: Shape): string {
   const meta = (name: string, namespace?: string, labels = {}) => ({ name, namespace, labels });
   const items: string[] = [];
   const put = (object: object) => items.push(JSON.stringify(object));
@@ -57,7 +69,7 @@ function documents({ nodes, pods, policies }: Shape): string {
     put({
       apiVersion: 'v1',
       kind: 'Pod',
-      metadata: meta(`p${i}`, `ns-${i % NAMESPACES}`, { app: `app-${i % 200}` }),
+      metadata: meta(`p${i}`, `ns-${i % NAMESPACES}`, { app: `app-${i % APPS}` }),
       spec: { nodeName: `node-${n}`, containers: [{ name: 'c' }] },
       status: { phase: 'Running', podIP },
     });
@@ -70,7 +82,23 @@ function documents({ nodes, pods, policies }: Shape): string {
       spec: { podSelector: {}, ingress: [{ from: [{ podSelector: {} }] }] },
     });
   }
+  for (let i = 0; i < services; i++) {
+    put({
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: meta(`s${i}`, `ns-${i % NAMESPACES}`),
+      spec: {
+        clusterIP: clusterIp(i),
+        selector: { app: `app-${i % APPS}` },
+        ports: [{ port: 80 }],
+      },
+    });
+  }
   return `{"apiVersion":"v1","kind":"List","items":[\n${items.join(',\n')}\n]}\n`;
+}
+
+function clusterIp(service: number): string {
+  return `10.0.${(service >> 8) + 1}.${service & 255}`;
 }
 
 function step<T>(name: string, act: () => T): T {
@@ -111,14 +139,15 @@ function main(): void {
   process.exitCode = wrong === 0 ? 0 : 1;
 }
 
-function walk(world: World, { policies }: Shape): number {
+function walk(world: World, { policies, services }: Shape): number {
   const draw = drawing();
   const { pods } = world.cluster;
   let wrong = 0;
   for (let i = 0; i < FLOWS; i++) {
     const from = pods[draw(pods.length)];
     const to = pods[draw(pods.length)];
-    const [src, dst] = [from?.addresses[0], to?.addresses[0]];
+    const service = services === 0 ? null : parseAddress(clusterIp(draw(services)));
+    const [src, dst] = [from?.addresses[0], service ?? to?.addresses[0]];
     if (!from || !to || !src || !dst || from === to) continue;
     const ends = { src, dst, protocol: Protocol.tcp, sport: 20_000 + i, dport: 80 };
     const packet = syntheticPacket({ ...ends, step: 'request' });

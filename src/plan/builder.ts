@@ -72,6 +72,12 @@ export class PlanBuilder {
     this.ensureChain(family, table, chain).rules.push(...rules.map(makeRule));
   }
 
+  /** Append rules that are made already: equal ones of several hosts are one object. */
+  extend(family: Family, table: TableName, chain: string, rules: readonly Rule[]): void {
+    const { rules: own } = this.ensureChain(family, table, chain);
+    for (const rule of rules) own.push(rule);
+  }
+
   /** Insert before rule `index` (from 1), as `iptables -I CHAIN INDEX`; the default is the top. */
   insert(family: Family, table: TableName, chain: string, rule: RuleParts, index = 1): void {
     this.ensureChain(family, table, chain).rules.splice(index - 1, 0, makeRule(rule));

@@ -16,9 +16,7 @@ import { nodePortScope, type ProxySettings } from './config.ts';
 import { trafficDetector } from './local-detector.ts';
 import { type NftProxyInput, nftablesTable } from './nftables/render.ts';
 import { comment, constant, localAddress, to, toRange } from './parts.ts';
-import { policyChains } from './policy-chains.ts';
-import { type ChainRule, captureRules, portState } from './service-rules.ts';
-import { categorize } from './services/categorize.ts';
+import { nodeKey, portRules } from './port-rules.ts';
 import { EndpointIndex } from './services/endpoints.ts';
 import { proxyPorts } from './services/service-port.ts';
 import { addStaticChains } from './static-chains.ts';
@@ -79,10 +77,10 @@ function renderFamily(builder: PlanBuilder, input: ProxyInput, family: Family): 
   };
   const { hints } = settings;
   const topology = { node: node.name, zone: node.labels[ZONE_LABEL] ?? '', hints };
+  const key = nodeKey(proxyNode, localhost);
   for (const { port, all } of ports) {
-    const state = portState(port, categorize(port, all, topology));
-    write(builder, family, captureRules(state, settings, localhost));
-    write(builder, family, policyChains(state, proxyNode));
+    const written = portRules({ port, all, topology, node: proxyNode, localhost, key });
+    for (const { table, chain, rules } of written) builder.extend(family, table, chain, rules);
   }
   for (const rule of nodePortJumps(builder, settings, family)) {
     builder.append(family, 'nat', 'KUBE-SERVICES', rule);
@@ -92,8 +90,9 @@ function renderFamily(builder: PlanBuilder, input: ProxyInput, family: Family): 
 /** Every Service port of a family with its endpoints. */
 function portsOf(input: ProxyInput, family: Family): NftProxyInput['ports'] {
   const index = new EndpointIndex(input.endpointSlices, family, input.node.name);
-  const services = input.services.filter((s) => !hasUnknownEndpoints(input, s));
-  return proxyPorts(services, family).map((port) => ({ port, all: index.of(port) }));
+  const ports = proxyPorts(input.services, family);
+  const known = ports.filter(({ service }) => !hasUnknownEndpoints(input, service));
+  return known.map((port) => ({ port, all: index.of(port) }));
 }
 
 function renderNftFamily(builder: PlanBuilder, input: ProxyInput, family: Family): void {
@@ -102,10 +101,6 @@ function renderNftFamily(builder: PlanBuilder, input: ProxyInput, family: Family
   const zone = node.labels[ZONE_LABEL] ?? '';
   const made = nftablesTable(builder, { ports, node, zone, settings, serviceCidrs }, family);
   builder.nftTables.push(made);
-}
-
-function write(builder: PlanBuilder, family: Family, rules: readonly ChainRule[]): void {
-  for (const { table, chain, rule } of rules) builder.append(family, table, chain, rule);
 }
 
 /** The last rules of nat KUBE-SERVICES: to node ports, by address type or address by address. */

@@ -35,8 +35,20 @@ export interface ProxyPort {
   readonly origin: readonly Provenance[];
 }
 
-/** All ports that have rules in a family, in the order of the Services. */
+const memo = new WeakMap<readonly Service[], Map<Family, readonly ProxyPort[]>>();
+
+/** All ports that have rules in a family, in the order of the Services; the same for every node. */
 export function proxyPorts(services: readonly Service[], family: Family): readonly ProxyPort[] {
+  const families = memo.get(services) ?? new Map<Family, readonly ProxyPort[]>();
+  memo.set(services, families);
+  const known = families.get(family);
+  if (known) return known;
+  const made = makePorts(services, family);
+  families.set(family, made);
+  return made;
+}
+
+function makePorts(services: readonly Service[], family: Family): readonly ProxyPort[] {
   return services.flatMap((service) => {
     const clusterIp = service.clusterIps.find((a) => a.family === family);
     if (service.headless || service.type === 'ExternalName' || !clusterIp) return [];
