@@ -177,7 +177,13 @@ function takeGivenPorts(a: Allocation, service: Service): void {
     if (port.nodePort !== undefined) take(port.nodePort, port.source, field);
   });
   const health = service.healthCheckNodePort;
-  if (health !== null) take(health, service.source, 'spec.healthCheckNodePort');
+  if (health === null) return;
+  const field = 'spec.healthCheckNodePort';
+  // Its own node ports are given first.
+  if (service.ports.some((p) => p.nodePort === health)) {
+    const message = `failed to allocate requested HealthCheck NodePort ${health}: provided port is already allocated`;
+    refuse(a, service, service.source, { code: CODE_PORT, field, message }, String(health));
+  } else take(health, service.source, field);
 }
 
 /** Whether the API server gives the Service a port for a load balancer's health probes. */

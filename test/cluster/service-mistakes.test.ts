@@ -59,6 +59,16 @@ const REFUSED: readonly (readonly [string, string, readonly string[]])[] = [
     ],
   ],
   [
+    'a port for health checks that is a node port of the same Service',
+    service(
+      'a',
+      'type: LoadBalancer, externalTrafficPolicy: Local, healthCheckNodePort: 30080, ports: [{port: 80, nodePort: 30080}]',
+    ),
+    [
+      'f.yaml:7:1: default/Service/a spec.healthCheckNodePort: failed to allocate requested HealthCheck NodePort 30080: provided port is already allocated (found 30080) [SERVICE_NODE_PORT]',
+    ],
+  ],
+  [
     'a node port outside of the range',
     service('a', 'type: NodePort, ports: [{port: 80, nodePort: 8080}]'),
     [
@@ -193,6 +203,7 @@ t.test('Services that nobody answers are named', async (t) => {
     service('waiting', `selector: {app: down}, ${HTTP}`),
     service('early', `selector: {app: down}, publishNotReadyAddresses: true, ${HTTP}`),
     service('manual', HTTP),
+    service('unnamed', 'selector: {app: up}, ports: [{port: 80, targetPort: web}]'),
     service('nameless', 'clusterIP: None, selector: {app: uo}'),
     service('kubernetes', HTTP),
     service('other', 'type: ExternalName, externalName: example.org'),
@@ -203,6 +214,7 @@ t.test('Services that nobody answers are named', async (t) => {
       'typo: its selector matches no pod: connections are refused [SERVICE_NO_ENDPOINTS]',
       'waiting: none of its endpoints is ready: connections are refused [SERVICE_NO_ENDPOINTS]',
       'manual: it has no selector and no EndpointSlice: connections are refused [SERVICE_NO_ENDPOINTS]',
+      'unnamed: no endpoint has a port for TCP 80 (targetPort "web"): connections are refused [SERVICE_NO_ENDPOINTS]',
       'nameless: its selector matches no pod: its name has no addresses [SERVICE_NO_ENDPOINTS]',
     ],
   );

@@ -16,6 +16,7 @@ export function serviceWarnings(
     const nobody = whyNobody(cluster, service);
     return [
       ...(nobody === null ? [] : [warning(service, 'SERVICE_NO_ENDPOINTS', nobody)]),
+      ...portWarnings(cluster, service),
       ...hintWarnings(cluster, service),
     ];
   });
@@ -25,6 +26,27 @@ function warning(service: Service, code: string, message: string): Diagnostic {
   const { file, line } = service.source;
   const object = `${service.namespace}/Service/${service.name}`;
   return { code, file, line, object, message };
+}
+
+/** Ports by name that no endpoint has: kube-proxy knows nobody for them. */
+function portWarnings(
+  { endpointSlices }: Pick<Cluster, 'endpointSlices'>,
+  service: Service,
+): readonly Diagnostic[] {
+  const own = endpointSlices.filter(
+    (s) =>
+      s.namespace === service.namespace && s.service === service.name && s.endpoints.length > 0,
+  );
+  if (own.length === 0) return [];
+  return service.ports.flatMap(({ name, protocol, targetPort, port }) => {
+    const isThere = own.some((s) =>
+      s.ports.some((p) => p.name === name && p.protocol === protocol),
+    );
+    if (isThere) return [];
+    const target = typeof targetPort === 'string' ? `"${targetPort}"` : String(targetPort);
+    const message = `no endpoint has a port for ${protocol} ${port} (targetPort ${target}): connections are refused`;
+    return [warning(service, 'SERVICE_NO_ENDPOINTS', message)];
+  });
 }
 
 /** Hints of `topology-mode: Auto` that there are not, or that are chance. */
