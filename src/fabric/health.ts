@@ -6,7 +6,7 @@
  * are. Whoever does so renders the fabric again with the keys of those that got no answer
  * (`RenderInput.unhealthy`).
  *
- * Not probed: IPv6 (the probe's source is link-local, which no Linux router forwards), UDP rules.
+ * Not probed: UDP rules.
  * @module
  */
 import type { Cluster } from '../cluster/model.ts';
@@ -19,18 +19,19 @@ export function healthProbes(cluster: Cluster): readonly HealthProbe[] {
   const found = new Map<string, { keys: string[]; probe: Omit<HealthProbe, 'keys'> }>();
   for (const rule of loadBalancerRules(cluster)) {
     const { probe, service } = rule;
-    if (probe.kind === 'none' || rule.address.family === 6) continue;
+    if (probe.kind === 'none') continue;
     for (const node of rule.candidates) {
       const destination = backendAddress(rule, node);
       if (destination === undefined) continue;
       const name = `${service.namespace}/${service.name}`;
-      const key = `${name} ${node.name} ${probe.port}`;
+      const { family } = rule.address;
+      const key = `${name} ${node.name} ${family} ${probe.port}`;
       const entry = found.get(key) ?? {
         keys: [],
         probe: {
           service: name,
           node: node.name,
-          source: PROBE_SOURCE[4],
+          source: PROBE_SOURCE[family],
           destination,
           port: probe.port,
           kind: probe.kind,

@@ -27,10 +27,14 @@ export const AZURE_DNS = literal('168.63.129.16');
 /** Azure's DNS, DHCP and health probes; the instance metadata service. */
 export const PLATFORM: readonly Address[] = [AZURE_DNS, literal('169.254.169.254')];
 
-/** Source of every health probe. */
+/**
+ * Source of every health probe. That of IPv6 is fe80::1234:5678:9abc, which no router forwards; AKS
+ * nodes rewrite it to this address as it comes in by eth0, before everything else, and back as the
+ * answer leaves (AgentBaker, nft table `azureSLBProbe`). It is written here as nodes see it.
+ */
 export const PROBE_SOURCE: Readonly<Record<Family, Address>> = {
   4: literal('168.63.129.16'),
-  6: literal('fe80::1234:5678:9abc'),
+  6: literal('2603:1062:0:1:fe80:1234:5678:9abc'),
 };
 
 /** Next hop of everything outside: link-local, so that no range of a cluster can hold it. */

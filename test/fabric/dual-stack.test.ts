@@ -37,7 +37,7 @@ t.test('a frontend of each family', async (t) => {
     );
   }
   const probes = walk.network.healthProbes?.map((p) => p.keys) ?? [];
-  t.strictSame(probes, [['default/web 20.7.7.7 tcp/80 na']], 'IPv6 is not probed');
+  t.strictSame(probes, [['default/web 20.7.7.7 tcp/80 na'], ['default/web 2603::7 tcp/80 na']]);
 });
 
 t.test('groups and the way out know both families', async (t) => {

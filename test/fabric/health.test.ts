@@ -64,3 +64,44 @@ networkSecurityGroups: [{name: g, securityRules: [{priority: 100, direction: Inb
     t.strictSame(pool('azure-transparent+none', wiring(group('Allow')), ...all), BOTH, spec);
   }
 });
+
+const NET6 = (more = '') =>
+  `ipFamilies: [IPv4, IPv6]
+virtualNetworks: [{name: v, addressPrefixes: [10.1.0.0/16, "fd00:1::/64"], subnets: [{name: s, addressPrefix: 10.1.0.0/24${more}}, {name: s6, addressPrefix: "fd00:1::/64"${more}}]}]`;
+
+function dual(text: string, i: number): string {
+  const host = text.includes('kind: Node') ? 4 + i : 10 + i;
+  return text
+    .replace(
+      /(\{type: InternalIP, address: [\d.]+\})/,
+      `$1, {type: InternalIP, address: "fd00:1::${host}"}`,
+    )
+    .replace(/podIP: ([\d.]+)/, `podIPs: [{ip: $1}, {ip: "fd00:1::${host}"}]`);
+}
+
+/** Nodes that IPv6 clients of the frontend can be sent to. */
+function pool6(stack: string, net: string, spec: string, ...more: string[]): string[] {
+  const both = service(
+    `, ipFamilyPolicy: RequireDualStack, ipFamilies: [IPv4, IPv6]${spec}`,
+  ).replace('{ip: 20.7.7.7}', '{ip: 20.7.7.7}, {ip: "2603::7"}');
+  const documents = [wiring(net), ...NODES.map(dual), ...PODS.map(dual), both, ...more];
+  const { cluster, policies } = parseInputs('health.yaml', documents.join(''));
+  const { network } = new World({ cluster, policies, stack: parseStack(stack) });
+  const text = printIptables(network.fabric, 6);
+  return [...text.matchAll(/^-A LB-\w+-tcp-80 .*"backend (\w+)"/gm)].map((m) => m[1] ?? '');
+}
+
+t.test('IPv6 backends are probed by the address that nodes see', async (t) => {
+  const none = 'azure-transparent+none';
+  for (const spec of ['', LOCAL]) {
+    t.strictSame(pool6(none, NET6(), spec), BOTH, spec);
+    const group = (source: string) =>
+      `${NET6(', networkSecurityGroup: g')}
+networkSecurityGroups: [{name: g, securityRules: [{priority: 100, direction: Inbound, access: Deny, protocol: "*", sourceAddressPrefix: ${source}}]}]`;
+    t.strictSame(pool6(none, group('AzureLoadBalancer'), spec), [], spec);
+    t.strictSame(pool6(none, group('"2001:db8::/32"'), spec), BOTH, spec);
+  }
+  const calico = 'azure-transparent+calico,force=true';
+  t.strictSame(pool6(calico, NET6(), '', DENY), [], 'policies of pods stop the probe');
+  t.strictSame(pool6(calico, NET6(), LOCAL, DENY), BOTH);
+});
