@@ -18,6 +18,7 @@ import { printNft } from '../plan/nft/ruleset-text.ts';
 import { planToJson } from '../plan/plan-json.ts';
 import { type PrintOptions, printIptables } from '../plan/rule/iptables-text.ts';
 import { printSysctls } from '../plan/sysctl-text.ts';
+import { printVirtualServers } from '../plan/virtual-server-text.ts';
 import { formatImage } from '../report/image-listing.ts';
 import { fileOutput, standardOutput } from '../report/text-output.ts';
 import type { Family } from '../wire/address.ts';
@@ -37,6 +38,7 @@ const PLAN_FORMATS = {
   bridge: printBridge,
   ebtables: printEbtables,
   nft: printNft,
+  ipvs: printVirtualServers,
   sysctl: printSysctls,
   hns: printHns,
   conntrack: printConnections,

@@ -231,9 +231,26 @@ export type LocalDetector =
   | { readonly mode: 'InterfaceNamePrefix'; readonly prefix: string }
   | { readonly mode: 'none' };
 
+/** Schedulers that IPVS mode may be told of (pkg/proxy/apis/config `IPVSSchedulerMethod`), and mh. */
+export const IPVS_SCHEDULERS = [
+  ...(['rr', 'wrr', 'lc', 'wlc', 'lblc', 'lblcr', 'sh', 'dh', 'sed', 'nq', 'mh'] as const),
+] as const;
+
+/** `ipvs` of a KubeProxyConfiguration; seconds, 0 leaves the kernel's own. */
+export interface IpvsConfig {
+  readonly scheduler: (typeof IPVS_SCHEDULERS)[number];
+  /** ARP is answered only for addresses of the device that is asked. */
+  readonly strictArp: boolean;
+  readonly tcpTimeout: number;
+  readonly tcpFinTimeout: number;
+  readonly udpTimeout: number;
+}
+
 /** KubeProxyConfiguration where it bears on packets, defaulted as kube-proxy does. */
 export interface KubeProxyConfig {
-  readonly mode: 'iptables' | 'nftables';
+  readonly mode: 'iptables' | 'nftables' | 'ipvs';
+  /** IPVS mode only; absent: kube-proxy's own defaults. */
+  readonly ipvs?: IpvsConfig;
   readonly masqueradeAll: boolean;
   /** Bit of the packet mark that asks for masquerade. */
   readonly masqueradeBit: number;

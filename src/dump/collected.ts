@@ -8,10 +8,12 @@ import type { IpSet } from '../netfilter/ip-set.ts';
 import type { ListedConnection } from '../netfilter/listed-connection.ts';
 import type { NftRuleset } from '../netfilter/nft/ruleset.ts';
 import type { Table } from '../netfilter/rule.ts';
+import { DEFAULT_VIRTUAL_TIMEOUTS, type VirtualServers } from '../netfilter/virtual-server.ts';
 import { parseConnections } from '../plan/conntrack-text.ts';
 import { parseEbtables } from '../plan/ebtables/text.ts';
 import { parseIpsets } from '../plan/ipset/text.ts';
 import { parseSysctls } from '../plan/sysctl-text.ts';
+import { parseVirtualServers } from '../plan/virtual-server-text.ts';
 import type { DumpFile } from './dump-file.ts';
 import { jsonFdb, jsonLinks, jsonNeighbors, jsonRoutes, jsonRules } from './json-records.ts';
 import { readNft } from './nft-file.ts';
@@ -29,6 +31,7 @@ export interface Collected {
   readonly tables: readonly Table[];
   readonly nft?: NftRuleset;
   readonly ipsets: readonly IpSet[];
+  readonly virtualServers?: VirtualServers;
   readonly ebtables: readonly EbTable[];
   readonly links: readonly LinkRecord[];
   readonly ports: readonly LinkRecord[];
@@ -45,7 +48,7 @@ export interface Collected {
 
 /** Kinds whose command prints nothing at all when there is nothing. */
 const MAY_BE_EMPTY: ReadonlySet<FileKind> = new Set([
-  ...(['iptables', 'rules-list', 'ipset', 'ebtables', 'nft', 'conntrack'] as const),
+  ...(['iptables', 'rules-list', 'ipset', 'ebtables', 'nft', 'ipvs', 'conntrack'] as const),
 ]);
 
 /** Read all files; every mistake goes to `faults`, and what could be read comes back. */
@@ -78,6 +81,7 @@ export function collect(files: readonly DumpFile[], faults: Diagnostic[]): Colle
     ruleFamilies: new Set(known.flatMap(({ as }) => (isRules(as) ? [as.family ?? 4] : []))),
     tables,
     ...(nft === undefined ? {} : { nft }),
+    ...virtualServersOf(all('ipvs', ({ text, path }) => [parseVirtualServers(text, path)])),
     ipsets: all('ipset', ({ text, path }) => parseIpsets(text, path)),
     ebtables: all('ebtables', ({ text, path }) => parseEbtables(text, path)),
     links: [...all('addr', links(true)), ...all('link', links(false))],
@@ -98,6 +102,14 @@ export function collect(files: readonly DumpFile[], faults: Diagnostic[]): Colle
     kernel: all('uname', ({ text }) => [kernelOf(text)]).at(0) ?? null,
     strangers,
   };
+}
+
+/** One file has the servers; another may have the timeouts. */
+function virtualServersOf(read: readonly VirtualServers[]): Pick<Collected, 'virtualServers'> {
+  const servers = read.flatMap((one) => one.servers);
+  if (servers.length === 0) return {};
+  const timed = read.find(({ timeouts }) => timeouts !== DEFAULT_VIRTUAL_TIMEOUTS);
+  return { virtualServers: { servers, timeouts: timed?.timeouts ?? DEFAULT_VIRTUAL_TIMEOUTS } };
 }
 
 function isRules({ kind }: Recognised): boolean {

@@ -93,7 +93,7 @@ function kindOf(device: Device, bridges: ReadonlySet<string>): InterfaceKind {
   const { name, linkType, kind, peer } = device;
   if (linkType === 'loopback' || name === 'lo') return 'loopback';
   if (bridges.has(name)) return 'bridge';
-  if (kind === 'veth') return 'veth';
+  if (kind === 'veth' || kind === 'dummy') return kind;
   // A peer in another namespace is only a number (`eth0@if7`).
   const isPeer = peer === '?' || /^if\d+$/.test(peer ?? '');
   return kind === undefined && isPeer ? 'veth' : 'physical';

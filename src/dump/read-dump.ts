@@ -262,6 +262,7 @@ function makePlan(
     ...routing,
     tables,
     ...(collected.nft === undefined ? {} : { nft: collected.nft }),
+    ...(collected.virtualServers ? { virtualServers: collected.virtualServers } : {}),
     ebtables: collected.ebtables,
     ipsets: [...collected.ipsets, ...unknown],
     sysctls: sysctlsOf(collected),
@@ -291,6 +292,9 @@ function noteMissing(
   }
   if (!kinds.has('sysctl')) {
     say.gap('sysctls', 'no sysctl -a: it is taken to forward, all else as Linux starts');
+    if (collected.virtualServers) {
+      say.say('no sysctl -a: virtual servers are taken to tell the connection tracker');
+    }
   }
   const doubled = collected.tables.filter(({ legacy }) => legacy).map(({ name }) => name);
   if (doubled.length > 0) {
@@ -310,9 +314,11 @@ const BRIDGE_CALLS = [
 ];
 
 /** A whole list without the keys of br_netfilter says that the module is not loaded. */
-function sysctlsOf({ sysctls, kinds }: Collected): Readonly<Record<string, string>> {
+function sysctlsOf(collected: Collected): Readonly<Record<string, string>> {
+  const { sysctls, kinds, virtualServers } = collected;
   if (!kinds.has('sysctl')) {
-    return { 'net.ipv4.ip_forward': '1', 'net.ipv6.conf.all.forwarding': '1' };
+    const tracked = virtualServers ? { 'net.ipv4.vs.conntrack': '1' } : {};
+    return { 'net.ipv4.ip_forward': '1', 'net.ipv6.conf.all.forwarding': '1', ...tracked };
   }
   const isWhole = 'net.ipv4.ip_forward' in sysctls;
   if (!isWhole) return { 'net.ipv4.ip_forward': '1', ...sysctls };

@@ -240,4 +240,5 @@ function leaveHost(packet: Packet): void {
   packet.connection = null;
   packet.ctDirection = 'original';
   packet.ctTemplate = null;
+  packet.virtualServed = false;
 }

@@ -83,7 +83,10 @@ export class ReferenceEngine implements Engine {
     if (journey.outcome !== 'delivered' && journey.outcome !== 'exited') return journey;
     const { execution } = this.#execute(injection, { ...options, dry: false, uncounted: true });
     for (const [connection, host] of execution.touched) {
+      const { original } = connection as Connection;
       host.state.connections.openEstablished(connection as Connection, injection.nowNs);
+      const timeouts = host.image.virtualServers?.timeouts;
+      if (timeouts) host.state.virtual.establish(original, timeouts, injection.nowNs);
     }
     return journey;
   }

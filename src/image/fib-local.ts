@@ -3,8 +3,8 @@
  *
  * Source: net/ipv4/fib_frontend.c `fib_add_ifaddr` (an address is local whatever its device's
  * state; the subnet's broadcast address only while it is up), net/ipv6/addrconf.c
- * `addrconf_f6i_alloc`, `addrconf_add_mroute`, `addrconf_join_anycast` (subnet-router anycast only
- * on routers). Seen on Linux 6.18: `ip route show table local`
+ * `addrconf_f6i_alloc`, `addrconf_dad_begin` (IFF_NOARP), `addrconf_add_mroute`,
+ * `addrconf_join_anycast` (subnet-router anycast only on routers). Seen on Linux 6.18: `ip route show table local`
  * (test/differential/kernel/image.test.ts).
  * @module
  */
@@ -50,12 +50,13 @@ function addressRoutes6(
   address: Address,
   { length, isRouter6 }: { length: number; isRouter6: boolean },
 ): FibRoute[] {
-  if (!iface.up) return [];
+  // Where nobody is asked whether an address is free (a dummy has no ARP), it counts at once.
+  if (!iface.up && iface.kind !== 'dummy') return [];
   const base = { family: 6, table: LOCAL_TABLE, device: iface.name } as const;
   const routes: FibRoute[] = [
     { ...base, type: 'local', destination: hostPrefix(address), metric: 0, scope: 'host' },
   ];
-  if (isRouter6 && length < 127 && !isLoopback(address)) {
+  if (iface.up && isRouter6 && length < 127 && !isLoopback(address)) {
     const destination = hostPrefix(maskAddress(address, length));
     routes.push({ ...base, type: 'anycast', destination, metric: 0, scope: 'host' });
   }

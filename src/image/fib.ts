@@ -104,6 +104,7 @@ export interface FibRule {
 export interface FibInterface {
   readonly name: string;
   readonly up: boolean;
+  readonly kind?: string;
   readonly addresses: readonly {
     readonly address: Address;
     readonly length: number;

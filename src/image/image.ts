@@ -6,6 +6,7 @@
  */
 
 import type { EbTable } from '../netfilter/ebtables.ts';
+import type { VirtualServers } from '../netfilter/virtual-server.ts';
 import type { Address, Family } from '../wire/address.ts';
 import type { Cut } from './classes/cut.ts';
 import type { Fib } from './fib.ts';
@@ -25,7 +26,7 @@ export interface ImageInterface {
   readonly name: string;
   /** From 1, in plan order; never 0. */
   readonly index: number;
-  readonly kind: 'loopback' | 'physical' | 'veth' | 'bridge';
+  readonly kind: 'loopback' | 'physical' | 'veth' | 'bridge' | 'dummy';
   /** Lower-case, colon separated. */
   readonly mac: string;
   readonly mtu: number;
@@ -83,6 +84,8 @@ export interface HostImage {
   /** Null when all rules are those of iptables, each table once. */
   readonly nft: NftProgram | null;
   readonly sets: ReadonlyMap<string, CompiledSet>;
+  /** Null when there are none: then nothing of them hangs on any hook. */
+  readonly virtualServers: VirtualServers | null;
   readonly fib: Fib;
   readonly interfaces: ReadonlyMap<string, ImageInterface>;
   readonly bridges: ReadonlyMap<string, ImageBridge>;

@@ -33,6 +33,7 @@ import { addressKey, type Family } from '../wire/address.ts';
 import { checkDevices } from './check-devices.ts';
 import { checkRules } from './check-rules.ts';
 import { checkSets } from './check-sets.ts';
+import { checkVirtualServers } from './check-virtual-servers.ts';
 import { hostCuts } from './cuts/host-cuts.ts';
 import { linkProgram } from './link-program.ts';
 import { linkNft } from './nft/link-program.ts';
@@ -44,6 +45,7 @@ import { nftTracks } from './nft/tracking.ts';
  */
 export function lower(plan: Plan): HostImage {
   const faults: Diagnostic[] = [...checkDevices(plan), ...checkSets(plan), ...checkRules(plan)];
+  faults.push(...checkVirtualServers(plan));
   const nft = linkNft(plan, faults);
   if (faults.length > 0) throw new UserError(faults);
   const sets = linkSets(plan);
@@ -62,6 +64,7 @@ export function lower(plan: Plan): HostImage {
     program,
     nft,
     sets,
+    virtualServers: plan.virtualServers ?? null,
     fib: linkFib(plan, interfaces, sysctl),
     interfaces: new Map(interfaces.map((i) => [i.name, i])),
     bridges: linkBridges(interfaces),

@@ -27,6 +27,12 @@ export interface U32Test {
 
 export const WEEK_DAYS = ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'] as const;
 
+/** A part of a match, and whether `!` stands before it. */
+interface Asked<T> {
+  readonly value: T;
+  readonly negate: boolean;
+}
+
 export type FurtherMatch =
   /** xt_quota: holds while `bytes` last; the first packet that is too long empties it. */
   | { readonly kind: 'quota'; readonly bytes: number; readonly negate: boolean }
@@ -72,6 +78,17 @@ export type FurtherMatch =
       readonly transparent: boolean;
       readonly nowildcard: boolean;
       readonly restoreMark: boolean;
+    }
+  /** xt_ipvs: a virtual server has handled the packet; what it asks of its connection. */
+  | {
+      readonly kind: 'ipvs';
+      /** Absent where anything else is asked, which no other packet passes. */
+      readonly handled?: Asked<true>;
+      readonly protocol?: Asked<number>;
+      readonly address?: Asked<Prefix>;
+      readonly port?: Asked<number>;
+      readonly direction?: 'ORIGINAL' | 'REPLY';
+      readonly method?: Asked<'GATE' | 'IPIP' | 'MASQ'>;
     }
   /** xt_cgroup: the socket belongs to this control group. */
   | {

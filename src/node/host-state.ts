@@ -13,6 +13,7 @@ import type { SysctlTable } from '../image/sysctl.ts';
 import { SYSCTL_DEFAULTS } from '../image/sysctl.ts';
 import { newPacket } from '../packet/parse.ts';
 import { emptyMemory, type RuleMemory } from './match/rule-memory.ts';
+import { VirtualConnections } from './virtual-server/connections.ts';
 
 export class HostState {
   readonly connections: ConntrackTable;
@@ -23,9 +24,16 @@ export class HostState {
   readonly localFragments: Defragmenter;
   /** What rules remember of packets. */
   readonly memory: RuleMemory;
+  /** Whom virtual servers gave connections to. */
+  readonly virtual: VirtualConnections;
 
-  constructor(connections: ConntrackTable, memory = emptyMemory()) {
+  constructor(
+    connections: ConntrackTable,
+    memory = emptyMemory(),
+    virtual = new VirtualConnections(),
+  ) {
     this.memory = memory;
+    this.virtual = virtual;
     this.connections = connections;
     this.trackedFragments = new Defragmenter(connections.settings);
     this.localFragments = new Defragmenter(connections.settings);
@@ -41,6 +49,7 @@ export class HostState {
     const copy = new HostState(
       new ConntrackTable(this.connections.settings),
       structuredClone(this.memory),
+      this.virtual.copy(),
     );
     for (const connection of this.connections.connections(nowNs)) {
       copy.connections.confirm(carrying(connection, nowNs), nowNs);

@@ -54,6 +54,7 @@ export type Stage =
   | 'ipLocal'
   | 'localSend'
   | 'ipOutput'
+  | 'virtualOutput'
   | 'postrouting'
   | 'neighborOutput'
   | 'transmit';

@@ -7,7 +7,7 @@ import { bridgeForward, bridgeInput, bridgeLocalInput, bridgeOutput } from './br
 import { ipForward } from './ip/forward.ts';
 import { ipInput } from './ip/input.ts';
 import { ipLocal } from './ip/local.ts';
-import { ipOutput, localSend } from './ip/output.ts';
+import { ipOutput, localSend, virtualOutput } from './ip/output.ts';
 import { neighborOutput, postrouting, transmit } from './ip/postrouting.ts';
 import { arpInput } from './link/arp-input.ts';
 import { linkInput, protocolInput } from './link/link-input.ts';
@@ -27,6 +27,7 @@ const STAGES: Readonly<Record<Stage, (run: Run, passage: Passage) => Stage | nul
   ipLocal,
   localSend,
   ipOutput,
+  virtualOutput,
   postrouting,
   neighborOutput,
   transmit,

@@ -73,6 +73,11 @@ export interface Packet {
   /** The tracked connection (conntrack/connection.ts), and which way this packet goes. */
   connection: object | null;
   ctDirection: 'original' | 'reply';
+  /**
+   * A virtual server of this host has handled it, and looks at it no more (`ipvs_property`); absent
+   * is no.
+   */
+  virtualServed?: boolean;
   /** The template that a CT rule hung on it before it was tracked; absent and null are none. */
   ctTemplate?: CtTemplate | null;
 }

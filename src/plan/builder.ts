@@ -11,6 +11,7 @@ import type { IpMatch, Match } from '../netfilter/match.ts';
 import type { NftTable } from '../netfilter/nft/ruleset.ts';
 import type { Chain, Provenance, Rule, Table } from '../netfilter/rule.ts';
 import type { Target } from '../netfilter/target.ts';
+import type { VirtualServers } from '../netfilter/virtual-server.ts';
 import type { Family } from '../wire/address.ts';
 import type { HnsState } from './hns/model.ts';
 import type { Evidence, FdbEntry, Interface, Neighbor, Plan, Route, RoutingRule } from './model.ts';
@@ -48,6 +49,8 @@ export class PlanBuilder {
   readonly ipsets: IpSet[] = [];
   /** Tables of nft's own, in the order in which they are made; later than those of iptables. */
   readonly nftTables: NftTable[] = [];
+  /** Virtual servers (IPVS). */
+  virtualServers: VirtualServers | null = null;
   readonly sysctls: Record<string, string> = {};
   /** Of a Windows host only. */
   hns: HnsState | null = null;
@@ -111,7 +114,7 @@ export class PlanBuilder {
       names.add(set.name);
     }
     const { host, role, evidence, kernel, interfaces, routes, routingRules, neighbors, fdb } = this;
-    const { ebtables, ipsets, nftTables, hns, sysctls } = this;
+    const { ebtables, ipsets, nftTables, virtualServers, hns, sysctls } = this;
     return {
       host,
       role,
@@ -127,6 +130,7 @@ export class PlanBuilder {
       ipsets,
       ...(nftTables.length === 0 ? {} : { nft: { tables: nftTables } }),
       ...(hns === null ? {} : { hns }),
+      ...(virtualServers === null ? {} : { virtualServers }),
       sysctls,
     };
   }

@@ -64,6 +64,7 @@ function makeLink(device: Interface, index: number, { peerOf }: IpTextOptions): 
   const identity = `address ${mac} mtu ${mtu}`;
   if (kind === 'loopback') return [`link set dev ${name} mtu ${mtu}`];
   if (kind === 'bridge') return [`link add name ${name} ${identity} type bridge`];
+  if (kind === 'dummy') return [`link add name ${name} ${identity} type dummy`];
   const given = peerOf?.(device, index);
   if (kind === 'physical' && !given) return [`link set dev ${name} ${identity}`];
   const peer = given ?? { name: `peer${index}` };

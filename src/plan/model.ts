@@ -16,6 +16,7 @@ import type { IpSet } from '../netfilter/ip-set.ts';
 import type { ListedConnection } from '../netfilter/listed-connection.ts';
 import type { NftRuleset } from '../netfilter/nft/ruleset.ts';
 import type { Chain, Table } from '../netfilter/rule.ts';
+import type { VirtualServers } from '../netfilter/virtual-server.ts';
 import type { Address, Family, Prefix } from '../wire/address.ts';
 import type { HnsState } from './hns/model.ts';
 
@@ -23,7 +24,8 @@ import type { HnsState } from './hns/model.ts';
 export const EVIDENCE = ['kernel', 'dump', 'source', 'documentation'] as const;
 export type Evidence = (typeof EVIDENCE)[number];
 
-export type InterfaceKind = 'loopback' | 'physical' | 'veth' | 'bridge';
+/** A dummy is a place for addresses: what leaves by it is gone. */
+export type InterfaceKind = 'loopback' | 'physical' | 'veth' | 'bridge' | 'dummy';
 
 export interface InterfaceAddress {
   readonly address: Address;
@@ -123,6 +125,8 @@ export interface Plan {
   readonly nft?: NftRuleset;
   /** Of a Windows host: what its Host Networking Service holds; tables stand in for its switch. */
   readonly hns?: HnsState;
+  /** Virtual servers (IPVS). */
+  readonly virtualServers?: VirtualServers;
   /** Keys as sysctl(8) prints them (`net.ipv4.ip_forward`); absent keys have Linux's default. */
   readonly sysctls: Readonly<Record<string, string>>;
   readonly gaps?: readonly PlanGap[];

@@ -14,6 +14,7 @@ import { formatMember } from './ipset/member.ts';
 import type { Interface, Plan, Route, RoutingRule } from './model.ts';
 import { printNft } from './nft/ruleset-text.ts';
 import { formatRule } from './rule/rule-text.ts';
+import { printVirtualServers } from './virtual-server-text.ts';
 
 /** A value that JSON.stringify writes as it is. */
 export type Json =
@@ -50,6 +51,7 @@ export function planToJson(plan: Plan): Json {
       members: members.map(formatMember),
     })),
     hns: plan.hns && hnsToJson(plan.hns),
+    ...(plan.virtualServers ? { ipvs: printVirtualServers(plan) } : {}),
     sysctls: plan.sysctls,
     ...(plan.connections ? { connections: plan.connections.map(formatListed) } : {}),
   };

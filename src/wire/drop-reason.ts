@@ -17,6 +17,8 @@ export const DROP_REASONS = {
   masqueradeMoved: 'it leaves by another device than the one its masquerade was made for',
   natPortsExhausted: 'every port that it may leave with is taken towards this destination',
   natExhausted: 'no free port or address to translate to',
+  virtualConnectionEnded:
+    'its connection to a real server was over: the next packet, which its sender repeats, opens one',
   noRoute: 'no route to its destination',
   noNeighbor: 'no neighbour answers for its next hop',
   blackholeRoute: 'a blackhole route swallows it',

@@ -3,7 +3,7 @@
  * `kube-proxy` that kubeadm makes.
  *
  * Checked and defaulted as kubernetes v1.30.5 does (pkg/proxy/apis/config/validation/validation.go,
- * v1alpha1/defaults.go), where it bears on packets. IPVS is not emulated, and refused.
+ * v1alpha1/defaults.go), where it bears on packets.
  * @module
  */
 import type { Prefix } from '../../wire/address.ts';
@@ -13,7 +13,12 @@ import type { LoadedObject } from '../manifest/load.ts';
 import { parseYaml } from '../manifest/parse-yaml.ts';
 import type { Tree } from '../manifest/tree.ts';
 import { boolean, entries, get, items, number, sourceText, text } from '../manifest/tree.ts';
-import type { KubeProxyConfig, LocalDetector } from '../model.ts';
+import {
+  IPVS_SCHEDULERS,
+  type IpvsConfig,
+  type KubeProxyConfig,
+  type LocalDetector,
+} from '../model.ts';
 
 const CODE = 'KUBE_PROXY_CONFIG';
 const KIND = 'KubeProxyConfiguration';
@@ -47,33 +52,58 @@ export function decodeKubeProxyMap(
 
 function decode(errors: FieldErrors, tree: Tree): KubeProxyConfig {
   const mode = get(tree, 'mode');
-  if (text(mode) === 'ipvs' && mode) {
-    const detail = 'IPVS mode is not emulated';
-    errors.invalid('KUBE_PROXY_MODE', mode, 'mode', detail, 'iptables, nftables');
-  } else if (mode && !['', 'iptables', 'nftables'].includes(text(mode) ?? '')) {
+  if (mode && !['', 'iptables', 'ipvs', 'nftables'].includes(text(mode) ?? '')) {
     const detail =
       'must be iptables, ipvs, nftables or blank (blank means the best-available proxy [currently iptables])';
     errors.invalid('KUBE_PROXY_MODE', mode, 'mode', detail);
   }
   const nft = text(mode) === 'nftables';
+  const isIpvs = text(mode) === 'ipvs';
   const own = get(tree, nft ? 'nftables' : 'iptables');
   const bit = get(own, 'masqueradeBit');
   if (bit && ((number(bit) ?? 0) < 0 || (number(bit) ?? 0) > 31)) {
     errors.invalid(CODE, bit, `${nft ? 'nftables' : 'iptables'}.masqueradeBit`, BIT_DETAIL);
   }
   const conntrack = get(tree, 'conntrack');
+  const tracked = (key: string, otherwise: number) =>
+    seconds(errors, get(conntrack, key), `conntrack.${key}`, otherwise);
   return {
-    mode: nft ? 'nftables' : 'iptables',
+    mode: nft ? 'nftables' : isIpvs ? 'ipvs' : 'iptables',
+    ...(isIpvs ? { ipvs: ipvsConfig(errors, get(tree, 'ipvs')) } : {}),
     masqueradeAll: boolean(get(own, 'masqueradeAll')) ?? false,
     masqueradeBit: number(bit) ?? 14,
     localhostNodePorts: boolean(get(tree, 'iptables', 'localhostNodePorts')) ?? true,
     nodePortAddresses: nodePortAddresses(errors, get(tree, 'nodePortAddresses')),
     detectLocal: detector(errors, tree),
     tcpBeLiberal: boolean(get(conntrack, 'tcpBeLiberal')) ?? false,
-    tcpEstablishedTimeout: seconds(errors, conntrack, 'tcpEstablishedTimeout', ESTABLISHED),
-    tcpCloseWaitTimeout: seconds(errors, conntrack, 'tcpCloseWaitTimeout', CLOSE_WAIT),
-    udpTimeout: seconds(errors, conntrack, 'udpTimeout', 0),
-    udpStreamTimeout: seconds(errors, conntrack, 'udpStreamTimeout', 0),
+    tcpEstablishedTimeout: tracked('tcpEstablishedTimeout', ESTABLISHED),
+    tcpCloseWaitTimeout: tracked('tcpCloseWaitTimeout', CLOSE_WAIT),
+    udpTimeout: tracked('udpTimeout', 0),
+    udpStreamTimeout: tracked('udpStreamTimeout', 0),
+  };
+}
+
+/** Blank means round robin. What is excluded (`excludeCIDRs`) is never cleaned up, and no more. */
+function ipvsConfig(errors: FieldErrors, at: Tree | undefined): IpvsConfig {
+  const given = get(at, 'scheduler');
+  const written = text(given) ?? '';
+  const scheduler = IPVS_SCHEDULERS.find((one) => one === written);
+  if (given && written !== '' && !scheduler) {
+    errors.notSupported(CODE, given, 'ipvs.scheduler', [...IPVS_SCHEDULERS, '']);
+  }
+  items(get(at, 'excludeCIDRs')).forEach((item, i) => {
+    const detail = 'must be a valid CIDR';
+    if (!parseCidr(text(item) ?? '')) {
+      errors.invalid(CODE, item, `ipvs.excludeCIDRs[${i}]`, detail);
+    }
+  });
+  const timeout = (key: string) => seconds(errors, get(at, key), `ipvs.${key}`, 0);
+  return {
+    scheduler: scheduler ?? 'rr',
+    strictArp: boolean(get(at, 'strictARP')) ?? false,
+    tcpTimeout: timeout('tcpTimeout'),
+    tcpFinTimeout: timeout('tcpFinTimeout'),
+    udpTimeout: timeout('udpTimeout'),
   };
 }
 
@@ -151,14 +181,12 @@ const UNITS: Readonly<Record<string, number>> = { h: 3600, m: 60, s: 1, ms: 1e-3
 /** A Go duration (`24h0m0s`) in whole seconds. */
 function seconds(
   errors: FieldErrors,
-  conntrack: Tree | undefined,
-  key: string,
+  at: Tree | undefined,
+  field: string,
   otherwise: number,
 ): number {
-  const at = get(conntrack, key);
   if (!at) return otherwise;
   const written = text(at) ?? '';
-  const field = `conntrack.${key}`;
   const parts = [...written.matchAll(/(\d+(?:\.\d+)?)(h|ms|m|s)/g)];
   const isWhole = written !== '' && parts.map((p) => p[0]).join('') === written.replace(/^-/, '');
   if (written.startsWith('-')) {

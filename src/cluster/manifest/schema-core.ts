@@ -215,6 +215,17 @@ export const KUBE_PROXY: Shape = kindShape({
     { masqueradeBit: INTEGER, masqueradeAll: BOOLEAN, localhostNodePorts: BOOLEAN },
     'syncPeriod minSyncPeriod',
   ),
+  ipvs: object(
+    {
+      scheduler: STRING,
+      strictARP: BOOLEAN,
+      excludeCIDRs: STRINGS,
+      tcpTimeout: STRING,
+      tcpFinTimeout: STRING,
+      udpTimeout: STRING,
+    },
+    'syncPeriod minSyncPeriod',
+  ),
   nftables: object({ masqueradeBit: INTEGER, masqueradeAll: BOOLEAN }, 'syncPeriod minSyncPeriod'),
   detectLocalMode: STRING,
   detectLocal: object({ bridgeInterface: STRING, interfaceNamePrefix: STRING }),
@@ -233,7 +244,7 @@ export const KUBE_PROXY: Shape = kindShape({
   ...Object.fromEntries(
     (
       'bindAddress bindAddressHardFail clientConnection configSyncPeriod enableProfiling ' +
-      'featureGates healthzBindAddress hostnameOverride ipvs logging metricsBindAddress ' +
+      'featureGates healthzBindAddress hostnameOverride logging metricsBindAddress ' +
       'oomScoreAdj portRange showHiddenMetricsForVersion windowsRunAsService winkernel'
     )
       .split(' ')

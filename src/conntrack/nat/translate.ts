@@ -124,6 +124,12 @@ interface Place {
   readonly protocol: number;
 }
 
+/** Write one end of a packet, ports and checksums included, whatever its connection says. */
+export function rewriteEnds(packet: Packet, target: Tuple, manip: Manip): void {
+  rewrite(packet, { l3: packet.l3, l4: packet.l4, protocol: packet.protocol }, target, manip);
+  parseFrame(packet);
+}
+
 function rewrite(packet: Packet, place: Place, target: Tuple, manip: Manip): void {
   const b = packet.bytes;
   const atSource = manip === 'source';

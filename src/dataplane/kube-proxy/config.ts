@@ -15,13 +15,15 @@ import { contains, containsPrefix, ipv4, maskAddress } from '../../wire/address.
 import type { NetworkName, OptionSpec, Stack } from '../dataplane.ts';
 import type { HintReading } from './services/categorize.ts';
 
+const MODES = ['iptables', 'nftables', 'ipvs'] as const;
+
 /** Which mode, whatever the user's configuration says; without the option it is asked. */
 export const PROXY_MODE: OptionSpec = {
   name: 'kube-proxy',
-  values: 'iptables|nftables',
+  values: 'iptables|nftables|ipvs',
   default: 'iptables',
   describes: "kube-proxy's mode (default: what a KubeProxyConfiguration says, else iptables)",
-  accepts: (value) => value === 'iptables' || value === 'nftables',
+  accepts: (value) => MODES.some((mode) => mode === value),
 };
 
 /** Releases differ in what they write (since 1.32 rules count) and in which hints they follow. */
@@ -74,7 +76,7 @@ export function proxySettings(
   };
   const release = releaseOf(stack.options[PROXY_VERSION.name] ?? '');
   const asked = stack.options[PROXY_MODE.name];
-  const mode = asked === 'nftables' || asked === 'iptables' ? asked : config.mode;
+  const mode = MODES.find((one) => one === asked) ?? config.mode;
   return { ...config, mode, countsByName: (release ?? 0) >= 32, hints: hintReading(release) };
 }
 

@@ -16,6 +16,11 @@ const PROTOCOLS = {
 
 export type ProtocolName = keyof typeof PROTOCOLS;
 
+/** The number of a Service port's protocol. */
+export function protocolNumber(protocol: ProtocolName): number {
+  return PROTOCOLS[protocol].number;
+}
+
 export const NEW: Match = ctstate('NEW');
 
 export function comment(text: string): Match {

@@ -1,6 +1,6 @@
 /**
- * kube-proxy on one node: the rules of a full sync, for both families, in iptables mode or (folder
- * nftables) in nftables mode.
+ * kube-proxy on one node: the rules of a full sync, for both families, in iptables mode or (folders
+ * nftables and ipvs) in nftables or IPVS mode.
  *
  * Where kube-proxy walks a map (Services, node addresses) its order is chance; ours is that of the
  * input. Source: kubernetes v1.30.5 `pkg/proxy/iptables/proxier.go` `syncProxyRules`.
@@ -13,10 +13,12 @@ import type { PlanBuilder, RuleParts } from '../../plan/builder.ts';
 import type { Address, Family, Prefix } from '../../wire/address.ts';
 import { contains, formatAddress } from '../../wire/address.ts';
 import { nodePortScope, type ProxySettings } from './config.ts';
+import { renderIpvs } from './ipvs/render.ts';
 import { trafficDetector } from './local-detector.ts';
 import { type NftProxyInput, nftablesTable } from './nftables/render.ts';
 import { comment, constant, localAddress, to, toRange } from './parts.ts';
 import { nodeKey, portRules } from './port-rules.ts';
+import type { ProxyTopology } from './services/categorize.ts';
 import { EndpointIndex } from './services/endpoints.ts';
 import { proxyPorts } from './services/service-port.ts';
 import { addStaticChains } from './static-chains.ts';
@@ -40,15 +42,29 @@ export function renderKubeProxy(builder: PlanBuilder, input: ProxyInput): void {
   if (settings.tcpBeLiberal) builder.sysctls['net.netfilter.nf_conntrack_tcp_be_liberal'] = '1';
   const liberal = builder.sysctls['net.netfilter.nf_conntrack_tcp_be_liberal'] ?? '0';
   const known = { ...settings, tcpBeLiberal: liberal !== '0' };
+  if (settings.mode === 'ipvs') {
+    const ports = (family: Family) => portsOf(input, family);
+    const { node } = input;
+    renderIpvs(builder, { ports, node, topology: topologyOf(input), settings });
+  } else renderRules(builder, { ...input, settings: known });
+  setTimeouts(builder, settings);
+}
+
+/** A mode that is rules and nothing else. */
+function renderRules(builder: PlanBuilder, input: ProxyInput): void {
+  const { settings } = input;
   const isNft = settings.mode === 'nftables';
   for (const family of [4, 6] as const) {
     if (isNft) renderNftFamily(builder, input, family);
-    else renderFamily(builder, { ...input, settings: known }, family);
+    else renderFamily(builder, input, family);
   }
   if (!isNft && nodePortScope(settings, 4).localhost) {
     builder.sysctls['net.ipv4.conf.all.route_localnet'] = '1';
   }
-  setTimeouts(builder, settings);
+}
+
+function topologyOf({ node, settings }: ProxyInput): ProxyTopology {
+  return { node: node.name, zone: node.labels[ZONE_LABEL] ?? '', hints: settings.hints };
 }
 
 function setTimeouts(builder: PlanBuilder, settings: ProxySettings): void {
@@ -75,8 +91,7 @@ function renderFamily(builder: PlanBuilder, input: ProxyInput, family: Family): 
     address: node.addresses.find((a) => a.family === family) ?? null,
     large: total > LARGE_CLUSTER,
   };
-  const { hints } = settings;
-  const topology = { node: node.name, zone: node.labels[ZONE_LABEL] ?? '', hints };
+  const topology = topologyOf(input);
   const key = nodeKey(proxyNode, localhost);
   for (const { port, all } of ports) {
     const written = portRules({ port, all, topology, node: proxyNode, localhost, key });

@@ -90,7 +90,8 @@ export function addStaticChains(
   builder.append(family, 'filter', 'KUBE-FORWARD', ...forwardRules(settings));
 }
 
-function addMasquerade(builder: PlanBuilder, family: Family, settings: ProxySettings): void {
+/** KUBE-MARK-MASQ, and what KUBE-POSTROUTING does with what it marked. */
+export function addMasquerade(builder: PlanBuilder, family: Family, settings: ProxySettings): void {
   const mark = masqueradeMark(settings);
   builder.append(family, 'nat', 'KUBE-MARK-MASQ', {
     target: { kind: 'mark', value: mark, mask: mark },
@@ -134,7 +135,8 @@ function forwardRules(settings: ProxySettings): readonly RuleParts[] {
   ];
 }
 
-function masqueradeMark(settings: ProxySettings): number {
+/** The mark that asks for masquerade. */
+export function masqueradeMark(settings: ProxySettings): number {
   return 2 ** settings.masqueradeBit;
 }
 

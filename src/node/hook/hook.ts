@@ -3,9 +3,10 @@
  * packet.
  *
  *   prerouting   defrag −400, raw −300, conntrack −200, mangle −150, nat −100
- *   input        mangle, filter, security, nat 100, confirm
- *   forward      mangle, filter, security
- *   output       defrag, raw, conntrack, mangle (re-route), nat (re-route), filter, security
+ *   input        mangle, filter, security, virtual servers 98, nat 100, confirm
+ *   forward      mangle, filter, security, virtual servers 99
+ *   output       defrag, raw, conntrack, mangle (re-route), nat (re-route), virtual servers −99,
+ *                filter, security
  *   postrouting  mangle, nat 100, confirm
  *
  * Truth: `enum nf_ip_hook_priorities`; net/ipv4/netfilter/iptable_mangle.c `ipt_mangle_out`,
@@ -21,6 +22,7 @@ import { gatherFragments } from '../ip/fragments.ts';
 import { routeOutput } from '../ip/route-output.ts';
 import type { Passage } from '../passage.ts';
 import { drop, type Run, unknown } from '../run.ts';
+import { passVirtualServers } from '../virtual-server/hooks.ts';
 import { HookLooks } from './hook-recorder.ts';
 import { filterChain } from './nft-chain.ts';
 import type { HookPart } from './order.ts';
@@ -41,6 +43,10 @@ export function hook(run: Run, passage: Passage, at: Hook): boolean {
   if (packet.family !== 0 && host.image.gaps.tables.has(packet.family)) {
     unknown(passage, { host: host.name, stage: at, hook: at }, 'dumpIncomplete');
     return false;
+  }
+  if (host.image.virtualServers !== null) {
+    const { virtual, connections } = run.stateOf(host);
+    virtual.expire(connections, run.nowNs);
   }
   const visit = beginVisit(run, passage, at);
   const passed = stations(visit);
@@ -66,6 +72,7 @@ function beginVisit(run: Run, passage: Passage, at: Hook): Visit {
     seed: run.seed,
     memory: run.memoryOf(host),
     table: run.stateOf(host).connections,
+    virtual: run.stateOf(host).virtual,
     ...(run.utcSeconds === undefined ? {} : { utcSeconds: run.utcSeconds }),
   };
   if (!run.forgiving) return { run, passage, hook: at, looks, ctx };
@@ -91,9 +98,9 @@ function stations(visit: Visit): boolean {
         nat(visit)
       );
     case 'input':
-      return filters(visit) && nat(visit) && confirmed(visit);
+      return filters(visit) && passVirtualServers(visit) && nat(visit) && confirmed(visit);
     case 'forward':
-      return filters(visit);
+      return filters(visit) && passVirtualServers(visit);
     case 'output':
       return (
         gatherFragments(run, passage) &&
@@ -101,6 +108,7 @@ function stations(visit: Visit): boolean {
         trackIn(visit) &&
         mangleOutput(visit) &&
         natOutput(visit) &&
+        passVirtualServers(visit) &&
         walk(visit, 'filter') &&
         walk(visit, 'security')
       );
@@ -118,6 +126,8 @@ function passes(visit: Visit, part: HookPart): boolean {
       return trackIn(visit);
     case 'nat':
       return visit.hook === 'output' ? natOutput(visit) : nat(visit);
+    case 'virtual':
+      return passVirtualServers(visit);
     case 'confirm':
       return confirmed(visit);
     case 'table': {

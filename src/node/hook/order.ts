@@ -10,7 +10,7 @@ import type { HookEntry, NftProgram } from '../../image/nft/program.ts';
 import type { Hook } from '../../netfilter/hook.ts';
 import type { Family } from '../../wire/address.ts';
 
-export type HookPart = HookEntry | { readonly kind: 'defrag' | 'track' | 'nat' | 'confirm' };
+export type HookPart = HookEntry | { readonly kind: 'defrag' | 'track' | 'nat' | 'virtual' | 'confirm' };
 
 /** What hangs on each hook beside rules, and at which priority (`nf_ip_hook_priorities`). */
 const FIXED: Readonly<Record<Hook, readonly (readonly [number, HookPart])[]>> = {
@@ -20,14 +20,16 @@ const FIXED: Readonly<Record<Hook, readonly (readonly [number, HookPart])[]>> = 
     [-100, { kind: 'nat' }],
   ],
   input: [
+    [98, { kind: 'virtual' }],
     [100, { kind: 'nat' }],
     [Number.POSITIVE_INFINITY, { kind: 'confirm' }],
   ],
-  forward: [],
+  forward: [[99, { kind: 'virtual' }]],
   output: [
     [-400, { kind: 'defrag' }],
     [-200, { kind: 'track' }],
     [-100, { kind: 'nat' }],
+    [-99, { kind: 'virtual' }],
   ],
   postrouting: [
     [100, { kind: 'nat' }],

@@ -33,6 +33,7 @@ import { applyClass, applyMss, applyTtl } from '../target/header.ts';
 import { type RewriteTarget, rewriteOf } from '../target/rewrite.ts';
 import { applySet, type SetTarget } from '../target/set.ts';
 import { applyConnmark, applyMark, originsOfMark } from '../target/target.ts';
+import type { VirtualConnections } from '../virtual-server/connections.ts';
 import type { Recorder } from './walk-recorder.ts';
 
 export type { Recorder, RuleLook } from './walk-recorder.ts';
@@ -63,6 +64,8 @@ export interface WalkContext {
   readonly memory?: RuleMemory;
   /** The host's connections, for rules that count them. */
   readonly table?: ConntrackTable;
+  /** Whom its virtual servers gave connections to, for rules that ask. */
+  readonly virtual?: VirtualConnections;
   /** Seed of everything the kernel would draw. */
   readonly seed: number;
   /** The chances of a new connection, while the nat table is asked about it. */

@@ -40,3 +40,8 @@ export function ipOutput(run: Run, passage: Passage): Stage | null {
   packet.outDevice = device;
   return hook(run, passage, 'output') ? 'postrouting' : null;
 }
+
+/** What a virtual server sends on, already routed: as if it were the host's own. */
+export function virtualOutput(run: Run, passage: Passage): Stage | null {
+  return hook(run, passage, 'output') ? 'postrouting' : null;
+}

@@ -31,6 +31,7 @@ import { recentHolds } from './recent.ts';
 import { matchAddressType, matchReversePath } from './route.ts';
 import { PacketSetView, setMemory } from './set.ts';
 import { matchCgroup, matchOwner, matchSocket } from './socket.ts';
+import { virtualHolds } from './virtual.ts';
 import { matchLimit, nthHolds, randomHolds } from './stateful.ts';
 import { matchTime } from './time.ts';
 import { matchIcmp, matchMultiport, matchPorts, matchTcp } from './transport.ts';
@@ -157,6 +158,8 @@ export function ask(ctx: WalkContext, place: MatchPlace, packet: Packet): Answer
       return matchSocket(packet);
     case 'cgroup':
       return matchCgroup(match, packet);
+    case 'ipvs':
+      return answer(virtualHolds(ctx, match, packet));
     default:
       return answer(holds(ctx, match, place, packet));
   }
@@ -185,7 +188,8 @@ type PlainMatch = Exclude<
       | 'string'
       | 'time'
       | 'socket'
-      | 'cgroup';
+      | 'cgroup'
+      | 'ipvs';
   }
 >;
 

@@ -25,6 +25,7 @@ import { negated, words } from './match-words.ts';
 import { formatString, string } from './string-match.ts';
 import { formatTime, time } from './time-match.ts';
 import { formatU32, u32Match } from './u32-match.ts';
+import { formatVirtual, virtual } from './virtual-match.ts';
 
 const FURTHER_KINDS = [
   'quota',
@@ -34,6 +35,7 @@ const FURTHER_KINDS = [
   'policy',
   'socket',
   'cgroup',
+  'ipvs',
   'string',
 ] as const satisfies readonly FurtherMatch['kind'][];
 
@@ -69,6 +71,8 @@ export function formatFurther(match: FurtherMatch): string {
         match.nowildcard && '--nowildcard',
         match.restoreMark && '--restore-skmark',
       );
+    case 'ipvs':
+      return formatVirtual(match);
     case 'cgroup': {
       const { group } = match;
       const option = 'path' in group ? `--path ${group.path}` : `--cgroup ${group.classId}`;
@@ -195,5 +199,6 @@ export const FURTHER_EXTENSIONS: Readonly<Record<string, Extension<Match>>> = {
   policy,
   socket,
   cgroup,
+  ipvs: virtual,
   string,
 };
