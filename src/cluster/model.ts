@@ -231,7 +231,7 @@ export type LocalDetector =
   | { readonly mode: 'InterfaceNamePrefix'; readonly prefix: string }
   | { readonly mode: 'none' };
 
-/** Schedulers that IPVS mode may be told of (pkg/proxy/apis/config `IPVSSchedulerMethod`), and mh. */
+/** Schedulers of IPVS mode (pkg/proxy/apis/config `IPVSSchedulerMethod`), and mh. */
 export const IPVS_SCHEDULERS = [
   ...(['rr', 'wrr', 'lc', 'wlc', 'lblc', 'lblcr', 'sh', 'dh', 'sed', 'nq', 'mh'] as const),
 ] as const;

@@ -90,10 +90,13 @@ function isBond({ flags, name }: LinkRecord): boolean {
 }
 
 function kindOf(device: Device, bridges: ReadonlySet<string>): InterfaceKind {
-  const { name, linkType, kind, peer } = device;
+  const { name, linkType, kind, peer, flags } = device;
   if (linkType === 'loopback' || name === 'lo') return 'loopback';
   if (bridges.has(name)) return 'bridge';
   if (kind === 'veth' || kind === 'dummy') return kind;
+  // Of devices that ask nobody for addresses (IFF_NOARP), tunnels have no broadcast.
+  const isDummy = flags.includes('NOARP') && flags.includes('BROADCAST');
+  if (kind === undefined && isDummy) return 'dummy';
   // A peer in another namespace is only a number (`eth0@if7`).
   const isPeer = peer === '?' || /^if\d+$/.test(peer ?? '');
   return kind === undefined && isPeer ? 'veth' : 'physical';

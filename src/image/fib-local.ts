@@ -4,8 +4,8 @@
  * Source: net/ipv4/fib_frontend.c `fib_add_ifaddr` (an address is local whatever its device's
  * state; the subnet's broadcast address only while it is up), net/ipv6/addrconf.c
  * `addrconf_f6i_alloc`, `addrconf_dad_begin` (IFF_NOARP), `addrconf_add_mroute`,
- * `addrconf_join_anycast` (subnet-router anycast only on routers). Seen on Linux 6.18: `ip route show table local`
- * (test/differential/kernel/image.test.ts).
+ * `addrconf_join_anycast` (subnet-router anycast only on routers). Seen on Linux 6.18:
+ * `ip route show table local` (test/differential/kernel/image.test.ts).
  * @module
  */
 import { type Address, hostPrefix, ipv4, ipv6, maskAddress } from '../wire/address.ts';

@@ -15,7 +15,7 @@ import type { HostImage } from '../image/image.ts';
 import { lower } from '../lowering/link.ts';
 import type { Attachment, Network } from '../plan/model.ts';
 import type { NetworkPolicy } from '../policy/model.ts';
-import { type Address, ANY4, ANY6, formatAddress } from '../wire/address.ts';
+import { type Address, ANY4, ANY6, equalAddress, formatAddress } from '../wire/address.ts';
 import * as arp from '../wire/arp.ts';
 import { ArpOperation } from '../wire/arp.ts';
 import * as ethernet from '../wire/ethernet.ts';
@@ -107,6 +107,14 @@ export class World {
     if (place.kind === 'pod') return { as: 'local', host: podHost(place.pod) };
     if (place.kind === 'node') return { as: 'local', host: place.node.name };
     return { as: 'edge' };
+  }
+
+  /** Whether a node has this address on a device of its own. */
+  isOwn(place: Place, address: Address): boolean {
+    if (place.kind !== 'node') return false;
+    const plan = this.network.nodes.find(({ host }) => host === place.node.name);
+    const own = plan?.interfaces.flatMap((device) => device.addresses) ?? [];
+    return own.some((a) => equalAddress(a.address, address));
   }
 
   /** The device of the fabric behind which everything outside the cluster is. */

@@ -8,9 +8,10 @@
  * Timeouts are no part of that text: where they are not the kernel's own, a comment holds them as
  * `ipvsadm --list --timeout` prints them, which is read too.
  *
- * Source: ipvsadm 1.31, ipvsadm.c `print_service_entry`, `parse_service`, `service_to_port`. Refused
- * by name: tunnels and direct routing (`-i`, `-g`), marks (`-f`), one-packet scheduling (`-o`),
- * persistence engines (`--pe`), thresholds (`-x`, `-y`), schedulers that are not emulated (fo, ovf).
+ * Source: ipvsadm 1.31, ipvsadm.c `print_service_entry`, `parse_service`, `service_to_port`.
+ * Refused by name: tunnels and direct routing (`-i`, `-g`), marks (`-f`), one-packet scheduling
+ * (`-o`), persistence engines (`--pe`), thresholds (`-x`, `-y`), schedulers that are not emulated
+ * (fo, ovf).
  * @module
  */
 import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
@@ -148,7 +149,10 @@ function readLine(words: readonly string[], drafts: Map<string, Draft>): void {
   const name = formatVirtualName(server);
   if (command === '-A' || command === '--add-service') {
     if (drafts.has(name)) throw new LineFault('the virtual server is made twice', name);
-    drafts.set(name, { server: { ...server, ...serviceOptions(options, server) }, realServers: [] });
+    drafts.set(name, {
+      server: { ...server, ...serviceOptions(options, server) },
+      realServers: [],
+    });
   } else if (command === '-a' || command === '--add-server') {
     const draft = drafts.get(name);
     if (draft === undefined) throw new LineFault('a real server of no virtual server', name);

@@ -140,10 +140,20 @@ const REFUSED: readonly (readonly [string, string, readonly string[]])[] = [
     ],
   ],
   [
-    'kube-proxy in a mode that is not emulated',
-    '---\napiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: ipvs\n',
+    'kube-proxy in a mode that there is no more',
+    '---\napiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: userspace\n',
     [
-      'f.yaml:9:7: KubeProxyConfiguration/ mode: IPVS mode is not emulated (found "ipvs"; accepted: iptables, nftables) [KUBE_PROXY_MODE]',
+      'f.yaml:9:7: KubeProxyConfiguration/ mode: must be iptables, ipvs, nftables or blank (blank means the best-available proxy [currently iptables]) (found "userspace") [KUBE_PROXY_MODE]',
+    ],
+  ],
+  [
+    'settings of IPVS mode that are none',
+    '---\napiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: ipvs\n' +
+      'ipvs: {scheduler: fo, excludeCIDRs: [here], tcpTimeout: soon}\n',
+    [
+      'f.yaml:10:19: KubeProxyConfiguration/ ipvs.scheduler: unsupported value (found "fo"; accepted: rr, wrr, lc, wlc, lblc, lblcr, sh, dh, sed, nq, mh, ) [KUBE_PROXY_CONFIG]',
+      'f.yaml:10:38: KubeProxyConfiguration/ ipvs.excludeCIDRs[0]: must be a valid CIDR (found "here") [KUBE_PROXY_CONFIG]',
+      'f.yaml:10:57: KubeProxyConfiguration/ ipvs.tcpTimeout: not a duration (found "soon"; accepted: 24h0m0s) [KUBE_PROXY_CONFIG]',
     ],
   ],
   [

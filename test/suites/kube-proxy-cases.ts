@@ -90,11 +90,12 @@ export function proxyInput(c: Case): ProxyInput {
   };
 }
 
-/** A node with the case's addresses, and kube-proxy's rules on it. */
-export function renderCase(c: Case): Plan {
+/** A node with the case's addresses, and kube-proxy's rules on it; `more` are other settings. */
+export function renderCase(c: Case, more: Partial<ProxyInput['settings']> = {}): Plan {
   const builder = new PlanBuilder(c.node.name, 'node');
   builder.interfaces.push(device('lo', c, true), device('eth0', c, false));
-  renderKubeProxy(builder, proxyInput(c));
+  const input = proxyInput(c);
+  renderKubeProxy(builder, { ...input, settings: { ...input.settings, ...more } });
   return builder.build();
 }
 

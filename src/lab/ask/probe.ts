@@ -319,7 +319,9 @@ export class Prober {
     // Of other ends the first address is asked; a headless Service's endpoints are all it.
     const chosen = to.headless === true ? targets : targets.slice(0, 1);
     const flows = chosen.flatMap((dst) => {
-      const src = from.addresses.find((a) => a.family === dst.family);
+      const own = request.from.startsWith('node/') && this.#world.isOwn(place, dst);
+      // A host that asks at an address of its own, a virtual server's too, asks from there.
+      const src = own ? dst : from.addresses.find((a) => a.family === dst.family);
       const target = to.headless === true ? identities.placeOf(dst) : to.place;
       const ends = { dst, from: place, to: target, dport, protocol: PROTOCOLS[protocol] };
       return src ? [{ src, ...ends }] : [];

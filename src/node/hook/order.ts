@@ -10,7 +10,9 @@ import type { HookEntry, NftProgram } from '../../image/nft/program.ts';
 import type { Hook } from '../../netfilter/hook.ts';
 import type { Family } from '../../wire/address.ts';
 
-export type HookPart = HookEntry | { readonly kind: 'defrag' | 'track' | 'nat' | 'virtual' | 'confirm' };
+export type HookPart =
+  | HookEntry
+  | { readonly kind: 'defrag' | 'track' | 'nat' | 'virtual' | 'confirm' };
 
 /** What hangs on each hook beside rules, and at which priority (`nf_ip_hook_priorities`). */
 const FIXED: Readonly<Record<Hook, readonly (readonly [number, HookPart])[]>> = {

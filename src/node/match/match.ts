@@ -31,10 +31,10 @@ import { recentHolds } from './recent.ts';
 import { matchAddressType, matchReversePath } from './route.ts';
 import { PacketSetView, setMemory } from './set.ts';
 import { matchCgroup, matchOwner, matchSocket } from './socket.ts';
-import { virtualHolds } from './virtual.ts';
 import { matchLimit, nthHolds, randomHolds } from './stateful.ts';
 import { matchTime } from './time.ts';
 import { matchIcmp, matchMultiport, matchPorts, matchTcp } from './transport.ts';
+import { virtualHolds } from './virtual.ts';
 
 export type HeadPart =
   | 'source'

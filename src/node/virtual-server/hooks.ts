@@ -25,8 +25,8 @@ import { routeOutput } from '../ip/route-output.ts';
 import { drop, unknown } from '../run.ts';
 import type { VirtualConnection, VirtualConnections } from './connections.ts';
 import { endsOf, endText } from './end.ts';
-import { readQuote, tellTracker, writeEnd, writeError } from './rewrite.ts';
 import { findOrOpen } from './open.ts';
+import { readQuote, tellTracker, writeEnd, writeError } from './rewrite.ts';
 import { sendOn } from './send.ts';
 import { isOn } from './setting.ts';
 import { nextState, type Way } from './states.ts';
@@ -165,11 +165,7 @@ function noteState(
 }
 
 /** The packet is done with: no hook of the host looks at it again. */
-function served(
-  { passage }: Visit,
-  end: 'source' | 'destination',
-  found: VirtualConnection,
-): void {
+function served({ passage }: Visit, end: 'source' | 'destination', found: VirtualConnection): void {
   passage.packet.virtualServed = true;
   tellTracker(passage.packet, end, found);
 }

@@ -61,13 +61,11 @@ export function findOrOpen(visit: Visit, servers: VirtualServers): Opened {
   return open(visit, server, from);
 }
 
-function serverAt(
-  { servers }: VirtualServers,
-  protocol: number,
-  at: End,
-): VirtualServer | null {
+function serverAt({ servers }: VirtualServers, protocol: number, at: End): VirtualServer | null {
   const found = servers.find((one) => {
-    return one.protocol === protocol && one.port === at.port && equalAddress(one.address, at.address);
+    return (
+      one.protocol === protocol && one.port === at.port && equalAddress(one.address, at.address)
+    );
   });
   return found ?? null;
 }

@@ -8,8 +8,9 @@
  * checksum is left as it was.
  * @module
  */
-import { quotedTransport } from '../../conntrack/protocol/icmp.ts';
+
 import { rewriteEnds } from '../../conntrack/nat/translate.ts';
+import { quotedTransport } from '../../conntrack/protocol/icmp.ts';
 import { connectionOf } from '../../conntrack/table.ts';
 import type { Packet } from '../../packet/packet.ts';
 import { parseFrame } from '../../packet/parse.ts';
@@ -53,7 +54,8 @@ export function readQuote(packet: Packet): Quoted | 'headerCut' | null {
   if (inner.off + 4 > end) return null;
   if (inner.off + 4 > bytes.length) return 'headerCut';
   const read = family === 4 ? readIpv4 : readIpv6;
-  const [src, dst] = family === 4 ? [ipv4.SOURCE, ipv4.DESTINATION] : [ipv6.SOURCE, ipv6.DESTINATION];
+  const [src, dst] =
+    family === 4 ? [ipv4.SOURCE, ipv4.DESTINATION] : [ipv6.SOURCE, ipv6.DESTINATION];
   return {
     protocol: inner.protocol,
     from: { address: read(bytes, l3 + src), port: u16(bytes, inner.off) },

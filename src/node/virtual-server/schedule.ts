@@ -1,14 +1,14 @@
 /**
  * Which real server a new connection gets.
  *
- * What most schedulers go by is not in any capture: whose turn it is, how many connections are open,
- * in which order servers were added. So the choice is drawn, each server as probable as its part of
- * all connections in the long run, and every server that may be chosen is a course of its own.
- * Hashes are drawn by what they are made of: what has the same hash gets the same server.
+ * What most schedulers go by is not in any capture: whose turn it is, how many connections are
+ * open, in which order servers were added. So the choice is drawn, each server as probable as its
+ * part of all connections in the long run, and every server that may be chosen is a course of its
+ * own. Hashes are drawn by what they are made of: what has the same hash gets the same server.
  *
- * Truth: net/netfilter/ipvs/ip_vs_{rr,wrr,lc,wlc,lblc,lblcr,sed,nq,dh,sh,mh}.c (Linux 6.1): weight 0
- * takes nobody; rr, lc and dh do not weigh; sh and dh find nobody where the hash leads to a server of
- * weight 0, unless `sh-fallback` looks further.
+ * Truth: net/netfilter/ipvs/ip_vs_{rr,wrr,lc,wlc,lblc,lblcr,sed,nq,dh,sh,mh}.c (Linux 6.1): weight
+ * 0 takes nobody; rr, lc and dh do not weigh; sh and dh find nobody where the hash leads to a
+ * server of weight 0, unless `sh-fallback` looks further.
  * @module
  */
 import type { RealServer, VirtualServer } from '../../netfilter/virtual-server.ts';

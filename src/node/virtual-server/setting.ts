@@ -1,6 +1,6 @@
 /**
- * Settings of virtual servers that are on unless somebody turned them off: the key exists only where
- * the module is loaded, so it has no default among a namespace's own.
+ * Settings of virtual servers that are on unless somebody turned them off: the key exists only
+ * where the module is loaded, so it has no default among a namespace's own.
  *
  * Source: net/netfilter/ipvs/ip_vs_ctl.c `ip_vs_control_net_init_sysctl` (Linux 6.1).
  * @module

@@ -4,8 +4,8 @@
  *
  * Truth: net/netfilter/ipvs/ip_vs_proto_tcp.c `tcp_states`, `tcp_timeouts`, ip_vs_proto_udp.c
  * `udp_timeouts`, ip_vs_proto_sctp.c `sctp_states`, `sctp_timeouts`, `set_sctp_state` (Linux 6.1).
- * Only the kernel's plain tables: no `secure_tcp`, and no connections of which only one direction is
- * seen.
+ * Only the kernel's plain tables: no `secure_tcp`, and no connections of which only one direction
+ * is seen.
  * @module
  */
 import type { VirtualTimeouts } from '../../netfilter/virtual-server.ts';
@@ -20,7 +20,22 @@ export type Way = 'in' | 'out';
 
 const TCP_ORDER = ['NO', 'ES', 'SS', 'SR', 'FW', 'TW', 'CL', 'CW', 'LA', 'LI', 'SA'] as const;
 const SCTP_ORDER = [
-  ...(['NO', 'I1', 'IN', 'CS', 'CR', 'CW', 'CO', 'CE', 'ES', 'SS', 'SR', 'SA', 'RJ', 'CL'] as const),
+  ...([
+    'NO',
+    'I1',
+    'IN',
+    'CS',
+    'CR',
+    'CW',
+    'CO',
+    'CE',
+    'ES',
+    'SS',
+    'SR',
+    'SA',
+    'RJ',
+    'CL',
+  ] as const),
 ] as const;
 
 /** A state by the two letters that the kernel's tables have for it. */

@@ -21,8 +21,8 @@ import {
   jump,
   localAddress,
   NEW,
-  protocolHead,
   type ProtocolName,
+  protocolHead,
   protocolNumber,
 } from '../parts.ts';
 import { addMasquerade, masqueradeMark } from '../static-chains.ts';
@@ -47,13 +47,7 @@ const JUMPS: readonly (readonly [TableName, string, string, string])[] = [
 const CHAINS: readonly (readonly [TableName, readonly string[]])[] = [
   [
     'nat',
-    [
-      'KUBE-SERVICES',
-      'KUBE-POSTROUTING',
-      'KUBE-NODE-PORT',
-      'KUBE-LOAD-BALANCER',
-      'KUBE-MARK-MASQ',
-    ],
+    ['KUBE-SERVICES', 'KUBE-POSTROUTING', 'KUBE-NODE-PORT', 'KUBE-LOAD-BALANCER', 'KUBE-MARK-MASQ'],
   ],
   [
     'filter',

@@ -83,7 +83,8 @@ class LayoutDraft {
     // A pod that its own Service sends to itself.
     for (const { local, address, port: number } of all) {
       const kind = 'ip,port,ip';
-      if (local) this.#sets.add('loopBack', { kind, address, protocol, port: number, second: address });
+      if (local)
+        this.#sets.add('loopBack', { kind, address, protocol, port: number, second: address });
     }
     this.#sets.add('clusterIp', memberOf(port, port.clusterIp));
     this.#serve(port, port.clusterIp, endpointsOf(used, port.internalLocal), 'bound');
@@ -194,7 +195,7 @@ function memberOf(port: ProxyPort, address: Address, number = port.port.port) {
   return { kind: 'ip,port', address, protocol, port: number } as const;
 }
 
-/** Policy Local takes what is on the node, and all where nothing is: the answer is another's then. */
+/** Policy Local takes what is on the node, and where nothing is, all. */
 function endpointsOf(used: UsedEndpoints, onlyLocal: boolean): readonly ProxyEndpoint[] {
   return onlyLocal && used.local.length > 0 ? used.local : used.cluster;
 }

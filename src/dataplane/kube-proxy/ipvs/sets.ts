@@ -1,8 +1,9 @@
 /**
  * The IP sets by which kube-proxy's rules in IPVS mode know addresses and ports of Services.
  *
- * Source: kubernetes v1.30.5 `pkg/proxy/ipvs/ipset.go` (names, comments, `NewIPSet` for IPv6 names),
- * `pkg/proxy/ipvs/proxier.go` `ipsetInfo`, `pkg/proxy/ipvs/ipset/ipset.go` `setIPSetDefaults`.
+ * Source: kubernetes v1.30.5 `pkg/proxy/ipvs/ipset.go` (names, comments, `NewIPSet` for names of
+ * IPv6), `pkg/proxy/ipvs/proxier.go` `ipsetInfo`, `pkg/proxy/ipvs/ipset/ipset.go`
+ * `setIPSetDefaults`.
  * @module
  */
 import type { IpSet, SetMember, SetType } from '../../../netfilter/ip-set.ts';
