@@ -107,7 +107,9 @@ function portsOf(input: ProxyInput, family: Family): NftProxyInput['ports'] {
   const index = new EndpointIndex(input.endpointSlices, family, input.node.name);
   const ports = proxyPorts(input.services, family);
   const known = ports.filter(({ service }) => !hasUnknownEndpoints(input, service));
-  return known.map((port) => ({ port, all: index.of(port) }));
+  // IPVS mode masquerades every pod of the node that meets itself.
+  const tellsLocal = input.settings.mode === 'ipvs' || undefined;
+  return known.map((port) => ({ port, all: index.of(port, tellsLocal) }));
 }
 
 function renderNftFamily(builder: PlanBuilder, input: ProxyInput, family: Family): void {

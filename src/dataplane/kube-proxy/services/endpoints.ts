@@ -95,13 +95,13 @@ export class EndpointIndex {
     this.#node = node;
   }
 
-  /** Which of them are `local` is told of ports that use local endpoints. */
-  of(port: ProxyPort): readonly ProxyEndpoint[] {
+  /** Which of them are `local` is told of ports that use local endpoints, and where it is asked. */
+  of(port: ProxyPort, tellsLocal = usesLocalEndpoints(port)): readonly ProxyEndpoint[] {
     const { service } = port;
     const key = keyOf(service.namespace, service.name, port.port.name, port.port.protocol);
     const found = this.#byPort.get(key);
     if (!found) return NONE;
-    const isOwn = found.nodes.has(this.#node) && (found.hasTwins || usesLocalEndpoints(port));
+    const isOwn = found.nodes.has(this.#node) && (found.hasTwins || tellsLocal);
     return isOwn ? seenFrom(found.parts, this.#node) : found.sorted;
   }
 }
