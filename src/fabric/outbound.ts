@@ -309,6 +309,7 @@ function setTimers(builder: PlanBuilder, { network }: OutboundInput, byGateway: 
     udp_timeout: 240,
     udp_timeout_stream: 240,
   };
+  builder.keepsRefused = true;
   for (const [name, seconds] of Object.entries(timeouts)) {
     builder.sysctls[`net.netfilter.nf_conntrack_${name}`] = String(seconds);
   }

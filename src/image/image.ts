@@ -96,6 +96,8 @@ export interface HostImage {
   /** As the plan has them; every chain that a rule jumps to exists. */
   readonly ebtables: readonly EbTable[];
   readonly sysctl: SysctlTable;
+  /** A refused TCP connection stays as long as a closed one. */
+  readonly keepsRefused: boolean;
   /** Does any rule of the family make the kernel load connection tracking (nf_ct_netns_get)? */
   conntrackActive(family: Family): boolean;
   /** Are fragments put together before the hooks (nf_defrag_ipv4/6 comes with conntrack)? */

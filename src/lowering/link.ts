@@ -72,6 +72,7 @@ export function lower(plan: Plan): HostImage {
     ebtables: plan.ebtables,
     neighbor: (device, address) => neighbors.get(`${device} ${addressKey(address)}`) ?? null,
     sysctl,
+    keepsRefused: plan.keepsRefused === true,
     conntrackActive: (family) => tracked.has(family),
     defragActive: (family) => tracked.has(family) || defragmented.has(family),
     texts: ruleTexts(program),

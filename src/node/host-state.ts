@@ -9,7 +9,7 @@ import type { Connection } from '../conntrack/connection.ts';
 import { Defragmenter } from '../conntrack/fragment/defrag.ts';
 import { type ConntrackSettings, conntrackSettings } from '../conntrack/protocol/timeouts.ts';
 import { ConntrackTable } from '../conntrack/table.ts';
-import type { SysctlTable } from '../image/sysctl.ts';
+import type { HostImage } from '../image/image.ts';
 import { SYSCTL_DEFAULTS } from '../image/sysctl.ts';
 import { newPacket } from '../packet/parse.ts';
 import { emptyMemory, type RuleMemory } from './match/rule-memory.ts';
@@ -69,7 +69,10 @@ function carrying(connection: Connection, nowNs: number): ReturnType<typeof newP
 }
 
 /** The tracker's settings as the host's sysctls have them. */
-export function trackingSettings(sysctl: SysctlTable): ConntrackSettings {
+export function trackingSettings({
+  sysctl,
+  keepsRefused,
+}: Pick<HostImage, 'sysctl' | 'keepsRefused'>): ConntrackSettings {
   const keys = Object.keys(SYSCTL_DEFAULTS).filter((key) => key.startsWith('net.netfilter.'));
   const all = [
     ...keys,
@@ -77,5 +80,6 @@ export function trackingSettings(sysctl: SysctlTable): ConntrackSettings {
     'net.netfilter.nf_conntrack_tcp_be_liberal',
     'net.netfilter.nf_conntrack_tcp_ignore_invalid_rst',
   ];
-  return conntrackSettings(Object.fromEntries(all.map((key) => [key, String(sysctl.get(key))])));
+  const read = Object.fromEntries(all.map((key) => [key, String(sysctl.get(key))]));
+  return { ...conntrackSettings(read), tcpKeepsRefused: keepsRefused };
 }

@@ -80,7 +80,7 @@ export class Host {
     const has = (family: Family) =>
       new Set(TABLES.filter((table) => hasTable(image, family, table)));
     this.tables = { 4: has(4), 6: has(6) };
-    this.state = new HostState(tableOf(trackingSettings(image.sysctl), image.host));
+    this.state = new HostState(tableOf(trackingSettings(image), image.host));
     const devices = [...image.interfaces.values()];
     this.loopback = devices.find((device) => device.kind === 'loopback') ?? null;
     const bridges = [...image.bridges.values()].map((bridge) => makeBridge(image, bridge));

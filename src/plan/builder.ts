@@ -52,6 +52,7 @@ export class PlanBuilder {
   /** Virtual servers (IPVS). */
   virtualServers: VirtualServers | null = null;
   readonly sysctls: Record<string, string> = {};
+  keepsRefused = false;
   /** Of a Windows host only. */
   hns: HnsState | null = null;
   readonly #tables = new Map<string, Map<string, DraftChain>>();
@@ -132,6 +133,7 @@ export class PlanBuilder {
       ...(hns === null ? {} : { hns }),
       ...(virtualServers === null ? {} : { virtualServers }),
       sysctls,
+      ...(this.keepsRefused ? { keepsRefused: true as const } : {}),
     };
   }
 

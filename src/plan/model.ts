@@ -129,6 +129,11 @@ export interface Plan {
   readonly virtualServers?: VirtualServers;
   /** Keys as sysctl(8) prints them (`net.ipv4.ip_forward`); absent keys have Linux's default. */
   readonly sysctls: Readonly<Record<string, string>>;
+  /**
+   * A refused TCP connection stays until its timeout for closed ones; on Linux it is gone at once. Of
+   * hosts that are no Linux hosts.
+   */
+  readonly keepsRefused?: true;
   readonly gaps?: readonly PlanGap[];
   /** Connections open when the host was described; only what was read from a real one has any. */
   readonly connections?: readonly ListedConnection[];

@@ -10,6 +10,7 @@ import {
   AzureWalk,
   answerTo,
   datagram,
+  endsOf,
   node,
   ping,
   pod,
@@ -197,6 +198,23 @@ t.test('a reset gives a load balancer’s port back after 15 seconds', async (t)
     t.match(walk.send('na', tcpOf(own, '8.8.8.8:443').seq(1).rst()), 'exited internet 20.1.2.3');
   }
   const next = () => walk.syn('na', '10.1.0.4:7100', '8.8.8.8:443');
+  walk.pass(14);
+  t.match(next(), 'natPortsExhausted');
+  walk.pass(2);
+  t.equal(next(), 'exited internet 20.1.2.3:1024 > 8.8.8.8:443');
+});
+
+t.test('a refused connection keeps its port as long as a reset one', async (t) => {
+  const balancer = 'loadBalancerProfile: {outboundIPs: [20.1.2.3], allocatedOutboundPorts: 8}';
+  const walk = azure(`${NET}\n${balancer}`);
+  for (let i = 0; i < 8; i++) {
+    const out = walk.journey('na', syn(`10.1.0.4:${7000 + i}`, '8.8.8.8:443'));
+    const { src, sport } = endsOf(out);
+    const refusal = tcpOf('8.8.8.8:443', `${src}:${sport}`).seq(0).ack(1).rst();
+    t.match(walk.send('edge', refusal), `delivered na 8.8.8.8:443 > 10.1.0.4:${7000 + i}`);
+  }
+  const next = () => walk.syn('na', '10.1.0.4:7100', '8.8.8.8:443');
+  t.match(next(), 'natPortsExhausted');
   walk.pass(14);
   t.match(next(), 'natPortsExhausted');
   walk.pass(2);

@@ -313,7 +313,7 @@ function advance(
   let timeoutS = stateTimeout(tracking, index, next, settings);
   if (!connection.seenReply) {
     // Nobody is there: a reset as the only answer ends it at once.
-    if (index === 'rst') {
+    if (index === 'rst' && !settings.tcpKeepsRefused) {
       connection.dying = true;
       return;
     }

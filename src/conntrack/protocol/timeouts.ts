@@ -62,6 +62,8 @@ export interface ConntrackSettings {
   readonly tcpBeLiberal: boolean;
   readonly tcpIgnoreInvalidRst: boolean;
   readonly tcpMaxRetrans: number;
+  /** No setting of Linux: a reset as the only answer leaves the connection its time as closed. */
+  readonly tcpKeepsRefused: boolean;
 }
 
 /** 262144 is what Linux chooses on a machine of 4 GiB or more (`nf_conntrack_init_start`). */
@@ -80,6 +82,7 @@ export const DEFAULT_SETTINGS: ConntrackSettings = {
   tcpBeLiberal: false,
   tcpIgnoreInvalidRst: false,
   tcpMaxRetrans: 3,
+  tcpKeepsRefused: false,
 };
 
 const PREFIX = 'net.netfilter.nf_conntrack_';
@@ -154,6 +157,7 @@ export function conntrackSettings(sysctls: Readonly<Record<string, string>>): Co
     tcpBeLiberal: own('tcp_be_liberal', 0) !== 0,
     tcpIgnoreInvalidRst: own('tcp_ignore_invalid_rst', 0) !== 0,
     tcpMaxRetrans: own('tcp_max_retrans', d.tcpMaxRetrans),
+    tcpKeepsRefused: d.tcpKeepsRefused,
   };
   if (problems.length > 0) throw new UserError(problems, 'input');
   return settings;
