@@ -130,8 +130,8 @@ export interface Plan {
   /** Keys as sysctl(8) prints them (`net.ipv4.ip_forward`); absent keys have Linux's default. */
   readonly sysctls: Readonly<Record<string, string>>;
   /**
-   * A refused TCP connection stays until its timeout for closed ones; on Linux it is gone at once. Of
-   * hosts that are no Linux hosts.
+   * A refused TCP connection stays as long as a closed one; on Linux it is gone at once. Of hosts
+   * that are no Linux hosts.
    */
   readonly keepsRefused?: true;
   readonly gaps?: readonly PlanGap[];
