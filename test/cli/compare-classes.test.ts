@@ -10,7 +10,10 @@ import t from 'tap';
 import { DOCUMENTED } from '../../src/lab/compare/difference-class.ts';
 import { SHOP_POLICIES, TWO_NODES_SHOP } from '../support/clusters.ts';
 import { forEachRow, wiretrial, writeCapture } from '../support/command.ts';
-import { tcp } from '../support/packets.ts';
+import { icmpEcho, type PacketBuilder, sctp, sctpInit, tcp } from '../support/packets.ts';
+
+// One run of the command for each kind.
+t.setTimeout(240_000);
 
 const CLIENT = '10.240.0.7';
 const API = '10.240.0.36';
@@ -81,14 +84,23 @@ const V6_BLOCK =
   '{ podSelector: { matchLabels: { tier: api } }, ingress: [{ from: [{ ipBlock: { cidr: "fd00::/8" } }] }] }';
 const NO_EGRESS = '{ podSelector: { matchLabels: { tier: api } }, policyTypes: [Egress] }';
 
+const NO_TEAM = `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: out, namespace: other }
+spec: { podSelector: {}, policyTypes: [Egress], egress: [{ to: [
+  { namespaceSelector: { matchExpressions: [{ key: team, operator: NotIn, values: [shop] }] } }] }] }
+`;
+
 const NPM = 'azure-transparent+npm';
 const CALICO = 'azure-transparent+calico';
+const NONE = 'azure-transparent+none';
+const DB = '10.240.0.6';
 
 interface Row {
   readonly id: string;
   readonly documents: readonly string[];
   readonly stacks: readonly [allows: string, refuses: string];
-  readonly opening: readonly [from: string, to: string, port: number];
+  readonly opening: readonly [from: string, to: string, port: number, protocol?: 'sctp' | 'icmp'];
   readonly source: RegExp;
 }
 
@@ -186,16 +198,83 @@ const ROWS: readonly Row[] = [
   },
 ];
 
+const WINDOWS_ROWS: readonly Row[] = [
+  {
+    id: 'windows-policy-refused',
+    documents: SHOP,
+    stacks: [`${NPM},os=windows`, NPM],
+    opening: [CLIENT, DB, 5432],
+    source: /policy_windows.go/,
+  },
+  {
+    id: 'windows-negation-lost',
+    documents: [TWO_NODES_SHOP, NO_TEAM],
+    stacks: [`${NPM},os=windows`, NPM],
+    opening: [CLIENT, API, 8080],
+    source: /SrcList only/,
+  },
+  {
+    id: 'windows-rule-left-out',
+    documents: SHOP,
+    stacks: [CALICO, `${CALICO},os=windows`],
+    opening: [API, DB, 5432],
+    source: /protoRuleToHnsRules/,
+  },
+  {
+    id: 'windows-node-let-in',
+    documents: SHOP,
+    stacks: [`${CALICO},os=windows`, CALICO],
+    opening: [CLIENT, NODE_B, 30_080],
+    source: /#1881/,
+  },
+  {
+    id: 'windows-egress-at-port',
+    documents: [TWO_NODES_SHOP, policy(NO_EGRESS)],
+    stacks: [NPM, `${NPM},os=windows`],
+    opening: [API, NODE_B, 9100],
+    source: /chain-management_linux.go/,
+  },
+  {
+    id: 'windows-node-services',
+    documents: SHOP,
+    stacks: [NONE, `${NONE},os=windows`],
+    opening: [NODE_A, '10.0.10.1', 80],
+    source: /service IP/,
+  },
+  {
+    id: 'windows-icmp-outbound',
+    documents: SHOP,
+    stacks: [NONE, `${NONE},os=windows`],
+    opening: [CLIENT, '198.51.100.9', 0, 'icmp'],
+    source: /transpositions/,
+  },
+  {
+    id: 'windows-protocols',
+    documents: SHOP,
+    stacks: [NONE, `${NONE},os=windows`],
+    opening: [CLIENT, API, 5000, 'sctp'],
+    source: /Network isolation/,
+  },
+];
+
 t.test('every kind is found and named by the command', async (t) => {
   const path = mkdtempSync(join(tmpdir(), 'wiretrial-classes-'));
   t.teardown(() => rmSync(path, { recursive: true, force: true }));
-  t.strictSame(ROWS.map((r) => r.id).sort(), DOCUMENTED.map((d) => d.id).sort());
-  await forEachRow(ROWS, async ({ id, documents, stacks, opening, source }) => {
+  const rows = [...ROWS, ...WINDOWS_ROWS];
+  t.strictSame(rows.map((r) => r.id).sort(), DOCUMENTED.map((d) => d.id).sort());
+  await forEachRow(rows, async ({ id, documents, stacks, opening, source }) => {
     const cluster = join(path, `${id}.yaml`);
     const capture = join(path, `${id}.pcap`);
-    const [from, to, port] = opening;
+    const [from, to, port, protocol] = opening;
     writeFileSync(cluster, documents.join('---\n'));
-    await writeCapture(capture, [tcp().from(from, 40_000).to(to, port).syn()]);
+    const ends = (packet: PacketBuilder) => packet.from(from, 40_000).to(to, port);
+    const first =
+      protocol === 'icmp'
+        ? icmpEcho().from(from).to(to)
+        : protocol === 'sctp'
+          ? ends(sctp()).chunks(sctpInit(1))
+          : ends(tcp()).syn();
+    await writeCapture(capture, [first]);
     const asked = stacks.flatMap((stack) => ['--stack', stack]);
     const ran = await wiretrial(['compare', '-f', cluster, '-r', capture, ...asked, '-o', 'json']);
     t.equal(ran.status, 0, `${id}: ${ran.stderr}`);

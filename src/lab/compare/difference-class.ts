@@ -10,6 +10,7 @@ import { equalAddress, formatAddress } from '../../wire/address.ts';
 import type { ConnectionResult } from '../result.ts';
 import type { ConnectionDetail } from '../stack-run.ts';
 import type { World } from '../world.ts';
+import { WINDOWS_RULES } from './windows-class.ts';
 
 export interface DifferenceClass {
   readonly id: string;
@@ -23,7 +24,7 @@ export interface DifferenceSide {
   readonly world: World | undefined;
 }
 
-interface Rule extends DifferenceClass {
+export interface DifferenceRule extends DifferenceClass {
   applies(sides: readonly DifferenceSide[]): boolean;
 }
 
@@ -33,7 +34,8 @@ const NPM_ENFORCES_IN_FORWARD =
 
 const CALICO_FIRST = 'felix/rules/static.go (cali-FORWARD is inserted first)';
 
-const RULES: readonly Rule[] = [
+const RULES: readonly DifferenceRule[] = [
+  ...WINDOWS_RULES,
   {
     id: 'service-hairpin',
     explanation:
