@@ -99,7 +99,7 @@ function isRefusedByPolicy(sides: readonly DifferenceSide[]): boolean {
   );
 }
 
-/** Whether a stack warns that it misreads a policy, and another decides otherwise by that policy. */
+/** Whether one stack warns that it misreads a policy by which another decides otherwise. */
 function isMisread(
   sides: readonly DifferenceSide[],
   code: string,
