@@ -10,7 +10,13 @@ export interface ClusterShape {
   readonly podsPerNode: number;
   /** NetworkPolicies; 0 leaves every pod open. */
   readonly policies: number;
+  /** A Service of which every pod is an endpoint. */
+  readonly service?: boolean;
 }
+
+/** The Service's address and port. */
+export const SERVICE_IP = '10.0.0.10';
+export const SERVICE_PORT = 80;
 
 /** The port that the last policy opens; the others open ports that nobody uses. */
 export const OPEN_PORT = 8080;
@@ -18,13 +24,15 @@ const FIRST_UNUSED_PORT = 20_000;
 const UNUSED_PORTS = 40_000;
 
 /** Pods 10.240.N.P and fd00:240::N:P, all labelled app=web, and policies that select them. */
-export function generateCluster({ nodes, podsPerNode, policies }: ClusterShape): Inputs {
+export function generateCluster(shape: ClusterShape): Inputs {
+  const { nodes, podsPerNode, policies } = shape;
   const items: object[] = [];
   for (let n = 0; n < nodes; n++) {
     items.push(node(n));
     for (let p = 0; p < podsPerNode; p++) items.push(pod(n, p));
   }
   for (let i = 0; i < policies; i++) items.push(policy(i, i === policies - 1));
+  if (shape.service) items.push(service());
   return parseInputs('bench.json', JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
 }
 
@@ -48,6 +56,19 @@ function pod(n: number, p: number): object {
     metadata: { name: `pod-${n}-${p}`, namespace: 'load', labels: { app: 'web' } },
     spec: { nodeName: `node-${n}`, containers: [{ name: 'c', image: 'x' }] },
     status: { phase: 'Running', podIP: ip, podIPs: [{ ip }, { ip: ip6 }] },
+  };
+}
+
+function service(): object {
+  const ports = ['TCP', 'UDP'].map((protocol) => ({
+    ...{ name: protocol.toLowerCase(), protocol },
+    ...{ port: SERVICE_PORT, targetPort: OPEN_PORT },
+  }));
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: 'web', namespace: 'load' },
+    spec: { clusterIP: SERVICE_IP, selector: { app: 'web' }, ports },
   };
 }
 

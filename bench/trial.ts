@@ -3,25 +3,27 @@
  * @module
  */
 import { parseStack } from '../src/dataplane/stack.ts';
-import { enginesOf, measuredPairs } from '../src/lab/bench/bench-world.ts';
+import { type BenchEngines, enginesOf, measuredPairs } from '../src/lab/bench/bench-world.ts';
 import { measureCompiled, packetsPerSecond } from '../src/lab/bench/measure.ts';
-import { drawWorkload } from '../src/lab/bench/workload.ts';
+import { drawWorkload, type Workload } from '../src/lab/bench/workload.ts';
 import { World } from '../src/lab/world.ts';
 import { generateCluster, OPEN_PORT } from './clusters.ts';
-import { TRIALS } from './trials.ts';
+import { drawTranslated } from './services.ts';
+import { TRIALS, type Trial } from './trials.ts';
 
 const SEED = 1;
 
 function run(index: number, samples: number): object {
   const trial = TRIALS[index];
   if (trial === undefined) throw new RangeError(`no trial ${index}`);
-  const { policies } = trial;
-  const inputs = generateCluster({ nodes: 1, podsPerNode: 100, policies });
+  const { policies, aim } = trial;
+  const shape = aim === undefined ? { nodes: 1, podsPerNode: 100 } : { nodes: 2, podsPerNode: 50 };
+  const inputs = generateCluster({ ...shape, policies, service: aim === 'service' });
   const world = new World({ ...inputs, stack: parseStack(trial.stack), seed: SEED });
-  const engines = enginesOf(world, SEED, { connections: Math.max(1024, trial.connections * 1.25) });
-  const options = { ...trial, ports: [OPEN_PORT], payload: 12, seed: SEED };
-  const pairs = measuredPairs(world, engines.compiled(), trial.family, options);
-  const workload = drawWorkload(pairs, options);
+  // A translated connection has more than one name in the table.
+  const places = trial.connections * (aim === undefined ? 1.25 : 4);
+  const engines = enginesOf(world, SEED, { connections: Math.max(1024, places) });
+  const workload = workloadOf(world, engines, trial);
   const clock = () => process.hrtime.bigint();
   const measured = measureCompiled(engines, workload, { samples, gapS: trial.gapS, clock });
   const pps = packetsPerSecond(measured.samples);
@@ -32,6 +34,14 @@ function run(index: number, samples: number): object {
     ...{ name, engine: 'compiled', workers: 1, packets, pps, nsPerPacket },
     ...{ counters, outcomes, digest, checked },
   };
+}
+
+function workloadOf(world: World, engines: BenchEngines, trial: Trial): Workload {
+  const options = { ...trial, ports: [OPEN_PORT], payload: 12, seed: SEED };
+  if (trial.aim !== undefined) {
+    return drawTranslated(world, engines.reference(), { ...options, aim: trial.aim });
+  }
+  return drawWorkload(measuredPairs(world, engines.compiled(), trial.family, options), options);
 }
 
 const [index = '', samples = '10'] = process.argv.slice(2);

@@ -4,6 +4,7 @@
  * @module
  */
 import type { TrafficKind } from '../src/lab/bench/workload.ts';
+import type { Aim } from './services.ts';
 
 export interface Trial {
   readonly name: string;
@@ -17,6 +18,8 @@ export interface Trial {
   readonly packets: number;
   /** Virtual seconds between samples: above 30, each sample opens its connections anew. */
   readonly gapS: number;
+  /** Of connections that are translated: what they ask for. Both ways, answered. */
+  readonly aim?: Aim;
   /** Left out of a plain run: `npm run bench -- --all`. */
   readonly isLarge?: true;
 }
@@ -29,6 +32,13 @@ const CALICO = 'azure-transparent+calico';
 function established(stack: string, policies: number, connections: number): Trial {
   const name = `established, ${stack}, ${policies} policies, ${connections} connections`;
   return { ...BASE, name, stack, policies, connections, kind: 'established' };
+}
+
+function translated(aim: Aim, stack: string, connections: number): Trial {
+  const what = aim === 'service' ? 'services (ClusterIP)' : 'services (SNAT to the outside)';
+  const name = `${what}, established, ${stack}, ${connections} connections`;
+  const policies = stack.endsWith('+none') ? 0 : 10;
+  return { ...BASE, name, stack, policies, connections, kind: 'established', aim };
 }
 
 function verdicts(stack: string, policies: number): Trial {
@@ -51,6 +61,12 @@ export const TRIALS: readonly Trial[] = [
     name: `established, ${NPM}, 1000 policies, 1000 connections, IPv6`,
     family: 6,
   },
+  translated('service', 'azure-transparent+none', 1000),
+  translated('service', NPM, 1000),
+  translated('outside', 'azure-transparent+none', 1000),
+  translated('outside', NPM, 1000),
+  { ...translated('service', 'azure-transparent+none', 100_000), isLarge: true },
+  { ...translated('outside', 'azure-transparent+none', 100_000), isLarge: true },
   verdicts(NPM, 10),
   verdicts(NPM, 1000),
   { ...verdicts(NPM, 10_000), isLarge: true },

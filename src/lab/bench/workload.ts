@@ -44,7 +44,8 @@ interface Talk {
   readonly back: Sent;
 }
 
-interface Sent {
+/** A packet, and where it enters. */
+export interface Sent {
   readonly packet: Uint8Array;
   readonly entry: EntryPlace;
 }
@@ -106,11 +107,11 @@ function makeTalk(
   const isTcp = options.protocol === 'tcp' || (options.protocol === 'both' && index % 2 === 0);
   const there = (flags: number, seq: number, ack: number, size: number): Sent => ({
     entry: client.entry,
-    packet: build(client.address, server.address, { sport, dport, isTcp, flags, seq, ack, size }),
+    packet: buildPacket(client.address, server.address, { sport, dport, isTcp, flags, seq, ack, size }),
   });
   const back = (flags: number, seq: number, ack: number, size: number): Sent => ({
     entry: server.entry,
-    packet: build(server.address, client.address, {
+    packet: buildPacket(server.address, client.address, {
       ...{ sport: dport, dport: sport },
       ...{ isTcp, flags, seq, ack, size },
     }),
@@ -127,7 +128,8 @@ function makeTalk(
   return { opening: [...opening, talkThere, talkBack], there: talkThere, back: talkBack };
 }
 
-interface Segment {
+/** What a packet of a workload carries, beside its addresses. */
+export interface Segment {
   readonly sport: number;
   readonly dport: number;
   readonly isTcp: boolean;
@@ -137,7 +139,8 @@ interface Segment {
   readonly size: number;
 }
 
-function build(src: Address, dst: Address, s: Segment): Uint8Array {
+/** An IP packet with right checksums. */
+export function buildPacket(src: Address, dst: Address, s: Segment): Uint8Array {
   const payload = new Uint8Array(s.size).fill(0x5a);
   const head = { window: 60_000, urgent: 0, options: new Uint8Array(0) };
   const body = s.isTcp ? tcp.emit({ ...s, ...head }, payload) : udp.emit(s, payload);
