@@ -45,11 +45,7 @@ interface Talk {
 }
 
 /** @throws RangeError when a connection does not come about: there is nothing to measure then */
-export function drawTranslated(
-  world: World,
-  scout: Engine,
-  options: TranslatedOptions,
-): Workload {
+export function drawTranslated(world: World, scout: Engine, options: TranslatedOptions): Workload {
   const clients = world.cluster.pods.slice(0, Math.ceil(world.cluster.pods.length / 2));
   let nowNs = START_NS;
   let frame = 0;
@@ -117,7 +113,12 @@ function makeTalk({ world, send, near, entry, isTcp, size }: TalkParts): Talk {
     const segment = { sport: dport, dport: sport, isTcp, flags, seq, ack: acked, size: payload };
     const packet = buildPacket(dst, src, segment);
     const place = world.identities.placeOf(dst);
-    const { frame: _f, nowNs: _n, packet: _p, ...from } = world.injectAt(place, packet, {
+    const {
+      frame: _f,
+      nowNs: _n,
+      packet: _p,
+      ...from
+    } = world.injectAt(place, packet, {
       frame: 0,
       nowNs: 0,
     }) as { frame: number; nowNs: number; packet: Uint8Array } & EntryPlace;

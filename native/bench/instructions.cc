@@ -72,7 +72,7 @@ int main(int argc, char** argv) {
   s.udp_unreplied = 30;
   s.udp_stream = 120;
   s.tcp_max_retrans = 3;
-  engine.host_set(1) = HostSet{1, {0, 0}, {0}};
+  engine.host_set(1) = HostSet{1, {0, 0}, {0}, 1, {1}};
   std::vector<uint8_t> bytes(static_cast<size_t>(packets) * kStride);
   std::vector<uint32_t> offsets(packets), lengths(packets), entries(packets);
   std::vector<double> times(packets);

@@ -34,7 +34,9 @@ struct Fixture {
     s.udp_stream = 120;
     s.tcp_max_retrans = 3;
     s.tcp_loose = true;
-    engine->host_set(1) = HostSet{1, {0, 0}, {0}};
+    engine->host_set(1) = HostSet{1, {0, 0}, {0}, 1, {1}};
+    engine->host_set(2) = HostSet{1, {0, 0}, {0}, 2, {1, 1}};
+    engine->host_set(3) = HostSet{2, {0, 0}, {0, 1}, 3, {1, 1, 1}};
     engine->room(0).max = 50;
   }
   std::unique_ptr<Engine> engine;
@@ -58,6 +60,45 @@ void decide(Engine& e, FlowState state, uint16_t before, uint8_t choice) {
   e.enter(e.last(), OtherEnds{}, d, e.decisions().add(d));
 }
 
+// Give the connection of the last packet, if it is held here under one name, `count` names: what
+// the reference engine does that opened a translated one. Packets of either end follow.
+void translate(Engine& e, uint32_t count) {
+  const Facts& last = e.last();
+  const uint32_t place = e.flows().find(last.key, last.hash);
+  if (place == FlowTable::kNone || e.flows().head(place).host_set != 1) return;
+  const conntrack::Connection c = e.flows().record(place);
+  const conntrack::TcpTracking tracking = e.flows().tracking(place);
+  Names names{count, {}};
+  for (uint32_t i = 0; i < count; i++) {
+    Facts& f = names.facts[i];
+    f = last;
+    if (f.protocol == kIcmp || f.protocol == kIcmpv6) {
+      f.dport = (f.family == 4 ? icmp::kEchoRequest : icmp::kEchoRequest6) << 8;
+    }
+    f.sport += i;
+    if (i != 0 && f.family == 4) f.dst += 1;
+    if (f.sport > 0xffff || !name_flow(f)) return;
+    if (i != 0 && e.flows().find(f.key, f.hash) != FlowTable::kNone) return;
+  }
+  e.holdings().hand_over(place);
+  for (uint32_t i = 1; i < count; i++) {
+    e.holdings().mark(names.facts[i].key, names.facts[i].hash);
+  }
+  const auto host_set = static_cast<uint16_t>(count);
+  if (!e.holdings().take_back(names, host_set, 1, e.book(), c, tracking)) return;
+  const Rewrite to = rewrite_between(names.facts[0], names.facts[count - 1], e.book());
+  Decision d{};
+  d.host_set_before = d.host_set_after = host_set;
+  d.flags = kTranslates;
+  d.tos_before = last.tos;
+  d.mtu = 1500;
+  for (const FlowState state : {FlowState::kUnreplied, FlowState::kEstablished}) {
+    if (!e.decisions().has_room()) return;
+    d.state = state;
+    e.enter(last, OtherEnds{1, to.sport, to.dport}, d, e.decisions().add(d));
+  }
+}
+
 // Returns how many packets were moved.
 uint64_t run(const uint8_t* data, size_t size) {
   Fixture fixture;
@@ -76,7 +117,7 @@ uint64_t run(const uint8_t* data, size_t size) {
     const Arrival a{packet.data(), static_cast<uint32_t>(packet.size()), 0, now, offloaded,
                     sizeof out,    out};
     const int32_t result = e.step(a);
-    if (result == kForeignFlow && e.last_plain()) e.unmark(e.last().key, e.last().hash);
+    if (result == kForeignFlow && e.last_plain()) e.holdings().unmark(e.last().key, e.last().hash);
     if (result != kNewFacts) continue;
     decide(e, FlowState::kOpening, 0, choice);
     decide(e, FlowState::kUnreplied, 1, choice);
@@ -85,11 +126,13 @@ uint64_t run(const uint8_t* data, size_t size) {
     e.step(a);
     if ((choice & 0xf0) == 0x10 && e.last_plain()) {
       const uint32_t place = e.flows().find(e.last().key, e.last().hash);
-      if (place != FlowTable::kNone && e.flows().record(place).host_set != kForeign) {
-        e.hand_over(place);
+      if (place != FlowTable::kNone && e.flows().head(place).host_set != kForeign) {
+        e.holdings().hand_over(e.flows().connection_of(place));
       }
     }
-    if ((choice & 0xf0) == 0x20) e.expire(now);
+    if ((choice & 0xf0) == 0x20) e.holdings().expire(now);
+    if ((choice & 0xf0) >= 0x80 && e.last_plain()) translate(e, 2 + (choice >> 4 & 1));
+    if ((choice & 0xf0) == 0x40 && e.last_plain()) e.holdings().next_from(e.last(), 0);
   }
   return e.moved();
 }

@@ -211,9 +211,10 @@ class Engine {
       const uint32_t place = holdings_.take_place(f.key, f.hash, d.host_set_after, a.now_ns);
       if (place == FlowTable::kNone) return slow(kNoRoom);
       if (!begin(a, f, place, d.host_set_after)) {
-        holdings_.forget(place);
+        holdings_.give_up_place(place);
         return slow(kTrackerAsks);
       }
+      holdings_.opened(place);
       flows().record(place).decision[0] = number;
     }
     return finish(a, f, d, number, nullptr);

@@ -6,6 +6,7 @@
 
 #include "flow-table.hh"
 #include "hosts.hh"
+#include "source-counts.hh"
 
 namespace wiretrial {
 
@@ -21,6 +22,7 @@ class Holdings {
       : hosts_(hosts),
         host_sets_(host_sets),
         flows_(connections),
+        sources_(flows_.places()),
         rooms_(static_cast<HostRoom*>(take_memory(hosts * sizeof(HostRoom)))),
         sets_(static_cast<HostSet*>(take_memory(host_sets * sizeof(HostSet)))) {}
   ~Holdings() {
@@ -30,7 +32,7 @@ class Holdings {
   Holdings(const Holdings&) = delete;
   Holdings& operator=(const Holdings&) = delete;
 
-  bool is_whole() const { return flows_.is_whole() && rooms_ && sets_; }
+  bool is_whole() const { return flows_.is_whole() && sources_.is_whole() && rooms_ && sets_; }
 
   FlowTable& flows() { return flows_; }
   HostRoom& room(uint32_t host) { return rooms_[host]; }
@@ -53,9 +55,14 @@ class Holdings {
     visit(last);
   }
 
-  // Take a connection out: its time is up, or it was never opened. Precondition: it stands there
-  // under its first name.
+  // Take a connection out, for its time is up. Precondition: it stands there under its first name.
   void forget(uint32_t place) {
+    uncount_sources(place);
+    give_up_place(place);
+  }
+
+  // The same, of one that was never opened.
+  void give_up_place(uint32_t place) {
     const HostSet& set = sets_[flows_.record(place).host_set];
     for (uint32_t i = 0; i < set.count; i++) rooms_[set.hosts[i]].held -= 1;
     each_name(place, [&](uint32_t at) { flows_.erase(at); });
@@ -105,6 +112,11 @@ class Holdings {
     return place;
   }
 
+  // A connection stands at `place` now, as it was opened.
+  void opened(uint32_t place) {
+    if (sources_.is_on()) each_name(place, [&](uint32_t at) { count_source(at, true); });
+  }
+
   // The reference engine holds one more connection of this flow.
   void mark(const FlowKey& key, uint64_t hash) {
     uint32_t place = flows_.find(key, hash);
@@ -137,6 +149,7 @@ class Holdings {
       rooms_[set.hosts[i]].held -= 1;
       rooms_[set.hosts[i]].foreign += 1;
     }
+    uncount_sources(place);
     uint32_t name = 0;
     each_name(place, [&](uint32_t at) { make_foreign(at, set.known_by[name++]); });
   }
@@ -166,16 +179,20 @@ class Holdings {
     c.decision[0] = c.decision[1] = kNoPlace;
     if (is_turned(names.facts[0])) c.flags |= conntrack::kOriginalSwapped;
     if (c.flags & conntrack::kIsTcp) flows_.tracking(places[0]) = tracking;
-    if (names.count == 1) return true;
-    name(names, places, ends, book, c.generation);
-    c.flags |= conntrack::kTranslated;
-    c.decision[conntrack::kReply] = places[names.count - 1];
+    if (names.count > 1) {
+      name(names, places, ends, book, c.generation);
+      c.flags |= conntrack::kTranslated;
+      c.decision[conntrack::kReply] = places[names.count - 1];
+    }
+    opened(places[0]);
     return true;
   }
 
   // The first place from `place` on of a connection that has a name with the source of `f`; kNone
   // when there is none.
   uint32_t next_from(const Facts& f, uint32_t place) {
+    if (!sources_.is_on()) count_sources();
+    if (!sources_.may_have(kind_of(f), f.src, f.sport)) return FlowTable::kNone;
     for (; place < flows_.places(); place++) {
       if (!flows_.is_taken(place) || flows_.head(place).host_set >= kOtherName) continue;
       bool is_from = false;
@@ -186,15 +203,45 @@ class Holdings {
   }
 
  private:
-  // Whether the tuple of this name, as the opener's packets have it, is from the source of `f`.
-  bool has_source(uint32_t place, const Facts& f) {
+  // Who sends by the tuple of a name, as the opener's packets have it.
+  struct Source {
+    uint64_t kind;
+    uint32_t src;
+    uint32_t sport;
+  };
+
+  Source source_of(uint32_t place) {
     const FlowKey key = flows_.key_of(place);
-    const uint64_t kind = f.protocol | static_cast<uint64_t>(f.family) << 8;
-    if (key.rest >> 32 != kind) return false;
     const bool swapped = (flows_.head(place).flags & conntrack::kOriginalSwapped) != 0;
-    const uint32_t src = static_cast<uint32_t>(swapped ? key.ends >> 32 : key.ends);
-    const uint32_t sport = static_cast<uint32_t>(swapped ? key.rest >> 16 : key.rest) & 0xffff;
-    return src == f.src && sport == f.sport;
+    return Source{key.rest >> 32, static_cast<uint32_t>(swapped ? key.ends >> 32 : key.ends),
+                  static_cast<uint32_t>(swapped ? key.rest >> 16 : key.rest) & 0xffff};
+  }
+
+  static uint64_t kind_of(const Facts& f) {
+    return f.protocol | static_cast<uint64_t>(f.family) << 8;
+  }
+
+  bool has_source(uint32_t place, const Facts& f) {
+    const Source s = source_of(place);
+    return s.kind == kind_of(f) && s.src == f.src && s.sport == f.sport;
+  }
+
+  void count_source(uint32_t place, bool is_added) {
+    const Source s = source_of(place);
+    if (is_added) sources_.add(s.kind, s.src, s.sport);
+    else sources_.remove(s.kind, s.src, s.sport);
+  }
+
+  void uncount_sources(uint32_t place) {
+    if (sources_.is_on()) each_name(place, [&](uint32_t at) { count_source(at, false); });
+  }
+
+  // From now on, sources are counted.
+  void count_sources() {
+    sources_.turn_on();
+    for (uint32_t place = 0; place < flows_.places(); place++) {
+      if (flows_.is_taken(place) && flows_.head(place).host_set < kOtherName) opened(place);
+    }
   }
 
   void make_foreign(uint32_t place, uint32_t marks) {
@@ -240,6 +287,7 @@ class Holdings {
   uint32_t hosts_;
   uint32_t host_sets_;
   FlowTable flows_;
+  SourceCounts sources_;
   HostRoom* rooms_;
   HostSet* sets_;
   uint32_t unmarked_ = 0;

@@ -107,7 +107,15 @@ function makeTalk(
   const isTcp = options.protocol === 'tcp' || (options.protocol === 'both' && index % 2 === 0);
   const there = (flags: number, seq: number, ack: number, size: number): Sent => ({
     entry: client.entry,
-    packet: buildPacket(client.address, server.address, { sport, dport, isTcp, flags, seq, ack, size }),
+    packet: buildPacket(client.address, server.address, {
+      sport,
+      dport,
+      isTcp,
+      flags,
+      seq,
+      ack,
+      size,
+    }),
   });
   const back = (flags: number, seq: number, ack: number, size: number): Sent => ({
     entry: server.entry,
