@@ -30,6 +30,7 @@ import {
   type RenderInput,
 } from './dataplane.ts';
 import { proxySettings } from './kube-proxy/config.ts';
+import { ipvsRefusals } from './kube-proxy/ipvs/refused.ts';
 import { renderKubelet } from './kube-proxy/kubelet.ts';
 import { renderKubeProxy } from './kube-proxy/render.ts';
 import { serviceWarnings } from './kube-proxy/warnings.ts';
@@ -63,6 +64,7 @@ export function renderNetwork(asked: RenderInput, known: Known = {}): Network {
   assert(network !== undefined && policy !== undefined, 'the stack was checked by parseStack');
   checkCluster(input.cluster, [
     ...notOffered(input.cluster, input.stack),
+    ...ipvsRefusals(input.cluster, input.stack),
     ...windowsProblems(input.cluster, input.stack),
   ]);
   const { cluster } = input;

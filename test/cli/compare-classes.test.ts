@@ -22,6 +22,7 @@ const NODE_B = '10.240.0.35';
 const OUTSIDE = '203.0.113.9';
 const BALANCED = '10.240.0.200';
 const SHARED_ADDRESS = '10.240.0.201';
+const OPEN_ADDRESS = '10.240.0.202';
 
 function service(name: string, clusterIp: string, spec: string): string {
   return `apiVersion: v1
@@ -47,6 +48,18 @@ const LOCAL_SERVICE = service(
   '10.0.10.3',
   `type: LoadBalancer, externalTrafficPolicy: Local, selector: { tier: api }, ports: [{ port: 80, targetPort: 8080 }] }
 status: { loadBalancer: { ingress: [{ ip: ${SHARED_ADDRESS} }] }`,
+);
+
+const DB_SERVICE = service(
+  'db',
+  '10.0.10.4',
+  'selector: { tier: db }, ports: [{ port: 80, targetPort: 5432 }]',
+);
+const OPEN_SERVICE = service(
+  'open',
+  '10.0.10.5',
+  `type: LoadBalancer, loadBalancerSourceRanges: [0.0.0.0/0], selector: { tier: api }, ports: [{ port: 80, targetPort: 8080 }] }
+status: { loadBalancer: { ingress: [{ ip: ${OPEN_ADDRESS} }] }`,
 );
 
 function policy(spec: string): string {
@@ -195,6 +208,34 @@ const ROWS: readonly Row[] = [
     stacks: ['azure-transparent+none', 'azure-transparent+none,kube-proxy=nftables'],
     opening: [NODE_A, SHARED_ADDRESS, 80],
     source: /filter-output/,
+  },
+  {
+    id: 'proxy-ipvs-not-forwarded',
+    documents: [...SHOP, DB_SERVICE],
+    stacks: [`${NPM},kube-proxy=ipvs`, NPM],
+    opening: [CLIENT, '10.0.10.4', 80],
+    source: /68055/,
+  },
+  {
+    id: 'proxy-ipvs-bridged',
+    documents: SHOP,
+    stacks: ['azure-bridge+none', 'azure-bridge+none,kube-proxy=ipvs'],
+    opening: [CLIENT, '10.0.10.1', 80],
+    source: /br_nf_pre_routing_finish/,
+  },
+  {
+    id: 'proxy-ipvs-hairpin',
+    documents: SHOP,
+    stacks: ['kubenet+none,kube-proxy=ipvs', 'kubenet+none'],
+    opening: [API, '10.0.10.1', 80],
+    source: /should_deliver/,
+  },
+  {
+    id: 'proxy-ipvs-open-range',
+    documents: [TWO_NODES_SHOP, OPEN_SERVICE],
+    stacks: ['azure-transparent+none', 'azure-transparent+none,kube-proxy=ipvs'],
+    opening: [CLIENT, OPEN_ADDRESS, 80],
+    source: /hash:ip,port,net/,
   },
 ];
 

@@ -32,6 +32,8 @@ const NPM_ENFORCES_IN_FORWARD =
   'Azure NPM hooks FORWARD only; Microsoft, migrate-from-npm-to-cilium-network-policy (2025-07-30); ' +
   'Azure/azure-container-networking#2786';
 
+const IPVS_HOOKS = 'net/netfilter/ipvs/ip_vs_core.c ip_vs_ops4 (LOCAL_IN, LOCAL_OUT)';
+
 const CALICO_FIRST = 'felix/rules/static.go (cali-FORWARD is inserted first)';
 
 const RULES: readonly DifferenceRule[] = [
@@ -167,6 +169,56 @@ const RULES: readonly DifferenceRule[] = [
       isFromOutsideServices(sides) &&
       differ(sides, proxyMode),
   },
+  {
+    id: 'proxy-ipvs-not-forwarded',
+    explanation:
+      "a Service's packets are the node's own in IPVS mode: they pass INPUT and OUTPUT, and a " +
+      'policy engine that stands in FORWARD is not asked on the node of the client',
+    source: `${IPVS_HOOKS}; kubernetes#68055`,
+    applies: (sides) =>
+      ofModes(sides, ({ row }) => row.verdict === 'allowed', isRefusedByPolicy) &&
+      sides.every(({ world }) => world?.stack.policy === 'npm'),
+  },
+  {
+    id: 'proxy-ipvs-bridged',
+    explanation:
+      "behind Azure CNI's bridge a pod's frames are addressed to the network's gateway: rules of " +
+      'PREROUTING translate them on the bridge all the same, but IPVS sees only what is routed ' +
+      'to the node itself, so Services have no effect for pods',
+    source: `${IPVS_HOOKS}; net/bridge/br_netfilter_hooks.c br_nf_pre_routing_finish`,
+    applies: (sides) =>
+      sides[0]?.detail.conversation.from.kind === 'pod' &&
+      ofModes(sides, isLostInFabric, ({ row }) => row.verdict === 'allowed') &&
+      sides.every(({ world }) => world?.stack.network === 'azure-bridge'),
+  },
+  {
+    id: 'proxy-ipvs-hairpin',
+    explanation:
+      'a pod reaches itself through its own Service on a bridge whose ports send nothing back: ' +
+      'translated on the bridge it would leave by the port it came by; in IPVS mode the node ' +
+      'routes it, and it is a packet of the node that the bridge delivers',
+    source: `${IPVS_HOOKS}; net/bridge/br_forward.c should_deliver`,
+    applies: (sides) =>
+      isHairpin(sides) &&
+      ofModes(
+        sides,
+        ({ row }) => row.verdict === 'allowed',
+        ({ row }) => row.reason === 'sameBridgePort',
+      ),
+  },
+  {
+    id: 'proxy-ipvs-open-range',
+    explanation:
+      'loadBalancerSourceRanges holds 0.0.0.0/0: sets hold no net of length 0, so in IPVS mode ' +
+      'kube-proxy fails to add it, logs that, and drops whom the range was to let in',
+    source: 'kubernetes pkg/proxy/ipvs/ipset.go syncIPSetEntries; ipset(8) hash:ip,port,net',
+    applies: (sides) =>
+      ofModes(
+        sides,
+        ({ row }) => row.decidedBy?.rule?.startsWith('filter/KUBE-SOURCE-RANGES-FIREWALL') === true,
+        ({ row }) => row.verdict === 'allowed',
+      ),
+  },
 ];
 
 export const UNCLASSIFIED: DifferenceClass = {
@@ -267,6 +319,27 @@ function differ(sides: readonly DifferenceSide[], of: (world: World) => unknown)
 
 function proxyMode({ cluster, stack }: World): string {
   return proxySettings(cluster, stack).mode;
+}
+
+/** Whether every stack in IPVS mode is one thing, and every other stack another. */
+function ofModes(
+  sides: readonly DifferenceSide[],
+  inIpvs: (side: DifferenceSide) => boolean,
+  elsewhere: (side: DifferenceSide) => boolean,
+): boolean {
+  const isIpvs = ({ world }: DifferenceSide) => world !== undefined && proxyMode(world) === 'ipvs';
+  const [own, others] = [sides.filter(isIpvs), sides.filter((side) => !isIpvs(side))];
+  return own.length > 0 && others.length > 0 && own.every(inIpvs) && others.every(elsewhere);
+}
+
+function isRefusedByPolicy({ row }: DifferenceSide): boolean {
+  return row.verdict !== 'allowed' && (row.decidedBy?.policy ?? null) !== null;
+}
+
+/** Whether it got out to the network, which knows no address of a Service. */
+function isLostInFabric({ row, world }: DifferenceSide): boolean {
+  const fabric = world?.network.fabric.host;
+  return row.verdict !== 'allowed' && fabric !== undefined && row.decidedBy?.node === fabric;
 }
 
 /** Whether kube-proxy hands it to the pod that sent it. */

@@ -10,7 +10,7 @@
 import t from 'tap';
 import { parseStack } from '../../../src/dataplane/stack.ts';
 import { findNative } from '../../../src/engine/compiled/native-door.ts';
-import type { Injection } from '../../../src/engine/engine.ts';
+import type { Injection, Journey } from '../../../src/engine/engine.ts';
 import { World } from '../../../src/lab/world.ts';
 import { type Inputs, parseInputs } from '../../../src/policy/inputs.ts';
 import { formatAddress } from '../../../src/wire/address.ts';
@@ -77,10 +77,11 @@ interface Drawn {
   readonly seed: number;
   readonly calm?: boolean;
   readonly sizes?: TwinSizes;
+  readonly seen?: (journey: Journey) => void;
 }
 
 /** Send drawn traffic through both engines; throws where they differ. */
-function compareOn({ stack, seed, calm = false, sizes }: Drawn): TwinEngine {
+function compareOn({ stack, seed, calm = false, sizes, seen }: Drawn): TwinEngine {
   const made: TwinEngine[] = [];
   const { cluster, policies } = parseInputs('shop.yaml', SERVICES_SHOP);
   const makeEngine = twins((twin) => made.push(twin), sizes);
@@ -91,7 +92,9 @@ function compareOn({ stack, seed, calm = false, sizes }: Drawn): TwinEngine {
   const [twin] = made;
   if (twin === undefined) throw new Error('a world has an engine');
   for (let n = 1; n <= each; n++) {
-    traffic.heard(world.engine.inject(traffic.next()));
+    const journey = world.engine.inject(traffic.next());
+    traffic.heard(journey);
+    seen?.(journey);
     if (n % ROUND === 0) twin.compareState();
   }
   twin.compareState();
@@ -129,3 +132,17 @@ t.test(
     t.ok(twin.compiled.statistics().slow.noRoom > 0 || each < 4000, 'connections found no place');
   },
 );
+
+for (const stack of [
+  'azure-transparent+npm,kube-proxy=ipvs,force=true',
+  'kubenet+none,kube-proxy=ipvs',
+]) {
+  t.test(`virtual servers on ${stack}: both engines alike`, { skip }, async (t) => {
+    let served = 0;
+    const seen = ({ steps }: Journey) => {
+      if (steps.some(({ stage }) => stage === 'virtual-server')) served += 1;
+    };
+    compareOn({ stack, seed: SEED, calm: true, seen });
+    t.ok(served > each / 50, `${served} of ${each} packets through virtual servers`);
+  });
+}
