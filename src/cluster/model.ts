@@ -56,6 +56,8 @@ export interface ContainerPort {
   readonly protocol: TransportProtocol;
   readonly containerPort: number;
   readonly hostPort?: number;
+  /** The node's address that the host port is on; absent: all of them. */
+  readonly hostIp?: Address;
   /** Named ports of init containers count for Calico and not for Azure NPM. */
   readonly init: boolean;
 }

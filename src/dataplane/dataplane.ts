@@ -12,6 +12,7 @@ import type { Diagnostic } from '../diagnostic/diagnostic.ts';
 import type { PlanBuilder } from '../plan/builder.ts';
 import type { Plan } from '../plan/model.ts';
 import type { NetworkPolicy } from '../policy/model.ts';
+import type { Portmap } from './portmap/portmap.ts';
 
 export const NETWORKS = [
   'azure-bridge',
@@ -55,6 +56,8 @@ export interface NetworkRenderer {
   readonly options?: readonly OptionSpec[];
   /** How the network between nodes knows where pods are; absent: `nodes`. */
   readonly between?: BetweenNodes;
+  /** How host ports are led to pods; absent, or null: they are not, or in another way. */
+  portmap?(stack: Stack): Portmap | null;
   /** False where nodes run no kubelet and no kube-proxy; absent: they do. */
   readonly kubernetes?: boolean;
 }

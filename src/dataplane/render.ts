@@ -38,6 +38,7 @@ import { withRouteTable } from './kubenet/route-table.ts';
 import { renderMasquerade } from './masquerade/render.ts';
 import { notOffered } from './offered.ts';
 import { nodeRanges } from './plain/node-range.ts';
+import { renderHostPorts } from './portmap/render.ts';
 import { networkRenderer, policyRenderer } from './registry.ts';
 import { windowsProblems, withNodeOs } from './windows/refusals.ts';
 import { renderWindowsNode, windowsWarnings } from './windows/render.ts';
@@ -136,6 +137,7 @@ function renderNodes(input: RenderInput, network: NetworkRenderer, policy: Polic
       renderKubelet(builder);
       renderKubeProxy(builder, { services, endpointSlices, node, settings, serviceCidrs });
       renderMasquerade(builder, input.cluster, node);
+      renderHostPorts(builder, input, node, network);
     }
     policy.node(input, node, network, builder);
     return builder.build();

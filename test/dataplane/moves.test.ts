@@ -211,8 +211,8 @@ const KUBENET_CLUSTERS: readonly (readonly [string, TwoNodes, readonly (string |
     [/^Windows nodes need build 20348\.1668 or later, .*: win \(build 20348\.1607\)$/],
   ],
   [
-    'a Windows node that does not say its build',
-    { wiring: OVERLAY, more: windows('') },
+    'a Windows node that says a build of its own',
+    { wiring: OVERLAY, more: windows(', kernelVersion: unknown') },
     [/^Windows nodes need build 20348\.1668 or later, .*: win \(nothing says which build\)$/],
   ],
   [

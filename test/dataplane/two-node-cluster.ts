@@ -15,6 +15,8 @@ export interface TwoNodes {
   readonly single?: boolean;
   /** Where pods are: `range`, the node's own; `subnet`, 10.225.0.0/24 of the virtual network. */
   readonly pods?: 'range' | 'subnet';
+  /** a1 and b1 have host ports: tcp 8080 and udp 5353, both to 80. */
+  readonly hostPorts?: boolean;
   /** Further documents. */
   readonly more?: string;
 }
@@ -25,6 +27,9 @@ const PODS = [
   ['a2', 0, 11],
   ['b1', 1, 10],
 ] as const;
+
+const HOST_PORTS =
+  '{containerPort: 80, hostPort: 8080}, {containerPort: 80, protocol: UDP, hostPort: 5353}';
 
 /** Addresses by name: `a1`, `node-a`, `svc-a1`; `4 a1` and `6 a1` of a family. */
 export function addressOf(name: string, family: 4 | 6 = 4, pods: TwoNodes['pods'] = 'range') {
@@ -43,7 +48,7 @@ export function addressOf(name: string, family: 4 | 6 = 4, pods: TwoNodes['pods'
 
 /** The cluster as its documents. */
 export function twoNodeText(options: TwoNodes = {}): string {
-  const { wiring, single = false, pods = 'range', more = '' } = options;
+  const { wiring, single = false, pods = 'range', hostPorts = false, more = '' } = options;
   const families = single ? ([4] as const) : ([4, 6] as const);
   const list = (name: string, as: (address: string) => string) =>
     families.map((family) => as(addressOf(name, family, pods))).join(', ');
@@ -56,7 +61,7 @@ export function twoNodeText(options: TwoNodes = {}): string {
   });
   const running = PODS.map(
     ([name, on]) => `apiVersion: v1\nkind: Pod\nmetadata: {name: ${name}, labels: {app: ${name}}}
-spec: {nodeName: ${NODES[on]}, containers: [{name: c, ports: [{containerPort: 80}]}]}
+spec: {nodeName: ${NODES[on]}, containers: [{name: c, ports: [${hostPorts && name !== 'a2' ? HOST_PORTS : '{containerPort: 80}'}]}]}
 status: {phase: Running, podIPs: [${list(name, (a) => `{ip: "${a}"}`)}], conditions: [{type: Ready, status: "True"}]}`,
   );
   const services = PODS.map(

@@ -212,6 +212,7 @@ function decodePorts(
     if (protocol && !PROTOCOLS.includes(text(protocol) ?? '')) {
       errors.notSupported('CONTAINER_PROTOCOL', protocol, `${at}.protocol`, [...PROTOCOLS].sort());
     }
+    const [hostIp] = addressAt(errors, get(item, 'hostIP'), `${at}.hostIP`);
     // On the host network the API server sets each hostPort to its containerPort.
     const hostPort = hostNetwork ? containerPort : given;
     return {
@@ -219,6 +220,7 @@ function decodePorts(
       protocol: protocolOf(protocol),
       containerPort,
       ...(hostPort === 0 ? {} : { hostPort }),
+      ...(hostIp ? { hostIp } : {}),
       init,
     };
   });

@@ -38,6 +38,7 @@ import {
 import { beginPod, nodeOf } from '../azure-cni/pod-base.ts';
 import { type AddressRanges, addressRanges, ofFamily } from '../azure-cni/ranges.ts';
 import type { NetworkRenderer, RenderInput } from '../dataplane.ts';
+import { AZURE_PORTMAP } from '../portmap/portmap.ts';
 import { bridgeNatTable } from './ebtables.ts';
 
 const BRIDGE = 'azure0';
@@ -47,6 +48,7 @@ export const azureBridge: NetworkRenderer = {
   node: renderNode,
   pod: renderPod,
   hostDevice: hostVethName,
+  portmap: () => AZURE_PORTMAP,
 };
 
 function renderNode(input: RenderInput, node: Node, builder: PlanBuilder): void {

@@ -16,11 +16,13 @@
 import { hostVethName } from '../azure-cni/mac.ts';
 import { transparentNode, transparentPod } from '../azure-transparent/render.ts';
 import type { NetworkRenderer } from '../dataplane.ts';
+import { AZURE_PORTMAP } from '../portmap/portmap.ts';
 
 export const azureOverlay: NetworkRenderer = {
   name: 'azure-overlay',
   node: transparentNode,
   pod: transparentPod,
   hostDevice: hostVethName,
+  portmap: () => AZURE_PORTMAP,
   between: 'overlay',
 };

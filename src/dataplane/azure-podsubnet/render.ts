@@ -18,12 +18,14 @@ import { defaultRoute, UPLINK } from '../azure-cni/node-base.ts';
 import { addressRanges, ofFamily } from '../azure-cni/ranges.ts';
 import { transparentNode, transparentPod } from '../azure-transparent/render.ts';
 import type { NetworkRenderer, RenderInput } from '../dataplane.ts';
+import { AZURE_PORTMAP } from '../portmap/portmap.ts';
 
 export const azurePodSubnet: NetworkRenderer = {
   name: 'azure-podsubnet',
   node: renderNode,
   pod: transparentPod,
   hostDevice: hostVethName,
+  portmap: () => AZURE_PORTMAP,
 };
 
 function renderNode(input: RenderInput, node: Node, builder: PlanBuilder): void {

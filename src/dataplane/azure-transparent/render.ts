@@ -20,6 +20,7 @@ import { addUplink, blockWireserver, interfaceAddress } from '../azure-cni/node-
 import { type AddressRanges, addressRanges } from '../azure-cni/ranges.ts';
 import type { NetworkRenderer, RenderInput } from '../dataplane.ts';
 import { addRoutedPods, type RoutedVeths, routedPod } from '../plain/routed.ts';
+import { AZURE_PORTMAP } from '../portmap/portmap.ts';
 
 const GATEWAY4 = literal('169.254.1.1');
 
@@ -28,6 +29,7 @@ export const azureTransparent: NetworkRenderer = {
   node: transparentNode,
   pod: transparentPod,
   hostDevice: hostVethName,
+  portmap: () => AZURE_PORTMAP,
 };
 
 /** A node in transparent mode. */

@@ -23,7 +23,18 @@ import { addBridgedPods, type BridgeSettings, bridgedPod } from '../plain/bridge
 import { CALICO_VETHS, calicoVethName } from '../plain/calico-veths.ts';
 import { nodeRanges } from '../plain/node-range.ts';
 import { addRoutedPods, type RoutedVeths, routedPod } from '../plain/routed.ts';
+import { CALICO_PORTMAP } from '../portmap/portmap.ts';
 import { addFlannelRules, addKindnetRules } from './masquerade.ts';
+
+/** What their configurations call the network; who writes one of one's own may call it anything. */
+const NAMES: ReadonlyMap<string, string> = new Map([
+  ['flannel', 'cbr0'],
+  ['kindnet', 'kindnet'],
+]);
+
+function cniOf(stack: Stack): string {
+  return stack.options[CNI.name] ?? CNI.default;
+}
 
 const CNI: OptionSpec = {
   name: 'cni',
@@ -54,13 +65,17 @@ export const byo: NetworkRenderer = {
   hostDevice: (pod, stack) =>
     stack.policy === 'calico' ? calicoVethName(pod) : drawnVethName(pod),
   between: 'link',
+  portmap: (stack) =>
+    stack.policy === 'calico'
+      ? CALICO_PORTMAP
+      : { network: NAMES.get(cniOf(stack)) ?? 'pods', range: 'node' },
   options: [CNI],
 };
 
 /** The pods' veths where they are routed one by one; null for a bridge. */
 function vethsOf(stack: Stack): RoutedVeths | null {
   if (stack.policy === 'calico') return CALICO_VETHS;
-  const cni = stack.options[CNI.name] ?? CNI.default;
+  const cni = cniOf(stack);
   return cni === 'ptp' || cni === 'kindnet' ? PTP : null;
 }
 
@@ -72,7 +87,7 @@ function renderNode(input: RenderInput, node: Node, builder: PlanBuilder): void 
   else addBridgedPods(builder, cluster, node, BRIDGE);
   for (const other of cluster.nodes) if (other !== node) addRoutesTo(builder, other);
   if (stack.policy === 'calico') return;
-  const cni = stack.options[CNI.name] ?? CNI.default;
+  const cni = cniOf(stack);
   if (cni === 'flannel') addFlannelRules(builder, cluster.wiring, node);
   if (cni === 'kindnet') addKindnetRules(builder, cluster.wiring);
 }

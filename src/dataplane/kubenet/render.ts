@@ -20,6 +20,7 @@ import { addBridgedPods, type BridgeSettings, bridgedPod } from '../plain/bridge
 import { CALICO_VETHS, calicoVethName } from '../plain/calico-veths.ts';
 import { nodeRanges } from '../plain/node-range.ts';
 import { addRoutedPods, routedPod } from '../plain/routed.ts';
+import { CALICO_PORTMAP, KUBENET_PORTMAP } from '../portmap/portmap.ts';
 import { dedupTable } from './ebtables.ts';
 
 const BRIDGE: BridgeSettings = { bridge: 'cbr0', promiscuous: true, hairpin: false };
@@ -30,6 +31,7 @@ export const kubenet: NetworkRenderer = {
   pod: renderPod,
   hostDevice: (pod, stack) => (isCalico(stack) ? calicoVethName(pod) : drawnVethName(pod)),
   between: 'routes',
+  portmap: (stack) => (isCalico(stack) ? CALICO_PORTMAP : KUBENET_PORTMAP),
 };
 
 function isCalico(stack: Stack): boolean {

@@ -3,8 +3,8 @@
  * frame that comes out and every rule counter is the engine's; whole clusters are laid with real
  * cables, and real connections come through where they should.
  *
- * Paths: on a node, between nodes, to nodes, to Services (here, there, and to oneself), to the
- * internet, from there; both families. Source ports that the kernel draws (`--random-fully`) are not
+ * Paths: on a node, between nodes, to nodes, to Services (here, there, and to oneself), to host
+ * ports, to the internet, from there; both families. Source ports that the kernel draws (`--random-fully`) are not
  * compared.
  * @module
  */
@@ -59,8 +59,8 @@ const CASES: readonly Case[] = [
   { stack: 'docker+none', cluster: { wiring: WIRINGS.byo }, internet: 'hidden', alone: true },
 ];
 
-function networkOf({ stack, cluster }: Case): Network {
-  const { cluster: loaded, policies } = twoNodeCluster(cluster);
+function networkOf({ stack, cluster, alone = false }: Case): Network {
+  const { cluster: loaded, policies } = twoNodeCluster({ ...cluster, hostPorts: !alone });
   return renderNetwork({ cluster: loaded, policies, stack: parseStack(stack) });
 }
 
@@ -147,6 +147,28 @@ function shotsOf(one: Case, network: Network, family: Family): Shot[] {
   pod('to the internet', 'a1', syn(a1, world), world, one.internet === 'drawn');
   if (one.internet !== 'drawn') {
     wire('and its answer', back(world, one.internet === 'hidden' ? at('node-a') : a1));
+  }
+  if (!one.alone) {
+    const host = at('node-a');
+    const toHost = (from: string) => tcp().from(from, port).to(host, 8080).syn();
+    port += 10;
+    wire('from the internet to a host port', toHost(world));
+    pod('and its answer', 'a1', back(a1, world), world);
+    wire('by udp', udp().from(world, port).to(host, 5353));
+    port += 10;
+    // kube-proxy's chain, which kubenet uses, draws a port.
+    const drawn = one.stack === 'kubenet+none';
+    pod('a neighbour to a host port', 'a2', toHost(at('a2')), host, drawn);
+    port += 10;
+    pod('itself by its host port', 'a1', toHost(a1), host, drawn);
+    port += 10;
+    pod(
+      'to the other node’s',
+      'a1',
+      tcp().from(a1, port).to(at('node-b'), 8080).syn(),
+      at('node-b'),
+      one.internet === 'drawn',
+    );
   }
   port += 10;
   wire('from the internet', syn(world, a1));
