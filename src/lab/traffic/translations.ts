@@ -18,6 +18,11 @@ const MOST_PACKETS = 50_000;
 const MOST_CONNECTIONS = 250_000;
 /** Silence after which equal ends are another connection, with choices of its own. */
 const SILENCE_NS = 60_000_000_000n;
+/**
+ * A connection has few views: its client's, a backend's, one behind each masquerade. More pairs of
+ * ends than these are connections of many that send equal packets, and show no translation.
+ */
+const MOST_VIEWS = 8;
 /** Payload bytes that are compared. */
 const COMPARED = 64;
 
@@ -32,6 +37,8 @@ export interface Views {
 interface Episode extends Views {
   readonly ends: Ends[];
   lastNs: bigint;
+  /** It had too many views, and has none any more. */
+  crowded: boolean;
 }
 
 interface Sighting {
@@ -70,7 +77,7 @@ export class SeenTranslations {
 
   /** Every connection that was seen under several ends, in order of time. */
   all(): readonly Views[] {
-    return this.#all;
+    return this.#all.filter(({ crowded }) => !crowded);
   }
 
   #join(protocol: number, first: Ends, other: Ends, timeNs: bigint): void {
@@ -82,18 +89,26 @@ export class SeenTranslations {
       this.forgotten++;
       return;
     }
-    const views = known ?? { protocol, ends: [first], lastNs: timeNs };
+    const views = known ?? { protocol, ends: [first], lastNs: timeNs, crowded: false };
     if (known === undefined) this.#all.push(views);
     views.lastNs = timeNs;
-    const has = (ends: Ends) =>
-      views.ends.some((e) => keyOf(protocol, e) === keyOf(protocol, ends));
-    // What is known may have been begun by an answer; then these go the other way.
-    const base = views.ends.find((e) => equalEnds(e, first) || equalEnds(e, other));
-    const turn = (ends: Ends) => (base === undefined ? inverse(ends) : ends);
-    for (const ends of [first, other]) if (!has(ends)) views.ends.push(turn(ends));
     this.#views.set(key, views);
     this.#views.set(otherKey, views);
+    if (!views.crowded) addViews(views, first, other);
   }
+}
+
+/** Add two pairs of ends that one packet had, unless they are known. */
+function addViews(views: Episode, first: Ends, other: Ends): void {
+  const { protocol, ends: known } = views;
+  const has = (ends: Ends) => known.some((e) => keyOf(protocol, e) === keyOf(protocol, ends));
+  // What is known may have been begun by an answer; then these go the other way.
+  const base = known.find((e) => equalEnds(e, first) || equalEnds(e, other));
+  const turn = (ends: Ends) => (base === undefined ? inverse(ends) : ends);
+  for (const ends of [first, other]) if (!has(ends)) known.push(turn(ends));
+  if (known.length <= MOST_VIEWS) return;
+  views.crowded = true;
+  known.length = 0;
 }
 
 /** The name of a connection under these ends, whichever way they go. */
