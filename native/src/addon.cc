@@ -1,4 +1,4 @@
-// The only file that knows Node: the door between JavaScript and the compiled engine. Numbers cross
+// The door between JavaScript and the compiled engine. Numbers cross
 // in one shared array whose places src/engine/compiled/layout.ts names; bytes in views of buffers.
 #include <napi.h>
 
@@ -6,6 +6,7 @@
 #include <new>
 
 #include "engine/engine.hh"
+#include "lane-door.hh"
 #include "layout.gen.hh"
 #include "words.hh"
 
@@ -97,9 +98,11 @@ class Door : public Napi::ObjectWrap<Door> {
     return N(info, engine_->step(arrival));
   }
 
-  // run(batch, from, to) → the first packet that was not moved, or `to`. `batch` is
+  // run(batch, from, to) → the first packet that was not moved, or that a decision moved which is not
+  // good, or `to`. `batch` is
   // { packets: Uint8Array, offsets, lengths, entries: Uint32Array, times: Float64Array,
-  //   offloaded: Uint8Array, results: Int32Array, out: Uint8Array | null, stride }.
+  //   offloaded: Uint8Array, results: Int32Array, out: Uint8Array | null, stride,
+  //   good?: Uint8Array by number of decision }.
   Napi::Value Run(const Napi::CallbackInfo& info) {
     const Napi::Object batch = info[0].As<Napi::Object>();
     wiretrial::Batch b{};
@@ -110,6 +113,8 @@ class Door : public Napi::ObjectWrap<Door> {
     b.times = batch.Get("times").As<Napi::Float64Array>().Data();
     b.offloaded = batch.Get("offloaded").As<Napi::Uint8Array>().Data();
     b.results = batch.Get("results").As<Napi::Int32Array>().Data();
+    const Napi::Value good = batch.Get("good");
+    if (!good.IsUndefined()) b.good = good.As<Napi::Uint8Array>().Data();
     const Napi::Value out = batch.Get("out");
     if (!out.IsNull()) {
       b.out = out.As<Napi::Uint8Array>().Data();
@@ -348,6 +353,7 @@ class Door : public Napi::ObjectWrap<Door> {
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("layoutVersion", Napi::Number::New(env, at::kVersion));
   exports.Set("Engine", Door::Define(env));
+  exports.Set("Lanes", DefineLanes(env));
   return exports;
 }
 

@@ -9,6 +9,7 @@ import { openPcap, PCAP_HEADER_BYTES, pcapMagic } from './format/pcap.ts';
 import { isPcapngMagic, PcapngFormat } from './format/pcapng.ts';
 import { type CutShort, captureError } from './input-error.ts';
 import type { CaptureInterface, InputSummary, ResolvedName } from './record.ts';
+import type { RecordWalker, Slab } from './slab.ts';
 
 const MAGIC_BYTES = 4;
 const PCAPNG_HEADER_BYTES = 28;
@@ -73,6 +74,25 @@ export class CaptureInput {
     return out;
   }
 
+  /**
+   * Ordinary records that are in the window already, at most `limit`, none from `untilNs` on; null
+   * when the next record must come from `next`. Frames and interfaces are not numbered yet.
+   */
+  walk(walker: RecordWalker, limit: number, untilNs: bigint): Omit<Slab, 'firstFrame'> | null {
+    const source = this.#source;
+    const format = this.#format;
+    if (this.#done || format === null || source.available === 0) return null;
+    const { shape } = format;
+    const { window, position } = source;
+    let { count, next } = walker.walk(window, position, shape, limit);
+    const late = walker.columns.times.subarray(0, count).findIndex((time) => time >= untilNs);
+    if (late >= 0) ({ count, next } = walker.walk(window, position, shape, late));
+    if (count === 0) return null;
+    source.position = next;
+    this.#packets += count;
+    return { window, count, columns: walker.columns, interfaces: shape.interfaces };
+  }
+
   async #skip(format: PacketFormat): Promise<void> {
     const { offset } = this.#source;
     if (!(await this.#source.skip(format.amount))) {
@@ -107,11 +127,11 @@ export class CaptureInput {
   }
 
   /** Number the interfaces up to the one that `record` came by; see CaptureInterface.id. */
-  numberInterfaces(record: UnnumberedRecord, next: number): number {
+  numberInterfaces({ iface: last }: Pick<UnnumberedRecord, 'iface'>, next: number): number {
     let id = next;
     for (const iface of this.#format?.interfaces ?? []) {
       if (iface.id < 0) iface.id = id++;
-      if (iface === record.iface) break;
+      if (iface === last) break;
     }
     return id;
   }

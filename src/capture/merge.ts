@@ -10,12 +10,14 @@ import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
 import { CaptureInput } from './capture-input.ts';
 import type { UnnumberedRecord } from './format/packet-format.ts';
 import type { CaptureInterface, InputSummary, PacketRecord, ResolvedName } from './record.ts';
+import type { RecordWalker, Slab } from './slab.ts';
 
 /** How many records are taken from one file at a time. */
 const READ_AHEAD = 256;
 const NAMES_MAX = 65_536;
 /** Files without packets are read first: all that is left to learn is how they end. */
 const AT_ONCE = -(1n << 100n);
+const NEVER = 1n << 100n;
 
 interface Lane {
   readonly index: number;
@@ -87,16 +89,43 @@ export class MergedInputs {
   }
 
   /** The next records in merged order, at most `limit`; none only at the end. */
-  async next(limit: number): Promise<PacketRecord[]> {
+  async next(limit: number, readAhead = READ_AHEAD): Promise<PacketRecord[]> {
     const out: UnnumberedRecord[] = [];
     while (out.length < limit && this.#heap.length > 0) {
       const lane = this.#heap[0];
       if (lane === undefined) break;
-      if (lane.next >= lane.ahead.length && !(await this.#refill(lane))) continue;
+      if (lane.next >= lane.ahead.length && !(await this.#refill(lane, readAhead))) continue;
       if (this.#heap.length === 1) this.#takeRun(lane, out, limit);
       else this.#takeOne(lane, out);
     }
     return out;
+  }
+
+  /**
+   * Ordinary records that come next, from one file; null when what comes next is to be had from
+   * `next`, one by one.
+   */
+  slab(walker: RecordWalker, limit: number): Slab | null {
+    const [lane, left, right] = this.#heap;
+    if (lane === undefined || lane.input === null || lane.offsetNs !== 0n) return null;
+    if (lane.next < lane.ahead.length) return null;
+    const rivals = [left, right].flatMap((rival) => rival?.timeNs ?? []);
+    const untilNs = rivals.reduce((least, time) => (time < least ? time : least), NEVER);
+    const slab = lane.input.walk(walker, limit, untilNs);
+    if (slab === null) return null;
+    const firstFrame = this.#frame + 1;
+    this.#frame += slab.count;
+    this.#numberAll(lane, slab);
+    return { ...slab, firstFrame };
+  }
+
+  /** Number interfaces in the order in which their packets come. */
+  #numberAll(lane: Lane, { columns, count, interfaces }: Omit<Slab, 'firstFrame'>): void {
+    if (interfaces.every(({ id }) => id >= 0)) return;
+    for (let n = 0; n < count; n++) {
+      const iface = interfaces[columns.iface[n] ?? 0];
+      if (iface !== undefined && iface.id < 0) this.#numberInterfaces(lane, { iface });
+    }
   }
 
   /** The only lane left: no comparing. */
@@ -124,7 +153,7 @@ export class MergedInputs {
     out.push(record);
   }
 
-  #numberInterfaces(lane: Lane, record: UnnumberedRecord): void {
+  #numberInterfaces(lane: Lane, record: Pick<UnnumberedRecord, 'iface'>): void {
     const { input } = lane;
     if (input === null) return;
     this.#interfaceCount = input.numberInterfaces(record, this.#interfaceCount);
@@ -134,9 +163,9 @@ export class MergedInputs {
   }
 
   /** Read on in the lane at the heap's top. @returns false when it ended and left the heap. */
-  async #refill(lane: Lane): Promise<boolean> {
+  async #refill(lane: Lane, readAhead: number): Promise<boolean> {
     lane.input ??= await CaptureInput.open(lane.path, this.#stdin);
-    lane.ahead = await lane.input.next(READ_AHEAD);
+    lane.ahead = await lane.input.next(readAhead);
     lane.next = 0;
     this.#takeNames(lane.input);
     const first = lane.ahead[0];

@@ -16,10 +16,13 @@ import type { Filter } from './filter/filter.ts';
 import { matches } from './filter/filter.ts';
 import { MergedInputs } from './merge.ts';
 import type { CaptureInterface, InputSummary, PacketRecord, ResolvedName } from './record.ts';
+import type { RecordWalker, Slab } from './slab.ts';
 import type { TimeBound } from './time-bound.ts';
 
 /** Records are handed out at most so many at a time. */
 export const BATCH_MAX = 256;
+/** And in bulk. */
+const MOST_IN_SLAB = 65_536;
 
 export interface CaptureOptions {
   readonly filter?: Filter;
@@ -38,6 +41,12 @@ export interface CaptureOptions {
 
 /** A reading under way. Iterate it once; ask for summaries afterwards. */
 export interface CaptureStream extends AsyncIterable<readonly PacketRecord[]> {
+  /**
+   * The same reading, in its stead: ordinary records in bulk. The records are the same, in the same
+   * order, however they come; with a filter, a time window or a count
+   * all come one by one.
+   */
+  parts(walker: RecordWalker): AsyncIterable<readonly PacketRecord[] | Slab>;
   /** The files behind the paths, known after the first batch. */
   readonly paths: readonly string[];
   /** One per file, in the order of `paths`; complete when the iteration is over. */
@@ -94,6 +103,14 @@ class Captures implements CaptureStream {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<readonly PacketRecord[]> {
+    for await (const part of this.#read(null)) if (!('window' in part)) yield part;
+  }
+
+  parts(walker: RecordWalker): AsyncIterable<readonly PacketRecord[] | Slab> {
+    return this.#read(walker);
+  }
+
+  async *#read(walker: RecordWalker | null): AsyncGenerator<readonly PacketRecord[] | Slab> {
     const options = this.#options;
     this.paths = await captureFiles(this.#given);
     const window = await timeWindow(this.paths, options);
@@ -101,9 +118,21 @@ class Captures implements CaptureStream {
     this.#inputs = inputs;
     const size = Math.max(1, Math.min(options.batchSize ?? BATCH_MAX, BATCH_MAX));
     let left = options.count ?? Number.POSITIVE_INFINITY;
+    // What was read beyond the last packet counts as read: equal however records come.
+    const isWhole = window === null && options.filter === undefined && options.count === undefined;
+    const bulk = isWhole ? walker : null;
+    // Of what is not in bulk: the more there was of it, the more is taken at a time.
+    let few = 1;
     try {
       while (left > 0) {
-        const batch = await inputs.next(size);
+        const slab = bulk === null ? null : inputs.slab(bulk, MOST_IN_SLAB);
+        if (slab !== null) {
+          few = 1;
+          yield slab;
+          continue;
+        }
+        const batch = await (bulk === null ? inputs.next(size) : inputs.next(few, few));
+        few = Math.min(few * 2, size);
         if (batch.length === 0) break;
         const kept = select(batch, window, options.filter ?? null, left);
         left -= kept.length;

@@ -5,20 +5,43 @@
  */
 import { SingleBar } from 'cli-progress';
 import type { CaptureStream } from '../capture/reader.ts';
+import type { PacketRecord } from '../capture/record.ts';
+import type { RecordWalker, Slab } from '../capture/slab.ts';
 import type { CaptureSource } from './capture-source.ts';
 
 /** Redraw at most so often, in batches of records. */
 const EVERY = 64;
 
 /** The stream's batches, with a bar that follows the bytes read. `what` is being done to them. */
-export async function* withProgress(
+export function withProgress(
   stream: CaptureStream,
   source: CaptureSource,
   quiet: boolean,
   what: string,
-): CaptureStreamBatches {
+): AsyncIterable<readonly PacketRecord[]> {
+  return followed(stream, stream, source, quiet, what);
+}
+
+/** As `withProgress`, with records in bulk where they are ordinary. */
+export function withProgressInBulk(
+  stream: CaptureStream,
+  walker: RecordWalker,
+  source: CaptureSource,
+  quiet: boolean,
+  what: string,
+): AsyncIterable<readonly PacketRecord[] | Slab> {
+  return followed(stream.parts(walker), stream, source, quiet, what);
+}
+
+async function* followed<Part extends readonly PacketRecord[] | Slab>(
+  parts: AsyncIterable<Part>,
+  stream: CaptureStream,
+  source: CaptureSource,
+  quiet: boolean,
+  what: string,
+): AsyncGenerator<Part> {
   if (quiet || process.stderr.isTTY !== true) {
-    yield* stream;
+    yield* parts;
     return;
   }
   const bar = new SingleBar({
@@ -32,21 +55,17 @@ export async function* withProgress(
   let batches = 0;
   let total = 0;
   try {
-    for await (const batch of stream) {
+    for await (const part of parts) {
       if (batches === 0) {
         // Which files stand behind a folder is known once reading began.
         total = stream.paths.reduce((sum, path) => sum + source.sizeOf(path), 0);
         bar.setTotal(Math.max(1, total));
       }
-      yield batch;
-      packets += batch.length;
+      yield part;
+      packets += 'window' in part ? part.count : part.length;
       if (++batches % EVERY === 0) bar.update(Math.min(stream.bytesRead, total), { packets });
     }
   } finally {
     bar.stop();
   }
 }
-
-type CaptureStreamBatches = AsyncGenerator<
-  CaptureStream extends AsyncIterable<infer B> ? B : never
->;

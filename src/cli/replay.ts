@@ -3,8 +3,11 @@
  * @module
  */
 import { Command, Option } from 'commander';
-import { replay as run } from '../lab/replay.ts';
+import type { CaptureStream } from '../capture/reader.ts';
+import { findWalker } from '../lab/lane/columns.ts';
+import { mayUseLanes, replay as run } from '../lab/replay.ts';
 import type { RunSink } from '../lab/stack-run.ts';
+import type { World } from '../lab/world.ts';
 import { AnnotatedCapture } from '../report/annotated-capture.ts';
 import { openOutput } from '../report/formats.ts';
 import { type RowKind, replayReport } from '../report/replay-report.ts';
@@ -31,7 +34,7 @@ import {
   withRun,
 } from './options.ts';
 import { prepareTraffic } from './prepare-traffic.ts';
-import { withProgress } from './progress.ts';
+import { withProgress, withProgressInBulk } from './progress.ts';
 import { noteWorkers, say, warnOfCuts } from './say.ts';
 
 interface Flags extends ClusterOptions, CaptureOptions, ReplayFlags, RunFlags, NarrowFlags {
@@ -106,6 +109,7 @@ async function replayVerb(words: readonly string[], flags: Flags): Promise<numbe
     const annotated =
       flags.write === undefined ? null : await AnnotatedCapture.open(flags.write, world, names);
     const sink: RunSink = {
+      wantsFrames: annotated !== null || reports.some((report) => report.wantsFrames),
       frame(row) {
         annotated?.result(row);
         if (isShown(row)) for (const report of reports) report.frame(row);
@@ -116,7 +120,7 @@ async function replayVerb(words: readonly string[], flags: Flags): Promise<numbe
     };
     const stream = source.stream();
     const done = await run({
-      records: withProgress(stream, source, flags.quiet, 'replaying'),
+      ...recordsOf(stream, source, flags, world),
       traffic,
       stacks: [{ world, sink }],
       options: { openLoop: flags.openLoop },
@@ -144,4 +148,13 @@ async function replayVerb(words: readonly string[], flags: Flags): Promise<numbe
     interruption.stop();
     source.close();
   }
+}
+
+/** The records of the second reading: in bulk where the run can take them so. */
+function recordsOf(stream: CaptureStream, source: CaptureSource, flags: Flags, world: World) {
+  const { quiet, openLoop } = flags;
+  const walker = mayUseLanes({ engine: world.engine, openLoop }) ? findWalker() : null;
+  if (walker === null) return { records: withProgress(stream, source, quiet, 'replaying') };
+  const records = withProgressInBulk(stream, walker, source, quiet, 'replaying');
+  return { records, walker };
 }

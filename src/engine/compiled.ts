@@ -147,21 +147,36 @@ export class CompiledEngine implements Engine {
     walked: (index: number, journey: Journey) => void,
   ): void {
     const to = batch.offsets.length;
-    for (let at = 0; at < to; ) {
+    for (let at = 0; at < to; at++) {
       at = this.#native.run(batch, at, to);
-      if (at === to) return;
-      const injection = injectionOf(at);
-      if (batch.results[at] === Slow.noRoom) this.#sweep();
-      const packet = fastPacket(injection);
-      this.#nowNs = Math.max(this.#nowNs, injection.nowNs);
-      const journey =
-        packet === null
-          ? this.#reference.inject(injection)
-          : this.#walkAndRemember(injection, packet, batch.entries[at] ?? 0);
-      batch.results[at] = -1;
-      walked(at, journey);
-      at += 1;
+      if (at < to) walked(at, this.walk(batch, at, injectionOf(at)));
     }
+  }
+
+  /** The packets `from..to` of a batch as far as the fast path moves them; see `NativeEngine.run`. */
+  run(batch: NativeBatch, from: number, to: number): number {
+    return this.#native.run(batch, from, to);
+  }
+
+  /** Walk a packet of a batch that the fast path did not move; its result becomes -1. */
+  walk(batch: NativeBatch, at: number, injection: Injection): Journey {
+    if (batch.results[at] === Slow.noRoom) this.#sweep();
+    batch.results[at] = -1;
+    const packet = fastPacket(injection);
+    this.#nowNs = Math.max(this.#nowNs, injection.nowNs);
+    return packet === null
+      ? this.#reference.inject(injection)
+      : this.#walkAndRemember(injection, packet, batch.entries[at] ?? 0);
+  }
+
+  /** Changes when numbers of decisions are given out anew. */
+  get epoch(): number {
+    return this.#book.epoch;
+  }
+
+  /** Whether packets like this one can be moved by the fast path at all. */
+  static mayMove(injection: Injection): boolean {
+    return fastPacket(injection) !== null;
   }
 
   /** The journey that packets take by a decision; bytes are those of the packet it was made for. */

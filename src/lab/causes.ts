@@ -135,6 +135,17 @@ export class Causes {
     return sent > 0 && delivered === 0 ? 'causeNotDelivered' : 'send';
   }
 
+  /**
+   * Whether nothing stands in the way of any further packet of this direction, as long as all are
+   * delivered and none is a reset: nothing was lost either way, and its sender was not ended.
+   */
+  isClear(direction: Direction): boolean {
+    const own = this.#senders[direction];
+    const peer = this.#senders[opposite(direction)];
+    const isAnswerable = this.judgeOther(direction) === 'send';
+    return !own.ended && own.gaps.length === 0 && peer.gaps.length === 0 && isAnswerable;
+  }
+
   /** Whether the segment repeats bytes that were lost before. */
   isRetransmission(direction: Direction, s: Segment): boolean {
     const end = s.seq + segmentLength(s);

@@ -6,6 +6,13 @@
  * @module
  */
 import type { PacketRecord } from '../capture/record.ts';
+import { recordOf, type Slab } from '../capture/slab.ts';
+import { assert } from '../diagnostic/diagnostic.ts';
+import { CompiledEngine } from '../engine/compiled.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { LaneWalker } from './lane/columns.ts';
+import { Lanes } from './lane/lanes.ts';
+import { NativeSightings } from './lane/sightings.ts';
 import { type RunOptions, type RunSink, StackRun } from './stack-run.ts';
 import type { RunSummary, TallyPart } from './tally.ts';
 import type { Captured } from './traffic/captured.ts';
@@ -14,11 +21,13 @@ import type { Conversation } from './traffic/conversation.ts';
 import { Traffic, type TrafficOptions } from './traffic/traffic.ts';
 import type { World } from './world.ts';
 
-/** Records in batches, as capture readers give them. */
-export type RecordBatches = AsyncIterable<readonly PacketRecord[]>;
+/** Records as capture readers give them: in batches, or in bulk. */
+export type RecordBatches = AsyncIterable<readonly PacketRecord[] | Slab>;
 
 export interface ReplayInput {
   readonly records: RecordBatches;
+  /** Who walks the records that come in bulk; for a run that `mayUseLanes`. */
+  readonly walker?: LaneWalker;
   readonly traffic: TrafficOptions;
   readonly stacks: readonly { readonly world: World; readonly sink: RunSink }[];
   readonly options: RunOptions;
@@ -47,18 +56,22 @@ export interface ReplayOutput {
   readonly parts: readonly TallyPart[];
   readonly clock: Clock;
   readonly frames: number;
+  /** Of these, how many went in lanes. */
+  readonly framesInLanes: number;
   readonly interrupted: boolean;
 }
 
 /** Run the traffic through all stacks. */
 export async function replay(input: ReplayInput): Promise<ReplayOutput> {
-  const traffic = new Traffic(input.traffic);
+  const { walker } = input;
+  const traffic = new Traffic(input.traffic, walker && new NativeSightings(walker.native));
   const runs = input.stacks.map((s) => new StackRun(s.world, input.options, s.sink));
   const { share } = input;
   let closed = 0;
   const close = (conversations: readonly Conversation[]) => {
     for (const conversation of conversations) {
       const place = closed++;
+      lanes?.forget(conversation);
       if (share?.conversation(conversation, place) === false) continue;
       for (const run of runs) run.close(conversation);
       input.onClosed?.(conversation);
@@ -66,15 +79,25 @@ export async function replay(input: ReplayInput): Promise<ReplayOutput> {
   };
   let frames = 0;
   let interrupted = false;
-  for await (const batch of input.records) {
-    for (const record of batch) {
-      const captured = traffic.take(record);
-      close(traffic.replaced());
-      close(traffic.expired());
-      frames++;
-      if (share?.frame(captured) === false) continue;
-      input.onFrame?.(captured, record);
-      for (const run of runs) run.handle(captured);
+  const byHand = (record: PacketRecord): Captured => {
+    const captured = traffic.take(record);
+    close(traffic.replaced());
+    close(traffic.expired());
+    if (share?.frame(captured) === false) return captured;
+    input.onFrame?.(captured, record);
+    for (const run of runs) run.handle(captured);
+    return captured;
+  };
+  const lanes = lanesOf(input, traffic, runs, byHand);
+  const one = (record: PacketRecord) => (lanes === null ? byHand(record) : lanes.one(record));
+  for await (const part of input.records) {
+    if ('window' in part) {
+      frames += part.count;
+      if (lanes !== null) lanes.take(part);
+      else for (let n = 0; n < part.count; n++) byHand(recordOf(part, n));
+    } else {
+      frames += part.length;
+      for (const record of part) one(record);
     }
     await input.betweenBatches?.();
     if (input.shouldStop?.()) {
@@ -82,6 +105,7 @@ export async function replay(input: ReplayInput): Promise<ReplayOutput> {
       break;
     }
   }
+  lanes?.end();
   for (const run of runs) run.endFragments();
   close(traffic.end());
   return {
@@ -89,6 +113,30 @@ export async function replay(input: ReplayInput): Promise<ReplayOutput> {
     parts: runs.map((run) => run.part()),
     clock: traffic.clock,
     frames,
+    framesInLanes: lanes?.frames ?? 0,
     interrupted,
   };
+}
+
+/** Whether packets of a run of one stack can go in lanes: the compiled engine moves them. */
+export function mayUseLanes(run: { readonly engine: Engine } & RunOptions): boolean {
+  if (run.openLoop || run.traceFrame !== undefined) return false;
+  return run.engine instanceof CompiledEngine;
+}
+
+function lanesOf(
+  input: ReplayInput,
+  traffic: Traffic,
+  runs: readonly StackRun[],
+  byHand: (record: PacketRecord) => Captured,
+): Lanes | null {
+  const { walker, share, onFrame, traffic: options } = input;
+  const [run] = runs;
+  if (walker === undefined || run === undefined) return null;
+  assert(runs.length === 1 && share === undefined, 'lanes are for all of one stack');
+  const { engine } = run.world;
+  if (!(engine instanceof CompiledEngine) || !mayUseLanes({ engine, ...input.options }))
+    return null;
+  const wantsRows = input.stacks[0]?.sink.wantsFrames ?? true;
+  return new Lanes({ walker, traffic, run, engine, options, wantsRows, byHand, onFrame });
 }

@@ -2,40 +2,39 @@
  * One stack's run over the traffic: causes, injection, and what came of every frame and connection.
  * @module
  */
-import type { Journey, KnownChoices } from '../engine/engine.ts';
+import { assert } from '../diagnostic/diagnostic.ts';
+import type { Injection, Journey, KnownChoices } from '../engine/engine.ts';
 import { weakestEvidence } from '../plan/model.ts';
-import { Causes, type CauseVerdict, type Direction, opposite } from './causes.ts';
+import { type Direction, opposite } from './causes.ts';
 import { type Datagram, withTtl } from './datagram/datagram.ts';
 import { isHardError } from './datagram/headers.ts';
 import { openingPacket } from './datagram/synthetic.ts';
-import type { Choice, ConnectionResult, DirectionResult, FrameResult, Verdict } from './result.ts';
+import type { ConnectionResult, DirectionResult, FrameResult } from './result.ts';
+import {
+  decidingSide,
+  judge,
+  NOTHING_KNOWN,
+  newState,
+  noteFate,
+  type State,
+  type Way,
+  wayThere,
+} from './run/connection-state.ts';
 import { type HeldFragment, HeldFragments } from './run/held-fragments.ts';
 import { choiceOf, firstRefusal, isOpen, Prospects } from './run/prospects.ts';
-import {
-  type AsSent,
-  asSent,
-  isAsPredicted,
-  type Reached,
-  reachedBy,
-  translationOf,
-} from './run/reached.ts';
+import { type AsSent, asSent, isAsPredicted, reachedBy, translationOf } from './run/reached.ts';
 import { type DropRows, Rows } from './run/rows.ts';
 import type { RunSummary, TallyPart } from './tally.ts';
 import type { Captured } from './traffic/captured.ts';
 import type { Conversation, Membership } from './traffic/conversation.ts';
-import {
-  arrived,
-  decidedBy,
-  directionResult,
-  mergeDirection,
-  NOT_CAPTURED,
-  verdictOf,
-} from './verdict.ts';
+import { arrived, decidedBy, directionResult, mergeDirection, verdictOf } from './verdict.ts';
 import type { InjectionOptions, World } from './world.ts';
 
 /** Where a run's rows go, in capture order; connections as they close. */
 export interface RunSink {
   frame(result: FrameResult): void;
+  /** False when nobody looks at frames: they need not be made. Absent: somebody does. */
+  readonly wantsFrames?: boolean;
   connection(result: ConnectionResult, detail: ConnectionDetail): void;
 }
 
@@ -53,33 +52,12 @@ export interface RunOptions {
   readonly traceFrame?: number;
 }
 
-/** What one stack knows of an open conversation. */
-interface State {
-  readonly causes: Causes;
-  forward: DirectionResult;
-  reply: DirectionResult;
-  opening: Journey | null;
-  replyJourney: Journey | null;
-  /** Where its packets get; null before the first did. */
-  reached: Reached | null;
-  /** What the capture shows of its choices, and how it would fare under each. */
-  way: Way | null;
-  /** The journey of the assumed opening, once tried. */
-  assumed: Journey | null;
-  contradicted: boolean;
-  readonly dropRows: DropRows;
+/** A frame as it was sent. */
+export interface LastSent {
+  readonly captured: Captured;
+  readonly injection: Injection;
+  readonly journey: Journey;
 }
-
-/** What is known of the choices that a connection's way depends on. */
-interface Way {
-  /** What the capture shows of them. */
-  readonly choices?: KnownChoices;
-  readonly choice: Choice | null;
-  /** A course that is not allowed. */
-  readonly refusal?: Pick<DirectionResult, 'reason' | 'decidedBy'> | undefined;
-}
-
-const NOTHING_KNOWN: Way = { choice: null };
 
 export class StackRun {
   readonly world: World;
@@ -89,6 +67,10 @@ export class StackRun {
   readonly #rows: Rows;
   readonly #held = new HeldFragments();
   readonly #prospects: Prospects;
+  /** What became of the next packet that is sent, when it was moved elsewhere. */
+  #moved: Journey | null = null;
+  /** The packet that was sent last. */
+  #last: LastSent | null = null;
 
   constructor(world: World, options: RunOptions, sink: RunSink) {
     this.world = world;
@@ -100,6 +82,7 @@ export class StackRun {
 
   /** Take the next frame of the input. */
   handle(captured: Captured): void {
+    this.#last = null;
     for (const held of this.#held.expire(captured.nowNs)) this.#abandon(held);
     switch (captured.kind) {
       case 'datagram':
@@ -119,6 +102,55 @@ export class StackRun {
         this.#unknown(captured, captured.reason);
         return;
     }
+  }
+
+  /** Take a frame whose packet was moved already. Precondition: it was one to be sent. */
+  handleMoved(captured: Captured, journey: Journey): void {
+    this.#moved = journey;
+    this.handle(captured);
+    assert(this.#moved === null, 'a packet that was moved was to be sent');
+  }
+
+  /** The injection that `handle` would make of a packet that is to be sent. */
+  injectionOf(captured: Captured): Injection {
+    const { datagram, membership, from } = captured;
+    assert(datagram !== null && membership !== null, 'it is a packet of a conversation');
+    const state = this.#state(membership.conversation);
+    const sent = asSent(datagram, membership, from, state.reached);
+    return this.#injectionOf(captured, sent, state.way?.choices);
+  }
+
+  /**
+   * How the frame that was handled last was sent, when every further packet of its direction that
+   * takes the same way will be sent so too, and say nothing new of its conversation; else null.
+   */
+  standing(captured: Captured): LastSent | null {
+    const last = this.#last;
+    const { membership } = captured;
+    if (last === null || membership === null || last.captured !== captured) return null;
+    const { generated, copies, heldForReassembly, reason } = last.journey;
+    const isPlain = generated.length === 0 && copies.length === 0 && reason === null;
+    if (!isPlain || heldForReassembly || !arrived(last.journey)) return null;
+    return this.isClear(membership) ? last : null;
+  }
+
+  /** Whether further packets of this direction will be sent, and, delivered, say nothing new. */
+  isClear({ conversation, direction }: Membership): boolean {
+    const { openLoop, traceFrame } = this.#options;
+    const state = this.#states.get(conversation.id);
+    if (state === undefined || openLoop || traceFrame !== undefined) return false;
+    const side = direction === 'original' ? state.forward : state.reply;
+    return side.result === 'delivered' && state.causes.isClear(direction);
+  }
+
+  /** Whether no frame waits for a later one. */
+  get isSettled(): boolean {
+    return this.#held.size === 0;
+  }
+
+  /** Count frames that were moved in lanes; their rows, where somebody looks at them. */
+  get rows(): Pick<Rows, 'moved' | 'noted' | 'movedRow'> {
+    return this.#rows;
   }
 
   /** A conversation is over: write its row and forget it. */
@@ -272,7 +304,20 @@ export class StackRun {
     else this.#settle(captured, this.#inject(captured, sent));
   }
 
-  #inject(captured: Captured, { datagram, from }: AsSent, choices?: KnownChoices): Journey {
+  #inject(captured: Captured, sent: AsSent, choices?: KnownChoices): Journey {
+    if (this.#moved !== null) {
+      const journey = this.#moved;
+      this.#moved = null;
+      return journey;
+    }
+    const injection = this.#injectionOf(captured, sent, choices);
+    const journey = this.world.engine.inject(injection);
+    this.#last = { captured, injection, journey };
+    return journey;
+  }
+
+  #injectionOf(captured: Captured, sent: AsSent, choices?: KnownChoices): Injection {
+    const { datagram, from } = sent;
     const { frame, nowNs } = captured;
     const options = {
       frame,
@@ -284,9 +329,7 @@ export class StackRun {
       ...(this.#options.traceFrame === frame ? { trace: true } : {}),
       ...(choices === undefined ? {} : { choices }),
     };
-    return this.world.engine.inject(
-      this.world.injectAt(from, withTtl(datagram, captured.ttl), options),
-    );
+    return this.world.injectAt(from, withTtl(datagram, captured.ttl), options);
   }
 
   /** What is known of a connection's choices before its opening is sent. */
@@ -399,51 +442,6 @@ export class StackRun {
     this.#noteHeld(captured, false);
     place.settle(this.#rows.unsent(captured, 'dropped', 'fragmentTimeout'));
   }
-}
-
-/** The way there; what a node listed has taken it before, even if only answers were captured. */
-function wayThere({ forward }: State, { opening }: Conversation): DirectionResult {
-  const isListed = opening === 'listed' && forward.result === 'notCaptured';
-  return isListed ? { ...forward, result: 'delivered' } : forward;
-}
-
-/** May this packet be sent, by its protocol's rule? */
-function judge(causes: Causes, direction: Direction, d: Datagram): CauseVerdict {
-  if (d.tcp) return causes.judgeTcp(direction, d.tcp);
-  return d.sctpChunk === null
-    ? causes.judgeOther(direction)
-    : causes.judgeSctp(direction, d.sctpChunk);
-}
-
-function noteFate(causes: Causes, direction: Direction, d: Datagram, delivered: boolean): void {
-  if (d.tcp) causes.settleTcp(direction, d.tcp, delivered);
-  else causes.settleOther(direction, delivered);
-}
-
-function newState(): State {
-  return {
-    causes: new Causes(),
-    forward: NOT_CAPTURED,
-    reply: NOT_CAPTURED,
-    opening: null,
-    replyJourney: null,
-    reached: null,
-    way: null,
-    assumed: null,
-    contradicted: false,
-    dropRows: new Set(),
-  };
-}
-
-/** Which side says why: the one that failed, and where chance decides, the first refusal. */
-function decidingSide(
-  verdict: Verdict,
-  forward: DirectionResult,
-  reply: DirectionResult,
-  way: Way | null,
-): Pick<DirectionResult, 'reason' | 'decidedBy'> {
-  if (verdict === 'depends') return way?.refusal ?? forward;
-  return verdict === 'broken' ? reply : forward;
 }
 
 function whenOf(captured: Captured): InjectionOptions {

@@ -8,6 +8,7 @@ import {
   type DecidedBy,
   type DropRow,
   FRAME_OUTCOMES,
+  type FrameOutcome,
   type FrameResult,
   type ReplayCounts,
 } from './result.ts';
@@ -61,6 +62,15 @@ export class Tally {
     this.#outcomes.add(row.outcome, at);
     for (const note of row.notes) this.#notes.add(note, at);
     if (row.reason !== null && row.outcome !== 'dropped') this.#reasons.add(row.reason, at);
+  }
+
+  /** Frames with one outcome and no reason, of which the first is `frame`. */
+  frames(outcome: FrameOutcome, frames: number, frame: number): void {
+    if (frames > 0) this.#outcomes.add(outcome, frame, frames);
+  }
+
+  noted(note: string, frames: number, frame: number): void {
+    if (frames > 0) this.#notes.add(note, frame, frames);
   }
 
   generated(outcome: Outcome): void {

@@ -45,6 +45,8 @@ export interface RunEnd {
 }
 
 export interface RunReport {
+  /** Whether `frame` does anything. */
+  readonly wantsFrames: boolean;
   frame(row: FrameResult): void;
   connection(row: ConnectionResult): void;
   end(end: RunEnd): void;
@@ -103,6 +105,7 @@ function jsonReport(out: TextOutput, head: RunHead): RunReport {
   object.members(headJson(head));
   object.array('connections');
   return {
+    wantsFrames: false,
     frame: ignore,
     connection: (row) => object.item(connectionJson(row)),
     end(end) {
@@ -117,6 +120,7 @@ function jsonReport(out: TextOutput, head: RunHead): RunReport {
 function yamlReport(out: TextOutput, head: RunHead): RunReport {
   const connections: unknown[] = [];
   return {
+    wantsFrames: false,
     frame: ignore,
     connection: (row) => connections.push(connectionJson(row)),
     end(end) {
@@ -130,6 +134,7 @@ function yamlReport(out: TextOutput, head: RunHead): RunReport {
 function jsonlReport(out: TextOutput, rows: RowKind): RunReport {
   const line = (value: unknown) => out.write(`${JSON.stringify(value)}\n`);
   return {
+    wantsFrames: rows === 'frames',
     frame: rows === 'frames' ? (row) => line(frameJson(row)) : ignore,
     connection: rows === 'connections' ? (row) => line(connectionJson(row)) : ignore,
     end: () => out.close(),
@@ -160,6 +165,7 @@ function csvReport(out: TextOutput, rows: RowKind): RunReport {
     choice: formatChoice(row.choice),
   });
   return {
+    wantsFrames: rows === 'frames',
     frame: rows === 'frames' ? (row) => line(frameJson(row)) : ignore,
     connection: rows === 'connections' ? (row) => line(flat(row)) : ignore,
     end: () => out.close(),
@@ -173,6 +179,7 @@ function cell(value: unknown): Cell {
 function tableReport(out: TextOutput, style: TableStyle, head: RunHead): RunReport {
   const top = new TopConnections();
   return {
+    wantsFrames: false,
     frame: ignore,
     connection: (row) => top.add(head.names ? row : { ...row, from: null, to: null }),
     end(end) {

@@ -18,7 +18,8 @@ struct Arrival {
 };
 
 // Packets to move, by column. `out` is a ring of places of `stride` bytes each, a power of two of
-// them; a stride of 0 writes nothing.
+// them; a stride of 0 writes nothing. `good` says of each decision whether packets that it moves
+// may be passed over; none says that all may.
 struct Batch {
   const uint8_t* packets;
   const uint32_t* offsets;
@@ -30,6 +31,7 @@ struct Batch {
   uint8_t* out;
   uint32_t stride;
   uint32_t ring;
+  const uint8_t* good;
 };
 
 // The packet at `i` of a batch.

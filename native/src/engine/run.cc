@@ -41,7 +41,8 @@ WIRETRIAL_CLONES uint32_t Engine::run(const Batch& b, uint32_t from, uint32_t to
       else if (flows().changes() == changes) result = move(a, facts[i], places[i]);
       else result = move(a, facts[i]);
       b.results[start + i] = result;
-      if (result >= 0) continue;
+      if (result >= 0 && (b.good == nullptr || b.good[result])) continue;
+      if (result >= 0) return start + i;
       last_ = facts[i];
       last_plain_ = plain[i];
       return start + i;

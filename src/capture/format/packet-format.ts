@@ -23,7 +23,24 @@ export type UnnumberedInterface = Mutable<CaptureInterface>;
  */
 export type TakeResult = 'full' | 'need' | 'skip' | 'cut';
 
+/**
+ * How ordinary records of a file are written, for a walk that takes only these: its byte order, and
+ * its interfaces in the order of their numbers with their clocks: nanoseconds a unit (0: no whole
+ * number) and what is to be added. Replaced, never changed, when the file says otherwise.
+ */
+export interface FileShape {
+  readonly pcapng: boolean;
+  readonly little: boolean;
+  /** The lengths of a record may stand in the other order. */
+  readonly swaps: boolean;
+  readonly interfaces: readonly UnnumberedInterface[];
+  readonly nsPerUnit: Float64Array;
+  readonly offsetsNs: BigInt64Array;
+}
+
 export interface PacketFormat {
+  /** Of the records at the window's position. */
+  readonly shape: FileShape;
   /** In order of appearance in this file. */
   readonly interfaces: readonly UnnumberedInterface[];
   readonly names: readonly ResolvedName[];

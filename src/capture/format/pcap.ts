@@ -13,6 +13,7 @@
 import type { CutShort } from '../input-error.ts';
 import type { ByteSource } from './byte-source.ts';
 import {
+  type FileShape,
   PACKET_BYTES_MAX,
   type PacketFormat,
   type TakeResult,
@@ -88,6 +89,7 @@ export class PcapFormat implements PacketFormat {
   amount = 0;
   cut: CutShort | null = null;
   expected = 'a record header';
+  readonly shape: FileShape;
   readonly #iface: UnnumberedInterface;
   readonly #little: boolean;
   readonly #fractionNs: number;
@@ -106,6 +108,14 @@ export class PcapFormat implements PacketFormat {
     this.#little = magic.little;
     this.#fractionNs = magic.fraction === 'microseconds' ? 1000 : 1;
     this.#minor = minor;
+    this.shape = {
+      pcapng: false,
+      little: magic.little,
+      swaps: minor <= MINOR_LENGTHS_SWAPPED,
+      interfaces: this.interfaces,
+      nsPerUnit: Float64Array.of(this.#fractionNs),
+      offsetsNs: BigInt64Array.of(0n),
+    };
   }
 
   take(source: ByteSource, out: UnnumberedRecord[], limit: number): TakeResult {

@@ -12,9 +12,9 @@ const WORD = 2 ** 32;
 
 export class InterfaceClock {
   readonly #unitsPerSecond: bigint;
-  readonly #offsetNs: bigint;
+  readonly offsetNs: bigint;
   /** Nanoseconds a unit has, when that is a whole number that keeps doubles exact; else 0. */
-  readonly #nsPerUnit: number;
+  readonly nsPerUnit: number;
   /** The last high word and its nanoseconds: it changes every 71 minutes at microseconds. */
   #high = -1;
   #highNs = 0n;
@@ -23,22 +23,22 @@ export class InterfaceClock {
   constructor(resolution: number, offsetSeconds: bigint) {
     const exponent = BigInt(resolution & EXPONENT_MASK);
     this.#unitsPerSecond = (resolution & BINARY_FLAG) !== 0 ? 2n ** exponent : 10n ** exponent;
-    this.#offsetNs = offsetSeconds * NS_PER_SECOND;
+    this.offsetNs = offsetSeconds * NS_PER_SECOND;
     const whole = NS_PER_SECOND % this.#unitsPerSecond === 0n;
     const ns = whole ? Number(NS_PER_SECOND / this.#unitsPerSecond) : 0;
-    this.#nsPerUnit = ns <= 1_000_000 ? ns : 0;
+    this.nsPerUnit = ns <= 1_000_000 ? ns : 0;
   }
 
   toNs(high: number, low: number): bigint {
-    if (this.#nsPerUnit === 0) {
+    if (this.nsPerUnit === 0) {
       const units = (BigInt(high) << 32n) | BigInt(low);
-      return (units * NS_PER_SECOND) / this.#unitsPerSecond + this.#offsetNs;
+      return (units * NS_PER_SECOND) / this.#unitsPerSecond + this.offsetNs;
     }
     if (high !== this.#high) {
       this.#high = high;
-      this.#highNs = BigInt(high) * BigInt(WORD) * BigInt(this.#nsPerUnit) + this.#offsetNs;
+      this.#highNs = BigInt(high) * BigInt(WORD) * BigInt(this.nsPerUnit) + this.offsetNs;
     }
     // At most 2^32 * 10^6: exact in a double.
-    return this.#highNs + BigInt(low * this.#nsPerUnit);
+    return this.#highNs + BigInt(low * this.nsPerUnit);
   }
 }

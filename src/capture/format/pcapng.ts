@@ -13,6 +13,7 @@ import type { CutShort } from '../input-error.ts';
 import type { ResolvedName } from '../record.ts';
 import type { ByteSource } from './byte-source.ts';
 import {
+  type FileShape,
   PACKET_BYTES_MAX,
   type PacketFormat,
   type TakeResult,
@@ -63,9 +64,23 @@ export class PcapngFormat implements PacketFormat {
   readonly #known = new Set<string>();
   #little = true;
   #section: SectionInterface[] = [];
+  #shape: FileShape | null = null;
 
   constructor(file: string) {
     this.#file = file;
+  }
+
+  get shape(): FileShape {
+    const clocks = this.#section.map(({ clock }) => clock);
+    this.#shape ??= {
+      pcapng: true,
+      little: this.#little,
+      swaps: false,
+      interfaces: this.#section.map(({ iface }) => iface),
+      nsPerUnit: Float64Array.from(clocks, (clock) => (fits(clock) ? clock.nsPerUnit : 0)),
+      offsetsNs: BigInt64Array.from(clocks, ({ offsetNs }) => offsetNs),
+    };
+    return this.#shape;
   }
 
   take(source: ByteSource, out: UnnumberedRecord[], limit: number): TakeResult {
@@ -116,6 +131,7 @@ export class PcapngFormat implements PacketFormat {
     const little = view.getUint32(at + 8, true) === BYTE_ORDER_MAGIC;
     if (!little && view.getUint32(at + 8, false) !== BYTE_ORDER_MAGIC) return false;
     this.#little = little;
+    this.#shape = null;
     return true;
   }
 
@@ -148,6 +164,7 @@ export class PcapngFormat implements PacketFormat {
     const major = block.view.getUint16(from + 4, block.little);
     if (major !== 1) return `a section of pcapng version ${major} (accepted: 1)`;
     this.#section = [];
+    this.#shape = null;
     return null;
   }
 
@@ -175,6 +192,7 @@ export class PcapngFormat implements PacketFormat {
     });
     this.interfaces.push(iface);
     this.#section.push({ iface, clock: new InterfaceClock(resolution, offsetSeconds) });
+    this.#shape = null;
     return null;
   }
 
@@ -238,6 +256,11 @@ export class PcapngFormat implements PacketFormat {
     this.#known.add(key);
     this.names.push(name);
   }
+}
+
+/** Whether the clock's offset is one of 64 bits. */
+function fits({ offsetNs }: InterfaceClock): boolean {
+  return BigInt.asIntN(64, offsetNs) === offsetNs;
 }
 
 function isRead(type: number): boolean {

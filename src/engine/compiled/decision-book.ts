@@ -35,10 +35,16 @@ export class DecisionBook {
   readonly #words: Float64Array;
   readonly #byHost = new Map<Host, number[]>();
   #pages: Page[] = [];
+  #epoch = 0;
 
   constructor(native: NativeEngine, words: Float64Array) {
     this.#native = native;
     this.#words = words;
+  }
+
+  /** Rises when all is forgotten, and numbers begin anew. */
+  get epoch(): number {
+    return this.#epoch;
   }
 
   get size(): number {
@@ -120,6 +126,7 @@ export class DecisionBook {
   clear(): void {
     this.settle();
     this.#native.clearDecisions();
+    this.#epoch += 1;
     this.#pages = [];
     this.#byHost.clear();
   }

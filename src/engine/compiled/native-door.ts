@@ -9,6 +9,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { MakeNativeLanes } from './lane-door.ts';
 import { LAYOUT_VERSION } from './layout.ts';
 
 /** How large its tables are; nothing grows afterwards. */
@@ -33,13 +34,15 @@ export interface NativeBatch {
   /** Where packets are written as they end: a ring of places of `stride` bytes; or nowhere. */
   readonly out: Uint8Array | null;
   readonly stride: number;
+  /** By number of decision: whether packets that it moves may be passed over; absent: all may. */
+  readonly good?: Uint8Array;
 }
 
 /** Methods as native/src/addon.cc has them; tuples and connections cross in the scratch. */
 export interface NativeEngine {
   /** The decision that the packet followed, or why it was not moved (`Slow`). */
   step(entry: number, packet: Uint8Array, nowNs: number, offloaded: boolean): number;
-  /** Move packets from `from` on; the first that was not moved, or `to`. */
+  /** Move packets from `from` on; the first that was not moved, or not by a good one, or `to`. */
   run(batch: NativeBatch, from: number, to: number): number;
   /** Whether the packet that was last not moved has facts that a decision can be hung on. */
   isPlain(): boolean;
@@ -85,6 +88,7 @@ export interface NativeEngine {
 
 export interface NativeAddon {
   readonly layoutVersion: number;
+  readonly Lanes: MakeNativeLanes;
   readonly Engine: new (sizes: NativeSizes, scratch: Float64Array, out: Uint8Array) => NativeEngine;
 }
 

@@ -18,14 +18,14 @@ export class Counts {
   readonly #counts = new Map<string, Count>();
   #changes = 0;
 
-  /** Count one more, met at this frame. */
-  add(name: string, frame: number): void {
+  /** Count more, by default one; the first was met at this frame. */
+  add(name: string, frame: number, count = 1): void {
     const known = this.#counts.get(name);
     if (known === undefined) {
-      this.#counts.set(name, { count: 1, firstFrame: frame, order: this.#changes++ });
+      this.#counts.set(name, { count, firstFrame: frame, order: this.#changes++ });
       return;
     }
-    known.count++;
+    known.count += count;
     if (frame < known.firstFrame) {
       known.firstFrame = frame;
       known.order = this.#changes++;

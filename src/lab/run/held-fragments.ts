@@ -18,8 +18,14 @@ export interface HeldFragment {
   readonly untilNs: number;
 }
 
+const NONE: readonly HeldFragment[] = [];
+
 export class HeldFragments {
   readonly #held = new Map<string, HeldFragment[]>();
+
+  get size(): number {
+    return this.#held.size;
+  }
 
   /** Keep a fragment's place until its datagram is whole. */
   hold(key: string, captured: Captured, place: Pending<FrameResult>): void {
@@ -38,6 +44,7 @@ export class HeldFragments {
 
   /** Fragments whose time is up. */
   expire(nowNs: number): readonly HeldFragment[] {
+    if (this.#held.size === 0) return NONE;
     const over = [...this.#held].filter(([, held]) => (held[0]?.untilNs ?? 0) <= nowNs);
     return over.flatMap(([key]) => this.complete(key));
   }

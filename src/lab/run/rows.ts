@@ -35,6 +35,21 @@ export class Rows {
     this.#generated(captured, journey);
   }
 
+  /** Count `frames` more, moved in lanes, that got where they were going; the first is `frame`. */
+  moved(outcome: FrameOutcome, frames: number, frame: number): void {
+    this.#tally.frames(outcome, frames, frame);
+  }
+
+  /** Count the notes of such frames. */
+  noted(note: string, frames: number, frame: number): void {
+    this.#tally.noted(note, frames, frame);
+  }
+
+  /** The row of a frame that was moved in a lane and is counted. */
+  movedRow(row: FrameResult): void {
+    this.#queue.push(row);
+  }
+
   /** The row of an injected frame, counted and not written yet. */
   ofJourney(
     captured: Captured,

@@ -16,6 +16,17 @@ export class Clock {
   longGaps = 0;
   #startNs: bigint | null = null;
 
+  /** The time of the first frame; null before there is one. */
+  get startNs(): bigint | null {
+    return this.#startNs;
+  }
+
+  /** Go on from where somebody else moved it to. */
+  resume({ nowNs, backwardSteps }: Pick<Clock, 'nowNs' | 'backwardSteps'>): void {
+    this.nowNs = nowNs;
+    this.backwardSteps = backwardSteps;
+  }
+
   /** Move on to a frame's time; a time in the past leaves the clock where it is. */
   advance(timeNs: bigint): number {
     this.#startNs ??= timeNs;

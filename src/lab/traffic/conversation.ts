@@ -238,11 +238,13 @@ function startsAnew(c: Conversation, d: Datagram, nowNs: number): boolean {
   return tcp?.syn === true && !tcp.hasAck && isOver(c);
 }
 
-function isOver(c: Conversation): boolean {
+/** Whether its ends have said that it is. */
+export function isOver(c: Conversation): boolean {
   return c.finished.reset || (c.finished.original && c.finished.reply);
 }
 
-function lifetimeNs(c: Conversation): number {
+/** Silence after which a packet on the same tuple begins another conversation. */
+export function lifetimeNs(c: Conversation): number {
   if (c.protocol !== 'tcp') return IDLE_NS;
   return isOver(c) || !c.answered ? LINGER_NS : TCP_IDLE_NS;
 }

@@ -25,7 +25,12 @@ export interface Repeat {
   readonly beyondSender: boolean;
 }
 
-export class Duplicates {
+/** Who tells packets from copies of themselves; see `Duplicates.note`. */
+export interface Sightings {
+  note(datagram: Datagram, vantage: string, nowNs: number, whose?: string): Repeat | null;
+}
+
+export class Duplicates implements Sightings {
   /** Two generations, so that forgetting is a swap and not a sweep. */
   #recent = new Map<string, Sighting>();
   #older = new Map<string, Sighting>();
@@ -73,7 +78,8 @@ export function contentKey(d: Datagram, whose = endsOf(d)): string {
   ].join(' ');
 }
 
-function endsOf(d: Datagram): string {
+/** The ends of a packet, as a name. */
+export function endsOf(d: Datagram): string {
   return `${d.sport} ${d.dport} ${addressKey(d.src)} ${addressKey(d.dst)}`;
 }
 

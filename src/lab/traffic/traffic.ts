@@ -26,7 +26,7 @@ import {
   type Membership,
   type Midstream,
 } from './conversation.ts';
-import { Duplicates } from './duplicates.ts';
+import { Duplicates, type Sightings } from './duplicates.ts';
 import { Faces } from './faces.ts';
 import { FragmentPorts } from './fragment-ports.ts';
 import type { ListedOpeners } from './listed-openers.ts';
@@ -67,14 +67,16 @@ export class Traffic {
   readonly #options: TrafficOptions;
   readonly #clock = new Clock();
   readonly #conversations: Conversations;
-  readonly #duplicates = new Duplicates();
+  readonly #duplicates: Sightings;
   readonly #fragments = new FragmentPorts();
   #sweepNs = 0;
   /** When the record was captured that is being taken in. */
   #timeNs = 0n;
 
-  constructor(options: TrafficOptions) {
+  /** `sightings`: who tells packets from copies of themselves, when it is not done here. */
+  constructor(options: TrafficOptions, sightings: Sightings = new Duplicates()) {
     this.#options = options;
+    this.#duplicates = sightings;
     const { identities, map, translations, entryIsGiven } = options;
     const faces = new Faces({ identities, map, seen: translations ?? null, entryIsGiven });
     this.#conversations = new Conversations(options.midstream, options.listed, (d, from, to) =>
@@ -112,10 +114,18 @@ export class Traffic {
    */
   expired(): readonly Conversation[] {
     const { nowNs } = this.#clock;
-    const everyNs = 1e9 * (1 + this.#conversations.open / 10_000);
-    if (nowNs - this.#sweepNs < everyNs) return [];
+    if (nowNs - this.#sweepNs < this.#sweepEveryNs()) return [];
     this.#sweepNs = nowNs;
     return this.#conversations.expire(nowNs);
+  }
+
+  /** From when on, on the run's clock, `expired` looks. */
+  get sweepAtNs(): number {
+    return this.#sweepNs + this.#sweepEveryNs();
+  }
+
+  #sweepEveryNs(): number {
+    return 1e9 * (1 + this.#conversations.open / 10_000);
   }
 
   /** A conversation that a new one on the same tuple has ended; asked after each `take`. */
@@ -129,14 +139,40 @@ export class Traffic {
   }
 
   #datagram(record: PacketRecord, nowNs: number, view: LinkView, read: Datagram): Captured {
-    const { identities, map, survey, checksums } = this.#options;
-    const offloaded =
-      checksums === 'ignore' ||
-      (checksums === 'auto' && survey.isOffloaded(record.iface.id, read.src, read.checksum));
+    const { identities, map } = this.#options;
     const datagram = map.apply(read);
     const sender = identities.placeOf(datagram.src);
     const to = identities.placeOf(datagram.dst);
     const membership = this.#join(datagram, sender, to, nowNs);
+    const whose = membership === null ? undefined : nameOf(membership);
+    const repeat = this.#duplicates.note(datagram, vantageKey(record, view), nowNs, whose);
+    if (membership && !repeat) this.#conversations.note(membership, datagram, nowNs);
+    const captured = this.#described({ record, nowNs, read, datagram, sender, to, membership });
+    if (repeat === null) return captured;
+    return { ...captured, kind: 'observed', beyondSender: repeat.beyondSender };
+  }
+
+  /**
+   * A packet once more that was taken in elsewhere, as `take` would have given it: one of a
+   * conversation that is known, and no copy of another. Precondition: its record holds a whole one.
+   */
+  describe(record: PacketRecord, nowNs: number, membership: Membership): Captured | null {
+    const view = toIp(record);
+    if (typeof view === 'string') return null;
+    const read = readDatagram(record.frame, view.bytes, view.offset, view.wireEnd);
+    if (typeof read === 'string') return null;
+    const { identities, map } = this.#options;
+    const datagram = map.apply(read);
+    const sender = identities.placeOf(datagram.src);
+    const to = identities.placeOf(datagram.dst);
+    return this.#described({ record, nowNs, read, datagram, sender, to, membership });
+  }
+
+  #described({ record, nowNs, read, datagram, sender, to, membership }: Taken): Captured {
+    const { identities, survey, checksums } = this.#options;
+    const offloaded =
+      checksums === 'ignore' ||
+      (checksums === 'auto' && survey.isOffloaded(record.iface.id, read.src, read.checksum));
     const isOpener =
       membership?.direction === 'original' &&
       /^(seen|listed)$/.test(membership.conversation.opening);
@@ -155,21 +191,9 @@ export class Traffic {
       from: from.name,
       to: to.name,
     };
-    const repeat = this.#duplicates.note(
-      datagram,
-      vantageKey(record, view),
-      nowNs,
-      membership && membership.conversation.views.length > 0
-        ? `${membership.conversation.id} ${membership.direction}`
-        : undefined,
-    );
-    const kind: CapturedKind = repeat
-      ? { kind: 'observed', beyondSender: repeat.beyondSender }
-      : this.#kindOf(datagram, from, to);
-    if (membership && !repeat) this.#conversations.note(membership, datagram, nowNs);
     return {
       datagram,
-      ...kind,
+      ...this.#kindOf(datagram, from, to),
       ...head(record, nowNs),
       endpoints: ends,
       from,
@@ -256,6 +280,24 @@ export class Traffic {
       notes: [],
     };
   }
+}
+
+/** A datagram on its way to being described. */
+interface Taken {
+  readonly record: PacketRecord;
+  readonly nowNs: number;
+  /** As captured, and as mapped. */
+  readonly read: Datagram;
+  readonly datagram: Datagram;
+  /** Where its addresses belong. */
+  readonly sender: Place;
+  readonly to: Place;
+  readonly membership: Membership | null;
+}
+
+/** The name of a packet's conversation and direction where its ends do not say it. */
+export function nameOf({ conversation, direction }: Membership): string | undefined {
+  return conversation.views.length > 0 ? `${conversation.id} ${direction}` : undefined;
 }
 
 function head(record: PacketRecord, nowNs: number) {

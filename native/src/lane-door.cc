@@ -1,0 +1,198 @@
+// The second file that knows Node: the door to walking captures and to lanes. Columns are typed
+// arrays that JavaScript gives once; numbers that both sides keep stand in one array of words
+// (src/engine/compiled/lane-door.ts names them).
+#include "lane-door.hh"
+
+#include <memory>
+#include <new>
+
+#include "lane/lanes.hh"
+
+namespace {
+
+namespace lane = wiretrial::lane;
+
+class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
+ public:
+  static Napi::Function Define(Napi::Env env) {
+    return DefineClass(env, "Lanes",
+                       {
+                           InstanceMethod<&LaneDoor::Shape>("shape"),
+                           InstanceMethod<&LaneDoor::Walk>("walk"),
+                           InstanceMethod<&LaneDoor::Run>("run"),
+                           InstanceMethod<&LaneDoor::Open>("open"),
+                           InstanceMethod<&LaneDoor::Close>("close"),
+                           InstanceMethod<&LaneDoor::Forget>("forget"),
+                           InstanceMethod<&LaneDoor::Settle>("settle"),
+                           InstanceMethod<&LaneDoor::Note>("note"),
+                       });
+  }
+
+  // (flows, columns: { words, at, captured, wire, iface, times, packets, offsets, lengths, entries,
+  //  nows, offloaded, lane, record, lanePackets, laneBytes, flowNows, dirty })
+  explicit LaneDoor(const Napi::CallbackInfo& info) : Napi::ObjectWrap<LaneDoor>(info) {
+    const Napi::Object given = info[1].As<Napi::Object>();
+    keep_ = Napi::Persistent(given);
+    words_ = F64s(given, "words");
+    records_ = {U32s(given, "at"), U32s(given, "captured"), U32s(given, "wire"),
+                U32s(given, "iface"),
+                reinterpret_cast<int64_t*>(given.Get("times").As<Napi::BigInt64Array>().Data())};
+    limit_ = static_cast<uint32_t>(given.Get("at").As<Napi::Uint32Array>().ElementLength());
+    auto packets = given.Get("packets").As<Napi::Uint8Array>();
+    staged_ = {packets.Data(),
+               static_cast<uint32_t>(packets.ByteLength()),
+               U32s(given, "offsets"),
+               U32s(given, "lengths"),
+               U32s(given, "entries"),
+               F64s(given, "nows"),
+               given.Get("offloaded").As<Napi::Uint8Array>().Data(),
+               U32s(given, "lane"),
+               U32s(given, "record"),
+               U32s(given, "lanePackets"),
+               F64s(given, "laneBytes"),
+               F64s(given, "flowNows"),
+               U32s(given, "dirty"),
+               static_cast<uint32_t>(given.Get("offsets").As<Napi::Uint32Array>().ElementLength())};
+    lanes_.reset(new (std::nothrow) lane::Lanes(U32(info[0])));
+    if (lanes_ == nullptr || !lanes_->is_whole()) Fail(info, "not enough memory for lanes");
+  }
+
+ private:
+  static uint32_t U32(const Napi::Value& value) { return value.As<Napi::Number>().Uint32Value(); }
+  static uint32_t* U32s(const Napi::Object& o, const char* name) {
+    return o.Get(name).As<Napi::Uint32Array>().Data();
+  }
+  static double* F64s(const Napi::Object& o, const char* name) {
+    return o.Get(name).As<Napi::Float64Array>().Data();
+  }
+  static void Fail(const Napi::CallbackInfo& info, const char* message) {
+    Napi::Error::New(info.Env(), message).ThrowAsJavaScriptException();
+  }
+
+  // shape({ pcapng, little, swaps }, nsPerUnit: Float64Array, offsets: BigInt64Array): how the file
+  // at hand is written.
+  void Shape(const Napi::CallbackInfo& info) {
+    const Napi::Object how = info[0].As<Napi::Object>();
+    const auto units = info[1].As<Napi::Float64Array>();
+    const auto offsets = info[2].As<Napi::BigInt64Array>();
+    keep_units_ = Napi::Persistent(units.As<Napi::Object>());
+    keep_offsets_ = Napi::Persistent(offsets.As<Napi::Object>());
+    shape_ = {how.Get("pcapng").ToBoolean().Value(),
+              how.Get("little").ToBoolean().Value(),
+              how.Get("swaps").ToBoolean().Value(),
+              static_cast<uint32_t>(units.ElementLength()),
+              units.Data(),
+              reinterpret_cast<const int64_t*>(offsets.Data())};
+  }
+
+  // walk(window, from, limit) → how many records; the first word is where the walk ended.
+  Napi::Value Walk(const Napi::CallbackInfo& info) {
+    const auto bytes = info[0].As<Napi::Uint8Array>();
+    const lane::Window window{bytes.Data(), U32(info[1]), static_cast<uint32_t>(bytes.ByteLength())};
+    const lane::Walked found =
+        lane::walk(window, shape_, records_, std::min(limit_, U32(info[2])));
+    words_[lane::kStop] = found.next;
+    return Napi::Number::New(info.Env(), found.records);
+  }
+
+  // run(window, from, to, linkTypes: Uint32Array, ifaces: Uint32Array, startNs: bigint)
+  void Run(const Napi::CallbackInfo& info) {
+    bool lossless;
+    const lane::Lanes::Source source{info[0].As<Napi::Uint8Array>().Data(), records_,
+                                     info[3].As<Napi::Uint32Array>().Data(),
+                                     info[4].As<Napi::Uint32Array>().Data(),
+                                     info[5].As<Napi::BigInt>().Int64Value(&lossless)};
+    if (!lanes_->run(source, U32(info[1]), U32(info[2]), staged_, words_)) {
+      Fail(info, "not enough memory for the packets of one second");
+    }
+  }
+
+  // open(frame, linkType, lane: { iface, entry, sentTtl, treat: number[4], whose, vantage: bigint,
+  //  src, dst: Uint8Array | null, lifetimeNs, lastNs }) → the lane's number, twice the flow's place
+  //  and its direction; -1 when the frame can have none.
+  Napi::Value Open(const Napi::CallbackInfo& info) {
+    const auto frame = info[0].As<Napi::Uint8Array>();
+    const Napi::Object given = info[2].As<Napi::Object>();
+    lane::Packet p;
+    const auto captured = static_cast<uint32_t>(frame.ByteLength());
+    const bool known = lane::read_packet(frame.Data(), captured, U32(info[1]), p);
+    const uint32_t place =
+        known && p.link_length <= lane::kMaxLink ? lanes_->make(p.name) : lane::kNone;
+    if (place == lane::kNone) return Napi::Number::New(info.Env(), -1);
+    lane::Flow& flow = lanes_->at(place);
+    flow.lifetime_ns = given.Get("lifetimeNs").ToNumber().DoubleValue();
+    flow.last_ns = given.Get("lastNs").ToNumber().DoubleValue();
+    lane::Lane& l = flow.lanes[p.turned];
+    l = lane::Lane{};
+    l.is_open = true;
+    l.ttl = p.ttl;
+    l.sent_ttl = static_cast<uint8_t>(U32(given.Get("sentTtl")));
+    l.link_length = static_cast<uint8_t>(p.link_length);
+    std::memcpy(l.link, frame.Data(), p.link_length);
+    const auto treat = given.Get("treat").As<Napi::Array>();
+    for (uint32_t i = 0; i < 4; i++) l.treat[i] = static_cast<uint8_t>(U32(treat.Get(i)));
+    l.iface = U32(given.Get("iface"));
+    l.entry = U32(given.Get("entry"));
+    bool lossless;
+    l.whose = given.Get("whose").As<Napi::BigInt>().Uint64Value(&lossless);
+    l.vantage = given.Get("vantage").As<Napi::BigInt>().Uint64Value(&lossless);
+    const Napi::Value src = given.Get("src");
+    if (!src.IsNull()) {
+      const auto from = src.As<Napi::Uint8Array>();
+      const auto to = given.Get("dst").As<Napi::Uint8Array>();
+      l.rewrites = true;
+      std::memcpy(l.src, from.Data(), std::min<size_t>(16, from.ByteLength()));
+      std::memcpy(l.dst, to.Data(), std::min<size_t>(16, to.ByteLength()));
+    }
+    return Napi::Number::New(info.Env(), place * 2 + p.turned);
+  }
+
+  // close(lane): its packets are for JavaScript again.
+  void Close(const Napi::CallbackInfo& info) {
+    const uint32_t number = U32(info[0]);
+    lanes_->at(number / 2).lanes[number % 2].is_open = false;
+  }
+
+  // forget(flow): its connection is over.
+  void Forget(const Napi::CallbackInfo& info) { lanes_->forget(U32(info[0])); }
+
+  // settle(): JavaScript has read what the dirty flows counted.
+  void Settle(const Napi::CallbackInfo&) {
+    const auto count = static_cast<uint32_t>(words_[lane::kDirty]);
+    for (uint32_t i = 0; i < count; i++) lanes_->at(staged_.dirty[i]).is_dirty = false;
+    words_[lane::kDirty] = 0;
+  }
+
+  // note(bytes, payload, head: Float64Array, whose, fragment, vantage: bigint, nowNs) → `Seen`: a
+  // packet that was not for a lane. Head: protocol, id, length, seq, ack, flags.
+  Napi::Value Note(const Napi::CallbackInfo& info) {
+    const auto bytes = info[0].As<Napi::Uint8Array>();
+    const double* h = info[2].As<Napi::Float64Array>().Data();
+    const auto word = [&](uint32_t i) { return static_cast<uint32_t>(h[i]); };
+    bool lossless;
+    const lane::Head head{word(0), word(1), word(2), word(3), word(4), word(5),
+                          info[4].As<Napi::BigInt>().Uint64Value(&lossless),
+                          info[3].As<Napi::BigInt>().Uint64Value(&lossless)};
+    const lane::Fingerprint print = lane::fingerprint(
+        head, bytes.Data(), U32(info[1]), static_cast<uint32_t>(bytes.ByteLength()));
+    const uint64_t vantage = info[5].As<Napi::BigInt>().Uint64Value(&lossless);
+    const lane::Seen seen =
+        lanes_->sightings().note(print, vantage, info[6].As<Napi::Number>().DoubleValue());
+    if (seen == lane::Seen::kNoMemory) Fail(info, "not enough memory for the packets of one second");
+    return Napi::Number::New(info.Env(), static_cast<uint32_t>(seen));
+  }
+
+  Napi::ObjectReference keep_;
+  Napi::ObjectReference keep_units_;
+  Napi::ObjectReference keep_offsets_;
+  double* words_ = nullptr;
+  uint32_t limit_ = 0;
+  lane::Records records_{};
+  lane::Staged staged_{};
+  lane::Shape shape_{};
+  std::unique_ptr<lane::Lanes> lanes_;
+};
+
+}  // namespace
+
+Napi::Function DefineLanes(Napi::Env env) { return LaneDoor::Define(env); }

@@ -1,0 +1,317 @@
+// Lanes: one direction of one captured connection whose packets need no thought any more. JavaScript
+// (src/lab/lane) opens a lane when a packet of it was understood in full, and closes it when
+// something happens to its connection; in between its packets are timed, counted, told from copies
+// of themselves, and laid down for the engine here.
+//
+// The first packet that is not for a lane, or not as its lane expects, stops the run with nothing
+// of it done. Tables are sized once; a flow that finds no room simply has no lane.
+#pragma once
+
+#include "../engine/memory.hh"
+#include "sightings.hh"
+#include "walk.hh"
+
+namespace wiretrial::lane {
+
+constexpr uint32_t kMaxLink = 26;
+constexpr uint32_t kNone = 0xffffffff;
+
+// What becomes of a packet by its checksum.
+enum Treat : uint8_t { kByHand, kAsIs, kOffloaded };
+
+struct Lane {
+  bool is_open;
+  uint8_t ttl;
+  // With which the sender sent it.
+  uint8_t sent_ttl;
+  uint8_t link_length;
+  uint8_t link[kMaxLink];
+  // By `Verdict`.
+  uint8_t treat[4];
+  bool rewrites;
+  uint32_t iface;
+  uint32_t entry;
+  uint64_t whose;
+  uint64_t vantage;
+  // Ends to send it with, as the sender made it.
+  uint8_t src[16];
+  uint8_t dst[16];
+};
+
+struct Flow {
+  FlowName name;
+  uint32_t next;
+  bool is_taken;
+  bool is_dirty;
+  // Idle time after which a packet begins another connection.
+  double lifetime_ns;
+  double last_ns;
+  Lane lanes[2];
+};
+
+// The run's clock (src/lab/traffic/clock.ts), in the words that both sides share.
+enum Word : uint32_t {
+  kNow,
+  kBackwardSteps,
+  kLongGaps,
+  kSweepAt,
+  kStop,
+  kStaged,
+  kDirty,
+  // Whether the run stopped because the batch is full, and not at a packet that is for JavaScript.
+  kFull,
+};
+
+// Packets laid down for the engine, by column, and which lane and record each is of.
+struct Staged {
+  uint8_t* packets;
+  uint32_t room;
+  uint32_t* offsets;
+  uint32_t* lengths;
+  uint32_t* entries;
+  double* times;
+  uint8_t* offloaded;
+  uint32_t* lane;
+  uint32_t* record;
+  uint32_t* lane_packets;
+  double* lane_bytes;
+  double* flow_nows;
+  uint32_t* dirty;
+  uint32_t capacity;
+};
+
+class Lanes {
+ public:
+  explicit Lanes(uint32_t flows)
+      : capacity_(flows), mask_(power_at_least(flows * 2ull) - 1),
+        heads_(static_cast<uint32_t*>(take_memory((mask_ + 1ull) * 4))),
+        flows_(static_cast<Flow*>(take_memory(static_cast<size_t>(flows) * sizeof(Flow)))) {
+    for (uint32_t i = 0; is_whole() && i <= mask_; i++) heads_[i] = kNone;
+  }
+  ~Lanes() {
+    give_back(heads_, (mask_ + 1ull) * 4);
+    give_back(flows_, static_cast<size_t>(capacity_) * sizeof(Flow));
+  }
+  Lanes(const Lanes&) = delete;
+  Lanes& operator=(const Lanes&) = delete;
+
+  bool is_whole() const { return heads_ != nullptr && flows_ != nullptr; }
+
+  uint32_t find(const FlowName& name) const {
+    for (uint32_t at = heads_[slot_of(name)]; at != kNone; at = flows_[at].next) {
+      if (flows_[at].name == name) return at;
+    }
+    return kNone;
+  }
+
+  // The flow's place, made when it has none; kNone when there is no room.
+  uint32_t make(const FlowName& name) {
+    const uint32_t known = find(name);
+    if (known != kNone) return known;
+    uint32_t at = free_;
+    if (at != kNone) free_ = flows_[at].next;
+    else if (used_ < capacity_) at = used_++;
+    else return kNone;
+    uint32_t& head = heads_[slot_of(name)];
+    flows_[at] = Flow{};
+    flows_[at].name = name;
+    flows_[at].next = head;
+    flows_[at].is_taken = true;
+    head = at;
+    return at;
+  }
+
+  // Precondition: the flow is not dirty.
+  void forget(uint32_t flow) {
+    if (flow >= used_ || !flows_[flow].is_taken) return;
+    uint32_t* link = &heads_[slot_of(flows_[flow].name)];
+    while (*link != flow) link = &flows_[*link].next;
+    *link = flows_[flow].next;
+    flows_[flow].is_taken = false;
+    flows_[flow].next = free_;
+    free_ = flow;
+  }
+
+  Flow& at(uint32_t flow) { return flows_[flow]; }
+  Sightings& sightings() { return sightings_; }
+
+  // What is known of each interface of the records at hand: its link type.
+  struct Source {
+    const uint8_t* window;
+    Records records;
+    const uint32_t* link_types;
+    const uint32_t* iface_ids;
+    int64_t start_ns;
+  };
+
+  // Take records from `from` on, until one is not for a lane, the batch is full, or `to`; the words
+  // say where it stopped and how many were laid down. False when memory ran out.
+  bool run(const Source& s, uint32_t from, uint32_t to, const Staged& out, double* words) {
+    constexpr uint32_t kBlock = 32;
+    Packet packets[kBlock];
+    uint32_t places[kBlock];
+    uint32_t staged = 0;
+    uint32_t used = 0;
+    words[kFull] = 0;
+    for (uint32_t start = from; start < to; start += kBlock) {
+      const uint32_t count = std::min(kBlock, to - start);
+      look_ahead(s, start, count, packets, places);
+      for (uint32_t i = 0; i < count; i++) {
+        const uint32_t record = start + i;
+        words[kStop] = record;
+        words[kStaged] = staged;
+        if (places[i] == kNone) return true;
+        if (staged == out.capacity || out.room - used < ((packets[i].length + 7) & ~7u)) {
+          words[kFull] = 1;
+          return true;
+        }
+        const Step step = take(s, record, packets[i], places[i], out, words, staged, used);
+        if (step == Step::kStopped) return true;
+        if (step == Step::kNoMemory) return false;
+        staged += 1;
+        used += (packets[i].length + 7) & ~7u;
+      }
+    }
+    words[kStop] = to;
+    words[kStaged] = staged;
+    return true;
+  }
+
+ private:
+  enum class Step : uint8_t { kTaken, kStopped, kNoMemory };
+
+  uint32_t slot_of(const FlowName& name) const {
+    uint64_t word[5];
+    std::memcpy(word, &name, sizeof word);
+    uint64_t h = (word[0] * 0x9e3779b97f4a7c15ull) ^ std::rotl(word[2] * 0xc2b2ae3d27d4eb4full, 31);
+    h ^= (word[4] * 0x165667b19e3779f9ull) ^ std::rotl((word[1] ^ word[3]) * 0x27d4eb2f165667c5ull, 17);
+    h ^= h >> 29;
+    h *= 0x165667b19e3779f9ull;
+    return static_cast<uint32_t>(h ^ (h >> 32)) & mask_;
+  }
+
+  // Read the packets of a block, and find their flows, with the memory fetched meanwhile.
+  void look_ahead(const Source& s, uint32_t start, uint32_t count, Packet* packets,
+                  uint32_t* places) {
+    for (uint32_t i = 0; i < count; i++) {
+      const uint32_t r = start + i;
+      const bool known = read_packet(s.window + s.records.at[r], s.records.captured[r],
+                                     s.link_types[s.records.iface[r]], packets[i]);
+      places[i] = known ? 0 : kNone;
+      if (known) __builtin_prefetch(&heads_[slot_of(packets[i].name)]);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+      if (places[i] == kNone) continue;
+      places[i] = find(packets[i].name);
+      if (places[i] != kNone) __builtin_prefetch(&flows_[places[i]].lanes[packets[i].turned]);
+    }
+  }
+
+  Step take(const Source& s, uint32_t record, const Packet& p, uint32_t place, const Staged& out,
+            double* words, uint32_t index, uint32_t used) {
+    Flow& flow = flows_[place];
+    const Lane& lane = flow.lanes[p.turned];
+    if (!is_for(s, record, p, lane)) return Step::kStopped;
+    const auto at = static_cast<double>(s.records.time_ns[record] - s.start_ns);
+    const bool is_back = at < words[kNow];
+    const double now = is_back ? words[kNow] : at;
+    // What ends connections is not for here: long silence, and the look for those that are over.
+    if (now - words[kNow] > kLongestTimeoutNs || now >= words[kSweepAt]) return Step::kStopped;
+    if (now - flow.last_ns > flow.lifetime_ns) return Step::kStopped;
+    const Seen seen = sightings_.note(print_of(p, lane), lane.vantage | p.ttl, now);
+    if (seen == Seen::kNoMemory) return Step::kNoMemory;
+    if (seen != Seen::kFirst) return Step::kStopped;
+    words[kNow] = now;
+    if (is_back) words[kBackwardSteps] += 1;
+    flow.last_ns = now;
+    count(flow, place, p, out, words);
+    out.offsets[index] = used;
+    out.lengths[index] = p.length;
+    out.entries[index] = lane.entry;
+    out.times[index] = now;
+    out.offloaded[index] = lane.treat[p.verdict] == kOffloaded;
+    out.lane[index] = place * 2 + p.turned;
+    out.record[index] = record;
+    lay_down(out.packets + used, p, lane);
+    return Step::kTaken;
+  }
+
+  static bool is_for(const Source& s, uint32_t record, const Packet& p, const Lane& lane) {
+    if (!lane.is_open || lane.ttl != p.ttl || lane.treat[p.verdict] == kByHand) return false;
+    if (lane.iface != s.iface_ids[s.records.iface[record]]) return false;
+    if (lane.link_length != p.link_length) return false;
+    return std::memcmp(lane.link, p.ip - p.link_length, p.link_length) == 0;
+  }
+
+  static Fingerprint print_of(const Packet& p, const Lane& lane) {
+    const uint32_t flags = p.name.protocol == kTcp ? 8 : 0;
+    const Head head{p.name.protocol, p.id, p.length, p.seq, p.ack, flags, 0, lane.whose};
+    return fingerprint(head, p.ip, p.payload, p.length);
+  }
+
+  // Packets and bytes since JavaScript last asked; a flow that has some is listed once.
+  static void count(Flow& flow, uint32_t place, const Packet& p, const Staged& out, double* words) {
+    if (!flow.is_dirty) {
+      flow.is_dirty = true;
+      out.dirty[static_cast<uint32_t>(words[kDirty])] = place;
+      words[kDirty] += 1;
+      out.lane_packets[place] = 0;
+      out.lane_bytes[place] = 0;
+    }
+    out.lane_packets[place] += 1;
+    out.lane_bytes[place] += p.length;
+    out.flow_nows[place] = flow.last_ns;
+  }
+
+  // The packet as its sender made it (`withTtl`, `withEnds`).
+  static void lay_down(uint8_t* to, const Packet& p, const Lane& lane) {
+    std::memcpy(to, p.ip, p.length);
+    if (lane.rewrites) rewrite(to, p, lane);
+    if (lane.sent_ttl == p.ttl) return;
+    if (p.name.family == 4) ipv4::set_ttl(to, 0, lane.sent_ttl);
+    else set_u8(to, ipv6::kHopLimit, lane.sent_ttl);
+  }
+
+  // Other addresses, with the checksums that cover them.
+  static void rewrite(uint8_t* to, const Packet& p, const Lane& lane) {
+    const bool v4 = p.name.family == 4;
+    const uint32_t size = v4 ? 4 : 16;
+    const uint32_t from = v4 ? ipv4::kSource : ipv6::kSource;
+    const uint64_t before = sum_words(to, from, from + 2 * size);
+    std::memcpy(to + from, lane.src, size);
+    std::memcpy(to + from + size, lane.dst, size);
+    const uint64_t after = sum_words(to, from, from + 2 * size);
+    if (v4) update(to, ipv4::kChecksum, before, after, false);
+    const bool is_partial = p.verdict == kPartial;
+    if (p.name.protocol == kTcp) {
+      update(to, p.l4 + tcp::kChecksum, before, after, is_partial);
+    } else if (p.name.protocol == kUdp) {
+      if (udp::checksum(to, p.l4) != 0) update(to, p.l4 + udp::kChecksum, before, after, is_partial);
+    } else if (!v4) {
+      update(to, p.l4 + icmp::kChecksum, before, after, is_partial);
+    }
+  }
+
+  // A checksum over changed words (RFC 1624); a partial one is the sum itself.
+  static void update(uint8_t* b, uint32_t at, uint64_t before, uint64_t after, bool is_partial) {
+    uint16_t stored;
+    std::memcpy(&stored, b + at, 2);
+    const uint64_t sum = is_partial ? stored : static_cast<uint16_t>(~stored);
+    const auto minus = static_cast<uint16_t>(~fold(before));
+    const uint32_t now = fold(sum + minus + fold(after));
+    const auto result = static_cast<uint16_t>(is_partial ? now : ~now);
+    std::memcpy(b + at, &result, 2);
+  }
+
+  static constexpr double kLongestTimeoutNs = 432'000e9;
+
+  uint32_t capacity_;
+  uint32_t mask_;
+  uint32_t* heads_;
+  Flow* flows_;
+  uint32_t used_ = 0;
+  uint32_t free_ = kNone;
+  Sightings sightings_;
+};
+
+}  // namespace wiretrial::lane

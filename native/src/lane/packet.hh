@@ -1,0 +1,199 @@
+// A captured frame read as far as a lane needs it. Mirrors src/capture/link/linktype.ts and
+// src/lab/datagram/datagram.ts for whole, ordinary packets; all others are read there.
+#pragma once
+
+#include "../wire/checksum.hh"
+#include "../wire/icmp.hh"
+#include "../wire/ipv4.hh"
+#include "../wire/ipv6.hh"
+#include "../wire/tcp.hh"
+#include "../wire/udp.hh"
+
+namespace wiretrial::lane {
+
+constexpr uint32_t kTcp = 6;
+constexpr uint32_t kUdp = 17;
+constexpr uint32_t kIcmp = 1;
+constexpr uint32_t kIcmpv6 = 58;
+// Larger ones are offload aggregates (datagram/segments.ts).
+constexpr uint32_t kEthernetMtu = 1500;
+
+// `ChecksumVerdict`.
+enum Verdict : uint8_t { kUnjudged, kRight, kPartial, kWrong };
+
+// Both ends as captured, the smaller first, so that both directions have one name.
+struct FlowName {
+  uint8_t low[16];
+  uint8_t high[16];
+  uint16_t low_port;
+  uint16_t high_port;
+  uint8_t protocol;
+  uint8_t family;
+  uint16_t spare;
+  bool operator==(const FlowName& other) const { return std::memcmp(this, &other, sizeof *this) == 0; }
+};
+static_assert(sizeof(FlowName) == 40);
+
+struct Packet {
+  // The IP packet.
+  const uint8_t* ip;
+  uint32_t length;
+  // Of the header in front of it.
+  uint32_t link_length;
+  uint32_t l4;
+  // Of what follows the fixed transport header.
+  uint32_t payload;
+  uint32_t id;
+  uint32_t seq;
+  uint32_t ack;
+  uint8_t ttl;
+  Verdict verdict;
+  // 1 when the sender is the higher end.
+  uint8_t turned;
+  FlowName name;
+};
+
+constexpr uint32_t kVlan = 0x8100, kQinq = 0x88a8, kQinqOld = 0x9100;
+constexpr uint32_t kEtherIpv4 = 0x0800, kEtherIpv6 = 0x86dd;
+
+// Where the network header is, and its ether type; 0 for frames that are not read here.
+inline uint32_t read_link(const uint8_t* b, uint32_t captured, uint32_t link_type, uint32_t& offset) {
+  uint32_t type = 0;
+  switch (link_type) {
+    case 1:
+      if (captured < 14) return 0;
+      offset = 14;
+      type = u16(b, 12);
+      break;
+    case 113:
+      if (captured < 16 || u16(b, 2) == 824) return 0;
+      offset = 16;
+      type = u16(b, 14);
+      break;
+    case 276:
+      if (captured < 20 || u16(b, 8) == 824) return 0;
+      offset = 20;
+      type = u16(b, 0);
+      break;
+    case 12:
+    case 14:
+    case 101:
+      if (captured == 0) return 0;
+      offset = 0;
+      return b[0] >> 4 == 4 ? kEtherIpv4 : b[0] >> 4 == 6 ? kEtherIpv6 : 0;
+    default:
+      return 0;
+  }
+  while (type == kVlan || type == kQinq || type == kQinqOld) {
+    if (offset + 4 > captured) return 0;
+    type = u16(b, offset + 2);
+    offset += 4;
+  }
+  return type;
+}
+
+// The transport checksum's verdict (`verifySegment`), for protocols that have a pseudo header.
+inline Verdict judge(const Packet& p, uint32_t stored, uint32_t protocol, bool v4) {
+  const uint32_t addresses = v4 ? ipv4::kSource : ipv6::kSource;
+  const uint64_t pseudo = in_memory(protocol) + in_memory(p.length - p.l4);
+  if (fold(sum_words(p.ip, addresses, p.length) + pseudo) == 0xffff) return kRight;
+  const uint32_t partial = fold(sum_words(p.ip, addresses, p.l4) + pseudo);
+  return stored == __builtin_bswap16(static_cast<uint16_t>(partial)) ? kPartial : kWrong;
+}
+
+inline bool read_transport(Packet& p, uint32_t protocol, bool v4, uint32_t& sport, uint32_t& dport) {
+  const uint8_t* b = p.ip;
+  p.seq = p.ack = 0;
+  if (protocol == kTcp) {
+    if (p.length > kEthernetMtu || !tcp::is_whole(b, p.l4, p.length)) return false;
+    // What opens or ends a connection is not for a lane.
+    if (tcp::flags(b, p.l4) & (tcp::kSyn | tcp::kFin | tcp::kRst)) return false;
+    p.seq = tcp::seq(b, p.l4);
+    p.ack = tcp::ack(b, p.l4);
+    p.payload = p.l4 + tcp::kMinHeaderLength;
+    sport = tcp::sport(b, p.l4);
+    dport = tcp::dport(b, p.l4);
+    p.verdict = judge(p, u16(b, p.l4 + tcp::kChecksum), protocol, v4);
+    return true;
+  }
+  p.payload = p.l4 + 8;
+  if (protocol == kUdp) {
+    if (!udp::is_whole(b, p.l4, p.length)) return false;
+    sport = udp::sport(b, p.l4);
+    dport = udp::dport(b, p.l4);
+    const uint32_t stored = udp::checksum(b, p.l4);
+    if (stored == 0) p.verdict = v4 ? kUnjudged : kWrong;
+    else p.verdict = judge(p, stored, protocol, v4);
+    return true;
+  }
+  if (protocol != (v4 ? kIcmp : kIcmpv6) || p.length - p.l4 < icmp::kHeaderLength) return false;
+  const uint32_t type = icmp::type(b, p.l4);
+  if (type != (v4 ? icmp::kEchoRequest : icmp::kEchoRequest6) &&
+      type != (v4 ? icmp::kEchoReply : icmp::kEchoReply6)) {
+    return false;
+  }
+  // Of an echo, who asks is the first end whatever its address.
+  sport = icmp::id(b, p.l4);
+  dport = type;
+  if (v4) p.verdict = fold(sum_words(b, p.l4, p.length)) == 0xffff ? kRight : kWrong;
+  else p.verdict = judge(p, u16(b, p.l4 + icmp::kChecksum), protocol, v4);
+  return true;
+}
+
+inline void name_flow(Packet& p, uint32_t protocol, bool v4, uint32_t sport, uint32_t dport) {
+  FlowName& n = p.name;
+  std::memset(&n, 0, sizeof n);
+  n.protocol = static_cast<uint8_t>(protocol);
+  n.family = v4 ? 4 : 6;
+  const uint32_t size = v4 ? 4 : 16;
+  const uint8_t* src = p.ip + (v4 ? ipv4::kSource : ipv6::kSource);
+  const uint8_t* dst = p.ip + (v4 ? ipv4::kDestination : ipv6::kDestination);
+  const bool echo = protocol == kIcmp || protocol == kIcmpv6;
+  if (echo) {
+    p.turned = dport == icmp::kEchoReply || dport == icmp::kEchoReply6;
+    dport = sport;
+  } else {
+    const int order = std::memcmp(src, dst, size);
+    p.turned = order > 0 || (order == 0 && sport > dport);
+  }
+  std::memcpy(n.low, p.turned ? dst : src, size);
+  std::memcpy(n.high, p.turned ? src : dst, size);
+  n.low_port = static_cast<uint16_t>(p.turned ? dport : sport);
+  n.high_port = static_cast<uint16_t>(p.turned ? sport : dport);
+}
+
+// Read a captured frame; false when it is none for a lane.
+inline bool read_packet(const uint8_t* b, uint32_t captured, uint32_t link_type, Packet& p) {
+  uint32_t offset = 0;
+  const uint32_t type = read_link(b, captured, link_type, offset);
+  if (type != kEtherIpv4 && type != kEtherIpv6) return false;
+  const uint8_t* ip = b + offset;
+  const uint32_t left = captured - offset;
+  const bool v4 = type == kEtherIpv4;
+  uint32_t protocol;
+  if (v4) {
+    if (left < ipv4::kMinHeaderLength) return false;
+    p.length = ipv4::total_length(ip, 0);
+    if (p.length > left || !ipv4::is_plain(ip, 0, p.length)) return false;
+    p.l4 = ipv4::kMinHeaderLength;
+    p.id = u16(ip, 4);
+    p.ttl = ip[ipv4::kTtl];
+    protocol = ip[ipv4::kProtocol];
+  } else {
+    if (left < ipv6::kHeaderLength) return false;
+    p.length = ipv6::kHeaderLength + u16(ip, ipv6::kPayloadLength);
+    if (p.length > left || !ipv6::is_plain(ip, 0, p.length)) return false;
+    p.l4 = ipv6::kHeaderLength;
+    p.id = 0;
+    p.ttl = ip[ipv6::kHopLimit];
+    protocol = ip[ipv6::kNextHeader];
+  }
+  p.ip = ip;
+  p.link_length = offset;
+  uint32_t sport, dport;
+  if (!read_transport(p, protocol, v4, sport, dport)) return false;
+  name_flow(p, protocol, v4, sport, dport);
+  return true;
+}
+
+}  // namespace wiretrial::lane

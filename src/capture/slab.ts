@@ -1,0 +1,54 @@
+/**
+ * Records in bulk: a run of ordinary records that lie one behind the other in a window of one file,
+ * as columns. A walker (native code) fills them; what is not ordinary comes as single records from
+ * the formats' readers, so that a file says the same with and without a walker.
+ * @module
+ */
+import type { FileShape } from './format/packet-format.ts';
+import type { CaptureInterface, PacketRecord } from './record.ts';
+
+/** One place a record: where its bytes are in the window, lengths, interface by place, time. */
+export interface SlabColumns {
+  readonly at: Uint32Array;
+  readonly captured: Uint32Array;
+  readonly wire: Uint32Array;
+  /** By place in `Slab.interfaces`. */
+  readonly iface: Uint32Array;
+  readonly times: BigInt64Array;
+}
+
+/** Valid until the next part of the stream is asked for. */
+export interface Slab {
+  readonly window: Uint8Array;
+  readonly columns: SlabColumns;
+  readonly count: number;
+  readonly firstFrame: number;
+  readonly interfaces: readonly CaptureInterface[];
+}
+
+/** Who takes ordinary records out of a window. */
+export interface RecordWalker {
+  readonly columns: SlabColumns;
+  /** Take at most `limit` records from `from` on; how many, and where the next one is. */
+  walk(
+    window: Uint8Array,
+    from: number,
+    shape: FileShape,
+    limit: number,
+  ): { readonly count: number; readonly next: number };
+}
+
+/** The n-th record of a slab as the readers would have given it. */
+export function recordOf(slab: Slab, n: number): PacketRecord {
+  const { columns, window, interfaces, firstFrame } = slab;
+  const at = columns.at[n] ?? 0;
+  const iface = interfaces[columns.iface[n] ?? 0];
+  if (iface === undefined) throw new RangeError('a record has an interface');
+  return {
+    frame: firstFrame + n,
+    iface,
+    timeNs: columns.times[n] ?? 0n,
+    data: window.subarray(at, at + (columns.captured[n] ?? 0)),
+    wireLength: columns.wire[n] ?? 0,
+  };
+}

@@ -1,0 +1,150 @@
+/**
+ * What crosses the door to native code for whole captures: records walked out of a window of a
+ * file, and the packets of lanes laid down for the engine (native/src/lane-door.cc, native/src/lane).
+ *
+ * Columns are made once and written by native code; numbers that both sides keep stand in `words`.
+ * @module
+ */
+
+/** Places in `words`. */
+export const LaneWord = {
+  /** The run's clock, in nanoseconds from its first frame. */
+  nowNs: 0,
+  backwardSteps: 1,
+  longGaps: 2,
+  /** From when on the conversations that are over must be looked for. */
+  sweepAtNs: 3,
+  /** Where a walk or a run stopped. */
+  stop: 4,
+  /** Packets that the run laid down. */
+  staged: 5,
+  /** Flows that have counted something. */
+  dirty: 6,
+  /** The run stopped because no more could be laid down, not at a packet that no lane expects. */
+  full: 7,
+} as const;
+const WORDS = 8;
+
+/** What a packet's sightings say (`Seen` of native/src/lane/sightings.hh). */
+export const Seen = { first: 0, repeat: 1, repeatBeyond: 2 } as const;
+
+/** What becomes of a packet by its checksum (`Treat`). */
+export const Treat = { byHand: 0, asIs: 1, offloaded: 2 } as const;
+
+/** Verdicts on checksums in the order of native code's `Verdict`. */
+export const VERDICTS = ['none', 'right', 'partial', 'wrong'] as const;
+
+/** How a file writes its numbers; `swaps`: its lengths may stand in the other order. */
+export interface FileShape {
+  readonly pcapng: boolean;
+  readonly little: boolean;
+  readonly swaps: boolean;
+}
+
+/** A lane as it is opened. */
+export interface LaneTerms {
+  /** The capture interface, by its number over the whole input. */
+  readonly iface: number;
+  readonly entry: number;
+  readonly sentTtl: number;
+  /** `Treat` by verdict. */
+  readonly treat: readonly number[];
+  readonly whose: bigint;
+  /** Place and direction; the lowest eight bits are free for the TTL. */
+  readonly vantage: bigint;
+  /** Addresses to send it with; null when they are those that were captured. */
+  readonly src: Uint8Array | null;
+  readonly dst: Uint8Array | null;
+  readonly lifetimeNs: number;
+  readonly lastNs: number;
+}
+
+/** Methods as native/src/lane-door.cc has them. */
+export interface NativeLanes {
+  /** How the file at hand is written; units and offsets of its interfaces' clocks. */
+  shape(shape: FileShape, nsPerUnit: Float64Array, offsetsNs: BigInt64Array): void;
+  /** Take whole, ordinary records; how many. `words[stop]` is where the first other one is. */
+  walk(window: Uint8Array, from: number, limit: number): number;
+  /** Take the records `from..to` as far as lanes expect them. */
+  run(
+    window: Uint8Array,
+    from: number,
+    to: number,
+    linkTypes: Uint32Array,
+    ifaces: Uint32Array,
+    startNs: bigint,
+  ): void;
+  /** The number of the lane of packets like this frame; -1 when they can have none. */
+  open(frame: Uint8Array, linkType: number, terms: LaneTerms): number;
+  close(lane: number): void;
+  forget(flow: number): void;
+  settle(): void;
+  /** Note a packet that was not for a lane; head: protocol, id, length, seq, ack, flags. */
+  note(
+    bytes: Uint8Array,
+    payload: number,
+    head: Float64Array,
+    whose: bigint,
+    fragment: bigint,
+    vantage: bigint,
+    nowNs: number,
+  ): number;
+}
+
+export type MakeNativeLanes = new (flows: number, columns: LaneColumns) => NativeLanes;
+
+/** Records by column, packets laid down by column, and what flows counted. */
+export interface LaneColumns {
+  readonly words: Float64Array;
+  readonly at: Uint32Array;
+  readonly captured: Uint32Array;
+  readonly wire: Uint32Array;
+  /** The record's interface, by its place in the file or section. */
+  readonly iface: Uint32Array;
+  readonly times: BigInt64Array;
+  readonly packets: Uint8Array;
+  readonly offsets: Uint32Array;
+  readonly lengths: Uint32Array;
+  readonly entries: Uint32Array;
+  readonly nows: Float64Array;
+  readonly offloaded: Uint8Array;
+  readonly lane: Uint32Array;
+  readonly record: Uint32Array;
+  /** Packets and bytes by flow, for the `dirty` ones. */
+  readonly lanePackets: Uint32Array;
+  readonly laneBytes: Float64Array;
+  /** When they last had one. */
+  readonly flowNows: Float64Array;
+  readonly dirty: Uint32Array;
+}
+
+export interface LaneSizes {
+  readonly records: number;
+  readonly staged: number;
+  readonly stagedBytes: number;
+  readonly flows: number;
+}
+
+/** Columns of these sizes. */
+export function makeColumns({ records, staged, stagedBytes, flows }: LaneSizes): LaneColumns {
+  return {
+    words: new Float64Array(WORDS),
+    at: new Uint32Array(records),
+    captured: new Uint32Array(records),
+    wire: new Uint32Array(records),
+    iface: new Uint32Array(records),
+    times: new BigInt64Array(records),
+    packets: new Uint8Array(stagedBytes),
+    offsets: new Uint32Array(staged),
+    lengths: new Uint32Array(staged),
+    entries: new Uint32Array(staged),
+    nows: new Float64Array(staged),
+    offloaded: new Uint8Array(staged),
+    lane: new Uint32Array(staged),
+    record: new Uint32Array(staged),
+    lanePackets: new Uint32Array(flows),
+    laneBytes: new Float64Array(flows),
+    flowNows: new Float64Array(flows),
+    dirty: new Uint32Array(flows),
+  };
+}

@@ -1,0 +1,44 @@
+/**
+ * Ordinary records in bulk by native code: the walker that capture readers are given.
+ * @module
+ */
+import type { FileShape } from '../../capture/format/packet-format.ts';
+import type { RecordWalker } from '../../capture/slab.ts';
+import {
+  type LaneColumns,
+  LaneWord,
+  type MakeNativeLanes,
+  makeColumns,
+  type NativeLanes,
+} from '../../engine/compiled/lane-door.ts';
+import { findNative } from '../../engine/compiled/native-door.ts';
+
+/** A walker, where there is native code. */
+export function findWalker(): LaneWalker | null {
+  const { addon } = findNative();
+  return addon === null ? null : new LaneWalker(addon.Lanes);
+}
+
+/** Records of one walk, packets of one batch and their bytes, flows with lanes. */
+const SIZES = { records: 8192, staged: 1024, stagedBytes: 512 * 1024, flows: 262_144 };
+
+export class LaneWalker implements RecordWalker {
+  readonly columns: LaneColumns;
+  readonly native: NativeLanes;
+  #shape: FileShape | null = null;
+
+  constructor(make: MakeNativeLanes, sizes: Partial<typeof SIZES> = {}) {
+    const all = { ...SIZES, ...sizes };
+    this.columns = makeColumns(all);
+    this.native = new make(all.flows, this.columns);
+  }
+
+  walk(window: Uint8Array, from: number, shape: FileShape, limit: number) {
+    if (shape !== this.#shape) {
+      this.#shape = shape;
+      this.native.shape(shape, shape.nsPerUnit, shape.offsetsNs);
+    }
+    const count = this.native.walk(window, from, limit);
+    return { count, next: this.columns.words[LaneWord.stop] ?? 0 };
+  }
+}

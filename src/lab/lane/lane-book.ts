@@ -1,0 +1,233 @@
+/**
+ * What JavaScript keeps of lanes: whose packets they are, and what a row of one of them says.
+ * @module
+ */
+import { toIp } from '../../capture/link/linktype.ts';
+import type { PacketRecord } from '../../capture/record.ts';
+import { LaneWord, Treat, VERDICTS } from '../../engine/compiled/lane-door.ts';
+import { CompiledEngine } from '../../engine/compiled.ts';
+import type { Injection } from '../../engine/engine.ts';
+import type { ChecksumVerdict } from '../../packet/transport-checksum.ts';
+import type { Address } from '../../wire/address.ts';
+import * as ipv4 from '../../wire/ipv4.ts';
+import * as ipv6 from '../../wire/ipv6.ts';
+import type { Datagram } from '../datagram/datagram.ts';
+import { headersOf } from '../datagram/headers.ts';
+import type { FrameResult } from '../result.ts';
+import type { LastSent, StackRun } from '../stack-run.ts';
+import type { Captured } from '../traffic/captured.ts';
+import { type Conversation, isOver, lifetimeNs, type Membership } from '../traffic/conversation.ts';
+import { endsOf } from '../traffic/duplicates.ts';
+import { nameOf, type Traffic, type TrafficOptions } from '../traffic/traffic.ts';
+import { vantageKey } from '../traffic/vantage.ts';
+import { decidedBy } from '../verdict.ts';
+import type { LaneWalker } from './columns.ts';
+import { hashOf, vantageOf } from './sightings.ts';
+
+const LINK_HEADER = 14;
+
+/** The parts of a frame's row that are equal for all packets of a lane. */
+type RowTerms = Omit<FrameResult, 'frame' | 'timeNs' | 'notes'>;
+
+export interface OpenLane {
+  readonly membership: Membership;
+  readonly row: RowTerms;
+  /** By number of decision, as far as asked for. */
+  readonly rows: Map<number, RowTerms>;
+}
+
+export interface LaneBookInput {
+  readonly walker: LaneWalker;
+  readonly traffic: Traffic;
+  readonly options: TrafficOptions;
+  readonly run: StackRun;
+  readonly engine: CompiledEngine;
+}
+
+export class LaneBook {
+  readonly #in: LaneBookInput;
+  readonly #lanes: (OpenLane | undefined)[] = [];
+  readonly #byConversation = new Map<Conversation, number[]>();
+  #epoch = 0;
+
+  constructor(input: LaneBookInput) {
+    this.#in = input;
+  }
+
+  /** An open lane. */
+  at(number: number): OpenLane {
+    const lane = this.#lanes[number];
+    if (lane === undefined) throw new RangeError(`lane ${number} is not open`);
+    return lane;
+  }
+
+  /** Hand over to JavaScript: what lanes counted and what time it is. */
+  settle(): void {
+    const { walker, traffic } = this.#in;
+    const { words, dirty, lanePackets, laneBytes, flowNows } = walker.columns;
+    const count = words[LaneWord.dirty] ?? 0;
+    for (let i = 0; i < count; i++) {
+      const flow = dirty[i] ?? 0;
+      const lane = this.#lanes[flow * 2] ?? this.#lanes[flow * 2 + 1];
+      if (lane === undefined) continue;
+      const { conversation } = lane.membership;
+      conversation.packets += lanePackets[flow] ?? 0;
+      conversation.bytes += laneBytes[flow] ?? 0;
+      conversation.lastNs = Math.max(conversation.lastNs, flowNows[flow] ?? 0);
+    }
+    if (count > 0) walker.native.settle();
+    traffic.clock.resume({
+      nowNs: words[LaneWord.nowNs] ?? 0,
+      backwardSteps: words[LaneWord.backwardSteps] ?? 0,
+    });
+  }
+
+  /** Hand over to native code. */
+  resume(): void {
+    const { walker, traffic } = this.#in;
+    const { words } = walker.columns;
+    words[LaneWord.nowNs] = traffic.clock.nowNs;
+    words[LaneWord.backwardSteps] = traffic.clock.backwardSteps;
+    // Sooner rather than later where a sum of doubles is rounded.
+    words[LaneWord.sweepAtNs] = traffic.sweepAtNs - 1;
+  }
+
+  /** Close the lanes of a conversation that is not as it was; whether all stay open. */
+  review(conversation: Conversation): boolean {
+    const numbers = this.#byConversation.get(conversation);
+    if (numbers === undefined) return false;
+    const isEnding = hasEnd(conversation);
+    let isWhole = true;
+    for (const number of numbers) {
+      const { membership } = this.at(number);
+      if (!isEnding && this.#in.run.isClear(membership)) continue;
+      this.#in.walker.native.close(number);
+      isWhole = false;
+    }
+    return isWhole;
+  }
+
+  /** A conversation is over. Call between `settle` and `resume`. */
+  forget(conversation: Conversation): void {
+    const numbers = this.#byConversation.get(conversation);
+    if (numbers === undefined) return;
+    this.#byConversation.delete(conversation);
+    for (const number of numbers) this.#lanes[number] = undefined;
+    for (const flow of new Set(numbers.map((number) => number >>> 1))) {
+      this.#in.walker.native.forget(flow);
+    }
+  }
+
+  /** Learn from a frame that was taken by hand. */
+  learn(captured: Captured, record: PacketRecord): void {
+    const { membership } = captured;
+    if (membership === null) return;
+    this.review(membership.conversation);
+    if (captured.kind !== 'datagram') return;
+    const { conversation } = membership;
+    if (conversation.unjudged !== null || hasEnd(conversation)) return;
+    const last = this.#in.run.standing(captured);
+    if (last !== null) this.#open(last, record, captured.datagram, membership);
+  }
+
+  #open(last: LastSent, record: PacketRecord, d: Datagram, membership: Membership): void {
+    const { walker, engine, options } = this.#in;
+    const { captured, injection, journey } = last;
+    if (options.checksums === 'ignore' || !CompiledEngine.mayMove(injection)) return;
+    const view = toIp(record);
+    if (typeof view === 'string' || d.fragment !== null || d.quoted !== null) return;
+    const ends = changedEnds(view.bytes.subarray(view.offset), d, injection);
+    if (ends === null) return;
+    const { conversation } = membership;
+    const { bytes, offset } = view;
+    const sender = d.family === 4 ? ipv4.src(bytes, offset) : ipv6.src(bytes, offset);
+    const number = walker.native.open(record.data, record.iface.linkType, {
+      iface: record.iface.id,
+      entry: engine.entryOf(injection),
+      sentTtl: captured.ttl,
+      treat: VERDICTS.map((verdict) => this.#treat(record, sender, verdict)),
+      whose: hashOf(nameOf(membership) ?? endsOf(d)),
+      vantage: vantageOf(vantageKey(record, view)),
+      ...ends,
+      lifetimeNs: lifetimeNs(conversation),
+      lastNs: conversation.lastNs,
+    });
+    if (number < 0) return;
+    const row: RowTerms = {
+      ...captured.endpoints,
+      connection: conversation.id,
+      outcome: journey.outcome,
+      reason: null,
+      decidedBy: decidedBy(journey.decision),
+      out: headersOf(journey.packet),
+      retransmission: false,
+      journey,
+    };
+    this.#lanes[number] = { membership, row, rows: new Map() };
+    const known = this.#byConversation.get(conversation);
+    if (known === undefined) this.#byConversation.set(conversation, [number]);
+    else if (!known.includes(number)) known.push(number);
+  }
+
+  /** What becomes of a packet of this sender with such a checksum. */
+  #treat(record: PacketRecord, src: Address, verdict: ChecksumVerdict): number {
+    const { checksums, survey } = this.#in.options;
+    if (verdict === 'right' || verdict === 'none') return Treat.asIs;
+    if (checksums !== 'auto') return Treat.byHand;
+    return survey.isOffloaded(record.iface.id, src, verdict) ? Treat.offloaded : Treat.byHand;
+  }
+
+  /** What the row of a packet of this lane says that a decision moved. */
+  rowOf(number: number, decision: number): RowTerms {
+    const lane = this.at(number);
+    const { engine } = this.#in;
+    if (engine.epoch !== this.#epoch) {
+      this.#epoch = engine.epoch;
+      for (const open of this.#lanes) open?.rows.clear();
+    }
+    const known = lane.rows.get(decision);
+    if (known !== undefined) return known;
+    const journey = engine.decision(decision) ?? null;
+    const made: RowTerms =
+      journey === null
+        ? lane.row
+        : {
+            ...lane.row,
+            outcome: journey.outcome,
+            decidedBy: decidedBy(journey.decision),
+            journey,
+          };
+    lane.rows.set(decision, made);
+    return made;
+  }
+}
+
+/** Whether one of its ends has begun to end it. */
+function hasEnd(conversation: Conversation): boolean {
+  const { original, reply, reset } = conversation.finished;
+  return original || reply || reset || isOver(conversation);
+}
+
+interface ChangedEnds {
+  readonly src: Uint8Array | null;
+  readonly dst: Uint8Array | null;
+}
+
+/**
+ * The addresses with which a packet was sent, where they are not those that it was captured with;
+ * null when more of it was changed than these and its TTL.
+ */
+function changedEnds(raw: Uint8Array, d: Datagram, injection: Injection): ChangedEnds | null {
+  const sent =
+    injection.as === 'frame' ? injection.frameBytes.subarray(LINK_HEADER) : injection.packet;
+  const [from, size] = d.family === 4 ? ([12, 4] as const) : ([8, 16] as const);
+  const isSame = (a: number, b: number) => {
+    for (let i = a; i < b; i++) if (raw[i] !== sent[i]) return false;
+    return true;
+  };
+  const ports = d.l4 + (d.sport === null ? 0 : 4);
+  if (d.l4 < 0 || d.l4 !== from + 2 * size || !isSame(d.l4, ports)) return null;
+  if (isSame(from, from + 2 * size)) return { src: null, dst: null };
+  const src = sent.slice(from, from + size);
+  return { src, dst: sent.slice(from + size, from + 2 * size) };
+}

@@ -1,0 +1,48 @@
+/**
+ * Packets in lanes and packets by hand: every row, connection, count and rule counter of a replay
+ * with the compiled engine and its lanes is that of the reference engine without.
+ * @module
+ */
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { findNative } from '../../../src/engine/compiled/native-door.ts';
+import { bigCluster } from '../../support/big-cluster.ts';
+import { type LaneCase, laneRun } from '../../support/lane-replays.ts';
+
+// Forty captures on two stacks through two engines.
+t.setTimeout(900_000);
+
+const FOLDER = join(process.cwd(), '..', 'shared', 'data', 'captures');
+const have = existsSync(FOLDER);
+const { addon } = findNative();
+const { cluster, policies } = bigCluster({ nodes: 2, podsPerNode: 300 });
+const skip = !have ? 'needs ../shared' : addon === null ? 'needs the addon' : false;
+const files = have ? readdirSync(FOLDER).filter((name) => /\.(p?cap(ng)?)(\.gz)?$/.test(name)) : [];
+
+async function compare(t: Test, name: string, c: LaneCase): Promise<number> {
+  const want = await laneRun(c, null);
+  const got = await laneRun(c, addon);
+  const at = want.rows.findIndex((row, i) => row !== got.rows[i]);
+  t.equal(got.rows[at], want.rows[at], `${name}: rows`);
+  t.equal(got.rows.length, want.rows.length, `${name}: as many rows`);
+  t.same(got.summary, want.summary, `${name}: counts`);
+  t.same(got.inputs, want.inputs, `${name}: what was read`);
+  t.equal(got.clock, want.clock, `${name}: clock`);
+  t.equal(got.counters, want.counters, `${name}: rule counters, ${got.inLanes} in lanes`);
+  return got.inLanes;
+}
+
+t.test('every capture says the same in lanes', { skip }, async (t) => {
+  let inLanes = 0;
+  for (const file of files.toSorted()) {
+    const paths = [join(FOLDER, file)];
+    inLanes += await compare(t, file, { cluster, policies, stack: 'azure-bridge+npm', paths });
+  }
+  t.ok(inLanes > 5_000, `${inLanes} packets went in lanes`);
+});
+
+t.test('several captures merged by time say the same in lanes', { skip }, async (t) => {
+  const paths = files.filter((name) => name.startsWith('k8s-')).map((name) => join(FOLDER, name));
+  await compare(t, 'all of k8s', { cluster, policies, stack: 'azure-transparent+calico', paths });
+});

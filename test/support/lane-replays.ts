@@ -1,0 +1,100 @@
+/**
+ * One replay with lanes and one without, as text: every row, every connection, every count, and what
+ * the reader said of its files.
+ * @module
+ */
+import { openCaptures } from '../../src/capture/reader.ts';
+import type { InputSummary } from '../../src/capture/record.ts';
+import type { Cluster } from '../../src/cluster/model.ts';
+import { parseStack } from '../../src/dataplane/stack.ts';
+import { CompiledEngine, type CompiledOptions } from '../../src/engine/compiled.ts';
+import type { MakeEngine } from '../../src/engine/make-engine.ts';
+import { findWalker } from '../../src/lab/lane/columns.ts';
+import { replay } from '../../src/lab/replay.ts';
+import type { RunSummary } from '../../src/lab/tally.ts';
+import { autoMap } from '../../src/lab/traffic/auto-map.ts';
+import { AddressMap } from '../../src/lab/traffic/mapping.ts';
+import { Survey } from '../../src/lab/traffic/survey.ts';
+import type { TrafficOptions } from '../../src/lab/traffic/traffic.ts';
+import { Vantages } from '../../src/lab/traffic/vantage.ts';
+import { World } from '../../src/lab/world.ts';
+import type { NetworkPolicy } from '../../src/policy/model.ts';
+import { connectionJson, frameJson } from '../../src/report/json-shape.ts';
+
+/** What is replayed, and on what. */
+export interface LaneCase {
+  readonly cluster: Cluster;
+  readonly policies: readonly NetworkPolicy[];
+  readonly stack: string;
+  readonly paths: readonly string[];
+  readonly checksums?: TrafficOptions['checksums'];
+  readonly midstream?: TrafficOptions['midstream'];
+}
+
+export interface LaneRun {
+  readonly rows: readonly string[];
+  readonly summary: RunSummary;
+  readonly inputs: readonly InputSummary[];
+  readonly clock: string;
+  /** Packets that went in lanes. */
+  readonly inLanes: number;
+  readonly counters: string;
+}
+
+/** Replay with lanes and the compiled engine, or without either. */
+export async function laneRun(
+  c: LaneCase,
+  addon: CompiledOptions['addon'] | null,
+): Promise<LaneRun> {
+  const stack = parseStack(c.stack);
+  const compiled =
+    (there: CompiledOptions['addon']): MakeEngine =>
+    (topology, options) =>
+      new CompiledEngine(topology, { ...options, addon: there });
+  const makeEngine = addon === null ? {} : { makeEngine: compiled(addon) };
+  const world = new World({ ...c, stack, ...makeEngine });
+  const survey = new Survey();
+  for await (const batch of openCaptures(c.paths)) for (const record of batch) survey.add(record);
+  const stream = openCaptures(c.paths);
+  const walker = addon === null ? null : findWalker();
+  const rows: string[] = [];
+  const done = await replay({
+    ...(walker === null ? { records: stream } : { records: stream.parts(walker), walker }),
+    traffic: {
+      identities: world.identities,
+      map: new AddressMap(autoMap(world, survey.pairs(), [])),
+      checksums: c.checksums ?? 'auto',
+      survey: survey.checksums,
+      translations: survey.translations,
+      midstream: c.midstream ?? 'assume',
+      vantages: new Vantages([]),
+      entryIsGiven: false,
+    },
+    stacks: [
+      {
+        world,
+        sink: {
+          frame: (row) => rows.push(JSON.stringify(frameJson(row))),
+          connection: (row) => rows.push(JSON.stringify(connectionJson(row))),
+        },
+      },
+    ],
+    options: { openLoop: false },
+  });
+  const [summary] = done.summaries;
+  if (summary === undefined) throw new Error('no summary');
+  const { backwardSteps, longGaps, nowNs } = done.clock;
+  return {
+    rows,
+    summary,
+    inputs: stream.summaries,
+    clock: `${done.frames} ${nowNs} ${backwardSteps} ${longGaps}`,
+    inLanes: done.framesInLanes,
+    counters: countersOf(world),
+  };
+}
+
+function countersOf(world: World): string {
+  const hosts = world.network.nodes.map(({ host }) => host);
+  return JSON.stringify(hosts.map((host) => [host, [...world.engine.counters(host)].sort()]));
+}
