@@ -153,7 +153,7 @@ export class CompiledEngine implements Engine {
     }
   }
 
-  /** The packets `from..to` of a batch as far as the fast path moves them; see `NativeEngine.run`. */
+  /** The packets `from..to` of a batch as far as the fast path moves them (`NativeEngine.run`). */
   run(batch: NativeBatch, from: number, to: number): number {
     return this.#native.run(batch, from, to);
   }

@@ -1,6 +1,6 @@
 /**
  * What crosses the door to native code for whole captures: records walked out of a window of a
- * file, and the packets of lanes laid down for the engine (native/src/lane-door.cc, native/src/lane).
+ * file, and the packets of lanes laid down for the engine (native/src/lane-door.cc).
  *
  * Columns are made once and written by native code; numbers that both sides keep stand in `words`.
  * @module
