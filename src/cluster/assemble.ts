@@ -41,6 +41,7 @@ import { nearest } from './nearest.ts';
 import { networkOfLabels } from './node-labels.ts';
 import { findPool, nodeName } from './node-pool.ts';
 import { allocateServices } from './service-allocation.ts';
+import { withoutHostNetwork } from './windows-pods.ts';
 
 /** A namespace that something else is in. */
 export interface NamespaceUse {
@@ -62,7 +63,8 @@ export function assembleCluster(
   problems.push(...reader.problems);
   const given = decodeWiring(documents.wirings, problems);
   const { nodes: named, maxPods } = settleNodes(decoded, given, problems);
-  const drafts = schedule([...decoded.pods, ...podsOfWorkloads(decoded, named)], named);
+  const pods = [...decoded.pods, ...podsOfWorkloads(decoded, named)];
+  const drafts = withoutHostNetwork(schedule(pods, named), named);
   const known = knownAddresses(named, drafts, decoded.services);
   const wiring = settleWiring(given, known, decoded.masquerade);
   const families = clusterFamilies(given, known);

@@ -25,6 +25,7 @@ import { hasPodRanges } from './infer-wiring.ts';
 import type { Tree } from './manifest/tree.ts';
 import { get, placeOf } from './manifest/tree.ts';
 import type { Node, Pod, Wiring } from './model.ts';
+import { windowsPoolProblems } from './windows-rules.ts';
 
 function ranges(...written: readonly string[]): readonly Prefix[] {
   return written.flatMap((w) => parsePrefix(w) ?? []);
@@ -56,6 +57,9 @@ export function azureProblems(
 ): readonly Diagnostic[] {
   const r: Rules = { given, wiring, problems: [] };
   combinations(r);
+  for (const { code, message, accepted } of windowsPoolProblems(given, wiring)) {
+    refuse(r, code, 'nodePools', message, accepted);
+  }
   if (wiring.networkPlugin === 'none') return r.problems;
   reservedRanges(r);
   overlapping(r);

@@ -8,6 +8,7 @@
  * - With pod ranges of their own a node takes a /24 (IPv6: /80), whatever runs on it.
  * - 400 nodes with kubenet (routes of a table; half in two families), else 5,000; Azure NPM
  *   is supported up to 250 nodes and 20,000 pods.
+ * - AKS recommends 110 pods at most for a Windows node of an overlay, whatever its `maxPods`.
  *
  * Sources: AKS docs "Azure CNI Overlay", "Use kubenet", "Dynamic allocation of IPs" (batches of
  * 16), "Plan IP addressing", "Use network policies" (NPM's limits); Virtual Network FAQ (five).
@@ -28,6 +29,8 @@ const BATCH = 16;
 /** What Azure NPM is supported with. */
 export const NPM_NODES = 250;
 export const NPM_PODS = 20_000;
+/** What AKS recommends at most for a Windows node of an overlay. */
+const WINDOWS_PODS = 110;
 /** The most that AKS takes as `maxPods`. */
 export const MOST_PODS = 250;
 
@@ -164,7 +167,23 @@ function limits({ wiring, nodes }: Cluster, pods: readonly Pod[]): readonly Supp
     const running = { size: NPM_PODS, used: pods.length, perNode: 0 };
     found.push(supply('pods with Azure NPM', null, running));
   }
+  const crowd = windowsCrowd(nodes, pods);
+  if (crowd !== null && wiring.networkPluginMode === 'overlay') {
+    const amounts = { size: WINDOWS_PODS, used: crowd, perNode: 0 };
+    found.push(supply('pods of a Windows node in an overlay, recommended', null, amounts));
+  }
   return found;
+}
+
+/** Pods of the Windows node that has most; null without Windows nodes. */
+function windowsCrowd(nodes: readonly Node[], pods: readonly Pod[]): number | null {
+  const counts = new Map(nodes.filter((n) => n.os === 'windows').map((n) => [n.name, 0]));
+  if (counts.size === 0) return null;
+  for (const { node } of pods) {
+    const count = counts.get(node);
+    if (count !== undefined) counts.set(node, count + 1);
+  }
+  return Math.max(...counts.values());
 }
 
 function fullestNode({ wiring, nodes }: Cluster, pods: readonly Pod[]): Capacity['fullest'] {

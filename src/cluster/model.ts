@@ -68,6 +68,10 @@ export interface Pod extends ObjectMeta {
   /** Pod addresses (the node's own for hostNetwork pods); empty while not running. */
   readonly addresses: readonly Address[];
   readonly hostNetwork: boolean;
+  /** Of a Windows HostProcess container. */
+  readonly hostProcess?: true;
+  /** It asks for the host's network on a Windows node, which has that for HostProcess only. */
+  readonly hostNetworkIgnored?: true;
   readonly phase: 'Pending' | 'Running' | 'Succeeded' | 'Failed' | 'Unknown';
   readonly ports: readonly ContainerPort[];
   readonly serviceAccount: string;

@@ -22,6 +22,9 @@ const vnet = (range: string, subnet = range) =>
 const node = (address: string) =>
   `---\napiVersion: v1\nkind: Node\nmetadata: {name: n}\nstatus: {addresses: [{type: InternalIP, address: ${address}}]}`;
 
+const pools = (name: string, more = '') =>
+  `nodePools: [{name: sys}, {name: ${name}, osType: Windows${more}}]`;
+
 t.test('refused', async (t) => {
   const rows: readonly (readonly [string, string, string])[] = [
     [
@@ -115,6 +118,31 @@ t.test('refused', async (t) => {
       'AZURE_COMBINATION AKS refuses outboundType managedNATGateway in dual-stack clusters: a NAT gateway has IPv4 only',
     ],
     [
+      'Windows on kubenet',
+      `networkPlugin: kubenet\n${pools('win')}`,
+      'AZURE_COMBINATION AKS refuses Windows node pools with networkPlugin kubenet',
+    ],
+    [
+      'Windows with Cilium',
+      `networkPluginMode: overlay\nnetworkPolicy: cilium\n${pools('win')}`,
+      'AZURE_COMBINATION AKS refuses Windows node pools with networkPolicy cilium',
+    ],
+    [
+      'a long name of a Windows pool',
+      pools('windows'),
+      'AZURE_NODE_POOL the name of the Windows node pool windows is longer than 6 characters',
+    ],
+    [
+      'Windows alone',
+      'nodePools: [{name: win, osType: Windows}]',
+      'AZURE_NODE_POOL AKS refuses a cluster of Windows node pools only: its system pool runs Linux',
+    ],
+    [
+      'OutboundNAT disabled behind the load balancer',
+      pools('win', ', windowsProfile: {disableOutboundNat: true}'),
+      'AZURE_OUTBOUND AKS refuses disableOutboundNat of win with outboundType loadBalancer',
+    ],
+    [
       'a name that nothing has',
       'virtualNetworks: [{addressPrefixes: [10.9.0.0/16], subnets: [{addressPrefix: 10.9.0.0/24, routeTable: r}]}]',
       'WIRING_NAME nothing in the wiring has this name',
@@ -176,6 +204,11 @@ t.test('accepted', async (t) => {
     ['overlay in two families', 'networkPluginMode: overlay\nipFamilies: [IPv4, IPv6]'],
     ['kubenet with Calico', 'networkPlugin: kubenet\nnetworkPolicy: calico'],
     ['bring your own', 'networkPlugin: none'],
+    ['Windows', pools('win6ch')],
+    [
+      'OutboundNAT disabled behind a NAT gateway',
+      `outboundType: managedNATGateway\n${pools('w', ', windowsProfile: {disableOutboundNat: true}')}`,
+    ],
     [
       'another network that is not peered',
       'virtualNetworks: [{addressPrefixes: [10.9.0.0/16]}, {addressPrefixes: [10.8.0.0/16]}]',

@@ -45,7 +45,14 @@ const NO_PORTS: readonly ContainerPort[] = [];
 /** What a pod's `spec` says, for Pods and templates alike. */
 export type PodSpecPart = Pick<
   Pod,
-  'node' | 'hostNetwork' | 'ports' | 'serviceAccount' | 'hostname' | 'subdomain' | 'dns'
+  | 'node'
+  | 'hostNetwork'
+  | 'hostProcess'
+  | 'ports'
+  | 'serviceAccount'
+  | 'hostname'
+  | 'subdomain'
+  | 'dns'
 > & {
   readonly nodeSelector: Labels;
 };
@@ -145,10 +152,18 @@ export function decodePodSpec(
     serviceAccount:
       text(get(spec, 'serviceAccountName')) ?? text(get(spec, 'serviceAccount')) ?? 'default',
     nodeSelector: textMap(get(spec, 'nodeSelector')),
+    ...(isHostProcess(spec) ? { hostProcess: true as const } : {}),
     ...dnsName(errors, spec, path, 'hostname'),
     ...dnsName(errors, spec, path, 'subdomain'),
     ...decodePodDns(errors, spec, path),
   };
+}
+
+/** Whether the pod, or a container of it, asks for the Windows host itself. */
+function isHostProcess(spec: Tree | undefined): boolean {
+  const asks = (at: Tree | undefined) =>
+    boolean(get(at, 'securityContext', 'windowsOptions', 'hostProcess')) === true;
+  return asks(spec) || items(get(spec, 'containers')).some(asks);
 }
 
 /** `spec.hostname` or `spec.subdomain`, when it is given. */

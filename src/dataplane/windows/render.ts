@@ -75,10 +75,27 @@ export function windowsWarnings(input: RenderInput): readonly Diagnostic[] {
   if (windows.length === 0) return [];
   const { policy } = input.stack;
   return [
+    ...input.cluster.pods.flatMap(hostNetworkWarning),
     ...windowsServiceWarnings(input),
     ...(policy === 'npm' ? npmWarnings(input) : []),
     ...(policy === 'calico' ? calicoWarnings(input) : []),
     ...windows.filter((node) => hasFault(input, node)).map(faultWarning),
+  ];
+}
+
+function hostNetworkWarning(pod: Pod): readonly Diagnostic[] {
+  if (pod.hostNetworkIgnored !== true) return [];
+  return [
+    {
+      code: 'POD_WINDOWS_HOST_NETWORK',
+      file: pod.source.file,
+      line: pod.source.line,
+      object: `${pod.namespace}/Pod/${pod.name}`,
+      field: 'spec.hostNetwork',
+      message: `on the Windows node ${pod.node} the pod has a network of its own`,
+      found: 'true',
+      accepted: 'HostProcess containers',
+    },
   ];
 }
 

@@ -4,12 +4,14 @@
  * @module
  */
 import t from 'tap';
+import { capacityOf } from '../../../src/cluster/capacity.ts';
 import { parseStack } from '../../../src/dataplane/stack.ts';
 import { UserError } from '../../../src/diagnostic/diagnostic.ts';
 import { World } from '../../../src/lab/world.ts';
 import { hnsToJson } from '../../../src/plan/hns/text.ts';
 import { parseInputs } from '../../../src/policy/inputs.ts';
-import { hnsOf, mixedCluster, verdictOf, worldOf } from './mixed-cluster.ts';
+import { formatAddress } from '../../../src/wire/address.ts';
+import { hnsOf, mixedCluster, NODE, verdictOf, worldOf } from './mixed-cluster.ts';
 
 function refusals(stack: string, build?: string): readonly string[] {
   const { cluster, policies } = mixedCluster(build === undefined ? {} : { build });
@@ -98,6 +100,44 @@ spec: {nodeName: akswin000007, containers: [{name: c}]}
     cluster.nodes.map(({ name, os }) => [name, os]),
     [['akswin000007', 'windows']],
   );
+});
+
+const HOST_NETWORK = `apiVersion: v1
+kind: Pod
+metadata: {name: agent, namespace: shop}
+spec: {nodeName: akswin000001, hostNetwork: true, containers: [{name: c}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: host, namespace: shop}
+spec:
+  nodeName: akswin000001
+  hostNetwork: true
+  securityContext: {windowsOptions: {hostProcess: true, runAsUserName: 'NT AUTHORITY\\SYSTEM'}}
+  containers: [{name: c}]`;
+
+t.test("only HostProcess pods are on a Windows node's network", async (t) => {
+  const world = worldOf('azure-transparent+none', { more: HOST_NETWORK });
+  const pods = new Map(world.cluster.pods.map((pod) => [pod.name, pod]));
+  t.equal(pods.get('agent')?.hostNetwork, false);
+  t.notMatch(pods.get('agent')?.addresses.map(formatAddress), [NODE['win-a']]);
+  t.equal(pods.get('host')?.hostNetwork, true);
+  t.strictSame(pods.get('host')?.addresses.map(formatAddress), [NODE['win-a']]);
+  const names = hnsOf(world, 'win-a').endpoints.map(({ name }) => name);
+  t.ok(names.includes('shop/agent'));
+  t.notOk(names.includes('shop/host'));
+  const said = (world.network.warnings ?? []).filter((w) => w.code === 'POD_WINDOWS_HOST_NETWORK');
+  t.strictSame(
+    said.map(({ object }) => object),
+    ['shop/Pod/agent'],
+  );
+});
+
+t.test('doctor counts the pods of the fullest Windows node of an overlay', async (t) => {
+  const asked = (overlay: boolean) =>
+    capacityOf(mixedCluster({ overlay }).cluster).supplies.filter((s) => /Windows/.test(s.what));
+  t.match(asked(true), [{ size: 110, used: 2, left: 108, moreNodes: null }]);
+  t.strictSame(asked(false), []);
 });
 
 t.test('the state of HNS is written as HCN takes it', async (t) => {

@@ -22,6 +22,8 @@ export interface Mixed {
   readonly more?: string;
   /** A line of the Windows pool. */
   readonly pool?: string;
+  /** A line of the wiring. */
+  readonly wiring?: string;
 }
 
 export const OUTSIDE = '203.0.113.9';
@@ -45,12 +47,19 @@ export function podAddress(name: string, overlay = false): string {
 }
 
 export function mixedText(options: Mixed = {}): string {
-  const { overlay = false, build = '10.0.20348.2966', more = '', pool = '' } = options;
+  const {
+    overlay = false,
+    build = '10.0.20348.2966',
+    more = '',
+    pool = '',
+    wiring: line = '',
+  } = options;
   const wiring = `apiVersion: wiretrial/v1
 kind: Wiring
 networkPlugin: azure
 ${overlay ? 'networkPluginMode: overlay\npodCidr: 10.244.0.0/16' : ''}
 serviceCidr: 10.0.0.0/16
+${line}
 onPremisesRanges: [{addressPrefix: 192.168.0.0/16}]
 nodePools: [{name: lin}, {name: win, osType: Windows${pool}}]
 virtualNetworks:

@@ -87,6 +87,7 @@ t.test(
   async (t) => {
     const world = worldOf('azure-transparent+none', {
       pool: ', windowsProfile: {disableOutboundNat: true}',
+      wiring: 'outboundType: managedNATGateway',
     });
     t.strictSame(exceptions(world, 'web'), []);
     t.equal(verdictOf(world, ['web', ON_PREMISES, 0, 'ICMP']), 'allowed', 'nothing is translated');
