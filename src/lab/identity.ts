@@ -77,8 +77,19 @@ export class Identities {
   readonly #ports: ServicePorts;
   readonly #locate: Locate | null;
 
-  /** `locate`: dumps of nodes, which say themselves where an address is. */
-  constructor(cluster: Cluster, plan: AddressPlan, locate: Locate | null = null) {
+  readonly #hides: (node: Node, destination: Address) => boolean;
+
+  /**
+   * `locate`: dumps of nodes, which say themselves where an address is. `hides`: whether a node
+   * puts its address in the place of its pods' towards a destination outside.
+   */
+  constructor(
+    cluster: Cluster,
+    plan: AddressPlan,
+    locate: Locate | null = null,
+    hides: (node: Node, destination: Address) => boolean = () => false,
+  ) {
+    this.#hides = hides;
     this.#locate = locate;
     this.#cluster = cluster;
     this.#plan = plan;
@@ -177,8 +188,9 @@ export class Identities {
   }
 
   /** Whether a node masquerades what its pods send to `destination`, outside the cluster. */
-  isMasqueraded(destination: Address): boolean {
+  isMasqueraded(node: Node, destination: Address): boolean {
     const { masquerade } = this.#cluster.wiring;
-    return masquerade != null && !isIn(masquerade.nonMasqueradeCidrs, destination);
+    if (masquerade != null && !isIn(masquerade.nonMasqueradeCidrs, destination)) return true;
+    return this.#hides(node, destination);
   }
 }

@@ -27,6 +27,7 @@ import type { EntryPoint } from './entry.ts';
 import { probeHealth } from './health.ts';
 import { Identities, type Place } from './identity.ts';
 import type { Endpoints } from './result.ts';
+import { HiddenPods } from './run/hidden-pods.ts';
 import type { Conversation } from './traffic/conversation.ts';
 
 export type { EntryPoint } from './entry.ts';
@@ -80,7 +81,10 @@ export class World {
     const hosts = imagesOf(this.network);
     this.#fabric = () => hosts(this.network.fabric.host);
     const locate = input.dumped ? locateAmong(dumpedHosts(this.network, hosts)) : null;
-    this.identities = new Identities(input.cluster, this.addresses, locate);
+    const hidden = new HiddenPods(this);
+    this.identities = new Identities(input.cluster, this.addresses, locate, (node, destination) =>
+      hidden.hides(node, destination),
+    );
     this.topology = topologyOf(this.network, hosts);
     this.#cables = new Cables(this.topology);
     const make = input.makeEngine ?? referenceEngine;

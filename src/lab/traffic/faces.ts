@@ -108,7 +108,7 @@ export class Faces {
   #hidden(d: Datagram, from: Place, to: Place): UnknownReason | null {
     if (this.#options.entryIsGiven || from.kind !== 'node' || wasSentHere(d)) return null;
     const { identities } = this.#options;
-    const isMasqueraded = to.kind === 'edge' && identities.isMasqueraded(d.dst);
+    const isMasqueraded = to.kind === 'edge' && identities.isMasqueraded(from.node, d.dst);
     const isBackend =
       to.kind === 'pod' && identities.isExposed(to.pod, d.protocolName, d.dport ?? 0);
     return isMasqueraded || isBackend ? 'translatedSender' : null;
