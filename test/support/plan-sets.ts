@@ -53,13 +53,40 @@ function hashSets(family: Family): fc.Arbitrary<IpSet>[] {
         return { kind: 'net,port', net, ...s, nomatch: not };
       }),
     ),
+    made(
+      'hash:ip,port,ip',
+      fc.tuple(host(family), service(family), host(family)).map(([address, s, second]) => {
+        return { kind: 'ip,port,ip', address, ...s, second };
+      }),
+    ),
+    made(
+      'hash:ip,port,net',
+      fc
+        .tuple(host(family), service(family), networkOf(family), nomatch)
+        .map(([address, s, within, not]) => {
+          return { kind: 'ip,port,net', address, ...s, within, nomatch: not };
+        }),
+    ),
   ];
 }
 
-/** A host's sets: all hash types of both families, and a list of some of them. */
+function portSet(): fc.Arbitrary<IpSet> {
+  const name = 'bitmap-port';
+  const type = 'bitmap:port' as const;
+  return fc.tuple(fc.uniqueArray(port, { maxLength: 12 }), port).map(([ports, low]) => {
+    const members = ports
+      .filter((one) => one >= low)
+      .toSorted((a, b) => a - b)
+      .map((one): SetMember => ({ kind: 'port', port: one }));
+    return { name, type, range: { low, high: 65_535 }, maxElements: 65_536, members };
+  });
+}
+
+/** A host's sets: all types of both families, and a list of some of them. */
 export function setsOf(): fc.Arbitrary<readonly IpSet[]> {
-  return fc.tuple(...hashSets(4), ...hashSets(6)).chain((sets) => {
-    return fc.shuffledSubarray(sets.map((set) => set.name)).map((names) => {
+  return fc.tuple(...hashSets(4), ...hashSets(6), portSet()).chain((sets) => {
+    const names = sets.map((set) => set.name);
+    return fc.shuffledSubarray(names, { maxLength: 8 }).map((names) => {
       const list = names.map((set): SetMember => ({ kind: 'set', set }));
       return [...sets, { name: 'list', type: 'list:set' as const, maxElements: 8, members: list }];
     });
