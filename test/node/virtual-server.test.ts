@@ -9,7 +9,6 @@
 import t from 'tap';
 import type { Injection, Journey } from '../../src/engine/engine.ts';
 import type { ReferenceEngine } from '../../src/engine/reference.ts';
-import { parsed } from '../support/packets.ts';
 import { packetEnds } from '../../src/packet/ends.ts';
 import { verifyChecksum } from '../../src/packet/transport-checksum.ts';
 import { parseVirtualServers } from '../../src/plan/virtual-server-text.ts';
@@ -21,6 +20,7 @@ import {
   icmpEcho,
   icmpError,
   type PacketBuilder,
+  parsed,
   sctp,
   sctpInit,
   tcp,
@@ -113,7 +113,10 @@ const fromReal = (engine: ReferenceEngine, packet: PacketBuilder, nowNs = 0) =>
   engine.inject(received('eth1', packet, nowNs));
 
 /** `DEVICE SRC:PORT > DST:PORT` of each frame that left; the sum must be right. */
-function sent(t: { equal(a: unknown, b: unknown, c: string): boolean }, journey: Journey): readonly string[] {
+function sent(
+  t: { equal(a: unknown, b: unknown, c: string): boolean },
+  journey: Journey,
+): readonly string[] {
   return sentBy(journey).map(({ device, frame: bytes }) => {
     const packet = parsed(bytes);
     t.equal(verifyChecksum(packet), 'right', 'its checksum');
@@ -290,7 +293,10 @@ t.test('hashes send a client, or a whole Service, to one real server', async (t)
   };
   const ports = Array.from({ length: 16 }, (_, i) => syn(1000 + i));
   const clients = Array.from({ length: 16 }, (_, i) =>
-    tcp().from(`10.1.0.${10 + i}`, 5).to(SERVICE, 80).syn(),
+    tcp()
+      .from(`10.1.0.${10 + i}`, 5)
+      .to(SERVICE, 80)
+      .syn(),
   );
   t.equal(realsOf('rr', ports), 2);
   t.equal(realsOf('sh', ports), 1);
@@ -348,7 +354,13 @@ t.test('a real server on the host itself', async (t) => {
   const packet = journeyEnds(journey);
   t.equal(packet, `${CLIENT}:40000 > ${HOST}:8080`);
   const answer = tcp().from(HOST, 8080).to(CLIENT, 40_000).syn().seq(9).ack(2).packet();
-  const back = engine.inject({ as: 'local', frame: frame++, host: 'host', packet: answer, nowNs: 1 });
+  const back = engine.inject({
+    as: 'local',
+    frame: frame++,
+    host: 'host',
+    packet: answer,
+    nowNs: 1,
+  });
   t.strictSame(sent(t, back), [`eth0 ${SERVICE}:80 > ${CLIENT}:40000`]);
 });
 
@@ -364,7 +376,13 @@ t.test('what the host itself asks of a Service', async (t) => {
   t.equal(back.outcome, 'delivered');
   t.equal(journeyEnds(back), `${SERVICE}:80 > ${SERVICE}:7`, 'the answer is the Service’s');
   const looped = tcp().from('127.0.0.1', 7).to(SERVICE, 80).syn().packet();
-  const lost = engine.inject({ as: 'local', frame: frame++, host: 'host', packet: looped, nowNs: 1 });
+  const lost = engine.inject({
+    as: 'local',
+    frame: frame++,
+    host: 'host',
+    packet: looped,
+    nowNs: 1,
+  });
   t.match(lost, { outcome: 'dropped', reason: 'martianSource' });
 });
 
@@ -378,7 +396,9 @@ function journeyEnds({ packet }: Journey): string {
 
 t.test('rules may ask for the virtual server', async (t) => {
   const asks = (match: string) =>
-    hostWith(ONLY_ONE, { rules: TRACKED.replace('COMMIT', `-A OUTPUT -m ipvs ${match} -j DROP\nCOMMIT`) });
+    hostWith(ONLY_ONE, {
+      rules: TRACKED.replace('COMMIT', `-A OUTPUT -m ipvs ${match} -j DROP\nCOMMIT`),
+    });
   const drops = (match: string) => fromClient(asks(match), syn()).reason === 'ruleDenied';
   t.ok(drops('--ipvs'));
   t.notOk(drops('! --ipvs'));

@@ -92,11 +92,24 @@ function range(draw: Draw): PortRange {
   return { low, high };
 }
 
-const SET_TYPES = ['hash:ip', 'hash:net', 'hash:ip,port', 'hash:net,port', 'list:set'] as const;
+const SET_TYPES = [
+  'hash:ip',
+  'hash:net',
+  'hash:ip,port',
+  'hash:net,port',
+  'hash:ip,port,ip',
+  'hash:ip,port,net',
+  'bitmap:port',
+  'list:set',
+] as const;
+
+function setName(type: string, family: Family): string {
+  return `${type.replaceAll(/[:,]/g, '-')}-${family}`;
+}
 
 /** One set of each type for a family, named by type. */
 export function drawSets(draw: Draw, family: Family): IpSet[] {
-  const name = (type: string) => `${type.replaceAll(/[:,]/g, '-')}-${family}`;
+  const name = (type: string) => setName(type, family);
   return SET_TYPES.map((type) => {
     const members: SetMember[] = [];
     const seen = new Set<string>();
@@ -112,6 +125,10 @@ export function drawSets(draw: Draw, family: Family): IpSet[] {
         if (draw.chance(50)) members.push({ kind: 'set', set: name(other) });
       }
       return { name: name(type), type, maxElements: 8, members };
+    }
+    if (type === 'bitmap:port') {
+      const range = { low: 0, high: 65_535 };
+      return { name: name(type), type, range, maxElements: 65536, members };
     }
     return { name: name(type), type, family, maxElements: 65536, members };
   });
@@ -137,6 +154,18 @@ function drawMember(draw: Draw, type: (typeof SET_TYPES)[number], family: Family
       return { kind: 'ip,port', address: anyAddress(draw, family), protocol, port };
     case 'hash:net,port':
       return { kind: 'net,port', net: net(draw, family, 1), protocol, port, nomatch };
+    case 'hash:ip,port,ip': {
+      const second = anyAddress(draw, family);
+      const kind = 'ip,port,ip';
+      return { kind, address: anyAddress(draw, family), protocol, port, second };
+    }
+    case 'hash:ip,port,net': {
+      const within = net(draw, family, 1);
+      const kind = 'ip,port,net';
+      return { kind, address: anyAddress(draw, family), protocol, port, within, nomatch };
+    }
+    case 'bitmap:port':
+      return { kind: 'port', port: draw.of(PORTS) };
     case 'list:set':
       throw new Error('lists are drawn apart');
   }
@@ -234,9 +263,11 @@ function drawMatch(
     }
     case 'set': {
       const type = draw.of(SET_TYPES);
-      const directions = [draw.of(['src', 'dst'] as const), draw.of(['src', 'dst'] as const)];
-      const set = `${type.replaceAll(/[:,]/g, '-')}-${shape.family}`;
-      const one = (type === 'hash:ip' || type === 'hash:net') && draw.chance(80);
+      const count = type.startsWith('hash:ip,port,') && draw.chance(85) ? 3 : 2;
+      const directions = Array.from({ length: count }, () => draw.of(['src', 'dst'] as const));
+      const set = setName(type, shape.family);
+      const short = type === 'hash:ip' || type === 'hash:net' || type === 'bitmap:port';
+      const one = short && draw.chance(80);
       return { kind: 'set', set, directions: one ? directions.slice(0, 1) : directions, negate };
     }
     case 'addrtype': {
