@@ -146,6 +146,15 @@ function combinations(r: Rules): void {
     const message = `AKS refuses outboundType ${out.type} with loadBalancerSku basic`;
     refuse(r, code, 'loadBalancerSku', message, 'standard');
   }
+  const { isPrivate, authorizedRanges } = r.given.azure.apiServer;
+  const server = 'apiServerAccessProfile';
+  if (authorizedRanges.length > 0 && isPrivate) {
+    refuse(r, code, server, 'AKS refuses authorized IP ranges in private clusters');
+  }
+  if (authorizedRanges.length > 0 && loadBalancerSku === 'basic') {
+    const message = 'AKS refuses authorized IP ranges with loadBalancerSku basic';
+    refuse(r, code, server, message, 'standard');
+  }
   const byGateway = out.type === 'managedNATGateway' || out.type === 'userAssignedNATGateway';
   if (byGateway && r.wiring.serviceCidrs.some((p) => p.address.family === 6)) {
     const message = `AKS refuses outboundType ${out.type} in dual-stack clusters: a NAT gateway has IPv4 only`;

@@ -14,6 +14,7 @@ import { assert, type Diagnostic, UserError } from '../diagnostic/diagnostic.ts'
 import { fabricDevice, fabricLinks } from '../fabric/devices.ts';
 import { type FabricNode, renderFabric } from '../fabric/render.ts';
 import { PlanBuilder } from '../plan/builder.ts';
+import { lazyPlan } from '../plan/lazy-plan.ts';
 import type { Network, Plan } from '../plan/model.ts';
 import { contains } from '../wire/address.ts';
 import { nodeMac } from './azure-cni/mac.ts';
@@ -46,6 +47,12 @@ import { renderWindowsNode, windowsWarnings } from './windows/render.ts';
 /** The host that stands for the Azure network. */
 export const FABRIC_HOST = 'fabric';
 
+/**
+ * Plans of further nodes are written when somebody looks into them; not with Calico, which may
+ * refuse each of them, and where nodes have more than rules of iptables.
+ */
+const WRITTEN_AT_ONCE = 64;
+
 /** What is known of a network that only the fabric's health has changed of. */
 interface Known {
   readonly nodes?: readonly Plan[];
@@ -53,7 +60,7 @@ interface Known {
 }
 
 /**
- * Render every node and the fabric now, pods on demand.
+ * Render nodes and the fabric now, pods (and nodes of large clusters) on demand.
  *
  * Throws a `UserError` for what can not be emulated in this cluster (Windows nodes where AKS has
  * none, a pod on a node that does not exist).
@@ -128,7 +135,7 @@ function renderNodes(input: RenderInput, network: NetworkRenderer, policy: Polic
   // Guessed ranges would drop what nobody said is a Service's.
   const { wiring } = input.cluster;
   const serviceCidrs = wiring.inferred ? [] : wiring.serviceCidrs;
-  return input.cluster.nodes.map((node) => {
+  const write = (node: Node): Plan => {
     if (isWindows(node)) return renderWindowsNode(input, node);
     const builder = new PlanBuilder(node.name, 'node');
     builder.kernel = node.kernel === '' ? builder.kernel : node.kernel;
@@ -141,6 +148,13 @@ function renderNodes(input: RenderInput, network: NetworkRenderer, policy: Polic
     }
     policy.node(input, node, network, builder);
     return builder.build();
+  };
+  const { nodes } = input.cluster;
+  const canWait = settings.mode === 'iptables' && policy.name !== 'calico';
+  return nodes.map((node, i) => {
+    // The first tells what is wrong with all of them: they differ in pods and addresses only.
+    if (!canWait || i < WRITTEN_AT_ONCE || isWindows(node)) return write(node);
+    return lazyPlan({ host: node.name, role: 'node', evidence: 'source' }, () => write(node));
   });
 }
 

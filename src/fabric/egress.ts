@@ -3,20 +3,30 @@
  * reach it does not start, whatever a replay of its packets says.
  *
  * AKS documentation, "Outbound network and FQDN rules": HTTPS (API server, images, packages,
- * identity) and NTP; DNS goes to 168.63.129.16, which no rule keeps away. Said only where it is
- * certain: what a firewall or an appliance lets through is not looked into, and a rule that lets a
- * part of the internet through counts as a way.
+ * identity) and NTP; DNS goes to 168.63.129.16, which no rule keeps away. "API server authorized IP
+ * ranges": the way out has to be among them, but for the load balancer's addresses, which are.
+ * Said only where it is certain: what an appliance lets through is not looked into, and a rule that
+ * lets a part of the internet through counts as a way.
  * @module
  */
 import type {
   AzureNetwork,
+  Firewall,
+  NatGateway,
   SecurityGroup,
   SecurityRule,
   Subnet,
 } from '../cluster/azure/network.ts';
 import type { Wiring } from '../cluster/model.ts';
 import type { Diagnostic } from '../diagnostic/diagnostic.ts';
-import { type Address, contains, containsPrefix, formatPrefix } from '../wire/address.ts';
+import {
+  type Address,
+  contains,
+  containsPrefix,
+  equalAddress,
+  formatAddress,
+  formatPrefix,
+} from '../wire/address.ts';
 import { effectiveRoutes } from './effective-routes.ts';
 
 interface Need {
@@ -41,6 +51,8 @@ export function egressWarnings(
     .filter((s) => nodes.some((n) => n.addresses.some((a) => contains(s.prefix, a))))
     .flatMap((subnet) => [
       ...routeWarnings(wiring, network, subnet),
+      ...firewallWarnings(wiring, network, subnet),
+      ...serverWarnings(wiring, network, subnet),
       ...NEEDS.flatMap((need) => groupWarnings(network, subnet, need)),
     ]);
 }
@@ -67,6 +79,67 @@ function routeWarnings(wiring: Wiring, network: AzureNetwork, subnet: Subnet): D
   return subnet.natGateway === null
     ? [warning(subnet, `${all}: outboundType ${type}, and it has no NAT gateway`)]
     : [];
+}
+
+/** The firewall of the wiring that a subnet's default route leads to. */
+function firewallOf(wiring: Wiring, network: AzureNetwork, subnet: Subnet): Firewall | null {
+  const { hop } = defaultWay(wiring, network, subnet) ?? {};
+  if (hop?.type !== 'VirtualAppliance') return null;
+  return network.firewalls.find((f) => equalAddress(f.privateAddress, hop.address)) ?? null;
+}
+
+function defaultWay(wiring: Wiring, network: AzureNetwork, subnet: Subnet) {
+  const routes = effectiveRoutes(network, wiring.vnet, subnet.routeTable);
+  return routes.find((r) => r.prefix.length === 0 && r.prefix.address.family === 4);
+}
+
+function firewallWarnings(wiring: Wiring, network: AzureNetwork, subnet: Subnet): Diagnostic[] {
+  const firewall = firewallOf(wiring, network, subnet);
+  if (firewall === null) return [];
+  return NEEDS.flatMap((need) =>
+    mayPass(firewall, need)
+      ? []
+      : [warning(subnet, `${need.what}: firewall ${firewall.name} has no rule that allows it`)],
+  );
+}
+
+/** Whether any rule of the firewall lets a part of the need through. */
+function mayPass(firewall: Firewall, need: Need): boolean {
+  const protocol = need.protocol === 'Tcp' ? 'TCP' : 'UDP';
+  const byNetwork = firewall.networkCollections.some(
+    ({ action, rules }) =>
+      action === 'Allow' &&
+      rules.some(
+        ({ protocols, ports }) =>
+          (protocols.includes(protocol) || protocols.includes('Any')) &&
+          (ports.length === 0 || ports.some((p) => p.low <= need.port && need.port <= p.high)),
+      ),
+  );
+  const byName = firewall.applicationCollections.some(
+    ({ action, rules }) => action === 'Allow' && rules.some((r) => r.ports.includes(need.port)),
+  );
+  return byNetwork || (need.protocol === 'Tcp' && byName);
+}
+
+/** The API server answers authorized ranges only: the subnet's way out has to be among them. */
+function serverWarnings(wiring: Wiring, network: AzureNetwork, subnet: Subnet): Diagnostic[] {
+  const { isPrivate, authorizedRanges } = network.apiServer;
+  if (isPrivate || authorizedRanges.length === 0) return [];
+  const firewall = firewallOf(wiring, network, subnet);
+  const way = defaultWay(wiring, network, subnet);
+  const gateway = way?.hop.type === 'Internet' ? gatewayOf(network, subnet) : null;
+  const addresses = firewall?.publicAddresses ?? gateway?.publicAddresses ?? [];
+  const outside = addresses.filter((a) => !authorizedRanges.some((range) => contains(range, a)));
+  if (outside.length === 0) return [];
+  const by = firewall ? `firewall ${firewall.name}` : `NAT gateway ${gateway?.name}`;
+  const message =
+    `the API server: they leave as ${outside.map(formatAddress).join(', ')} (${by}), which is not ` +
+    'among its authorized IP ranges';
+  return [warning(subnet, message)];
+}
+
+function gatewayOf(network: AzureNetwork, subnet: Subnet): NatGateway | null {
+  return subnet.natGateway ?? network.outbound.natGateway;
 }
 
 function groupWarnings(network: AzureNetwork, subnet: Subnet, need: Need): Diagnostic[] {

@@ -15,6 +15,7 @@
  */
 import type {
   Firewall,
+  FirewallApplicationRule,
   FirewallCollection,
   FirewallNetworkRule,
   FirewallSide,
@@ -98,6 +99,11 @@ function addFilter(builder: PlanBuilder, firewall: Firewall): void {
   for (const collection of firewall.networkCollections) {
     for (const one of collection.rules) forward(...networkRules(firewall, collection, one));
   }
+  for (const collection of firewall.applicationCollections) {
+    for (const one of collection.rules) {
+      forward(...applicationRules(builder, firewall, collection, one));
+    }
+  }
   const nobody = rule({}, 'drop', comment('no rule of the firewall allows it'));
   forward(nobody);
   builder.append(4, 'filter', 'INPUT', nobody);
@@ -141,6 +147,40 @@ function networkRules(
         })),
       ),
     ),
+  );
+}
+
+/** What was let through by an application rule: the firewall itself speaks with the destination. */
+const PROXIED = 0x1;
+
+/**
+ * The rules of an application rule. One about every name is a rule about ports, whose packets are
+ * marked, since what the firewall proxies never keeps its source; any other decides by a name.
+ */
+function applicationRules(
+  builder: PlanBuilder,
+  firewall: Firewall,
+  collection: FirewallCollection<FirewallApplicationRule>,
+  one: FirewallApplicationRule,
+): RuleParts[] {
+  const text = `${collection.name}/${one.name} (${collection.priority})`;
+  const origin = originOf(firewall, collection, one.name);
+  const allows = collection.action === 'Allow';
+  return sides(one.source).flatMap((from) =>
+    one.ports.map((port): RuleParts => {
+      const dport = { value: { low: port, high: port }, negate: false };
+      const parts = {
+        ip: head({ ...(from === null ? {} : { from }), protocol: Protocol.tcp }),
+        matches: [{ kind: 'tcp', dport } as const, comment(text)],
+        origin,
+      };
+      if (!one.anyName)
+        return { ...parts, target: { kind: 'undocumented', reason: 'nameDecides' } };
+      if (!allows) return { ...parts, target: { kind: 'drop' } };
+      const mark = { kind: 'mark', value: PROXIED, mask: PROXIED } as const;
+      builder.append(4, 'filter', 'FORWARD', { ...parts, target: mark });
+      return { ...parts, target: { kind: 'accept' } };
+    }),
   );
 }
 
@@ -200,8 +240,13 @@ function addNat(builder: PlanBuilder, firewall: Firewall): void {
       comment('answers come back here'),
     ),
   );
+  const proxied: Match = { kind: 'mark', value: PROXIED, mask: PROXIED, negate: false };
+  const isProxying = firewall.applicationCollections.length > 0;
   for (const to of firewall.privateRanges) {
     if (to.address.family !== 4 || (to.length === 32 && to.address.w3 === 0xffffffff)) continue;
+    const why = comment('an application rule let it through: the firewall is the client');
+    const own = { kind: 'snat', range: at(firewall.privateAddress) } as const;
+    if (isProxying) post(rule({ to }, own, proxied, why));
     post(rule({ to }, 'accept', comment('private range: source kept')));
   }
   const own = firewall.publicAddresses.filter((a) => a.family === 4);

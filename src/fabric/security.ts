@@ -11,7 +11,9 @@
  * In a group's chain Allow is RETURN and Deny is DROP, by priority.
  * @module
  */
+import { createHash } from 'node:crypto';
 import type {
+  ApplicationGroup,
   AzureNetwork,
   SecurityGroup,
   SecurityRule,
@@ -19,6 +21,7 @@ import type {
   ServiceTag,
 } from '../cluster/azure/network.ts';
 import type { Wiring } from '../cluster/model.ts';
+import { findPool } from '../cluster/node-pool.ts';
 import type { Match } from '../netfilter/match.ts';
 import type { PlanBuilder, RuleParts } from '../plan/builder.ts';
 import { type Address, contains, type Family, hostPrefix, type Prefix } from '../wire/address.ts';
@@ -52,6 +55,38 @@ export interface SecurityInput {
   readonly overlay: readonly Prefix[];
 }
 
+/** Set of an application security group's members. */
+function memberSet(family: Family, group: ApplicationGroup): string {
+  const plain = `asg-${group.name}`;
+  const name = plain.length <= LONGEST_SET ? plain : `asg-${sha1(group.name).slice(0, 20)}`;
+  return `${name}-${family}`;
+}
+
+/** A set's name has 31 letters, two of which are the family. */
+const LONGEST_SET = 29;
+
+function sha1(text: string): string {
+  return createHash('sha1').update(text).digest('hex');
+}
+
+/** Sets of the groups that rules name: their nodes' own addresses, and those that are given. */
+function addMembers(
+  builder: PlanBuilder,
+  family: Family,
+  rules: readonly SecurityRule[],
+  { wiring, nodes }: SecurityInput,
+): void {
+  const named = rules.flatMap((r) => [...(r.source.groups ?? []), ...(r.destination.groups ?? [])]);
+  for (const group of new Set(named)) {
+    const own = nodes.filter((node) => {
+      const pool = findPool(wiring.nodePools, node.name);
+      return pool !== undefined && group.nodePools.includes(pool.name);
+    });
+    const all = [...own.flatMap((node) => node.addresses), ...group.addresses];
+    addNetSet(builder, memberSet(family, group), family, all.map(hostPrefix));
+  }
+}
+
 /** Write the groups' chains; nothing when no NIC and no subnet has a group. */
 export function addSecurity(builder: PlanBuilder, input: SecurityInput): void {
   const { network, nodes } = input;
@@ -73,6 +108,8 @@ export function addSecurity(builder: PlanBuilder, input: SecurityInput): void {
   if (groups.size === 0) return;
   for (const family of [4, 6] as const) {
     addNetSet(builder, tagSet(family), family, virtualNetworkTag(input));
+    const rules = [...groups.keys()].flatMap((group) => group.rules);
+    addMembers(builder, family, rules, input);
     for (const [group, id] of groups) addGroup(builder, family, group, id);
     const isSame = perNode.every(
       (n) => n.inbound.join() === perNode[0]?.inbound.join() && n.outbound.length > 0,
@@ -194,7 +231,10 @@ function sides(family: Family, side: SecuritySide, direction: 'src' | 'dst'): re
     .filter((p) => p.address.family === family)
     .map((prefix) => ({ prefix, matches: [] }));
   const tags = side.tags.map((tag) => tagSide(family, tag, direction));
-  return [...prefixes, ...tags];
+  const groups = (side.groups ?? []).map((group) => ({
+    matches: [inSet(memberSet(family, group), direction)],
+  }));
+  return [...prefixes, ...tags, ...groups];
 }
 
 function tagSide(family: Family, tag: ServiceTag, direction: 'src' | 'dst'): Side {

@@ -111,7 +111,7 @@ export type Target =
    * No target of a kernel: what the platform that such rules stand for does here is documented
    * nowhere, so that no verdict can be given.
    */
-  | { readonly kind: 'undocumented' }
+  | { readonly kind: 'undocumented'; readonly reason?: 'nameDecides' }
   /** Log the packet's way through the tables (xt_TRACE), or record a verdict (xt_AUDIT). */
   | { readonly kind: 'trace' }
   | { readonly kind: 'audit'; readonly type: 'accept' | 'drop' | 'reject' };

@@ -97,6 +97,7 @@ export const UNKNOWN_REASONS = {
   proxyNotOffered: 'the platform has, or we emulate, no such proxy on this network',
   endpointsUnknown: 'the Service of the API server, whose EndpointSlice was not given',
   undocumented: 'what its platform does with it is documented nowhere',
+  nameDecides: 'a name inside HTTP or TLS decides, which no opening packet shows',
   noSender: 'its sender can not be placed on any emulated host',
 } as const;
 

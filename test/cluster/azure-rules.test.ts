@@ -38,6 +38,16 @@ t.test('refused', async (t) => {
       'AZURE_COMBINATION AKS refuses networkPolicy azure with kubenet',
     ],
     [
+      'authorized ranges of a private API server',
+      'apiServerAccessProfile: {enablePrivateCluster: true, authorizedIPRanges: [20.0.0.0/8]}',
+      'AZURE_COMBINATION AKS refuses authorized IP ranges in private clusters',
+    ],
+    [
+      'authorized ranges with a basic load balancer',
+      'loadBalancerSku: basic\napiServerAccessProfile: {authorizedIPRanges: [20.0.0.0/8]}',
+      'AZURE_COMBINATION AKS refuses authorized IP ranges with loadBalancerSku basic',
+    ],
+    [
       'a policy engine without a plugin',
       'networkPlugin: none\nnetworkPolicy: calico',
       'AZURE_COMBINATION AKS installs no policy engine without a network plugin',

@@ -63,3 +63,52 @@ t.test('routes that lead nowhere', async (t) => {
     `${outside}: outboundType userAssignedNATGateway, and it has no NAT gateway`,
   ]);
 });
+
+/** Default route to a firewall of the wiring with these collections. */
+function throughFirewall(collections: string, more = ''): [string, string] {
+  return [
+    ', routeTable: r',
+    `outboundType: userDefinedRouting
+routeTables: [{name: r, routes: [{addressPrefix: 0.0.0.0/0, nextHopType: VirtualAppliance, nextHopIpAddress: 10.1.9.4}]}]
+azureFirewalls: [{name: fw, privateIpAddress: 10.1.9.4, publicIpAddresses: [20.5.5.5]${collections}}]
+${more}`,
+  ];
+}
+
+const network = (action: string, protocol: string, port: string) =>
+  `, networkRuleCollections: [{priority: 100, action: ${action}, rules: [{protocols: [${protocol}], sourceAddresses: ["*"], destinationAddresses: ["*"], destinationPorts: ["${port}"]}]}]`;
+
+t.test('a firewall of the wiring that has no rule for what AKS needs', async (t) => {
+  const https =
+    'the API server, images and packages (TCP 443): firewall fw has no rule that allows it';
+  const ntp = 'time (UDP 123): firewall fw has no rule that allows it';
+  const app =
+    ', applicationRuleCollections: [{priority: 100, action: Allow, rules: [{protocols: ["Https:443"], sourceAddresses: ["*"], fqdnTags: [AzureKubernetesService]}]}]';
+  t.strictSame(warnings(...throughFirewall('')), [https, ntp]);
+  t.strictSame(warnings(...throughFirewall(app)), [ntp]);
+  t.strictSame(warnings(...throughFirewall(network('Allow', 'Any', '*'))), []);
+  t.strictSame(warnings(...throughFirewall(network('Allow', 'UDP', '120-125'))), [https]);
+  t.strictSame(warnings(...throughFirewall(network('Deny', 'Any', '*'))), [https, ntp]);
+});
+
+t.test('an API server that answers authorized ranges only', async (t) => {
+  const only = (ranges: string) => `apiServerAccessProfile: {authorizedIPRanges: [${ranges}]}`;
+  const open = network('Allow', 'Any', '*');
+  const away = 'the API server: they leave as 20.5.5.5 (firewall fw), which is not among its';
+  t.match(warnings(...throughFirewall(open, only('20.9.0.0/16'))), [away]);
+  t.strictSame(warnings(...throughFirewall(open, only('20.5.5.5/32'))), []);
+  t.strictSame(
+    warnings(...throughFirewall(open, 'apiServerAccessProfile: {enablePrivateCluster: true}')),
+    [],
+  );
+  const gateway = `outboundType: managedNATGateway\nnatGatewayProfile: {outboundIPs: [20.6.6.6]}\n`;
+  t.match(warnings('', gateway + only('20.9.0.0/16')), [
+    /^the API server: they leave as 20\.6\.6\.6 \(NAT gateway /,
+  ]);
+  t.strictSame(warnings('', gateway + only('20.6.6.6')), []);
+  t.strictSame(
+    warnings('', `loadBalancerProfile: {outboundIPs: [20.7.7.7]}\n${only('20.9.0.0/16')}`),
+    [],
+    'the load balancer’s addresses are among them by default',
+  );
+});

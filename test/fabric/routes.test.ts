@@ -263,3 +263,41 @@ status: {loadBalancer: {ingress: [{ip: 20.7.7.7}]}}\n---\n`;
     );
   },
 );
+
+t.test(
+  'application rules of a firewall decide by names, which an opening does not show',
+  async (t) => {
+    const rule = (names: string, more = '') =>
+      `{name: web, protocols: ["Https:443"], sourceAddresses: [10.0.0.0/24], ${names}${more}}`;
+    const with_ = (action: string, names: string, network = '') =>
+      HUB.replace(/ {2}networkRuleCollections:[\s\S]*$/, '').concat(
+        `  applicationRuleCollections:\n  - {name: app, priority: 100, action: ${action}, rules: [${rule(names)}]}\n${network}`,
+      );
+    const go = (text: string, to: string) =>
+      new AzureWalk([wiring(text), NODES[0] ?? '', PODS[0] ?? '']).syn('na', '10.0.0.4:4000', to);
+    const named = with_('Allow', 'targetFqdns: [mcr.microsoft.com]');
+    t.match(go(named, '8.8.8.8:443'), /^unknown firewall\/fw nameDecides: app\/web \(100\)/);
+    const nobody = 'dropped firewall/fw ruleDenied: no rule of the firewall allows it';
+    t.equal(go(named, '8.8.8.8:80'), nobody, 'another port');
+    t.match(go(with_('Allow', 'fqdnTags: [AzureKubernetesService]'), '8.8.8.8:443'), 'nameDecides');
+    t.match(go(with_('Deny', 'targetFqdns: [x.example]'), '8.8.8.8:443'), 'nameDecides');
+    t.equal(
+      go(with_('Deny', 'targetFqdns: ["*"]'), '8.8.8.8:443'),
+      'dropped firewall/fw ruleDenied: app/web (100)',
+    );
+    const all = with_('Allow', 'targetFqdns: ["*"]');
+    t.equal(go(all, '8.8.8.8:443'), 'exited internet 20.5.5.5:4000 > 8.8.8.8:443');
+    t.equal(
+      go(all, '10.60.1.1:443'),
+      'exited gateway 10.50.0.4:4000 > 10.60.1.1:443',
+      'what is proxied never keeps its source',
+    );
+    const first = `  networkRuleCollections:
+  - {name: net, priority: 200, action: Allow, rules: [{name: all, protocols: [TCP], sourceAddresses: ["*"], destinationAddresses: ["*"], destinationPorts: ["443"]}]}\n`;
+    t.equal(
+      go(with_('Deny', 'targetFqdns: ["*"]', first), '10.60.1.1:443'),
+      'exited gateway 10.0.0.4:4000 > 10.60.1.1:443',
+      'network rules go first, and keep sources towards private ranges',
+    );
+  },
+);

@@ -174,3 +174,45 @@ t.test('many ports are several rules', async (t) => {
   }
   t.match(walk.syn('default/a', '10.1.0.10:4000', '10.1.8.10:102'), 'delivered');
 });
+
+t.test('application security groups are the NICs of pools, and addresses', async (t) => {
+  const nodes = [node('aks-web-0-vmss000000', '10.1.0.4'), node('nb', '10.1.8.4')];
+  const side = (which: string, group: string) => `${which}ApplicationSecurityGroups: [${group}]`;
+  const make = (rules: string) =>
+    new AzureWalk([
+      wiring(`virtualNetworks:
+- addressPrefixes: [10.1.0.0/16]
+  subnets: [{name: s, addressPrefix: 10.1.0.0/20, networkSecurityGroup: g}]
+nodePools: [{name: web}, {name: db}]
+applicationSecurityGroups:
+- {name: web, nodePools: [web]}
+- {name: others, ipAddresses: [10.1.8.4]}
+- {name: nobody, nodePools: [db]}
+networkSecurityGroups: [{name: g, securityRules: [${rules}]}]`),
+      ...nodes,
+    ]);
+  const rule = (what: string) =>
+    `{name: r, priority: 100, direction: Inbound, access: Deny, protocol: Tcp, ${what}}`;
+  const rows: readonly (readonly [string, string, boolean])[] = [
+    ['from its members', side('source', 'web'), true],
+    ['from others', side('source', 'others'), false],
+    ['from nobody', side('source', 'nobody'), false],
+    ['from several', side('source', 'nobody, web'), true],
+    ['to an address', side('destination', 'others'), true],
+    ['to a member', side('destination', 'web'), false],
+    ['between both', `${side('source', 'web')}, ${side('destination', 'others')}`, true],
+    ['both, the other way', `${side('source', 'others')}, ${side('destination', 'web')}`, false],
+    ['to a port', `${side('source', 'web')}, destinationPortRange: "81"`, false],
+  ];
+  for (const [name, what, denied] of rows) {
+    const got = make(rule(what)).syn('aks-web-0-vmss000000', '10.1.0.4:4000', '10.1.8.4:80');
+    t.match(got, denied ? 'dropped fabric ruleDenied: g/r (100)' : 'delivered nb', name);
+  }
+  const pods = make(rule(side('source', 'web'))).syn('nb', '10.1.8.4:4000', '10.1.0.4:80');
+  t.match(pods, 'delivered aks-web-0-vmss000000', 'the other direction');
+  t.throws(() => make(rule(side('source', 'wbe'))), /nothing in the wiring has this name/);
+  t.throws(
+    () => make(rule(`${side('source', 'web')}, sourceAddressPrefix: 10.0.0.0/8`)),
+    /addresses or application security groups, not both/,
+  );
+});

@@ -1,9 +1,8 @@
 /**
- * Azure Firewall as the wiring gives it: collections of DNAT and network rules.
+ * Azure Firewall as the wiring gives it: collections of DNAT, network and application rules.
  *
  * Azure documentation: firewall/rule-processing, firewall/snat-private-range. Application rules
- * decide by names inside HTTP and TLS, which no plan of a Linux host can say: the schema does not
- * have them.
+ * decide by names inside HTTP and TLS, which no packet of an opening shows.
  * @module
  */
 import type { Prefix } from '../../wire/address.ts';
@@ -13,6 +12,7 @@ import { get, items, number, placeOf, text, texts } from '../manifest/tree.ts';
 import type { PartReader } from './decode-parts.ts';
 import type {
   Firewall,
+  FirewallApplicationRule,
   FirewallCollection,
   FirewallNatRule,
   FirewallNetworkRule,
@@ -31,6 +31,9 @@ export function decodeFirewall(r: PartReader, at: Tree, field: string): Firewall
   const networkCollections = collections('networkRuleCollections', (rule, f) =>
     networkRule(r, rule, f),
   );
+  const applicationCollections = collections('applicationRuleCollections', (rule, f) =>
+    applicationRule(r, rule, f),
+  );
   if (!privateAddress) return null;
   return {
     name: text(get(at, 'name')) ?? '',
@@ -39,6 +42,7 @@ export function decodeFirewall(r: PartReader, at: Tree, field: string): Firewall
     privateRanges: privateRanges(r, get(at, 'privateRanges'), `${field}.privateRanges`),
     natCollections,
     networkCollections,
+    applicationCollections,
   };
 }
 
@@ -85,6 +89,15 @@ function networkRule(r: PartReader, at: Tree, field: string): FirewallNetworkRul
     source: side(r, get(at, 'sourceAddresses'), `${field}.sourceAddresses`),
     destination: side(r, get(at, 'destinationAddresses'), `${field}.destinationAddresses`),
     ports: r.ports(items(get(at, 'destinationPorts')), `${field}.destinationPorts`),
+  };
+}
+
+function applicationRule(r: PartReader, at: Tree, field: string): FirewallApplicationRule {
+  return {
+    name: text(get(at, 'name')) ?? '',
+    source: side(r, get(at, 'sourceAddresses'), `${field}.sourceAddresses`),
+    ports: texts(get(at, 'protocols')).map((one) => Number(one.split(':')[1])),
+    anyName: texts(get(at, 'targetFqdns')).includes('*'),
   };
 }
 

@@ -18,8 +18,9 @@ import type { MapTree, Tree } from '../manifest/tree.ts';
 import { boolean, get, items, number, text } from '../manifest/tree.ts';
 import { decodeFirewall } from './decode-firewall.ts';
 import { PartReader } from './decode-parts.ts';
-import { decodeSecurityGroup } from './decode-security.ts';
+import { decodeApplicationGroup, decodeSecurityGroup } from './decode-security.ts';
 import type {
+  ApiServerAccess,
   AzureNetwork,
   NatGateway,
   NextHop,
@@ -55,7 +56,13 @@ export function decodeAzureNetwork(wiring: MapTree, problems: Diagnostic[]): Azu
     return r.byName(parts, field);
   };
   const routeTables = read('routeTables', (at, f) => decodeRouteTable(r, at, f));
-  const groups = read('networkSecurityGroups', (at, f) => decodeSecurityGroup(r, at, f));
+  const pools = items(get(wiring, 'nodePools')).flatMap((pool) => text(get(pool, 'name')) ?? []);
+  const applications = read('applicationSecurityGroups', (at, f) =>
+    decodeApplicationGroup(r, at, f, pools),
+  );
+  const groups = read('networkSecurityGroups', (at, f) =>
+    decodeSecurityGroup(r, at, f, applications),
+  );
   const natGateways = read('natGateways', (at, f) => decodeNatGateway(r, at, f));
   const firewalls = read('azureFirewalls', (at, f) => decodeFirewall(r, at, f));
   const named = { routeTables, groups, natGateways };
@@ -77,6 +84,17 @@ export function decodeAzureNetwork(wiring: MapTree, problems: Diagnostic[]): Azu
       (field) => get(wiring, field) !== undefined,
     ),
     firewalls: [...firewalls.values()],
+    apiServer: decodeApiServer(r, get(wiring, 'apiServerAccessProfile')),
+  };
+}
+
+function decodeApiServer(r: PartReader, at: Tree | undefined): ApiServerAccess {
+  const field = 'apiServerAccessProfile.authorizedIPRanges';
+  return {
+    isPrivate: boolean(get(at, 'enablePrivateCluster')) ?? false,
+    authorizedRanges: items(get(at, 'authorizedIPRanges')).flatMap(
+      (one, i) => r.prefix(one, `${field}[${i}]`, true) ?? [],
+    ),
   };
 }
 

@@ -2,15 +2,21 @@
  * Network security groups as the wiring gives them, with Azure's six default rules.
  *
  * Azure documentation: network-security-groups-overview ("Default security rules"),
- * service-tags-overview. Service tags whose ranges Microsoft publishes by the week, and application
- * security groups, are refused by name: nobody here knows their addresses.
+ * service-tags-overview, application-security-groups. Service tags whose ranges Microsoft publishes
+ * by the week are refused by name: nobody here knows their addresses.
  * @module
  */
 import type { Prefix } from '../../wire/address.ts';
 import type { Tree } from '../manifest/tree.ts';
-import { get, items, number, placeOf, text } from '../manifest/tree.ts';
+import { get, items, number, placeOf, text, texts } from '../manifest/tree.ts';
 import type { PartReader } from './decode-parts.ts';
-import type { SecurityGroup, SecurityRule, SecuritySide, ServiceTag } from './network.ts';
+import type {
+  ApplicationGroup,
+  SecurityGroup,
+  SecurityRule,
+  SecuritySide,
+  ServiceTag,
+} from './network.ts';
 import { SERVICE_TAGS } from './network.ts';
 
 const EVERYTHING: SecuritySide = { any: true, prefixes: [], tags: [], ports: [] };
@@ -39,9 +45,14 @@ const DEFAULTS: Readonly<
 };
 
 /** Read one group. */
-export function decodeSecurityGroup(r: PartReader, at: Tree, field: string): SecurityGroup {
+export function decodeSecurityGroup(
+  r: PartReader,
+  at: Tree,
+  field: string,
+  applications: ReadonlyMap<string, ApplicationGroup>,
+): SecurityGroup {
   const written = items(get(at, 'securityRules')).map((rule, i) =>
-    decodeRule(r, rule, `${field}.securityRules[${i}]`),
+    decodeRule(r, rule, `${field}.securityRules[${i}]`, applications),
   );
   const taken = new Map<string, string>();
   items(get(at, 'securityRules')).forEach((rule, i) => {
@@ -75,15 +86,21 @@ export function decodeSecurityGroup(r: PartReader, at: Tree, field: string): Sec
   };
 }
 
-function decodeRule(r: PartReader, at: Tree, field: string): SecurityRule {
+function decodeRule(
+  r: PartReader,
+  at: Tree,
+  field: string,
+  applications: ReadonlyMap<string, ApplicationGroup>,
+): SecurityRule {
+  const side = (which: 'source' | 'destination') => decodeSide(r, at, which, field, applications);
   return {
     name: text(get(at, 'name')) ?? `priority ${number(get(at, 'priority'))}`,
     priority: number(get(at, 'priority')) ?? 0,
     direction: text(get(at, 'direction')) === 'Outbound' ? 'Outbound' : 'Inbound',
     access: text(get(at, 'access')) === 'Deny' ? 'Deny' : 'Allow',
     protocol: (text(get(at, 'protocol')) ?? '*') as SecurityRule['protocol'],
-    source: decodeSide(r, at, 'source', field),
-    destination: decodeSide(r, at, 'destination', field),
+    source: side('source'),
+    destination: side('destination'),
     place: placeOf(at),
   };
 }
@@ -98,12 +115,20 @@ function decodeSide(
   at: Tree,
   side: 'source' | 'destination',
   field: string,
+  applications: ReadonlyMap<string, ApplicationGroup>,
 ): SecuritySide {
   const written = both(at, `${side}AddressPrefix`, `${side}AddressPrefixes`);
   const ports = r.ports(both(at, `${side}PortRange`, `${side}PortRanges`), `${field}.${side}Port`);
   const prefixes: Prefix[] = [];
   const tags: ServiceTag[] = [];
-  let any = written.length === 0;
+  const key = `${side}ApplicationSecurityGroups`;
+  const named = items(get(at, key));
+  if (named[0] && written.length > 0) {
+    const message = 'a side has addresses or application security groups, not both';
+    r.refuse(named[0], 'AZURE_SECURITY_RULE', `${field}.${key}`, message);
+  }
+  const groups = named.flatMap((one) => r.named(one, `${field}.${key}`, applications) ?? []);
+  let any = written.length === 0 && named.length === 0;
   written.forEach((one) => {
     const shown = text(one) ?? '';
     const tag = SERVICE_TAGS.find((t) => t.toLowerCase() === shown.toLowerCase());
@@ -117,9 +142,29 @@ function decodeSide(
       if (prefix) prefixes.push(prefix);
     }
   });
-  return { any, prefixes, tags, ports };
+  return { any, prefixes, tags, ports, ...(named.length > 0 ? { groups } : {}) };
 }
 
 function tagList(): string {
   return [...SERVICE_TAGS, '*', 'addresses and ranges'].join(', ');
+}
+
+/** Read one application security group: its members are the NICs of pools, and addresses. */
+export function decodeApplicationGroup(
+  r: PartReader,
+  at: Tree,
+  field: string,
+  pools: readonly string[],
+): ApplicationGroup {
+  const nodePools = items(get(at, 'nodePools'));
+  for (const one of nodePools) {
+    if (pools.includes(text(one) ?? '')) continue;
+    const message = 'no node pool of the wiring has this name';
+    r.refuse(one, 'WIRING_NAME', `${field}.nodePools`, message, pools.join(', '));
+  }
+  return {
+    name: text(get(at, 'name')) ?? '',
+    nodePools: texts(get(at, 'nodePools')),
+    addresses: r.addresses(get(at, 'ipAddresses'), `${field}.ipAddresses`),
+  };
 }

@@ -23,6 +23,14 @@ export interface AzureNetwork {
    */
   readonly isConnectivityKnown: boolean;
   readonly firewalls: readonly Firewall[];
+  readonly apiServer: ApiServerAccess;
+}
+
+/** Who may reach the API server (AKS `apiServerAccessProfile`). */
+export interface ApiServerAccess {
+  readonly isPrivate: boolean;
+  /** Empty: everybody. The load balancer's outbound addresses are always among them. */
+  readonly authorizedRanges: readonly Prefix[];
 }
 
 export interface Subnet {
@@ -78,9 +86,18 @@ export interface RouteTable {
 export const SERVICE_TAGS = ['VirtualNetwork', 'AzureLoadBalancer', 'Internet'] as const;
 export type ServiceTag = (typeof SERVICE_TAGS)[number];
 
+/** NICs that rules name together: the nodes of these pools, and whoever has these addresses. */
+export interface ApplicationGroup {
+  readonly name: string;
+  readonly nodePools: readonly string[];
+  readonly addresses: readonly Address[];
+}
+
 /** One side of a security rule: everything, or any of these. */
 export interface SecuritySide {
   readonly any: boolean;
+  /** Absent: none. */
+  readonly groups?: readonly ApplicationGroup[];
   readonly prefixes: readonly Prefix[];
   readonly tags: readonly ServiceTag[];
   /** Inclusive; empty for every port. */
@@ -134,6 +151,15 @@ export interface FirewallNetworkRule {
   readonly ports: readonly { readonly low: number; readonly high: number }[];
 }
 
+/** Decides by the name that a client asks for, inside HTTP or TLS. */
+export interface FirewallApplicationRule {
+  readonly name: string;
+  readonly source: FirewallSide;
+  readonly ports: readonly number[];
+  /** Whether it is about every name. */
+  readonly anyName: boolean;
+}
+
 export interface FirewallNatRule {
   readonly name: string;
   readonly protocols: readonly ('TCP' | 'UDP')[];
@@ -160,4 +186,5 @@ export interface Firewall {
   readonly privateRanges: readonly Prefix[];
   readonly natCollections: readonly FirewallCollection<FirewallNatRule>[];
   readonly networkCollections: readonly FirewallCollection<FirewallNetworkRule>[];
+  readonly applicationCollections: readonly FirewallCollection<FirewallApplicationRule>[];
 }

@@ -52,6 +52,11 @@ export function wiringOfManagedCluster(tree: MapTree): MapTree {
   }
   const version = entryOf(tree, 'currentKubernetesVersion') ?? entryOf(tree, 'kubernetesVersion');
   if (version) entries.set('kubernetesVersion', version);
+  const server = get(tree, 'apiServerAccessProfile');
+  if (server?.kind === 'map') {
+    const value = apiServerOf(server);
+    entries.set('apiServerAccessProfile', { keyAt: server.at, value });
+  }
   part(entries, profile, 'loadBalancerProfile', BALANCER);
   part(entries, profile, 'natGatewayProfile', GATEWAY);
   const pools = get(tree, 'agentPoolProfiles');
@@ -71,6 +76,14 @@ function entryOf(tree: Tree | undefined, key: string): MapEntry | null {
   const entry = tree?.kind === 'map' ? tree.entries.get(key) : undefined;
   if (entry === undefined || isNull(entry.value)) return null;
   return entry.value.kind === 'list' && entry.value.items.length === 0 ? null : entry;
+}
+
+/** Who may reach the API server; the CLI writes `authorizedIpRanges`. */
+function apiServerOf(server: MapTree): Tree {
+  const kept = only(server, ['enablePrivateCluster']);
+  const ranges = entryOf(server, 'authorizedIpRanges') ?? entryOf(server, 'authorizedIPRanges');
+  if (kept.kind !== 'map' || !ranges) return kept;
+  return withValue(kept, 'authorizedIPRanges', ranges.value);
 }
 
 /** A pool with the last word of its pods' subnet's id, which is the subnet's name. */

@@ -113,10 +113,12 @@ export const SECURITY_GROUPS = listOf(
             protocol: { enum: ['Tcp', 'Udp', 'Icmp', 'Esp', 'Ah', '*'] },
             sourceAddressPrefix: NAME,
             sourceAddressPrefixes: TEXTS,
+            sourceApplicationSecurityGroups: TEXTS,
             sourcePortRange: NAME,
             sourcePortRanges: TEXTS,
             destinationAddressPrefix: NAME,
             destinationAddressPrefixes: TEXTS,
+            destinationApplicationSecurityGroups: TEXTS,
             destinationPortRange: NAME,
             destinationPortRanges: TEXTS,
           },
@@ -129,6 +131,11 @@ export const SECURITY_GROUPS = listOf(
     },
     'name',
   ),
+);
+
+/** NICs that rules name together: nodes of pools, and other machines' addresses. */
+export const APPLICATION_SECURITY_GROUPS = listOf(
+  closed({ name: NAME, nodePools: TEXTS, ipAddresses: ADDRESSES }, 'name'),
 );
 
 const PRIORITY = { type: 'integer', minimum: 100, maximum: 65_000 };
@@ -176,6 +183,18 @@ const NAT_RULE = closed(
   'translatedPort',
 );
 
+const APPLICATION_RULE = closed(
+  {
+    name: NAME,
+    protocols: listOf({ type: 'string', pattern: '^(Http|Https|Mssql):[0-9]{1,5}$' }),
+    sourceAddresses: TEXTS,
+    targetFqdns: TEXTS,
+    fqdnTags: TEXTS,
+  },
+  'protocols',
+  'sourceAddresses',
+);
+
 export const FIREWALLS = listOf(
   closed(
     {
@@ -185,6 +204,7 @@ export const FIREWALLS = listOf(
       privateRanges: TEXTS,
       natRuleCollections: collections(['Dnat'], NAT_RULE),
       networkRuleCollections: collections(['Allow', 'Deny'], NETWORK_RULE),
+      applicationRuleCollections: collections(['Allow', 'Deny'], APPLICATION_RULE),
     },
     'name',
     'privateIpAddress',
@@ -221,3 +241,8 @@ export const ON_PREMISES = listOf(
     'addressPrefix',
   ),
 );
+
+export const API_SERVER = closed({
+  enablePrivateCluster: { type: 'boolean' },
+  authorizedIPRanges: { type: 'array', items: CIDR, maxItems: 200 },
+});

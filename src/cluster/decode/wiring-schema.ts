@@ -8,7 +8,9 @@
 import type { MapTree } from '../manifest/tree.ts';
 import { get, text } from '../manifest/tree.ts';
 import {
+  API_SERVER,
   APPLICATION_GATEWAYS,
+  APPLICATION_SECURITY_GROUPS,
   CIDR,
   CIDRS,
   FIREWALLS,
@@ -87,6 +89,7 @@ export const WIRING_SCHEMA = {
         },
       },
     },
+    apiServerAccessProfile: API_SERVER,
     loadBalancerProfile: LOAD_BALANCER_PROFILE,
     natGatewayProfile: NAT_GATEWAY_PROFILE,
     nodeSecurityGroup: NAME,
@@ -94,6 +97,7 @@ export const WIRING_SCHEMA = {
     virtualNetworkPeerings: PEERINGS,
     routeTables: ROUTE_TABLES,
     networkSecurityGroups: SECURITY_GROUPS,
+    applicationSecurityGroups: APPLICATION_SECURITY_GROUPS,
     natGateways: NAT_GATEWAYS,
     azureFirewalls: FIREWALLS,
     onPremisesRanges: ON_PREMISES,

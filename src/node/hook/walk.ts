@@ -288,7 +288,7 @@ class Walk {
         if (!hasTracking(this.#packet)) applyCt(target, this.#packet);
         return null;
       case 'undocumented':
-        return this.#unable(rule, 'undocumented');
+        return this.#unable(rule, target.reason ?? 'undocumented');
       case 'set':
         return this.#changeSet(rule, target);
       case 'redirect':
