@@ -57,12 +57,18 @@ export function requestOf(exchange: Exchange): Uint8Array {
   return syntheticPacket(packetOf(exchange, 'request'));
 }
 
-/** Send the request and, when it arrives, its answer. */
+const NOT_DIAGNOSED = { ingress: 'notEvaluated', egress: 'notEvaluated' } as const;
+
+/**
+ * Send the request and, when it arrives, its answer. Without `diagnoses` what each direction's rules
+ * say is left out, which costs another walk of all that is refused.
+ */
 export function sendExchange(
   world: World,
   prospects: Prospects,
   exchange: Exchange,
   nowNs: number,
+  diagnoses = true,
 ): ExchangeResult {
   const send = (e: Exchange, step: 'request' | 'answer', atNs: number) => {
     const from = step === 'request' ? e.from : e.to;
@@ -89,7 +95,7 @@ export function sendExchange(
     reply: back,
     translated: translationOf(asSeen(exchange), forward),
     choice,
-    ...diagnose(world, exchange, forward, nowNs + 2e6),
+    ...(diagnoses ? diagnose(world, exchange, forward, nowNs + 2e6) : NOT_DIAGNOSED),
   };
 }
 
@@ -126,7 +132,7 @@ function diagnose(
   forward: Journey,
   nowNs: number,
 ): Pick<ExchangeResult, 'ingress' | 'egress'> {
-  if (forward.outcome === 'unknown') return { ingress: 'notEvaluated', egress: 'notEvaluated' };
+  if (forward.outcome === 'unknown') return NOT_DIAGNOSED;
   const journey = arrived(forward) ? forward : walkPast(world, exchange, nowNs);
   const diagnosis = (direction: 'ingress' | 'egress', place: Place) => {
     if (journey.forgiven.some((d) => isOf(d, direction))) return 'denied';

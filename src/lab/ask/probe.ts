@@ -99,9 +99,12 @@ export class Prober {
   readonly #prospects: Prospects;
   readonly #names: NameLookup;
   readonly #fronts: Fronts;
+  readonly #diagnoses: boolean;
   #count = 0;
 
-  constructor(world: World) {
+  /** `diagnoses: false` leaves `ingress` and `egress` out, where only verdicts are wanted. */
+  constructor(world: World, { diagnoses = true }: { readonly diagnoses?: boolean } = {}) {
+    this.#diagnoses = diagnoses;
     this.#world = world;
     this.#prospects = new Prospects(world);
     this.#names = new NameLookup(world, (flow) => this.#send(flow));
@@ -190,7 +193,8 @@ export class Prober {
   #send(flow: Flow): ExchangeResult {
     const nowNs = this.#count * REUSE_GAP_NS;
     const sport = FIRST_SPORT + (this.#count++ % SPORTS);
-    return sendExchange(this.#world, this.#prospects, { ...flow, sport }, nowNs);
+    const exchange = { ...flow, sport };
+    return sendExchange(this.#world, this.#prospects, exchange, nowNs, this.#diagnoses);
   }
 
   #resolve(request: ProbeRequest): Resolved {
