@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { parseStack } from '../../src/dataplane/stack.ts';
 import { type ProbeResult, Prober } from '../../src/lab/ask/probe.ts';
+import { resolvConf } from '../../src/lab/dns/resolv-conf.ts';
 import { candidates, resolve } from '../../src/lab/dns/resolver.ts';
 import { type Answer, ClusterZone, type RecordType } from '../../src/lab/dns/zone.ts';
 import { World } from '../../src/lab/world.ts';
@@ -146,6 +147,19 @@ t.test('questions as the DNS specification of Kubernetes answers them', async (t
     t.equal(text(zone.answer(name, type)), expected, `${name} ${type}`);
   }
 });
+
+t.test(
+  'a pod on a Windows node has one suffix, and takes names with dots as they are',
+  async (t) => {
+    const [pod] = cluster.pods;
+    if (pod === undefined) throw new Error('a pod');
+    const conf = resolvConf(pod, { domain: 'cluster.local' }, 'windows');
+    t.strictSame(candidates('db', conf), [`db.shop.${DOMAIN}`, 'db']);
+    t.equal(resolve(zone, 'web', conf, [4]).end, 'found');
+    t.equal(resolve(zone, 'web.shop', conf, [4]).end, 'elsewhere');
+    t.equal(resolve(zone, `web.shop.${DOMAIN}`, conf, [4]).end, 'found');
+  },
+);
 
 t.test('the search list of a pod, with five dots', async (t) => {
   const conf = (namespace: string) => {

@@ -60,8 +60,8 @@ export function requestOf(exchange: Exchange): Uint8Array {
 const NOT_DIAGNOSED = { ingress: 'notEvaluated', egress: 'notEvaluated' } as const;
 
 /**
- * Send the request and, when it arrives, its answer. Without `diagnoses` what each direction's rules
- * say is left out, which costs another walk of all that is refused.
+ * Send the request and, when it arrives, its answer. Without `diagnoses` what each direction's
+ * rules say is left out, which costs another walk of all that is refused.
  */
 export function sendExchange(
   world: World,

@@ -71,7 +71,8 @@ export class NameLookup {
       const found: Resolution = { asked: [], addresses: listed, end: 'found', bytes: 0 };
       return { kind: 'found', addresses: listed, lookup: lookupOf(host, null, 'allowed', found) };
     }
-    const conf = resolvConf(pod, this.#dns);
+    const node = this.#world.addresses.findNode(pod.node);
+    const conf = resolvConf(pod, this.#dns, node?.os);
     const protocol = conf.overTcp ? Protocol.tcp : Protocol.udp;
     const asked = this.#servers(pod, from, host, conf.servers, protocol);
     if (asked.kind !== 'answered') return asked;

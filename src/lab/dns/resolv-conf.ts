@@ -3,10 +3,12 @@
  *
  * Source: kubernetes v1.30 pkg/kubelet/network/dns/dns.go (`GetPodDNS`, `getPodDNSType`,
  * `appendDNSConfig`, `generateSearchesForDNSClusterFirst`, `defaultDNSOptions`),
- * pkg/kubelet/kubelet_pods.go (`ensureHostsFile`); options as resolv.conf(5) of glibc.
+ * pkg/kubelet/kubelet_pods.go (`ensureHostsFile`); options as resolv.conf(5) of glibc. Windows pods
+ * have one suffix, that of their namespace, and take names with a dot as they are (kubernetes docs
+ * "DNS for Services and Pods", DNS resolution on Windows nodes).
  * @module
  */
-import type { ClusterDns, Pod } from '../../cluster/model.ts';
+import type { ClusterDns, Node, Pod } from '../../cluster/model.ts';
 import type { Address } from '../../wire/address.ts';
 
 /** A server in resolv.conf: the one of the cluster, the node's own, or an address. */
@@ -31,8 +33,12 @@ const MOST_SERVERS = 3;
 const DATAGRAM = 512;
 const EDNS_DATAGRAM = 1200;
 
-/** What a pod's resolver is told. */
-export function resolvConf(pod: Pod, { domain }: Pick<ClusterDns, 'domain'>): ResolvConf {
+/** What a pod's resolver is told, by the system of its node. */
+export function resolvConf(
+  pod: Pod,
+  { domain }: Pick<ClusterDns, 'domain'>,
+  os: Node['os'] = 'linux',
+): ResolvConf {
   const { policy, nameservers, searches, options } = pod.dns ?? NOTHING_SAID;
   const own = policy === 'None' ? [] : ([isOfCluster(pod) ? 'cluster' : 'node'] as const);
   const listed = isOfCluster(pod)
@@ -41,8 +47,14 @@ export function resolvConf(pod: Pod, { domain }: Pick<ClusterDns, 'domain'>): Re
   const said = new Map(options.map(({ name, value }) => [name, value]));
   const dots = Number.parseInt(said.get('ndots') ?? '', 10);
   const usual = isOfCluster(pod) ? CLUSTER_NDOTS : 1;
+  const servers = [...own, ...nameservers].slice(0, MOST_SERVERS);
+  if (os === 'windows') {
+    const [suffix] = [...listed, ...searches];
+    const only = suffix === undefined ? [] : [suffix];
+    return { servers, searches: only, ndots: 1, datagram: DATAGRAM, overTcp: false };
+  }
   return {
-    servers: [...own, ...nameservers].slice(0, MOST_SERVERS),
+    servers,
     searches: [...new Set([...listed, ...searches])],
     ndots: Number.isNaN(dots) ? usual : Math.min(Math.max(dots, 0), MOST_NDOTS),
     datagram: said.has('edns0') ? EDNS_DATAGRAM : DATAGRAM,
