@@ -34,6 +34,7 @@ import { type Base, interleave, type Rounds, readBase } from './bench-rounds.ts'
 import { ExitCode } from './exit-code.ts';
 import { chooseStack, loadCluster, makeWorld } from './inputs.ts';
 import { type ClusterOptions, wholeNumber, withCluster } from './options.ts';
+import { phaseProgress } from './phase-progress.ts';
 
 interface Flags extends ClusterOptions {
   readonly stack?: string;
@@ -158,7 +159,7 @@ function bench(flags: Flags): number {
 
 const SLOW = Object.keys(Slow);
 const METRICS = [
-  ...['pps', 'ns', 'moved', 'walked'],
+  ...['pps', 'ns', 'moved', 'walked', 'translated', 'translatedOpenings'],
   ...SLOW,
   ...['connections', 'decisions', 'tableBytes'],
 ];
@@ -198,11 +199,14 @@ function measure(flags: Flags): { readonly row: BenchRow; readonly stack: string
   const engines = enginesOf(world, seed, { connections: connections * 2 });
   const pairs = measuredPairs(world, engines.reference(), flags.ipv6 ? 6 : 4, options);
   const workload = drawWorkload(pairs, options);
+  const progress = phaseProgress(false);
   const measured = measureCompiled(engines, workload, {
     samples: flags.samples,
     gapS: 0,
     clock: cpuClock,
+    progress: progress.at,
   });
+  progress.done();
   const pps = packetsPerSecond(measured.samples);
   const { digest, checked, counters, outcomes } = measured;
   const walked = SLOW.reduce((sum, reason) => sum + (counters[reason] ?? 0), 0);

@@ -20,7 +20,12 @@ export interface MeasureOptions {
   /** Virtual time between samples, in seconds: above a timeout, connections are opened anew. */
   readonly gapS: number;
   readonly clock: Clock;
+  /** Told now and then what is being done: phases that the reference engine takes part in. */
+  readonly progress?: Progress;
 }
+
+/** `done` of `of` packets of a phase. */
+export type Progress = (phase: string, done: number, of: number) => void;
 
 export interface Sample {
   readonly packets: number;
@@ -40,6 +45,8 @@ export interface Measured {
 /** Packets that both engines are asked for before a figure is believed. */
 const CHECKED = 4000;
 const START_NS = 1e15;
+/** Packets of the reference engine between two words about it. */
+const TOLD_EVERY = 256;
 
 /** A digest of journeys: FNV-1a over what they say, 32 bits twice. */
 class Digest {
@@ -65,10 +72,15 @@ class Digest {
   }
 }
 
-function digestOf(engine: Engine, workload: Workload): { digest: string; checked: number } {
+function digestOf(
+  engine: Engine,
+  workload: Workload,
+  progress: Progress | undefined,
+): { digest: string; checked: number } {
   const digest = new Digest();
   const packets = [...workload.openings.slice(0, CHECKED), ...workload.packets.slice(0, CHECKED)];
   for (const [i, sent] of packets.entries()) {
+    if (i % TOLD_EVERY === 0) progress?.(`checking the ${engine.name} engine`, i, packets.length);
     digest.add(engine.inject(injectionOf(sent, i + 1, START_NS + i * 1000)));
   }
   return { digest: digest.toString(), checked: packets.length };
@@ -85,8 +97,9 @@ export function measureCompiled(
   workload: Workload,
   options: MeasureOptions,
 ): Measured {
-  const want = digestOf(make.reference(), workload);
-  const got = digestOf(make.compiled(), workload);
+  const { progress } = options;
+  const want = digestOf(make.reference(), workload, progress);
+  const got = digestOf(make.compiled(), workload, progress);
   if (want.digest !== got.digest) {
     const both = `reference ${want.digest}, compiled ${got.digest}`;
     throw new InternalError(`the engines differ on the first ${want.checked} packets: ${both}`);
@@ -95,6 +108,7 @@ export function measureCompiled(
   let nowNs = START_NS;
   for (const [i, sent] of workload.openings.entries()) {
     nowNs += 1000;
+    if (i % TOLD_EVERY === 0) progress?.('opening connections', i, workload.openings.length);
     engine.inject(injectionOf(sent, i + 1, nowNs));
   }
   const batch = toBatch(workload.packets, (place) => engine.entryOf(place));
@@ -104,11 +118,16 @@ export function measureCompiled(
   // One round more than asked for: the first fills the tables.
   for (let round = 0; round <= options.samples; round++) {
     nowNs = stamp(batch, nowNs + options.gapS * 1e9);
+    const phase = `sample ${round} of ${options.samples}`;
+    let walked = 0;
     const started = options.clock();
     engine.injectBatch(
       batch,
       (i) => injectionOf(workload.packets[i] ?? nobody(), i + 1, batch.times[i] ?? 0),
-      (_, journey) => count(`${journey.outcome} walked`),
+      (i, journey) => {
+        count(`${journey.outcome} walked`);
+        if (walked++ % TOLD_EVERY === 0) progress?.(phase, i, batch.lengths.length);
+      },
     );
     const ns = Number(options.clock() - started);
     if (round > 0) samples.push({ packets: workload.packets.length, ns });
@@ -116,8 +135,8 @@ export function measureCompiled(
   for (const number of batch.results) {
     if (number >= 0) count(engine.decision(number)?.outcome ?? 'unknown');
   }
-  const { moved, slow, connections, decisions, tableBytes } = engine.statistics();
-  const counters = { moved, ...slow, connections, decisions, tableBytes };
+  const { slow, ...others } = engine.statistics();
+  const counters = { ...slow, ...others };
   return { samples, ...want, counters, outcomes: Object.fromEntries(outcomes) };
 }
 
