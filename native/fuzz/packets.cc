@@ -38,6 +38,8 @@ struct Fixture {
     engine->host_set(2) = HostSet{1, {0, 0}, {0}, 2, {1, 1}};
     engine->host_set(3) = HostSet{2, {0, 0}, {0, 1}, 3, {1, 1, 1}};
     engine->room(0).max = 50;
+    static const uint32_t ends_classes[] = {0, 1};
+    engine->use_ends(ends_classes);
   }
   std::unique_ptr<Engine> engine;
 };
@@ -95,7 +97,7 @@ void translate(Engine& e, uint32_t count) {
   for (const FlowState state : {FlowState::kUnreplied, FlowState::kEstablished}) {
     if (!e.decisions().has_room()) return;
     d.state = state;
-    e.enter(last, OtherEnds{1, to.sport, to.dport}, d, e.decisions().add(d));
+    e.enter(last, OtherEnds{.addresses = 1, .sport = to.sport, .dport = to.dport}, d, e.decisions().add(d));
   }
 }
 

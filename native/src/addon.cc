@@ -37,6 +37,7 @@ class Door : public Napi::ObjectWrap<Door> {
             InstanceMethod<&Door::TakeCounts>("takeCounts"),
             InstanceMethod<&Door::ClearDecisions>("clearDecisions"),
             InstanceMethod<&Door::UseClasses>("useClasses"),
+            InstanceMethod<&Door::UseEnds>("useEnds"),
             InstanceMethod<&Door::Mark>("mark"),
             InstanceMethod<&Door::Unmark>("unmark"),
             InstanceMethod<&Door::Recall>("recall"),
@@ -135,8 +136,9 @@ class Door : public Napi::ObjectWrap<Door> {
     const wiretrial::Facts& f = engine_->last();
     wiretrial::DecisionTable& table = engine_->decisions();
     if (!engine_->last_plain() || !table.has_room()) return N(info, -1);
-    const wiretrial::OtherEnds other{word(at::kEnds), static_cast<uint16_t>(word(at::kOtherSport)),
-                                     static_cast<uint16_t>(word(at::kOtherDport))};
+    const wiretrial::OtherEnds other{.addresses = word(at::kEnds),
+                                     .sport = static_cast<uint16_t>(word(at::kOtherSport)),
+                                     .dport = static_cast<uint16_t>(word(at::kOtherDport))};
     const uint32_t known = engine_->find(f, other, word(at::kEntry),
                                          static_cast<wiretrial::FlowState>(word(at::kFlowState)),
                                          static_cast<uint16_t>(word(at::kHostSetBefore)));
@@ -194,6 +196,13 @@ class Door : public Napi::ObjectWrap<Door> {
                                                   {ports(4), ports(5)},
                                                   {ports(6), ports(7)}});
     keep_classes_ = Napi::Persistent(given.As<Napi::Object>());
+  }
+
+  // useEnds(classes: Uint32Array): read in place until the next call.
+  void UseEnds(const Napi::CallbackInfo& info) {
+    const auto given = info[0].As<Napi::Uint32Array>();
+    engine_->use_ends(given.Data());
+    keep_ends_ = Napi::Persistent(given.As<Napi::Object>());
   }
 
   wiretrial::Words Scratch() { return wiretrial::Words(scratch_, *engine_); }
@@ -347,6 +356,7 @@ class Door : public Napi::ObjectWrap<Door> {
   uint32_t out_room_ = 0;
   Napi::ObjectReference keep_scratch_;
   Napi::ObjectReference keep_out_;
+  Napi::ObjectReference keep_ends_;
   Napi::ObjectReference keep_classes_;
 };
 

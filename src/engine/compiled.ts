@@ -20,6 +20,7 @@ import { classArrays } from './compiled/class-arrays.ts';
 import { tupleEnds, wayOf } from './compiled/connection-names.ts';
 import { ConnectionStore } from './compiled/connection-store.ts';
 import { DecisionBook, type Turns } from './compiled/decision-book.ts';
+import { EndsBook } from './compiled/ends-book.ts';
 import { type FlowFacts, FlowReader } from './compiled/flow-reader.ts';
 import { HostSets } from './compiled/host-sets.ts';
 import { By, DecisionFlag, SCRATCH_WORDS, Slow, Word } from './compiled/layout.ts';
@@ -86,6 +87,7 @@ export class CompiledEngine implements Engine {
   readonly #reference: ReferenceEngine;
   readonly #store: ConnectionStore;
   readonly #sets: HostSets;
+  readonly #ends: EndsBook;
   readonly #book: DecisionBook;
   readonly #flows: FlowReader;
   readonly #recording = new Recording();
@@ -103,7 +105,8 @@ export class CompiledEngine implements Engine {
     this.#native = new options.addon.Engine(sizes, this.#words, this.#out);
     this.#classes = options.classes === undefined ? new ClassTables() : thaw(options.classes);
     this.#sets = new HostSets(this.#native, this.#words);
-    this.#store = new ConnectionStore(this.#native, this.#words, this.#sets);
+    this.#ends = new EndsBook(this.#native, () => this.#classes);
+    this.#store = new ConnectionStore(this.#native, this.#words, this.#sets, this.#ends);
     this.#flows = new FlowReader(this.#store, this.#sets);
     this.#book = new DecisionBook(this.#native, this.#words);
     const { seed, drawn } = options;
@@ -224,7 +227,10 @@ export class CompiledEngine implements Engine {
   #meet(host: Host): void {
     this.#hosts.set(host.name, host);
     this.#classes.takeIn(host.image);
-    if (this.#classes.takeChanged()) this.#native.useClasses(classArrays(this.#classes));
+    if (this.#classes.takeChanged()) {
+      this.#native.useClasses(classArrays(this.#classes));
+      this.#ends.forgetClasses();
+    }
     host.counters.observer = this.#recording.observerOf(host);
     host.onLearned = () => {
       this.#recording.learned = true;
@@ -301,7 +307,7 @@ export class CompiledEngine implements Engine {
     words[Word.hostSetAfter] = facts.hostSetAfter;
     words[Word.hostSetOpened] = facts.hostSetOpened;
     words[Word.by] = facts.by;
-    words[Word.ends] = this.#store.ends.numberOf(facts.names);
+    words[Word.ends] = this.#ends.numberOf(facts.names);
     words[Word.otherSport] = far?.sport ?? 0;
     // Of a query the addon knows the identifier only.
     words[Word.otherDport] = far === null || isIcmpTuple(far) ? 0 : far.dport;

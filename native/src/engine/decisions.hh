@@ -46,36 +46,46 @@ struct DecisionKey {
 };
 
 // Of a packet of a translated connection: the number of all addresses that it has on its way, and
-// the ports that it ends with. Of any other packet, all are 0.
+// the ports that it ends with; and what these are in classes. Of any other packet, all are 0.
 struct OtherEnds {
   uint32_t addresses = 0;
   uint16_t sport = 0;
   uint16_t dport = 0;
+  uint32_t address_classes = 0;
+  uint32_t sport_class = 0;
+  uint32_t dport_class = 0;
 };
 
 inline uint64_t two_ports(uint64_t sport, uint64_t dport) { return sport | dport << 16; }
 
-// Of a translated connection all addresses and ports are exact.
 inline DecisionKey decision_key(const Facts& f, const FactClasses& k, const OtherEnds& other,
                                 uint32_t entry, FlowState state, uint16_t host_set, uint8_t by) {
-  const bool is_translated = other.addresses != 0;
-  const bool by_sport = by & (kBySport | kBySourcePort);
-  const bool by_dport = by & (kByDport | kByDestinationPort);
-  const uint64_t src = by & kBySource ? f.src : k.src;
-  const uint64_t dst = by & kByDestination ? f.dst : k.dst;
-  const bool exact_sport = is_translated || (by & kBySourcePort);
-  const bool exact_dport = is_translated || (by & kByDestinationPort);
-  const uint64_t sport = by_sport ? (exact_sport ? f.sport : k.sport) : 0;
-  const uint64_t dport = by_dport ? (exact_dport ? f.dport : k.dport) : 0;
-  const uint64_t far = two_ports(by_sport ? other.sport : 0, by_dport ? other.dport : 0);
+  const auto port = [by](uint32_t exact, uint32_t value, uint32_t by_class, uint32_t in_class) {
+    return by & exact ? value : by & by_class ? in_class : 0;
+  };
+  const uint64_t sport = port(kBySourcePort, f.sport, kBySport, k.sport);
+  const uint64_t dport = port(kByDestinationPort, f.dport, kByDport, k.dport);
+  uint64_t ends = 0;
+  if (other.addresses == 0) {
+    const uint64_t src = by & kBySource ? f.src : k.src;
+    const uint64_t dst = by & kByDestination ? f.dst : k.dst;
+    ends = src | dst << 32;
+  } else {
+    const bool is_exact = by & (kBySource | kByDestination);
+    const uint64_t addresses = is_exact ? other.addresses : other.address_classes;
+    const uint64_t far =
+        two_ports(port(kBySourcePort, other.sport, kBySport, other.sport_class),
+                  port(kByDestinationPort, other.dport, kByDport, other.dport_class));
+    ends = addresses | far << 32;
+  }
   const uint64_t flags = by & kByFlags ? f.tcp_flags : 0;
   return DecisionKey{
-      is_translated ? other.addresses | far << 32 : src | dst << 32,
+      ends,
       two_ports(sport, dport) | static_cast<uint64_t>(entry) << 32,
       1ull << 63 | f.protocol | static_cast<uint64_t>(f.family) << 8 |
           static_cast<uint64_t>(state) << 12 | static_cast<uint64_t>(f.tos) << 16 | flags << 24 |
           static_cast<uint64_t>(by) << 32 | static_cast<uint64_t>(f.offloaded) << 40 |
-          static_cast<uint64_t>(host_set) << 44 | static_cast<uint64_t>(is_translated) << 60};
+          static_cast<uint64_t>(host_set) << 44 | static_cast<uint64_t>(other.addresses != 0) << 60};
 }
 
 // What one decision does, and how often it was followed. One cache line.

@@ -100,7 +100,7 @@ class Engine {
     const Rewrite& r = t.rewrite[way];
     uint32_t& decision = is_first ? c.decision[conntrack::kOriginal] : t.decision;
     uint8_t& generation = is_first ? c.generation : t.generation;
-    return follow(a, f, Way{first, c, way, decision, generation, &r, {t.ends, r.sport, r.dport}});
+    return follow(a, f, Way{first, c, way, decision, generation, &r, {.addresses = t.ends, .sport = r.sport, .dport = r.dport}});
   }
 
   FlowTable& flows() { return holdings_.flows(); }
@@ -120,15 +120,21 @@ class Engine {
   uint64_t translated() const { return translated_; }
   uint64_t slow_count(int32_t why) const { return slow_[-why]; }
 
+  // By number of a translated connection's addresses, that of their classes; 0 is not known. Read
+  // in place until the next call.
+  void use_ends(const uint32_t* classes) { ends_classes_ = classes; }
+
   // The decision for a packet with these facts; kNone when nobody has met such a packet.
   uint32_t find(const Facts& f, const OtherEnds& other, uint32_t entry, FlowState state,
                 uint16_t host_set) {
-    return decisions_.find(f, classes_of(f, other), other, entry, state, host_set);
+    const OtherEnds known = in_classes(f, other);
+    if (known.addresses != 0 && known.address_classes == 0) return DecisionTable::kNone;
+    return decisions_.find(f, classes_.of(f, book_), known, entry, state, host_set);
   }
 
   // Make a decision known under the facts that its walk looked at.
   void enter(const Facts& f, const OtherEnds& other, const Decision& d, uint32_t number) {
-    decisions_.enter(f, classes_of(f, other), other, d, number);
+    decisions_.enter(f, classes_.of(f, book_), in_classes(f, other), d, number);
   }
 
   // Move packets in order from `from` on; returns the first that was not moved, or `to`. Buckets
@@ -185,9 +191,16 @@ class Engine {
     else decisions_.prefetch(c.decision[1]);
   }
 
-  // A translated connection's key holds no classes.
-  FactClasses classes_of(const Facts& f, const OtherEnds& other) {
-    return other.addresses != 0 ? FactClasses{} : classes_.of(f, book_);
+  OtherEnds in_classes(const Facts& f, OtherEnds other) {
+    if (other.addresses == 0 || ends_classes_ == nullptr) return other;
+    Facts far = f;
+    far.sport = other.sport;
+    far.dport = other.dport;
+    const FactClasses k = classes_.of(far, book_);
+    other.address_classes = ends_classes_[other.addresses];
+    other.sport_class = k.sport;
+    other.dport_class = k.dport;
+    return other;
   }
 
   int32_t slow(Slow why) {
@@ -352,6 +365,7 @@ class Engine {
   DecisionTable decisions_;
   AddressBook book_;
   Classes classes_;
+  const uint32_t* ends_classes_ = nullptr;
   conntrack::Settings settings_[kMaxSettings]{};
   Facts last_{};
   bool last_plain_ = false;

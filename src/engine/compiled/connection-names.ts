@@ -16,7 +16,6 @@ import {
   tupleKey,
 } from '../../conntrack/tuple.ts';
 import type { PacketEnds } from '../../packet/ends.ts';
-import { addressKey } from '../../wire/address.ts';
 import { MAX_NAMES } from './layout.ts';
 
 /** Between which names a host translates, by their numbers; the same twice where it does not. */
@@ -91,20 +90,4 @@ export function isReplyOf(names: readonly Tuple[], tuple: Tuple): boolean | null
 /** A tuple as the ends of its packets (packet/ends.ts). */
 export function tupleEnds(t: Tuple): PacketEnds {
   return { src: t.src, dst: t.dst, sport: t.sport, dport: isIcmpTuple(t) ? t.sport : t.dport };
-}
-
-/** Numbers for all addresses that a translated connection's packets have on their way. */
-export class EndsBook {
-  readonly #numbers = new Map<string, number>();
-
-  /** The same number for the same addresses in the same order, from 1; 0 for one name. */
-  numberOf(names: readonly Tuple[]): number {
-    if (names.length < 2) return 0;
-    const key = names.map(({ src, dst }) => addressKey(src) + addressKey(dst)).join(' ');
-    const known = this.#numbers.get(key);
-    if (known !== undefined) return known;
-    const number = this.#numbers.size + 1;
-    this.#numbers.set(key, number);
-    return number;
-  }
 }

@@ -15,7 +15,7 @@ import type { ConntrackSettings } from '../../conntrack/protocol/timeouts.ts';
 import { equalTuple, type Tuple, tupleKey } from '../../conntrack/tuple.ts';
 import { InternalError } from '../../diagnostic/diagnostic.ts';
 import { equalAddress } from '../../wire/address.ts';
-import { EndsBook, namesOf, turnedReply } from './connection-names.ts';
+import { namesOf, turnedReply } from './connection-names.ts';
 import {
   isSimple,
   readConnection,
@@ -25,6 +25,7 @@ import {
   writeNames,
   writeTuple,
 } from './connection-words.ts';
+import type { EndsBook } from './ends-book.ts';
 import { HeldTable, type Keeper } from './held-table.ts';
 import { type HostSets, memberOf, type Placed } from './host-sets.ts';
 import { Word } from './layout.ts';
@@ -52,14 +53,14 @@ export class ConnectionStore implements Keeper {
   readonly #tables: HeldTable[] = [];
   /** Entries in tables, by each of the two names that they have for the connection. */
   readonly #entries = new Map<string, Entry[]>();
-  /** Numbers of the addresses of translated connections. */
-  readonly ends = new EndsBook();
+  readonly #ends: EndsBook;
   readonly #orders = new WeakMap<Connection, number>();
 
-  constructor(native: NativeEngine, words: Float64Array, sets: HostSets) {
+  constructor(native: NativeEngine, words: Float64Array, sets: HostSets, ends: EndsBook) {
     this.#native = native;
     this.#words = words;
     this.#sets = sets;
+    this.#ends = ends;
   }
 
   /** Make the table of a new host. */
@@ -207,7 +208,7 @@ export class ConnectionStore implements Keeper {
     );
     if (set === null || !this.#areEqual(entries) || !this.#writeEnds(entries, set)) return false;
     writeNames(this.#words, found.names);
-    this.#words[Word.ends] = this.ends.numberOf(found.names);
+    this.#words[Word.ends] = this.#ends.numberOf(found.names);
     this.#words[Word.order] = Math.min(...entries.map((e) => this.orderOf(e.connection)));
     this.#words[Word.hostSet] = set;
     if (!this.#native.put()) return false;

@@ -54,6 +54,8 @@ export interface NativeEngine {
   clearDecisions(): void;
   /** Show the tables of classes, read in place until the next call: `classArrays`. */
   useClasses(tables: readonly (Uint32Array | Uint16Array)[]): void;
+  /** By number of a translated connection's addresses, that of their classes; 0 is not known. */
+  useEnds(classes: Uint32Array): void;
   /** `connections` more are held elsewhere on this host, of the scratch's tuple. */
   mark(host: number, connections: number): void;
   unmark(host: number, connections: number): void;
