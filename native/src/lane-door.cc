@@ -7,6 +7,7 @@
 #include <new>
 
 #include "lane/lanes.hh"
+#include "lane/look.hh"
 
 namespace {
 
@@ -25,11 +26,13 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
                            InstanceMethod<&LaneDoor::Forget>("forget"),
                            InstanceMethod<&LaneDoor::Settle>("settle"),
                            InstanceMethod<&LaneDoor::Note>("note"),
+                           InstanceMethod<&LaneDoor::Look>("look"),
+                           InstanceMethod<&LaneDoor::NoteContent>("noteContent"),
                        });
   }
 
   // (flows, columns: { words, at, captured, wire, iface, times, packets, offsets, lengths, entries,
-  //  nows, offloaded, lane, record, lanePackets, laneBytes, flowNows, dirty })
+  //  nows, offloaded, lane, record, lanePackets, laneBytes, flowNows, dirty, senders, pairs, ends })
   explicit LaneDoor(const Napi::CallbackInfo& info) : Napi::ObjectWrap<LaneDoor>(info) {
     const Napi::Object given = info[1].As<Napi::Object>();
     keep_ = Napi::Persistent(given);
@@ -54,7 +57,14 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
                U32s(given, "dirty"),
                static_cast<uint32_t>(given.Get("offsets").As<Napi::Uint32Array>().ElementLength())};
     lanes_.reset(new (std::nothrow) lane::Lanes(U32(info[0])));
-    if (lanes_ == nullptr || !lanes_->is_whole()) Fail(info, "not enough memory for lanes");
+    auto* senders = given.Get("senders").As<Napi::Uint8Array>().Data();
+    auto* pairs = given.Get("pairs").As<Napi::Uint8Array>().Data();
+    ends_ = given.Get("ends").As<Napi::Uint8Array>().Data();
+    look_.reset(new (std::nothrow) lane::Look(reinterpret_cast<lane::Sender*>(senders),
+                                              reinterpret_cast<lane::Pair*>(pairs)));
+    if (lanes_ == nullptr || !lanes_->is_whole() || look_ == nullptr) {
+      Fail(info, "not enough memory for lanes");
+    }
   }
 
  private:
@@ -182,6 +192,49 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
     return Napi::Number::New(info.Env(), static_cast<uint32_t>(seen));
   }
 
+  // look(window, from, to, linkTypes, ifaces) → why it stopped; the words say where, how many
+  // senders and pairs it found, and of which protocol a packet under other ends is.
+  Napi::Value Look(const Napi::CallbackInfo& info) {
+    const lane::Look::Source source{info[0].As<Napi::Uint8Array>().Data(), records_,
+                                    info[3].As<Napi::Uint32Array>().Data(),
+                                    info[4].As<Napi::Uint32Array>().Data()};
+    const uint32_t from = U32(info[1]);
+    const uint32_t to = std::min(U32(info[2]), from + lane::Tallied<lane::Pair>::kMost);
+    uint32_t stopped = from;
+    const lane::Look::Stop why = look_->run(source, from, to, stopped);
+    if (why == lane::Look::Stop::kNoMemory) Fail(info, "not enough memory for a second's packets");
+    words_[lane::kStop] = stopped;
+    words_[lane::kSenders] = look_->senders();
+    words_[lane::kPairs] = look_->pairs();
+    words_[lane::kProtocol] = look_->last_protocol;
+    std::memcpy(ends_, &look_->first, sizeof look_->first);
+    std::memcpy(ends_ + sizeof look_->first, &look_->last, sizeof look_->last);
+    return Napi::Number::New(info.Env(), static_cast<uint32_t>(why));
+  }
+
+  // noteContent(bytes, payload, head, kind: bigint, ends: Uint8Array, timeNs: bigint) → whether it
+  // was seen under other ends, which the shared ends then begin with.
+  Napi::Value NoteContent(const Napi::CallbackInfo& info) {
+    const auto bytes = info[0].As<Napi::Uint8Array>();
+    const double* h = info[2].As<Napi::Float64Array>().Data();
+    const auto word = [&](uint32_t i) { return static_cast<uint32_t>(h[i]); };
+    bool lossless;
+    const uint64_t kind = info[3].As<Napi::BigInt>().Uint64Value(&lossless);
+    const lane::Head head{word(0), word(1), word(2), word(3), word(4), word(5), 0, kind};
+    const lane::Fingerprint print = lane::fingerprint(
+        head, bytes.Data(), U32(info[1]), static_cast<uint32_t>(bytes.ByteLength()));
+    lane::Ends ends;
+    std::memcpy(&ends, info[4].As<Napi::Uint8Array>().Data(), sizeof ends);
+    lane::Ends first{};
+    const int64_t time_ns = info[5].As<Napi::BigInt>().Int64Value(&lossless);
+    const auto found = look_->contents.note(print, ends, time_ns, first);
+    if (found == lane::Contents::Found::kNoMemory) {
+      Fail(info, "not enough memory for a second's packets");
+    }
+    std::memcpy(ends_, &first, sizeof first);
+    return Napi::Boolean::New(info.Env(), found == lane::Contents::Found::kOtherEnds);
+  }
+
   Napi::ObjectReference keep_;
   Napi::ObjectReference keep_units_;
   Napi::ObjectReference keep_offsets_;
@@ -191,6 +244,8 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
   lane::Staged staged_{};
   lane::Shape shape_{};
   std::unique_ptr<lane::Lanes> lanes_;
+  std::unique_ptr<lane::Look> look_;
+  uint8_t* ends_ = nullptr;
 };
 
 }  // namespace

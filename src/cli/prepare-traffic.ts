@@ -3,8 +3,11 @@
  * @module
  */
 import { basename } from 'node:path';
+import type { CaptureStream } from '../capture/reader.ts';
 import type { InputSummary } from '../capture/record.ts';
 import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
+import { findWalker } from '../lab/lane/columns.ts';
+import { BulkSurvey } from '../lab/lane/look.ts';
 import { autoMap } from '../lab/traffic/auto-map.ts';
 import { ListedOpeners } from '../lab/traffic/listed-openers.ts';
 import { AddressMap, parseMap } from '../lab/traffic/mapping.ts';
@@ -17,7 +20,7 @@ import { isEntry, parseEntry } from './inputs.ts';
 import type { Interruption } from './interruption.ts';
 import { together } from './mistakes.ts';
 import type { ReplayFlags, RunFlags } from './options.ts';
-import { withProgress } from './progress.ts';
+import { withProgress, withProgressInBulk } from './progress.ts';
 import { say } from './say.ts';
 
 /** How to read the traffic, and what the first pass saw of the files. */
@@ -38,13 +41,8 @@ export async function prepareTraffic(
     () => checkVantages(flags.vantage, world),
   );
   await source.open();
-  const survey = new Survey();
   const stream = source.stream();
-  for await (const batch of withProgress(stream, source, flags.quiet, 'looking')) {
-    for (const record of batch) survey.add(record);
-    await interruption?.listen();
-    if (interruption && interruption.code !== 0) break;
-  }
+  const survey = await surveyOf(stream, world, source, flags.quiet, interruption);
   const named = vantages.given.map((g) => g.file);
   together(
     () => source.checkNames(stream, '--clock-offset', source.offsetNames),
@@ -64,6 +62,30 @@ export async function prepareTraffic(
     entryIsGiven: flags.at !== 'auto',
   };
   return { traffic, inputs: source.summaries(stream) };
+}
+
+/** Look at every packet once; in bulk for the compiled engine. */
+async function surveyOf(
+  stream: CaptureStream,
+  world: World,
+  source: CaptureSource,
+  quiet: boolean,
+  interruption?: Interruption,
+): Promise<Survey> {
+  const walker = world.engine.name === 'compiled' ? findWalker() : null;
+  const bulk = walker && new BulkSurvey(walker);
+  const survey = bulk?.survey ?? new Survey();
+  const parts =
+    walker === null
+      ? withProgress(stream, source, quiet, 'looking')
+      : withProgressInBulk(stream, walker, source, quiet, 'looking');
+  for await (const part of parts) {
+    if (bulk !== null) bulk.take(part, stream.paths.length === 1);
+    else if (!('window' in part)) for (const record of part) survey.add(record);
+    await interruption?.listen();
+    if (interruption && interruption.code !== 0) break;
+  }
+  return survey;
 }
 
 /** Files whose clock is off, and of which nobody said by how much, are corrected and named. */

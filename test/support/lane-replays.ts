@@ -9,7 +9,8 @@ import type { Cluster } from '../../src/cluster/model.ts';
 import { parseStack } from '../../src/dataplane/stack.ts';
 import { CompiledEngine, type CompiledOptions } from '../../src/engine/compiled.ts';
 import type { MakeEngine } from '../../src/engine/make-engine.ts';
-import { findWalker } from '../../src/lab/lane/columns.ts';
+import { findWalker, type LaneWalker } from '../../src/lab/lane/columns.ts';
+import { BulkSurvey } from '../../src/lab/lane/look.ts';
 import { replay } from '../../src/lab/replay.ts';
 import type { RunSummary } from '../../src/lab/tally.ts';
 import { autoMap } from '../../src/lab/traffic/auto-map.ts';
@@ -20,6 +21,7 @@ import { Vantages } from '../../src/lab/traffic/vantage.ts';
 import { World } from '../../src/lab/world.ts';
 import type { NetworkPolicy } from '../../src/policy/model.ts';
 import { connectionJson, frameJson } from '../../src/report/json-shape.ts';
+import { addressKey } from '../../src/wire/address.ts';
 
 /** What is replayed, and on what. */
 export interface LaneCase {
@@ -39,6 +41,8 @@ export interface LaneRun {
   /** Packets that went in lanes. */
   readonly inLanes: number;
   readonly counters: string;
+  /** What the first pass found of translations and pairs. */
+  readonly look: string;
 }
 
 /** Replay with lanes and the compiled engine, or without either. */
@@ -53,8 +57,7 @@ export async function laneRun(
       new CompiledEngine(topology, { ...options, addon: there });
   const makeEngine = addon === null ? {} : { makeEngine: compiled(addon) };
   const world = new World({ ...c, stack, ...makeEngine });
-  const survey = new Survey();
-  for await (const batch of openCaptures(c.paths)) for (const record of batch) survey.add(record);
+  const survey = await surveyed(c.paths, addon === null ? null : findWalker());
   const stream = openCaptures(c.paths);
   const walker = addon === null ? null : findWalker();
   const rows: string[] = [];
@@ -91,7 +94,27 @@ export async function laneRun(
     clock: `${done.frames} ${nowNs} ${backwardSteps} ${longGaps}`,
     inLanes: done.framesInLanes,
     counters: countersOf(world),
+    look: JSON.stringify([lookOf(survey), survey.clocks.estimate().map(({ file }) => file)]),
   };
+}
+
+function lookOf(survey: Survey) {
+  const pairs = survey.pairs().map(({ a, b, packets }) => [addressKey(a), addressKey(b), packets]);
+  const views = survey.translations.all().map(({ lastNs, ...rest }) => [String(lastNs), rest]);
+  return [pairs.sort(), views];
+}
+
+/** The first pass, in bulk or by hand. */
+async function surveyed(paths: readonly string[], walker: LaneWalker | null): Promise<Survey> {
+  const stream = openCaptures(paths);
+  if (walker === null) {
+    const survey = new Survey();
+    for await (const batch of stream) for (const record of batch) survey.add(record);
+    return survey;
+  }
+  const bulk = new BulkSurvey(walker);
+  for await (const part of stream.parts(walker)) bulk.take(part, paths.length === 1);
+  return bulk.survey;
 }
 
 function countersOf(world: World): string {

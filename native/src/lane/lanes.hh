@@ -60,6 +60,10 @@ enum Word : uint32_t {
   kDirty,
   // Whether the run stopped because the batch is full, and not at a packet that is for JavaScript.
   kFull,
+  // Of a first look: how many senders and pairs, and a protocol.
+  kSenders,
+  kPairs,
+  kProtocol,
 };
 
 // Packets laid down for the engine, by column, and which lane and record each is of.
@@ -244,8 +248,7 @@ class Lanes {
   }
 
   static Fingerprint print_of(const Packet& p, const Lane& lane) {
-    const uint32_t flags = p.name.protocol == kTcp ? 8 : 0;
-    const Head head{p.name.protocol, p.id, p.length, p.seq, p.ack, flags, 0, lane.whose};
+    const Head head{p.name.protocol, p.id, p.length, p.seq, p.ack, p.flags, 0, lane.whose};
     return fingerprint(head, p.ip, p.payload, p.length);
   }
 

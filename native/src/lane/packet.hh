@@ -46,6 +46,7 @@ struct Packet {
   uint32_t id;
   uint32_t seq;
   uint32_t ack;
+  uint32_t flags;
   uint8_t ttl;
   Verdict verdict;
   // 1 when the sender is the higher end.
@@ -101,13 +102,24 @@ inline Verdict judge(const Packet& p, uint32_t stored, uint32_t protocol, bool v
   return stored == __builtin_bswap16(static_cast<uint16_t>(partial)) ? kPartial : kWrong;
 }
 
-inline bool read_transport(Packet& p, uint32_t protocol, bool v4, uint32_t& sport, uint32_t& dport) {
+// Who asks: lanes take no segment that opens or ends a connection, and no offload aggregate; the
+// first look at a capture takes all.
+enum class For : uint8_t { kLane, kLook };
+
+// SYN, FIN and RST in the order of `Head::flags`, and that it is TCP.
+inline uint32_t segment_flags(uint32_t flags) {
+  return 8u | (flags & tcp::kSyn ? 1u : 0u) | (flags & tcp::kFin ? 2u : 0u) |
+         (flags & tcp::kRst ? 4u : 0u);
+}
+
+inline bool read_transport(Packet& p, uint32_t protocol, bool v4, For whom, uint32_t& sport,
+                           uint32_t& dport) {
   const uint8_t* b = p.ip;
-  p.seq = p.ack = 0;
+  p.seq = p.ack = p.flags = 0;
   if (protocol == kTcp) {
-    if (p.length > kEthernetMtu || !tcp::is_whole(b, p.l4, p.length)) return false;
-    // What opens or ends a connection is not for a lane.
-    if (tcp::flags(b, p.l4) & (tcp::kSyn | tcp::kFin | tcp::kRst)) return false;
+    if (!tcp::is_whole(b, p.l4, p.length)) return false;
+    p.flags = segment_flags(tcp::flags(b, p.l4));
+    if (whom == For::kLane && (p.flags != 8 || p.length > kEthernetMtu)) return false;
     p.seq = tcp::seq(b, p.l4);
     p.ack = tcp::ack(b, p.l4);
     p.payload = p.l4 + tcp::kMinHeaderLength;
@@ -162,8 +174,9 @@ inline void name_flow(Packet& p, uint32_t protocol, bool v4, uint32_t sport, uin
   n.high_port = static_cast<uint16_t>(p.turned ? sport : dport);
 }
 
-// Read a captured frame; false when it is none for a lane.
-inline bool read_packet(const uint8_t* b, uint32_t captured, uint32_t link_type, Packet& p) {
+// Read a captured frame; false when it is none for whom it is asked.
+inline bool read_packet(const uint8_t* b, uint32_t captured, uint32_t link_type, Packet& p,
+                        For whom = For::kLane) {
   uint32_t offset = 0;
   const uint32_t type = read_link(b, captured, link_type, offset);
   if (type != kEtherIpv4 && type != kEtherIpv6) return false;
@@ -191,7 +204,7 @@ inline bool read_packet(const uint8_t* b, uint32_t captured, uint32_t link_type,
   p.ip = ip;
   p.link_length = offset;
   uint32_t sport, dport;
-  if (!read_transport(p, protocol, v4, sport, dport)) return false;
+  if (!read_transport(p, protocol, v4, whom, sport, dport)) return false;
   name_flow(p, protocol, v4, sport, dport);
   return true;
 }

@@ -82,6 +82,8 @@ struct Sighting {
 };
 static_assert(sizeof(Sighting) == 32);
 
+// A table of entries by the fingerprint that they begin with.
+template <typename Entry>
 class Generation {
  public:
   Generation() = default;
@@ -89,7 +91,7 @@ class Generation {
   Generation(const Generation&) = delete;
   Generation& operator=(const Generation&) = delete;
 
-  Sighting* find(const Fingerprint& print) {
+  Entry* find(const Fingerprint& print) {
     if (count_ == 0) return nullptr;
     for (uint64_t at = print.a & mask_;; at = (at + 1) & mask_) {
       if (places_[at].print == print) return &places_[at];
@@ -102,10 +104,10 @@ class Generation {
   }
 
   // False when there is no memory.
-  bool set(const Sighting& s) {
+  bool set(const Entry& s) {
     if ((count_ + 1) * 2 > mask_ && !grow()) return false;
     for (uint64_t at = s.print.a & mask_;; at = (at + 1) & mask_) {
-      Sighting& place = places_[at];
+      Entry& place = places_[at];
       if (place.print.a == 0) count_ += 1;
       else if (!(place.print == s.print)) continue;
       place = s;
@@ -121,10 +123,12 @@ class Generation {
       places_ = nullptr;
       mask_ = 0;
     } else {
-      std::memset(static_cast<void*>(places_), 0, (mask_ + 1) * sizeof(Sighting));
+      std::memset(static_cast<void*>(places_), 0, (mask_ + 1) * sizeof(Entry));
     }
     count_ = 0;
   }
+
+  uint64_t count() const { return count_; }
 
   void swap(Generation& other) {
     std::swap(places_, other.places_);
@@ -135,13 +139,13 @@ class Generation {
  private:
   static constexpr uint64_t kFirst = 4096;
 
-  size_t bytes() const { return places_ == nullptr ? 0 : (mask_ + 1) * sizeof(Sighting); }
+  size_t bytes() const { return places_ == nullptr ? 0 : (mask_ + 1) * sizeof(Entry); }
 
   bool grow() {
     const uint64_t size = places_ == nullptr ? kFirst : (mask_ + 1) * 2;
-    auto* fresh = static_cast<Sighting*>(take_memory(size * sizeof(Sighting)));
+    auto* fresh = static_cast<Entry*>(take_memory(size * sizeof(Entry)));
     if (fresh == nullptr) return false;
-    Sighting* const old = places_;
+    Entry* const old = places_;
     const size_t old_bytes = bytes();
     const uint64_t old_size = old == nullptr ? 0 : mask_ + 1;
     places_ = fresh;
@@ -154,7 +158,7 @@ class Generation {
     return true;
   }
 
-  Sighting* places_ = nullptr;
+  Entry* places_ = nullptr;
   uint64_t mask_ = 0;
   uint64_t count_ = 0;
 };
@@ -189,8 +193,8 @@ class Sightings {
   }
 
  private:
-  Generation recent_;
-  Generation older_;
+  Generation<Sighting> recent_;
+  Generation<Sighting> older_;
   double swap_ns_ = 0;
 };
 

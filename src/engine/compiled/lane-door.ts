@@ -22,8 +22,18 @@ export const LaneWord = {
   dirty: 6,
   /** The run stopped because no more could be laid down, not at a packet that no lane expects. */
   full: 7,
+  /** Of a first look: how many senders and pairs it found, and a protocol. */
+  senders: 8,
+  pairs: 9,
+  protocol: 10,
 } as const;
-const WORDS = 8;
+const WORDS = 12;
+
+/** Why a first look stopped (`Look::Stop`). */
+export const LookStop = { end: 0, byHand: 1, otherEnds: 2 } as const;
+
+/** Bytes of the entries of `senders`, `pairs` and `ends` (native/src/lane/look.hh). */
+export const ENTRY_BYTES = { sender: 32, pair: 40, ends: 40 } as const;
 
 /** What a packet's sightings say (`Seen` of native/src/lane/sightings.hh). */
 export const Seen = { first: 0, repeat: 1, repeatBeyond: 2 } as const;
@@ -89,6 +99,23 @@ export interface NativeLanes {
     vantage: bigint,
     nowNs: number,
   ): number;
+  /** The first look at the records `from..to`; why it stopped. */
+  look(
+    window: Uint8Array,
+    from: number,
+    to: number,
+    linkTypes: Uint32Array,
+    ifaces: Uint32Array,
+  ): number;
+  /** Note a packet that was not looked at; whether it was seen under other ends. */
+  noteContent(
+    bytes: Uint8Array,
+    payload: number,
+    head: Float64Array,
+    kind: bigint,
+    ends: Uint8Array,
+    timeNs: bigint,
+  ): boolean;
 }
 
 export type MakeNativeLanes = new (flows: number, columns: LaneColumns) => NativeLanes;
@@ -116,6 +143,10 @@ export interface LaneColumns {
   /** When they last had one. */
   readonly flowNows: Float64Array;
   readonly dirty: Uint32Array;
+  /** What a first look found, as entries of `ENTRY_BYTES`; two entries of ends. */
+  readonly senders: Uint8Array;
+  readonly pairs: Uint8Array;
+  readonly ends: Uint8Array;
 }
 
 export interface LaneSizes {
@@ -146,5 +177,8 @@ export function makeColumns({ records, staged, stagedBytes, flows }: LaneSizes):
     laneBytes: new Float64Array(flows),
     flowNows: new Float64Array(flows),
     dirty: new Uint32Array(flows),
+    senders: new Uint8Array(records * ENTRY_BYTES.sender),
+    pairs: new Uint8Array(records * ENTRY_BYTES.pair),
+    ends: new Uint8Array(2 * ENTRY_BYTES.ends),
   };
 }

@@ -24,11 +24,11 @@ interface Seen {
 export class ChecksumSurvey {
   readonly #senders = new Map<string, Seen>();
 
-  add(iface: number, src: Address, state: ChecksumVerdict): void {
-    if (state !== 'right' && state !== 'wrong') return;
+  add(iface: number, src: Address, state: ChecksumVerdict, packets = 1): void {
+    if (packets === 0 || (state !== 'right' && state !== 'wrong')) return;
     const key = `${iface} ${addressKey(src)}`;
     const seen = this.#senders.get(key) ?? { right: 0, wrong: 0 };
-    seen[state]++;
+    seen[state] += packets;
     this.#senders.set(key, seen);
   }
 

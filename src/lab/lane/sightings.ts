@@ -13,21 +13,17 @@ const TTL_BITS = 8n;
 
 export class NativeSightings implements Sightings {
   readonly #native: NativeLanes;
-  readonly #head = new Float64Array(6);
 
   constructor(native: NativeLanes) {
     this.#native = native;
   }
 
   note(d: Datagram, vantage: string, nowNs: number, whose = endsOf(d)): Repeat | null {
-    const { tcp, fragment } = d;
-    const flags = tcp ? 8 | (tcp.syn ? 1 : 0) | (tcp.fin ? 2 : 0) | (tcp.rst ? 4 : 0) : 0;
-    this.#head.set([d.protocol, d.id, d.wireLength, tcp?.seq ?? 0, tcp?.ack ?? 0, flags]);
-    const payload = d.l4 < 0 ? 20 : d.l4 + (d.tcp ? 20 : 8);
+    const { fragment } = d;
     const seen = this.#native.note(
       d.bytes,
-      payload,
-      this.#head,
+      payloadOf(d),
+      headOf(d),
       hashOf(whose),
       fragment === null ? NO_FRAGMENT : hashOf(`${fragment.key} ${fragment.offset}`) >> TTL_BITS,
       vantageOf(vantage) | BigInt(d.ttl),
@@ -35,6 +31,20 @@ export class NativeSightings implements Sightings {
     );
     return seen === Seen.first ? null : { beyondSender: seen === Seen.repeatBeyond };
   }
+}
+
+const HEAD = new Float64Array(6);
+
+/** What stands in front of a packet's payload, as native code compares it; valid until the next. */
+export function headOf({ protocol, id, wireLength, tcp }: Datagram): Float64Array {
+  const flags = tcp ? 8 | (tcp.syn ? 1 : 0) | (tcp.fin ? 2 : 0) | (tcp.rst ? 4 : 0) : 0;
+  HEAD.set([protocol, id, wireLength, tcp?.seq ?? 0, tcp?.ack ?? 0, flags]);
+  return HEAD;
+}
+
+/** Where the payload begins that is compared: behind the fixed transport header. */
+export function payloadOf({ l4, tcp }: Datagram): number {
+  return l4 < 0 ? 20 : l4 + (tcp ? 20 : 8);
 }
 
 /** A vantage as native code has it: the lowest bits are free. */

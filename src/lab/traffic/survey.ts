@@ -13,7 +13,7 @@ import { ChecksumSurvey } from '../datagram/checksums.ts';
 import { readDatagram } from '../datagram/datagram.ts';
 import { ClockOffsets } from './clock-offsets.ts';
 import type { PairCount } from './mapping.ts';
-import { SeenTranslations } from './translations.ts';
+import { type ContentSightings, SeenTranslations } from './translations.ts';
 
 /** Pairs beyond this many are not counted: a scan's rare addresses do not decide a mapping. */
 const MAX_PAIRS = 1_000_000;
@@ -21,8 +21,13 @@ const MAX_PAIRS = 1_000_000;
 export class Survey {
   readonly checksums = new ChecksumSurvey();
   readonly clocks = new ClockOffsets();
-  readonly translations = new SeenTranslations();
+  readonly translations: SeenTranslations;
   readonly #pairs = new Map<string, { a: Address; b: Address; packets: number }>();
+
+  /** `contents`: who remembers packets by their contents, when it is not done here. */
+  constructor(contents?: ContentSightings) {
+    this.translations = new SeenTranslations(contents);
+  }
 
   add(record: PacketRecord): void {
     const view = toIp(record);
@@ -42,12 +47,17 @@ export class Survey {
     this.#pair(d.src, d.dst);
   }
 
-  #pair(x: Address, y: Address): void {
-    const [a, b] = compareAddress(x, y) <= 0 ? [x, y] : [y, x];
+  /** Count packets between two addresses, lower first. */
+  addPair(a: Address, b: Address, packets: number): void {
     const key = addressKey(a) + addressKey(b);
     const pair = this.#pairs.get(key);
-    if (pair) pair.packets++;
-    else if (this.#pairs.size < MAX_PAIRS) this.#pairs.set(key, { a, b, packets: 1 });
+    if (pair) pair.packets += packets;
+    else if (this.#pairs.size < MAX_PAIRS) this.#pairs.set(key, { a, b, packets });
+  }
+
+  #pair(x: Address, y: Address): void {
+    const [a, b] = compareAddress(x, y) <= 0 ? [x, y] : [y, x];
+    this.addPair(a, b, 1);
   }
 
   pairs(): readonly PairCount[] {

@@ -24,7 +24,7 @@ const SILENCE_NS = 60_000_000_000n;
  */
 const MOST_VIEWS = 8;
 /** Payload bytes that are compared. */
-const COMPARED = 64;
+export const COMPARED = 64;
 
 /** Ends under which one connection was seen; all in the direction of the first. */
 export interface Views {
@@ -46,19 +46,19 @@ interface Sighting {
   readonly timeNs: bigint;
 }
 
-export class SeenTranslations {
+/** Who remembers packets by their contents. */
+export interface ContentSightings {
+  /** Note a packet; the ends under which it was seen shortly before, where they were others. */
+  note(d: Datagram, ends: Ends, timeNs: bigint): Ends | null;
+}
+
+class Contents implements ContentSightings {
   /** Two generations, so that forgetting is a swap and not a sweep. */
   #recent = new Map<string, Sighting>();
   #older = new Map<string, Sighting>();
   #swapNs = 0n;
-  readonly #views = new Map<string, Episode>();
-  readonly #all: Episode[] = [];
-  /** Connections whose views found no room. */
-  forgotten = 0;
 
-  /** Note a packet as it was captured. */
-  add(d: Datagram, timeNs: bigint): void {
-    if (d.sport === null || d.dport === null || d.l4 < 0 || d.quoted !== null) return;
+  note(d: Datagram, ends: Ends, timeNs: bigint): Ends | null {
     const isOld = timeNs - this.#swapNs > BigInt(WINDOW_NS);
     if (isOld || this.#recent.size >= MOST_PACKETS) {
       this.#older = this.#recent;
@@ -67,12 +67,31 @@ export class SeenTranslations {
     }
     const key = contentOf(d);
     const first = this.#recent.get(key) ?? this.#older.get(key);
-    const ends = { src: d.src, dst: d.dst, sport: d.sport, dport: d.dport };
     if (first === undefined || timeNs - first.timeNs > BigInt(WINDOW_NS)) {
       this.#recent.set(key, { ends, timeNs });
-    } else if (!equalEnds(first.ends, ends) && !equalEnds(inverse(first.ends), ends)) {
-      this.#join(d.protocol, first.ends, ends, timeNs);
+      return null;
     }
+    return equalEnds(first.ends, ends) || equalEnds(inverse(first.ends), ends) ? null : first.ends;
+  }
+}
+
+export class SeenTranslations {
+  readonly #contents: ContentSightings;
+  readonly #views = new Map<string, Episode>();
+  readonly #all: Episode[] = [];
+  /** Connections whose views found no room. */
+  forgotten = 0;
+
+  constructor(contents: ContentSightings = new Contents()) {
+    this.#contents = contents;
+  }
+
+  /** Note a packet as it was captured. */
+  add(d: Datagram, timeNs: bigint): void {
+    if (d.sport === null || d.dport === null || d.l4 < 0 || d.quoted !== null) return;
+    const ends = { src: d.src, dst: d.dst, sport: d.sport, dport: d.dport };
+    const first = this.#contents.note(d, ends, timeNs);
+    if (first !== null) this.join(d.protocol, first, ends, timeNs);
   }
 
   /** Every connection that was seen under several ends, in order of time. */
@@ -80,7 +99,8 @@ export class SeenTranslations {
     return this.#all.filter(({ crowded }) => !crowded);
   }
 
-  #join(protocol: number, first: Ends, other: Ends, timeNs: bigint): void {
+  /** One packet was seen under two pairs of ends. */
+  join(protocol: number, first: Ends, other: Ends, timeNs: bigint): void {
     const key = keyOf(protocol, first);
     const otherKey = keyOf(protocol, other);
     const latest = this.#views.get(key) ?? this.#views.get(otherKey);

@@ -28,6 +28,7 @@ async function compare(t: Test, name: string, c: LaneCase): Promise<number> {
   t.equal(got.rows.length, want.rows.length, `${name}: as many rows`);
   t.same(got.summary, want.summary, `${name}: counts`);
   t.same(got.inputs, want.inputs, `${name}: what was read`);
+  t.equal(got.look, want.look, `${name}: first look`);
   t.equal(got.clock, want.clock, `${name}: clock`);
   t.equal(got.counters, want.counters, `${name}: rule counters, ${got.inLanes} in lanes`);
   return got.inLanes;
