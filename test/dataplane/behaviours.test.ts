@@ -1,8 +1,9 @@
 /**
  * Azure's tables of what its networks do, as probes: who reaches whom, and with whose address.
  * kubenet beside Azure CNI ("Use kubenet networking", table "Network model comparisons": peered and
- * on-premises VMs "works when initiated by pod" against "works both ways"), overlay beside kubenet
- * ("Azure CNI Overlay", "Differences between kubenet and Azure CNI Overlay").
+ * on-premises VMs "works when initiated by pod" against "works both ways"; service endpoints, load
+ * balancers and Azure DNS "supported" by all), overlay beside kubenet ("Azure CNI Overlay",
+ * "Differences between kubenet and Azure CNI Overlay": scale, policy engines).
  * @module
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,16 +14,25 @@ import { renderNetwork } from '../../src/dataplane/render.ts';
 import { parseStack } from '../../src/dataplane/stack.ts';
 import { UserError } from '../../src/diagnostic/diagnostic.ts';
 import { parseInputs } from '../../src/policy/inputs.ts';
-import { AzureWalk, syn } from '../fabric/azure-walk.ts';
+import { AzureWalk, datagram, syn } from '../fabric/azure-walk.ts';
 import { forEachRow, wiretrial } from '../support/command.ts';
 import { addressOf, twoNodeText, WIRINGS } from './two-node-cluster.ts';
 
 /** A peered network and on-premises ranges around the cluster's. */
+const ENDPOINTS =
+  'serviceEndpoints: [{service: Microsoft.Storage, addressPrefixes: [20.60.0.0/16]}]';
 const AROUND = `virtualNetworks:
-- {name: own, addressPrefixes: [10.224.0.0/15], subnets: [{addressPrefix: 10.224.0.0/24}, {addressPrefix: 10.225.0.0/24}]}
+- {name: own, addressPrefixes: [10.224.0.0/15], subnets: [{addressPrefix: 10.224.0.0/24, ${ENDPOINTS}}, {addressPrefix: 10.225.0.0/24}]}
 - {name: hub, addressPrefixes: [10.50.0.0/16]}
 virtualNetworkPeerings: [{remoteVirtualNetwork: hub}]
 onPremisesRanges: [{addressPrefix: 172.20.0.0/16}]`;
+
+/** A Service that the load balancer shows to everybody. */
+const PUBLIC = `apiVersion: v1
+kind: Service
+metadata: {name: public}
+spec: {type: LoadBalancer, selector: {app: a1}, ports: [{port: 80, nodePort: 30080}]}
+status: {loadBalancer: {ingress: [{ip: 20.7.7.7}]}}`;
 
 interface Behaviour {
   readonly stack: string;
@@ -37,7 +47,7 @@ interface Behaviour {
 const BEHAVIOURS: readonly Behaviour[] = [
   {
     stack: 'kubenet+none',
-    text: twoNodeText({ wiring: `networkPlugin: kubenet\n${AROUND}`, single: true }),
+    text: twoNodeText({ wiring: `networkPlugin: kubenet\n${AROUND}`, single: true, more: PUBLIC }),
     pods: 'range',
     seen: 'node',
     bothWays: false,
@@ -47,6 +57,7 @@ const BEHAVIOURS: readonly Behaviour[] = [
     text: twoNodeText({
       wiring: `networkPlugin: azure\nnetworkPluginMode: overlay\n${AROUND}`,
       single: true,
+      more: PUBLIC,
     }),
     pods: 'range',
     seen: 'node',
@@ -55,7 +66,12 @@ const BEHAVIOURS: readonly Behaviour[] = [
   {
     // Outside of its own virtual network Azure CNI hides pods, too: the agent's list ends there.
     stack: 'azure-podsubnet+none',
-    text: twoNodeText({ wiring: `networkPlugin: azure\n${AROUND}`, single: true, pods: 'subnet' }),
+    text: twoNodeText({
+      wiring: `networkPlugin: azure\n${AROUND}`,
+      single: true,
+      pods: 'subnet',
+      more: PUBLIC,
+    }),
     pods: 'subnet',
     seen: 'node',
     bothWays: true,
@@ -97,6 +113,21 @@ for (const { stack, text, pods, seen, bothWays } of BEHAVIOURS) {
       const inward = walk.send('edge', syn(`${address}:6000`, `${own}:80`));
       t.match(inward, bothWays ? 'delivered default/a1' : 'dropped fabric', `${who} to pod`);
     }
+    t.equal(
+      walk.syn('default/a1', `${own}:5004`, '20.60.1.1:443'),
+      `exited internet ${at('node-a')}:5004 > 20.60.1.1:443`,
+      'a service endpoint sees an address of the virtual network, not the load balancer’s',
+    );
+    t.match(
+      walk.send('default/a1', datagram(`${own}:5005`, '168.63.129.16:53')),
+      `exited internet ${at('node-a')}:`,
+      'Azure’s DNS answers nodes',
+    );
+    t.match(
+      walk.send('edge', syn('9.9.9.9:6001', '20.7.7.7:80')),
+      /delivered default\/a1 /,
+      'the load balancer reaches the pod',
+    );
     t.match(
       walk.syn('default/a1', `${own}:5002`, '8.8.8.8:443'),
       'exited internet 198.51.100.1:',
@@ -151,4 +182,28 @@ t.test('what Azure does not offer is refused with its reason, unless it is force
   t.strictSame(refusals('byo+calico', WIRINGS.byo), []);
   t.throws(() => parseStack('kubenet+npm'), UserError);
   t.strictSame(refusals('kubenet+npm,force=true', WIRINGS.kubenet), []);
+});
+
+t.test('overlay beside kubenet: scale and policy engines', async (t) => {
+  const nodes = (count: number) =>
+    Array.from({ length: count }, (_, i) => `apiVersion: v1\nkind: Node\nmetadata: {name: n${i}}`);
+  const codes = (plugin: string, count: number) => {
+    const vnet = `podCidr: 10.64.0.0/11\nvirtualNetworks: [{addressPrefixes: [10.224.0.0/12], subnets: [{addressPrefix: 10.224.0.0/16}]}]`;
+    const wiring = `apiVersion: wiretrial/v1\nkind: Wiring\n${plugin}\n${vnet}`;
+    try {
+      parseInputs('c.yaml', [wiring, ...nodes(count)].join('\n---\n'));
+      return [];
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      return error.diagnostics.map((d) => d.code);
+    }
+  };
+  const overlay = 'networkPlugin: azure\nnetworkPluginMode: overlay';
+  t.strictSame(codes('networkPlugin: kubenet', 400), []);
+  t.strictSame(codes('networkPlugin: kubenet', 401), ['AZURE_NODES']);
+  t.strictSame(codes(overlay, 401), []);
+  for (const engine of ['npm', 'calico']) t.ok(parseStack(`azure-overlay+${engine}`), engine);
+  t.ok(parseStack('kubenet+calico'));
+  t.throws(() => parseStack('kubenet+npm'), /supports calico only/);
+  t.throws(() => parseStack('kubenet+cilium'), /supports calico only/);
 });
