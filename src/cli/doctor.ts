@@ -214,6 +214,7 @@ ip6tables-legacy-save -c > ip6tables-legacy-save.txt 2>/dev/null
 ipset save > ipset-save.txt
 ebtables-save > ebtables-save.txt
 nft -j list ruleset > nft.json
+ipvsadm-save -n > ipvsadm-save.txt 2>/dev/null
 ip -j addr > ip-addr.json
 ip -j -d link > ip-link.json
 ip -j route show table all > ip-route.json

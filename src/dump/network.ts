@@ -132,7 +132,7 @@ function ownedPrefixes(nodes: readonly DumpNode[]): readonly (readonly [Prefix, 
 
 function prefixesOf({ plan, uplink }: DumpNode): readonly Prefix[] {
   const own = plan.interfaces.flatMap(({ kind, addresses }) => {
-    if (kind === 'loopback') return [];
+    if (kind === 'loopback' || kind === 'dummy') return [];
     return addresses.flatMap(({ address, scope }) => {
       return scope === 'global' ? [hostPrefix(address)] : [];
     });

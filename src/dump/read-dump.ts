@@ -287,6 +287,9 @@ function noteMissing(
     if (uses6) say.gap('ip6tables', 'no ip6tables-save: its IPv6 rules are not known');
     else say.gaps.add('ip6tables');
   }
+  if (!kinds.has('ipvs') && usesVirtualServers(collected)) {
+    say.gap('virtualServers', 'no ipvsadm-save -n: its virtual servers are not known');
+  }
   if (!kinds.has('ebtables') && interfaces.some(({ kind }) => kind === 'bridge')) {
     say.gap('ebtables', 'no ebtables-save: the rules of its bridges are not known');
   }
@@ -305,6 +308,13 @@ function noteMissing(
   }
   if (!kinds.has('neigh')) say.say('no ip neigh: every neighbour is taken to answer');
   if (collected.kernel === null) say.say(`no uname -r: taken to be Linux ${TESTED_KERNEL}`);
+}
+
+/** Somebody set up IPVS to work with the tracker, or rules ask for virtual servers. */
+function usesVirtualServers({ tables, sysctls }: Collected): boolean {
+  if (sysctls['net.ipv4.vs.conntrack']?.trim() === '1') return true;
+  const rules = tables.flatMap(({ chains }) => chains.flatMap((chain) => chain.rules));
+  return rules.some(({ matches }) => matches.some(({ kind }) => kind === 'ipvs'));
 }
 
 const BRIDGE_CALLS = [

@@ -18,6 +18,8 @@ export interface ImageGaps {
   readonly routes: boolean;
   /** Settings are assumed: whether it checks where packets come from is not known. */
   readonly sysctls: boolean;
+  /** There are virtual servers, and nobody listed them. */
+  readonly virtualServers: boolean;
 }
 
 export const NO_GAPS: ImageGaps = {
@@ -26,6 +28,7 @@ export const NO_GAPS: ImageGaps = {
   addresses: false,
   routes: false,
   sysctls: false,
+  virtualServers: false,
 };
 
 /** The last character of an assumed device's name. */

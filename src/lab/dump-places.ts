@@ -22,7 +22,8 @@ export interface DumpedHost {
 /** Make the locator of these nodes. */
 export function locateAmong(hosts: readonly DumpedHost[]): Locate {
   return (address) => {
-    const own = hosts.filter(({ image }) => image.fib.isLocal(address));
+    const all = hosts.filter(({ image }) => image.fib.isLocal(address));
+    const own = all.length > 1 ? all.filter(({ image }) => isItsOwn(image, address)) : all;
     if (own.length > 1) return { kind: 'ambiguous' };
     const [node] = own;
     if (node) return { kind: 'node', host: node.image.host };
@@ -36,6 +37,12 @@ export function locateAmong(hosts: readonly DumpedHost[]): Locate {
       found.find((l) => l.kind === 'nobody') ?? { kind: 'outside' }
     );
   };
+}
+
+/** On a dummy device are addresses of virtual servers, which every node has. */
+function isItsOwn({ fib, interfaces }: HostImage, address: Address): boolean {
+  const { device } = fib.lookup({ destination: address, mark: 0 });
+  return interfaces.get(device)?.kind !== 'dummy';
 }
 
 const OUTSIDE: Location = { kind: 'outside' };

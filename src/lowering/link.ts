@@ -94,6 +94,7 @@ function imageGaps(plan: Plan): ImageGaps {
     addresses: gaps.includes('addresses'),
     routes,
     sysctls: gaps.includes('sysctls'),
+    virtualServers: gaps.includes('virtualServers'),
   };
 }
 

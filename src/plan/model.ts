@@ -105,7 +105,14 @@ export interface FdbEntry {
  * A part of a host that nobody described, so that what it would decide is not known (dumps of real
  * nodes are often partial). Rendered plans have none.
  */
-export type PlanGap = 'iptables' | 'ip6tables' | 'ebtables' | 'addresses' | 'routes' | 'sysctls';
+export type PlanGap =
+  | 'iptables'
+  | 'ip6tables'
+  | 'ebtables'
+  | 'addresses'
+  | 'routes'
+  | 'sysctls'
+  | 'virtualServers';
 
 export interface Plan {
   /** Host name; unique in a network. */

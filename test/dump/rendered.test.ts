@@ -13,6 +13,7 @@ import { printIpsets } from '../../src/plan/ipset/text.ts';
 import type { Interface, Plan, Route } from '../../src/plan/model.ts';
 import { printIptables } from '../../src/plan/rule/iptables-text.ts';
 import { printSysctls } from '../../src/plan/sysctl-text.ts';
+import { printVirtualServers } from '../../src/plan/virtual-server-text.ts';
 import { parseInputs } from '../../src/policy/inputs.ts';
 import { formatAddress, formatPrefix } from '../../src/wire/address.ts';
 import { SHOP_POLICIES, TWO_NODES_SHOP } from '../support/clusters.ts';
@@ -21,7 +22,8 @@ import { dumpWorld, files } from '../support/dumps.ts';
 function linkJson(device: Interface) {
   const { name, kind, mac, mtu, up, master, hairpin, promiscuous, addresses } = device;
   const flags = [...(up ? ['UP'] : []), ...(promiscuous ? ['PROMISC'] : [])];
-  const info = kind === 'veth' || kind === 'bridge' ? { info_kind: kind } : {};
+  const isTold = kind === 'veth' || kind === 'bridge' || kind === 'dummy';
+  const info = isTold ? { info_kind: kind } : {};
   const port = master === undefined ? {} : { info_slave_data: { hairpin: hairpin === true } };
   return {
     ifname: name,
@@ -62,6 +64,7 @@ function told(plan: Plan) {
       'iptables-save.txt': printIptables(plan, 4),
       'ip6tables-save.txt': printIptables(plan, 6),
       'ipset-save.txt': printIpsets(plan),
+      'ipvsadm-save.txt': printVirtualServers(plan),
       'ebtables-save.txt': printEbtables(plan),
       'sysctl.txt': printSysctls(plan),
       'uname.txt': plan.kernel,
@@ -121,3 +124,36 @@ for (const text of ['azure-bridge+npm', 'azure-transparent+npm', 'azure-transpar
     t.strictSame(wrong, []);
   });
 }
+
+const SERVICE = `---
+apiVersion: v1
+kind: Service
+metadata: { name: api, namespace: shop }
+spec: { type: NodePort, clusterIP: 10.0.0.10, selector: { tier: api }, ports: [{ port: 80, targetPort: 8080, nodePort: 30080 }] }
+`;
+
+t.test('nodes with virtual servers are the same as dumps', async (t) => {
+  const own = parseInputs('shop.yaml', `${TWO_NODES_SHOP}\n${SERVICE}`);
+  const stack = parseStack('azure-transparent+none,kube-proxy=ipvs');
+  const rendered = new World({ ...own, stack });
+  const dumps = rendered.network.nodes.map((plan) => readDump(plan.host, told(plan)));
+  for (const [i, { plan, warnings }] of dumps.entries()) {
+    const before = rendered.network.nodes[i];
+    t.strictSame(warnings, []);
+    t.strictSame(plan.interfaces, before?.interfaces);
+    t.equal(printVirtualServers(plan), printVirtualServers(before ?? {}));
+  }
+  const asked = [
+    { from: 'pod/other/client', to: '10.0.0.10', port: 80, protocol: 'TCP' },
+    { from: 'pod/other/client', to: '10.240.0.4', port: 30_080, protocol: 'TCP' },
+    { from: 'pod/other/client', to: '10.0.0.10', port: 81, protocol: 'TCP' },
+  ] as const;
+  const verdicts = (world: World) => asked.map((request) => new Prober(world).ask(request).verdict);
+  t.strictSame(verdicts(dumpWorld(dumps, own.cluster)), ['allowed', 'allowed', 'denied']);
+  const partial = rendered.network.nodes.map((plan) => {
+    const left = told(plan).filter(({ path }) => !path.endsWith('ipvsadm-save.txt'));
+    return readDump(plan.host, left);
+  });
+  t.match(partial[0]?.warnings, [{ message: /its virtual servers are not known/ }]);
+  t.strictSame(verdicts(dumpWorld(partial, own.cluster)), ['unknown', 'unknown', 'denied']);
+});

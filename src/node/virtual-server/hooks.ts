@@ -34,7 +34,11 @@ import { nextState, type Way } from './states.ts';
 /** What virtual servers do at this hook; false when the packet ended or goes another way. */
 export function passVirtualServers(visit: Visit): boolean {
   const { passage, hook, ctx } = visit;
-  const servers = passage.host.image.virtualServers;
+  const { virtualServers: servers, gaps } = passage.host.image;
+  if (gaps.virtualServers && !isNoRequest(visit)) {
+    unknown(passage, { host: passage.host.name, stage: hook, hook }, 'dumpIncomplete');
+    return false;
+  }
   if (servers === null || passage.packet.family === 0) return true;
   // What they decide follows from their own memory, which no rule's facts show.
   ctx.counters.observer?.opaque();
@@ -50,6 +54,13 @@ export function passVirtualServers(visit: Visit): boolean {
 }
 
 const SERVED: ReadonlySet<number> = new Set([Protocol.tcp, Protocol.udp, Protocol.sctp]);
+
+/** Whether no virtual server could take it: it does not begin anything, or is for another host. */
+function isNoRequest({ passage, hook }: Visit): boolean {
+  const { packet, host } = passage;
+  if (hook === 'forward' || hook === 'postrouting' || !SERVED.has(packet.protocol)) return true;
+  return packet.ctState === 'established' || !host.image.fib.isLocal(packet.dst);
+}
 
 /** `ip_vs_out_hook`. */
 function answers(visit: Visit, servers: VirtualServers): boolean {
