@@ -95,7 +95,7 @@ export function assembleCluster(
   });
   duplicateAddresses(placed.nodes, placed.pods, services, problems);
   hostAddressProblems(drafts, placed.nodes, problems);
-  const dns = settleDns(given?.clusterDomain ?? null, decoded.dnsParts);
+  const dns = settleDns(given, decoded.dnsParts);
   if (given) problems.push(...azureProblems(given, wiring, placed.nodes, placed.pods));
   return {
     nodes: placed.nodes,

@@ -15,6 +15,7 @@ function shown(profile: Readonly<Record<string, unknown>> = {}): string {
         {
           availabilityZones: null,
           count: 2,
+          localDnsProfile: { kubeDnsOverrides: {}, mode: 'Required' },
           maxPods: 30,
           mode: 'System',
           name: 'nodepool1',
@@ -73,6 +74,7 @@ t.test('plugin, policy, ranges, node pools and the way out', async (t) => {
   t.equal(wiring.networkPlugin, 'azure');
   t.equal(wiring.networkPolicy, 'calico');
   t.equal(wiring.inferred, false);
+  t.strictSame(cluster.dns?.servers.map(formatAddress), ['169.254.10.11'], 'LocalDNS');
   t.strictSame(wiring.serviceCidrs.map(formatPrefix), ['10.2.0.0/16']);
   t.equal(wiring.dnsServiceIp && formatAddress(wiring.dnsServiceIp), '10.2.0.10');
   t.equal(wiring.azure?.outbound.type, 'loadBalancer');

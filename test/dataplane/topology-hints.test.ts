@@ -192,6 +192,8 @@ t.test('what each release of kube-proxy follows', async (t) => {
   ];
   for (const [spread, version, hosts] of rows) {
     const text = documents(nodes, serviceOf(null, `, trafficDistribution: ${spread}`));
+    const known = text.replace('networkPlugin', `kubernetesVersion: "${version}.2"\nnetworkPlugin`);
+    t.equal(served(known).hosts[0], hosts, `${spread} in a cluster of ${version}`);
     for (const mode of ['iptables', 'nftables']) {
       const options = `,kube-proxy=${mode},kube-proxy-version=${version}`;
       t.equal(served(text, options).hosts[0], hosts, `${spread} ${options}`);

@@ -298,6 +298,10 @@ t.test('plugins that answer otherwise are named, not guessed', async (t) => {
   t.match(ask({ documents: [asker(), override] }), { reason: 'dnsAltered' });
   const server = corefile('x.example:53 {\n  hosts\n}', 'coredns-custom', 'x.server');
   t.match(ask({ documents: [asker(), server] }), { verdict: 'allowed' });
+  const local = 'nodePools: [{ name: np, count: 1, localDNSProfile: { mode: Required } }]\n';
+  t.match(ask({ documents: [asker()], wiring: local }), { reason: 'dnsOnNode' });
+  const off = local.replace('Required', 'Preferred');
+  t.match(ask({ documents: [asker()], wiring: off }), { verdict: 'allowed' });
   const cache = pod('cache', '10.240.0.4', HOST, 'kube-system').replace(
     'labels: {',
     'labels: { k8s-app: node-local-dns,',

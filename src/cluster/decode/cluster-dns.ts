@@ -8,7 +8,7 @@
  * plugin/kubernetes/README.md (zones, `pods`), AKS "Customize CoreDNS".
  * @module
  */
-import type { Address } from '../../wire/address.ts';
+import { type Address, ipv4 } from '../../wire/address.ts';
 import type { FieldErrors } from '../manifest/field-error.ts';
 import type { LoadedObject } from '../manifest/load.ts';
 import { dnsSubdomainErrors } from '../manifest/names.ts';
@@ -158,9 +158,20 @@ function serverBlock(block: string): DnsPart | null {
   return { zones, podNames, plugins: pluginsOf(block) };
 }
 
+/** What a wiring document says of names. */
+interface GivenDns {
+  readonly clusterDomain: string | null;
+  readonly localDns: boolean;
+}
+
+/** What pods are told on nodes with LocalDNS (AKS docs, "LocalDNS in AKS"). */
+const LOCAL_DNS: readonly Address[] = [ipv4(0xa9fe0a0b)];
+
 /** All parts together: a wiring document's domain goes before what the objects say. */
-export function settleDns(domain: string | null, parts: readonly DnsPart[]): ClusterDns | null {
-  if (domain === null && parts.length === 0) return null;
+export function settleDns(given: GivenDns | null, parts: readonly DnsPart[]): ClusterDns | null {
+  const domain = given?.clusterDomain ?? null;
+  const localDns = given?.localDns === true;
+  if (domain === null && parts.length === 0 && !localDns) return null;
   const found: DnsPart = Object.assign({}, ...parts);
   const plugins = parts.flatMap((part) => part.plugins ?? []);
   const searched = domain ?? found.domain ?? found.zones?.[0] ?? CLUSTER_DOMAIN;
@@ -170,7 +181,7 @@ export function settleDns(domain: string | null, parts: readonly DnsPart[]): Clu
   );
   return {
     domain: searched,
-    servers: found.servers ?? [],
+    servers: localDns ? LOCAL_DNS : (found.servers ?? []),
     zones,
     podNames: found.podNames ?? 'insecure',
     altered: altering?.name ?? null,

@@ -88,11 +88,18 @@ function apiServerOf(server: MapTree): Tree {
 
 /** A pool with the last word of its pods' subnet's id, which is the subnet's name. */
 function poolOf(pool: Tree): Tree {
-  const kept = withProfile(only(pool, POOL));
+  const kept = withLocalDns(withProfile(only(pool, POOL)), pool);
   const entry = entryOf(pool, 'podSubnetId') ?? entryOf(pool, 'podSubnetID');
   const name = text(entry?.value)?.split('/').at(-1);
   if (kept.kind !== 'map' || !entry || !name) return kept;
   return withValue(kept, 'podSubnet', { ...entry.value, kind: 'scalar', value: name });
+}
+
+/** Whether the pool's nodes answer for names; the CLI writes `localDnsProfile`. */
+function withLocalDns(kept: Tree, pool: Tree): Tree {
+  const profile = entryOf(pool, 'localDnsProfile') ?? entryOf(pool, 'localDNSProfile');
+  if (kept.kind !== 'map' || profile === null) return kept;
+  return withValue(kept, 'localDNSProfile', only(profile.value, ['mode']));
 }
 
 /** Of what Azure says of a Windows pool, what bears on packets. */

@@ -80,6 +80,11 @@ export const WIRING_SCHEMA = {
           maxPods: { type: 'integer', minimum: 10, maximum: 250 },
           osType: { enum: ['Linux', 'Windows'] },
           podSubnet: NAME,
+          localDNSProfile: {
+            type: 'object',
+            additionalProperties: false,
+            properties: { mode: { enum: ['Preferred', 'Required', 'Disabled'] } },
+          },
           osSKU: { type: 'string' },
           windowsProfile: {
             type: 'object',

@@ -41,6 +41,8 @@ export interface GivenWiring {
   readonly serviceCidrs: readonly Prefix[];
   readonly dnsServiceIp: Address | null;
   readonly clusterDomain: string | null;
+  /** Whether a pool's nodes answer for names themselves (LocalDNS). */
+  readonly localDns: boolean;
   readonly families: readonly Family[];
   readonly vnet: readonly Prefix[];
   readonly subnets: readonly Prefix[];
@@ -83,6 +85,9 @@ export function decodeWiring(
     serviceCidrs: both('serviceCidr', 'serviceCidrs'),
     dnsServiceIp: dnsAddress(problems, get(tree, 'dnsServiceIP')),
     clusterDomain: text(get(tree, 'clusterDomain')) ?? null,
+    localDns: items(get(tree, 'nodePools')).some(
+      (pool) => text(get(pool, 'localDNSProfile', 'mode')) === 'Required',
+    ),
     families: items(get(tree, 'ipFamilies')).map((f) => (text(f) === 'IPv6' ? 6 : 4)),
     vnet: networks
       .slice(0, 1)

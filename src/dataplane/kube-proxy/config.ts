@@ -32,7 +32,7 @@ export const PROXY_VERSION: OptionSpec = {
   values: '1.29..1.35',
   default: '1.30',
   describes:
-    "kube-proxy's release: from 1.32 on nfacct counters in its rules; hints count with their " +
+    "kube-proxy's release (default: the cluster's, where it is known): from 1.32 on nfacct counters in its rules; hints count with their " +
     'annotation (up to 1.30), for zones (1.31), for nodes too (1.34; and where none is asked for)',
   accepts: (value) => releaseOf(value) !== null,
 };
@@ -41,6 +41,12 @@ export const PROXY_VERSION: OptionSpec = {
 function releaseOf(text: string): number | null {
   const minor = Number(/^1\.(29|3[0-5])$/.exec(text)?.[1] ?? 0);
   return minor === 0 ? null : minor;
+}
+
+/** The release of the cluster, where `az aks show` or a wiring document tells it. */
+function minorOf({ kubernetesVersion }: Wiring): number | null {
+  const minor = /^1\.(\d+)/.exec(kubernetesVersion ?? '')?.[1];
+  return minor === undefined ? null : Number(minor);
 }
 
 /** A configuration and the release that reads it. */
@@ -74,15 +80,16 @@ export function proxySettings(
     ...DEFAULTS,
     detectLocal: aksDetector(stack.network, cluster.wiring),
   };
-  const release = releaseOf(stack.options[PROXY_VERSION.name] ?? '');
-  const asked = stack.options[PROXY_MODE.name];
-  const mode = MODES.find((one) => one === asked) ?? config.mode;
+  const asked = stack.options[PROXY_VERSION.name];
+  const release = asked === undefined ? minorOf(cluster.wiring) : releaseOf(asked);
+  const wanted = stack.options[PROXY_MODE.name];
+  const mode = MODES.find((one) => one === wanted) ?? config.mode;
   return { ...config, mode, countsByName: (release ?? 0) >= 32, hints: hintReading(release) };
 }
 
 /**
  * Which hints a release follows (gates ServiceTrafficDistribution, on since 1.31, and
- * PreferSameTrafficDistribution, on since 1.34). Where nobody asks for a release, all: an object
+ * PreferSameTrafficDistribution, on since 1.34). Where nobody tells the release, all: an object
  * that has them was taken by an API server that knows them.
  */
 function hintReading(release: number | null): HintReading {

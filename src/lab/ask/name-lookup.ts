@@ -146,7 +146,10 @@ export class NameLookup {
 
   #addressOf(server: NameServer): Address | null {
     if (server === 'cluster') return dnsServer(this.#world)?.address ?? null;
-    return server === 'node' ? nodesServer(this.#world) : server;
+    if (server !== 'node') return server;
+    // A cache on the node answers all of the node's pods.
+    const onNode = this.#dns.servers.find((a) => LINK_LOCAL !== null && contains(LINK_LOCAL, a));
+    return onNode ?? nodesServer(this.#world);
   }
 
   #query(pod: Pod, from: Place, server: NameServer, protocol: number): Flow | null {
