@@ -6,6 +6,7 @@
 import t from 'tap';
 import { parseStack } from '../../src/dataplane/stack.ts';
 import { UserError } from '../../src/diagnostic/diagnostic.ts';
+import { Prober } from '../../src/lab/ask/probe.ts';
 import { World } from '../../src/lab/world.ts';
 import { printIpsets } from '../../src/plan/ipset/text.ts';
 import type { Plan } from '../../src/plan/model.ts';
@@ -292,4 +293,23 @@ t.test('FTP with affinity takes data connections, and is refused', async (t) => 
   const world = new World({ cluster, policies, stack: parseStack(IPVS) });
   const ask = () => world.topology.hosts('node-a');
   t.throws(ask, /FTP with persistence/);
+});
+
+t.test('the n-th of n endpoints is the n-th in both modes', async (t) => {
+  const { cluster, policies } = parseInputs('shop.yaml', `${TWO_NODES_SHOP}${SERVICES}`);
+  const backends = (stack: string) => {
+    const prober = new Prober(new World({ cluster, policies, stack: parseStack(stack) }));
+    return Array.from({ length: 24 }, () => {
+      const request = {
+        from: 'pod/other/client',
+        to: '10.0.0.10',
+        port: 80,
+        protocol: 'TCP',
+      } as const;
+      return prober.ask(request).translated?.dst;
+    });
+  };
+  const inIpvs = backends(IPVS);
+  t.strictSame(inIpvs, backends('azure-transparent+none'));
+  t.equal(new Set(inIpvs).size, 2, 'and each is drawn');
 });
