@@ -7,7 +7,8 @@ import { type BenchEngines, enginesOf, measuredPairs } from '../src/lab/bench/be
 import { measureCompiled, packetsPerSecond } from '../src/lab/bench/measure.ts';
 import { drawWorkload, type Workload } from '../src/lab/bench/workload.ts';
 import { World } from '../src/lab/world.ts';
-import { generateCluster, OPEN_PORT } from './clusters.ts';
+import { generateCluster } from './clusters.ts';
+import { portsOf, scanPairs, sizesOf } from './scans.ts';
 import { drawTranslated } from './services.ts';
 import { TRIALS, type Trial } from './trials.ts';
 
@@ -22,7 +23,7 @@ function run(index: number, samples: number): object {
   const world = new World({ ...inputs, stack: parseStack(trial.stack), seed: SEED });
   // A translated connection has more than one name in the table.
   const places = trial.connections * (aim === undefined ? 1.25 : 4);
-  const engines = enginesOf(world, SEED, { connections: Math.max(1024, places) });
+  const engines = enginesOf(world, SEED, sizesOf(trial.scan, places));
   const workload = workloadOf(world, engines, trial);
   const clock = () => process.hrtime.bigint();
   const measured = measureCompiled(engines, workload, { samples, gapS: trial.gapS, clock });
@@ -37,11 +38,12 @@ function run(index: number, samples: number): object {
 }
 
 function workloadOf(world: World, engines: BenchEngines, trial: Trial): Workload {
-  const options = { ...trial, ports: [OPEN_PORT], payload: 12, seed: SEED };
+  const options = { ...trial, ports: portsOf(trial.scan), payload: 12, seed: SEED };
   if (trial.aim !== undefined) {
     return drawTranslated(world, engines.reference(), { ...options, aim: trial.aim });
   }
-  return drawWorkload(measuredPairs(world, engines.compiled(), trial.family, options), options);
+  const pods = measuredPairs(world, engines.compiled(), trial.family, options);
+  return drawWorkload(scanPairs(world, trial.scan, pods), options);
 }
 
 const [index = '', samples = '10'] = process.argv.slice(2);

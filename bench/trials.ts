@@ -22,7 +22,15 @@ export interface Trial {
   readonly aim?: Aim;
   /** Left out of a plain run: `npm run bench -- --all`. */
   readonly isLarge?: true;
+  /** No two packets are alike: which of their values was never met before (bench/scans.ts). */
+  readonly scan?: Scan;
 }
+
+/**
+ * `ports`: pods scan each other's ports. `outside`: each packet comes from another address outside.
+ * `combinations`: each brings classes together that never met, and all is forgotten on the way.
+ */
+export type Scan = 'ports' | 'outside' | 'combinations';
 
 const MILLION = 1 << 20;
 const BASE = { protocol: 'both', family: 4, packets: MILLION, gapS: 0 } as const;
@@ -45,6 +53,19 @@ function verdicts(stack: string, policies: number): Trial {
   const name = `every packet NEW, ${stack}, ${policies} policies, 1000 flows`;
   return { ...BASE, name, stack, policies, connections: 1000, kind: 'new', protocol: 'udp' };
 }
+
+function scan(kind: Scan, what: string, stack: string, policies: number): Trial {
+  const name = `${what}, ${stack}, ${policies} policies`;
+  const packets = kind === 'combinations' ? MISSES : MILLION / 8;
+  const rest = { kind: 'new', protocol: 'udp', connections: packets, packets, scan: kind } as const;
+  return { ...BASE, name, stack, policies, ...rest };
+}
+
+/** Packets of a sample each of which is walked by the reference engine. */
+const MISSES = 2048;
+const SCAN_PORTS = 'scan of ports, no packet like another';
+const SCAN_OUTSIDE = 'scan from outside, each packet of a new address';
+const COMBINATIONS = 'every packet a new class combination';
 
 export const TRIALS: readonly Trial[] = [
   established(NPM, 1000, 1),
@@ -71,6 +92,13 @@ export const TRIALS: readonly Trial[] = [
   verdicts(NPM, 1000),
   { ...verdicts(NPM, 10_000), isLarge: true },
   verdicts(CALICO, 1000),
+  scan('ports', SCAN_PORTS, NPM, 1000),
+  scan('ports', SCAN_PORTS, CALICO, 1000),
+  scan('outside', SCAN_OUTSIDE, NPM, 1000),
+  scan('outside', SCAN_OUTSIDE, CALICO, 1000),
+  scan('combinations', COMBINATIONS, NPM, 10),
+  scan('combinations', COMBINATIONS, NPM, 1000),
+  { ...scan('combinations', COMBINATIONS, NPM, 10_000), isLarge: true },
   {
     ...BASE,
     name: `new connections, ${NPM}, 1000 policies, 50000 UDP`,
