@@ -8,6 +8,7 @@
 #include "engine/engine.hh"
 #include "lane-door.hh"
 #include "layout.gen.hh"
+#include "verdict-door.hh"
 #include "words.hh"
 
 namespace {
@@ -189,12 +190,7 @@ class Door : public Napi::ObjectWrap<Door> {
   // are read in place until the next call.
   void UseClasses(const Napi::CallbackInfo& info) {
     const auto given = info[0].As<Napi::Array>();
-    const auto words = [&](uint32_t i) { return given.Get(i).As<Napi::Uint32Array>().Data(); };
-    const auto ports = [&](uint32_t i) { return given.Get(i).As<Napi::Uint16Array>().Data(); };
-    engine_->classes().use(wiretrial::ClassTables{{words(0), words(1)},
-                                                  {words(2), words(3)},
-                                                  {ports(4), ports(5)},
-                                                  {ports(6), ports(7)}});
+    engine_->classes().use(wiretrial::class_tables(given));
     keep_classes_ = Napi::Persistent(given.As<Napi::Object>());
   }
 
@@ -364,6 +360,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("layoutVersion", Napi::Number::New(env, at::kVersion));
   exports.Set("Engine", Door::Define(env));
   exports.Set("Lanes", DefineLanes(env));
+  exports.Set("Verdicts", wiretrial::VerdictDoor::Define(env));
   return exports;
 }
 

@@ -88,9 +88,34 @@ export interface NativeEngine {
   statistics(): void;
 }
 
+/** Packets to give verdicts on, by column: see native/src/engine/verdicts.hh. */
+export interface VerdictBatch {
+  /** IPv4 addresses as numbers. */
+  readonly src: Uint32Array;
+  readonly dst: Uint32Array;
+  /** The source port, and the destination port 16 bits higher. */
+  readonly ports: Uint32Array;
+  /** The protocol, and where the packet enters (`entryOf`) 8 bits higher. */
+  readonly kinds: Uint32Array;
+  readonly results: Int32Array;
+}
+
+export interface NativeVerdicts {
+  useClasses(tables: readonly (Uint32Array | Uint16Array)[]): void;
+  /** Keys hold these facts (`By`) too from now on; all numbers are forgotten. */
+  lookAt(by: number): void;
+  /** What was found for one packet of a batch. */
+  set(batch: VerdictBatch, index: number, number: number): void;
+  /** Fill in results; the first packet of whose classes nothing is known, or `to`. */
+  run(batch: VerdictBatch, from: number, to: number, path: number): number;
+  /** Ways that this processor can go (`VerdictPath`), the best last. */
+  paths(): readonly number[];
+}
+
 export interface NativeAddon {
   readonly layoutVersion: number;
   readonly Lanes: MakeNativeLanes;
+  readonly Verdicts: new (capacity: number) => NativeVerdicts;
   readonly Engine: new (sizes: NativeSizes, scratch: Float64Array, out: Uint8Array) => NativeEngine;
 }
 
