@@ -12,7 +12,8 @@ import { join } from 'node:path';
 import { parseStack } from '../../src/dataplane/stack.ts';
 import { findNative } from '../../src/engine/compiled/native-door.ts';
 import { ReferenceEngine } from '../../src/engine/reference.ts';
-import { type VerdictBatch, type VerdictKind, Verdicts } from '../../src/engine/verdicts.ts';
+import { type VerdictBatch, Verdicts } from '../../src/engine/verdicts.ts';
+import { columnsOf } from '../../src/lab/bench/measure-verdicts.ts';
 import { drawWorkload, injectionOf, type Workload } from '../../src/lab/bench/workload.ts';
 import { World } from '../../src/lab/world.ts';
 import { parseInputs } from '../../src/policy/inputs.ts';
@@ -131,29 +132,6 @@ function writeFiles(folder: string, rules: readonly AclRule[], traffic: Workload
   }
   writeFileSync(keyFile, keys);
   return files;
-}
-
-/** The workload's packets by column. */
-function columnsOf(verdicts: Verdicts, { packets }: Workload): VerdictBatch {
-  const words = () => new Uint32Array(packets.length);
-  const batch = { src: words(), dst: words(), ports: words(), kinds: words() };
-  const kinds = new Map<object, number>();
-  for (const [i, { packet, entry }] of packets.entries()) {
-    const view = new DataView(packet.buffer, packet.byteOffset + KEY.from);
-    batch.src[i] = view.getUint32(0);
-    batch.dst[i] = view.getUint32(4);
-    batch.ports[i] = (view.getUint16(8) | (view.getUint16(10) << 16)) >>> 0;
-    const known = kinds.get(entry);
-    const kind = known ?? verdicts.kindOf({ protocol: 'udp', entry: wayIn(entry) });
-    if (known === undefined) kinds.set(entry, kind);
-    batch.kinds[i] = kind;
-  }
-  return { ...batch, results: new Int32Array(packets.length) };
-}
-
-function wayIn(entry: Workload['packets'][number]['entry']): VerdictKind['entry'] {
-  if (entry.as === 'frame') throw new RangeError('workloads are of IP packets');
-  return entry;
 }
 
 /** Packets on which the reference engine is asked before a figure is believed. */

@@ -20,6 +20,7 @@ import {
   type Threshold,
 } from '../lab/bench/gate.ts';
 import { measureCompiled, packetsPerSecond } from '../lab/bench/measure.ts';
+import { measureVerdicts } from '../lab/bench/measure-verdicts.ts';
 import { drawWorkload, type TrafficKind } from '../lab/bench/workload.ts';
 import {
   BENCH_FORMATS,
@@ -38,7 +39,7 @@ import { phaseProgress } from './phase-progress.ts';
 
 interface Flags extends ClusterOptions {
   readonly stack?: string;
-  readonly traffic: TrafficKind;
+  readonly traffic: TrafficKind | 'verdict';
   readonly protocol: 'tcp' | 'udp' | 'both';
   readonly connections: number;
   readonly packets: number;
@@ -61,8 +62,11 @@ export function benchCommand(finish: (code: number) => void): Command {
   return withCluster(command)
     .option('--stack <stack>', 'NETWORK+POLICY[,option=value]')
     .addOption(
-      new Option('--traffic <kind>', 'answered connections, or one way so that each is judged')
-        .choices(['established', 'new'])
+      new Option(
+        '--traffic <kind>',
+        'answered connections, one way so that each is judged, or the verdicts alone (IPv4)',
+      )
+        .choices(['established', 'new', 'verdict'])
         .default('established'),
     )
     .addOption(
@@ -190,28 +194,33 @@ function refuseOtherRun({ text, row: stored }: Extract<Base, { kind: 'result' }>
 }
 
 function measure(flags: Flags): { readonly row: BenchRow; readonly stack: string } {
+  const { traffic } = flags;
+  if (traffic === 'verdict' && flags.ipv6) {
+    const message = 'verdicts alone are of IPv4 packets';
+    throw new UserError([{ code: 'BENCH_TRAFFIC', field: '--traffic', message, found: '--ipv6' }]);
+  }
   const inputs = loadCluster(flags);
   const stack = chooseStack(flags.stack, inputs);
   const world = makeWorld(inputs, stack, { seed: flags.seed });
   const ports = flags.port.length > 0 ? flags.port : [80];
-  const { traffic: kind, connections, packets, protocol, payload, seed } = flags;
+  const kind = traffic === 'verdict' ? 'new' : traffic;
+  const { connections, packets, protocol, payload, seed } = flags;
   const options = { kind, connections, packets, protocol, payload, seed, ports };
   const engines = enginesOf(world, seed, { connections: connections * 2 });
   const pairs = measuredPairs(world, engines.reference(), flags.ipv6 ? 6 : 4, options);
   const workload = drawWorkload(pairs, options);
   const progress = phaseProgress(false);
-  const measured = measureCompiled(engines, workload, {
-    samples: flags.samples,
-    gapS: 0,
-    clock: cpuClock,
-    progress: progress.at,
-  });
+  const how = { samples: flags.samples, gapS: 0, clock: cpuClock, progress: progress.at };
+  const measured =
+    traffic === 'verdict'
+      ? measureVerdicts(world.topology, workload, { ...how, seed, addon: engines.addon })
+      : measureCompiled(engines, workload, how);
   progress.done();
   const pps = packetsPerSecond(measured.samples);
   const { digest, checked, counters, outcomes } = measured;
   const walked = SLOW.reduce((sum, reason) => sum + (counters[reason] ?? 0), 0);
   const row: BenchRow = {
-    name: `${kind} ${protocol} ${connections} connections`,
+    name: `${traffic} ${protocol} ${connections} connections`,
     engine: 'compiled',
     workers: 1,
     packets,

@@ -89,3 +89,16 @@ t.test('mistakes are told before anything is measured', async (t) => {
     t.match(stderr, expected, args.join(' '));
   }
 });
+
+t.test('verdicts alone are checked and measured like any traffic', { skip }, async (t) => {
+  const args = [...RUN, '--traffic', 'verdict', '-o', 'json'];
+  const { status, stdout, stderr } = await wiretrial(args, { cwd });
+  t.equal(status, 0, stderr);
+  const [row] = (JSON.parse(stdout) as { readonly cases: readonly Row[] }).cases;
+  t.match(row?.name, /^verdict both 50 connections$/);
+  t.equal(row?.counters['moved'], 4000, 'nothing of two samples was walked');
+  t.match(row?.digest, /^[0-9a-f]{16}$/);
+  const refused = await wiretrial([...RUN, '--traffic', 'verdict', '--ipv6'], { cwd });
+  t.equal(refused.status, 2);
+  t.match(refused.stderr, /verdicts alone are of IPv4 packets/);
+});

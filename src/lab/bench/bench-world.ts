@@ -5,7 +5,11 @@
  */
 import { podHost } from '../../dataplane/dataplane.ts';
 import { UserError } from '../../diagnostic/diagnostic.ts';
-import { findNative, type NativeSizes } from '../../engine/compiled/native-door.ts';
+import {
+  findNative,
+  type NativeAddon,
+  type NativeSizes,
+} from '../../engine/compiled/native-door.ts';
 import { CompiledEngine } from '../../engine/compiled.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { ReferenceEngine } from '../../engine/reference.ts';
@@ -57,6 +61,7 @@ export function measuredPairs(
 }
 
 export interface BenchEngines {
+  readonly addon: NativeAddon;
   readonly compiled: () => CompiledEngine;
   readonly reference: () => ReferenceEngine;
 }
@@ -74,6 +79,7 @@ export function enginesOf(world: World, seed: number, sizes: Partial<NativeSizes
   const { addon } = native;
   const { topology } = world;
   return {
+    addon,
     compiled: () => new CompiledEngine(topology, { seed, addon, sizes }),
     reference: () => new ReferenceEngine(topology, { seed }),
   };

@@ -49,7 +49,7 @@ const START_NS = 1e15;
 const TOLD_EVERY = 256;
 
 /** A digest of journeys: FNV-1a over what they say, 32 bits twice. */
-class Digest {
+export class Digest {
   #high = 0x811c9dc5;
   #low = 0x01000193;
 

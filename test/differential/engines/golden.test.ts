@@ -8,6 +8,9 @@ import { goldenCases } from '../../golden/case.ts';
 import { runCase } from '../../golden/run-case.ts';
 import { type TwinEngine, twins } from '../../support/twin-engine.ts';
 
+// A busy machine takes minutes over all cases.
+t.setTimeout(900_000);
+
 const STACKS = ['azure-bridge+npm', 'azure-transparent+npm', 'azure-transparent+calico'];
 const native = findNative();
 const skip = native.addon === null ? native.reason : false;
