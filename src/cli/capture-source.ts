@@ -21,6 +21,7 @@ import { type CaptureStream, openCaptures } from '../capture/reader.ts';
 import type { InputSummary } from '../capture/record.ts';
 import { parseTimeBound, type TimeBound } from '../capture/time-bound.ts';
 import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
+import type { CaptureJob } from '../workers/job.ts';
 import { together } from './mistakes.ts';
 import type { CaptureOptions } from './options.ts';
 
@@ -30,6 +31,8 @@ const STDIN = '-';
 interface Asked {
   readonly paths: readonly string[];
   readonly filter: Filter | null;
+  /** The filter as it was given. */
+  readonly words: string | null;
   readonly since: TimeBound | null;
   readonly until: TimeBound | null;
   readonly count: number | null;
@@ -58,7 +61,9 @@ export class CaptureSource {
       () => (until === undefined ? null : parseTimeBound(until, '--until')),
       () => parseOffsets(clockOffset),
     );
-    const asked = { paths, filter, since: from, until: to, count: count ?? null, offsetsNs };
+    const expression = words.length === 0 ? null : words.join(' ');
+    const window = { since: from, until: to, count: count ?? null };
+    const asked = { paths, filter, words: expression, ...window, offsetsNs };
     return new CaptureSource(asked);
   }
 
@@ -86,22 +91,33 @@ export class CaptureSource {
 
   /** Start reading from the beginning. */
   stream(): CaptureStream {
-    const { filter, since, until, count, offsetsNs } = this.#asked;
-    const stdin = this.#kept.get(STDIN);
-    const paths = this.paths.map((path) =>
-      path === STDIN ? path : (this.#kept.get(path) ?? path),
-    );
-    const byFile = [...offsetsNs].map(
-      ([path, ns]) => [path === STDIN ? path : (this.#kept.get(path) ?? path), ns] as const,
-    );
+    const { filter } = this.#asked;
+    const { paths, stdin, since, until, count, offsetsNs } = this.job();
     return openCaptures(paths, {
       ...(filter === null ? {} : { filter }),
       ...(since === null ? {} : { since }),
       ...(until === null ? {} : { until }),
       ...(count === null ? {} : { count }),
-      ...(stdin === undefined ? {} : { stdin: createReadStream(stdin) }),
-      clockOffsetsNs: new Map([...this.#estimatedNs, ...byFile]),
+      ...(stdin === null ? {} : { stdin: createReadStream(stdin) }),
+      clockOffsetsNs: offsetsNs,
     });
+  }
+
+  /** The reading, for somebody else to do. */
+  job(): CaptureJob {
+    const { words: filter, since, until, count, offsetsNs } = this.#asked;
+    const stdin = this.#kept.get(STDIN) ?? null;
+    const resolved = (path: string) => (path === STDIN ? path : (this.#kept.get(path) ?? path));
+    const byFile = [...offsetsNs].map(([path, ns]) => [resolved(path), ns] as const);
+    return {
+      paths: this.paths.map(resolved),
+      stdin,
+      filter,
+      since,
+      until,
+      count,
+      offsetsNs: new Map([...this.#estimatedNs, ...byFile]),
+    };
   }
 
   /** Correct these files' clocks from the next reading on. */
@@ -110,14 +126,19 @@ export class CaptureSource {
   }
 
   /** Summaries with the paths that the user gave. */
-  summaries(stream: CaptureStream): readonly InputSummary[] {
+  summaries({ summaries }: Pick<CaptureStream, 'summaries'>): readonly InputSummary[] {
     const given = new Map([...this.#kept].map(([path, file]) => [file, path]));
-    return stream.summaries.map((s) => ({ ...s, path: given.get(s.path) ?? s.path }));
+    return summaries.map((s) => ({ ...s, path: given.get(s.path) ?? s.path }));
   }
 
   /** Stored bytes behind a resolved path, for a progress bar; 0 when nobody knows. */
   sizeOf(path: string): number {
     return statSync(this.#kept.get(path) ?? path, { throwIfNoEntry: false })?.size ?? 0;
+  }
+
+  /** The same of several paths together. */
+  sizeOfAll(paths: readonly string[]): number {
+    return paths.reduce((sum, path) => sum + this.sizeOf(path), 0);
   }
 
   /** Options that speak of a file which is not among the inputs would silently do nothing. */

@@ -4,26 +4,28 @@
  * @module
  */
 import { Command } from 'commander';
+import type { InputSummary } from '../capture/record.ts';
 import type { Stack } from '../dataplane/dataplane.ts';
 import { ciliumChanges } from '../dataplane/move/cilium.ts';
 import { moveConditions } from '../dataplane/move/conditions.ts';
 import { parseStack } from '../dataplane/stack.ts';
-import { UserError } from '../diagnostic/diagnostic.ts';
-import { Comparison } from '../lab/compare/compare.ts';
-import { replay as run } from '../lab/replay.ts';
+import { assert, UserError } from '../diagnostic/diagnostic.ts';
+import { Comparison, type Difference } from '../lab/compare/compare.ts';
+import { replay } from '../lab/replay.ts';
+import { type RunSummary, Tally } from '../lab/tally.ts';
 import { compareReport } from '../report/compare-report.ts';
 import { openOutput } from '../report/formats.ts';
+import { type NarrowFlags, rowFilter } from '../report/narrow.ts';
+import type { Sharing } from '../workers/sharing.ts';
 import { CaptureSource } from './capture-source.ts';
 import { chooseOutputs } from './destinations.ts';
 import { ExitCode, worst } from './exit-code.ts';
 import { checkRun, chooseStack, type Given, loadCluster, makeWorld } from './inputs.ts';
 import { Interruption } from './interruption.ts';
 import { together } from './mistakes.ts';
-import { rowFilter } from './narrow.ts';
 import {
   type CaptureOptions,
   type ClusterOptions,
-  type NarrowFlags,
   type ReplayFlags,
   type RunFlags,
   withCaptures,
@@ -34,7 +36,8 @@ import {
 } from './options.ts';
 import { prepareTraffic } from './prepare-traffic.ts';
 import { withProgress } from './progress.ts';
-import { noteWorkers, say, warn, warnOfCuts } from './say.ts';
+import { say, warn, warnOfCuts } from './say.ts';
+import { chooseWorkers, type RunInput, runTogether } from './shared-run.ts';
 
 interface Flags extends ClusterOptions, CaptureOptions, ReplayFlags, RunFlags, NarrowFlags {
   readonly stack: readonly string[];
@@ -81,7 +84,6 @@ async function compareVerb(words: readonly string[], flags: Flags): Promise<numb
     () => CaptureSource.parse(flags, words),
     () => loadAndWeigh(flags),
   );
-  noteWorkers(flags);
   const worlds = together(
     ...flags.stack.map((text) => () => makeWorld(inputs, chooseStack(text, inputs), flags)),
   );
@@ -93,23 +95,21 @@ async function compareVerb(words: readonly string[], flags: Flags): Promise<numb
   const isShown = rowFilter(flags, first);
   const interruption = new Interruption();
   try {
-    const { traffic } = await prepareTraffic(first, source, flags, interruption);
+    const prepared = await prepareTraffic(first, source, flags, interruption);
     const stacks = worlds.map((world) => world.stack.text);
     const head = { stacks, engine: first.engine.name, seed: flags.seed, names: flags.resolve };
     const reports = outputs.map((o) => compareReport(o, openOutput(o), head));
     const comparison = new Comparison(worlds, (difference) => {
       if (isShown(difference.connection)) for (const r of reports) r.difference(difference);
     });
-    const stream = source.stream();
-    const done = await run({
-      records: withProgress(stream, source, flags.quiet, 'comparing'),
-      traffic,
-      stacks: worlds.map((world, i) => ({ world, sink: comparison.sink(i, () => {}) })),
-      options: { openLoop: flags.openLoop },
-      onClosed: (conversation) => comparison.closed(conversation),
-      betweenBatches: () => interruption.listen(),
-      shouldStop: () => interruption.code !== 0,
-    });
+    const run = { inputs, worlds, source, prepared, flags, interruption };
+    const sharing = chooseWorkers(run);
+    const done =
+      sharing.workers > 1
+        ? await compareTogether(run, sharing, comparison, (difference) => {
+            if (isShown(difference.connection)) for (const r of reports) r.difference(difference);
+          })
+        : await compareAlone(run, comparison);
     const ends = worlds.flatMap((world, i) => {
       const summary = done.summaries[i];
       const warnings = world.network.warnings ?? [];
@@ -117,8 +117,7 @@ async function compareVerb(words: readonly string[], flags: Flags): Promise<numb
     });
     const counts = comparison.counts();
     const classes = comparison.classes();
-    const read = source.summaries(stream);
-    const { interrupted } = done;
+    const { interrupted, inputs: read } = done;
     for (const r of reports) r.end({ stacks: ends, counts, classes, inputs: read, interrupted });
     const differs = flags.exitCode && counts.disagree > 0;
     if (differs) say(`gate failed: --exit-code: ${counts.disagree} connections differ`);
@@ -146,6 +145,51 @@ function stackOrNull(text: string): Stack | null {
     if (error instanceof UserError) return null;
     throw error;
   }
+}
+
+interface Compared {
+  readonly summaries: readonly RunSummary[];
+  readonly inputs: readonly InputSummary[];
+  readonly interrupted: boolean;
+}
+
+async function compareAlone(
+  { worlds, source, prepared, flags, interruption }: RunInput,
+  comparison: Comparison,
+): Promise<Compared> {
+  const stream = source.stream();
+  const { summaries, interrupted } = await replay({
+    records: withProgress(stream, source, flags.quiet, 'comparing'),
+    traffic: prepared.traffic,
+    stacks: worlds.map((world, i) => ({ world, sink: comparison.sink(i, () => {}) })),
+    options: { openLoop: flags.openLoop },
+    onClosed: (conversation, place) => comparison.closed(conversation, place),
+    betweenBatches: () => interruption.listen(),
+    shouldStop: () => interruption.code !== 0,
+  });
+  return { summaries, interrupted, inputs: source.summaries(stream) };
+}
+
+async function compareTogether(
+  run: RunInput,
+  sharing: Sharing,
+  comparison: Comparison,
+  difference: (difference: Difference) => void,
+): Promise<Compared> {
+  const none = { rows: [], packet: () => {}, flush: async () => {} };
+  const to = { ...none, difference };
+  const results = await runTogether(run, sharing, { verb: 'compare' }, to, 'comparing');
+  for (const { comparison: part } of results) if (part !== null) comparison.absorb(part);
+  const tallies = run.worlds.map((_, i) => {
+    const tally = new Tally();
+    for (const { parts } of results) if (parts[i] !== undefined) tally.absorb(parts[i]);
+    return tally;
+  });
+  const [first] = results;
+  assert(first !== undefined, 'a run has workers');
+  const inputs = run.source.summaries({ summaries: first.inputs });
+  const { interrupted } = first;
+  return { summaries: tallies.map((tally) => tally.summary()), inputs, interrupted };
 }
 
 function checkStacks(stacks: readonly string[]): void {

@@ -33,7 +33,7 @@ import {
 } from './options.ts';
 import { prepareTraffic } from './prepare-traffic.ts';
 import { readPort } from './probe-file.ts';
-import { noteWorkers, warnOfCuts, warnOfDumps } from './say.ts';
+import { warnOfCuts, warnOfDumps } from './say.ts';
 
 interface Flags extends ClusterOptions, CaptureOptions, ReplayFlags, RunFlags {
   readonly stack?: string;
@@ -93,7 +93,7 @@ async function explainVerb(words: readonly string[], flags: Flags): Promise<numb
     () => checkSubject(flags, words),
     () => checkRun(flags),
   );
-  noteWorkers(flags);
+
   const world = makeWorld(inputs, chooseStack(flags.stack, inputs), flags);
   if (!flags.quiet) warnOfDumps(inputs);
   const end =

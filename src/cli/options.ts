@@ -2,6 +2,7 @@
  * Options that several verbs share, with the words kubectl, tcpdump and tcpreplay use for them.
  * @module
  */
+import { availableParallelism } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { CHECKSUM_MODES, type ChecksumMode } from '../lab/datagram/checksums.ts';
 import { MIDSTREAM, type Midstream } from '../lab/traffic/conversation.ts';
@@ -40,15 +41,6 @@ export interface RunFlags {
   readonly engine: 'auto' | 'reference' | 'compiled';
   readonly seed: number;
   readonly quiet: boolean;
-}
-
-/** Which rows of the output are asked for. */
-export interface NarrowFlags {
-  readonly namespace?: string;
-  readonly allNamespaces: boolean;
-  readonly selector?: string;
-  /** False with `--no-resolve`. */
-  readonly resolve: boolean;
 }
 
 function collect(value: string, all: readonly string[]): readonly string[] {
@@ -129,11 +121,10 @@ export function withReplay(command: Command): Command {
       'auto',
     )
     .option('--open-loop', 'send also packets whose cause was not delivered', false)
-    .option(
-      '--workers <n>',
-      'threads; the reference engine uses one whatever is asked, results are the same',
-      wholeNumber(1),
-      1,
+    .addOption(
+      new Option('--workers <n>', 'threads that judge; results are the same for any number')
+        .argParser(wholeNumber(1))
+        .default(availableParallelism(), 'one a core, one for small captures'),
     );
 }
 

@@ -10,11 +10,14 @@ import { findWalker } from '../lab/lane/columns.ts';
 import { BulkSurvey } from '../lab/lane/look.ts';
 import { autoMap } from '../lab/traffic/auto-map.ts';
 import { ListedOpeners } from '../lab/traffic/listed-openers.ts';
-import { AddressMap, parseMap } from '../lab/traffic/mapping.ts';
+import { AddressMap, type PairCount, parseMap } from '../lab/traffic/mapping.ts';
 import { Survey } from '../lab/traffic/survey.ts';
 import type { TrafficOptions } from '../lab/traffic/traffic.ts';
+import { fragmentKey, type TupleCensus } from '../lab/traffic/tuple-census.ts';
 import { Vantages } from '../lab/traffic/vantage.ts';
 import type { World } from '../lab/world.ts';
+import { type Address, addressKey } from '../wire/address.ts';
+import type { TrafficJob } from '../workers/job.ts';
 import type { CaptureSource } from './capture-source.ts';
 import { isEntry, parseEntry } from './inputs.ts';
 import type { Interruption } from './interruption.ts';
@@ -26,6 +29,11 @@ import { say } from './say.ts';
 /** How to read the traffic, and what the first pass saw of the files. */
 export interface Prepared {
   readonly traffic: TrafficOptions;
+  /** The same for those who make the options themselves. */
+  readonly job: TrafficJob;
+  readonly census: TupleCensus;
+  /** How many of the packets have an end that is neither a pod nor a Service, of 1. */
+  readonly outsidePart: number;
   readonly inputs: readonly InputSummary[];
 }
 
@@ -50,9 +58,24 @@ export async function prepareTraffic(
   );
   correctClocks(source, survey, flags.quiet);
   const assigned = flags.map.includes('auto') ? autoMap(world, survey.pairs(), given) : [];
+  const { census } = survey;
+  const map = [...given, ...assigned];
+  const mapped = new AddressMap(map);
+  const fragmented = [...census.fragmented.values()].map(({ protocol, address }) =>
+    fragmentKey(protocol, mapped.address(address)),
+  );
+  const job: TrafficJob = {
+    map,
+    checksums: flags.checksums,
+    senders: survey.checksums.senders,
+    translations: survey.translations.all(),
+    midstream: flags.midstream,
+    vantages: vantages.given,
+    fragmented: new Set(fragmented),
+  };
   const traffic: TrafficOptions = {
     identities: world.identities,
-    map: new AddressMap([...given, ...assigned]),
+    map: mapped,
     checksums: flags.checksums,
     survey: survey.checksums,
     translations: survey.translations,
@@ -61,7 +84,29 @@ export async function prepareTraffic(
     vantages,
     entryIsGiven: flags.at !== 'auto',
   };
-  return { traffic, inputs: source.summaries(stream) };
+  const outsidePart = outsideOf(world, survey.pairs(), mapped);
+  return { traffic, job, census, outsidePart, inputs: source.summaries(stream) };
+}
+
+/** How much of the traffic has an end outside the pods. */
+function outsideOf({ identities }: World, pairs: readonly PairCount[], map: AddressMap): number {
+  const known = new Map<string, boolean>();
+  const isInside = (captured: Address): boolean => {
+    const address = map.address(captured);
+    const key = addressKey(address);
+    const before = known.get(key);
+    if (before !== undefined) return before;
+    const { kind } = identities.placeOf(address);
+    known.set(key, kind === 'pod' || kind === 'service');
+    return known.get(key) === true;
+  };
+  let all = 0;
+  let outside = 0;
+  for (const { a, b, packets } of pairs) {
+    all += packets;
+    if (!isInside(a) || !isInside(b)) outside += packets;
+  }
+  return all === 0 ? 0 : outside / all;
 }
 
 /** Look at every packet once; in bulk for the compiled engine. */

@@ -15,16 +15,15 @@ import {
 } from '../lab/ask/probe.ts';
 import type { World } from '../lab/world.ts';
 import { openOutput } from '../report/formats.ts';
+import { type NarrowFlags, rowFilter } from '../report/narrow.ts';
 import { isMismatch, writeProbes } from '../report/probe-report.ts';
 import { chooseOutputs } from './destinations.ts';
 import { ExitCode, worst } from './exit-code.ts';
 import { checkRun, chooseStack, loadCluster, makeWorld } from './inputs.ts';
 import { Interruption } from './interruption.ts';
 import { together } from './mistakes.ts';
-import { rowFilter } from './narrow.ts';
 import {
   type ClusterOptions,
-  type NarrowFlags,
   type RunFlags,
   withCluster,
   withDumps,

@@ -12,6 +12,37 @@ import type { CaptureSource } from './capture-source.ts';
 /** Redraw at most so often, in batches of records. */
 const EVERY = 64;
 
+/** A bar that follows bytes read; nothing when nobody watches. */
+export interface Progress {
+  update(read: { readonly bytes: number; readonly packets: number }): void;
+  stop(): void;
+}
+
+const NO_PROGRESS: Progress = { update: () => {}, stop: () => {} };
+
+/** Begin a bar; `total` is asked for with the first update: files are known once reading began. */
+export function progressBar(quiet: boolean, what: string, total: () => number): Progress {
+  if (quiet || process.stderr.isTTY !== true) return NO_PROGRESS;
+  const bar = new SingleBar({
+    format: `${what} {bar} {percentage}% | {packets} packets | {eta_formatted} left`,
+    stream: process.stderr,
+    clearOnComplete: true,
+    hideCursor: true,
+  });
+  bar.start(1, 0, { packets: 0 });
+  let size = 0;
+  return {
+    update({ bytes, packets }) {
+      if (size === 0) {
+        size = Math.max(1, total());
+        bar.setTotal(size);
+      }
+      bar.update(Math.min(bytes, size), { packets });
+    },
+    stop: () => bar.stop(),
+  };
+}
+
 /** The stream's batches, with a bar that follows the bytes read. `what` is being done to them. */
 export function withProgress(
   stream: CaptureStream,
@@ -40,30 +71,14 @@ async function* followed<Part extends readonly PacketRecord[] | Slab>(
   quiet: boolean,
   what: string,
 ): AsyncGenerator<Part> {
-  if (quiet || process.stderr.isTTY !== true) {
-    yield* parts;
-    return;
-  }
-  const bar = new SingleBar({
-    format: `${what} {bar} {percentage}% | {packets} packets | {eta_formatted} left`,
-    stream: process.stderr,
-    clearOnComplete: true,
-    hideCursor: true,
-  });
-  bar.start(1, 0, { packets: 0 });
+  const bar = progressBar(quiet, what, () => source.sizeOfAll(stream.paths));
   let packets = 0;
   let batches = 0;
-  let total = 0;
   try {
     for await (const part of parts) {
-      if (batches === 0) {
-        // Which files stand behind a folder is known once reading began.
-        total = stream.paths.reduce((sum, path) => sum + source.sizeOf(path), 0);
-        bar.setTotal(Math.max(1, total));
-      }
       yield part;
       packets += 'window' in part ? part.count : part.length;
-      if (++batches % EVERY === 0) bar.update(Math.min(stream.bytesRead, total), { packets });
+      if (++batches % EVERY === 0) bar.update({ bytes: stream.bytesRead, packets });
     }
   } finally {
     bar.stop();

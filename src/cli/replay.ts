@@ -4,13 +4,22 @@
  */
 import { Command, Option } from 'commander';
 import type { CaptureStream } from '../capture/reader.ts';
+import { assert } from '../diagnostic/diagnostic.ts';
 import { findWalker } from '../lab/lane/columns.ts';
-import { mayUseLanes, replay as run } from '../lab/replay.ts';
+import { mayUseLanes, replay } from '../lab/replay.ts';
 import type { RunSink } from '../lab/stack-run.ts';
+import { Tally } from '../lab/tally.ts';
 import type { World } from '../lab/world.ts';
-import { AnnotatedCapture } from '../report/annotated-capture.ts';
-import { openOutput } from '../report/formats.ts';
-import { type RowKind, replayReport } from '../report/replay-report.ts';
+import {
+  AnnotatedCapture,
+  type AnnotatedPacket,
+  AnnotatedPackets,
+} from '../report/annotated-capture.ts';
+import { type OutputRequest, openOutput } from '../report/formats.ts';
+import { type NarrowFlags, rowFilter } from '../report/narrow.ts';
+import { type RunEnd, type RunReport, replayReport } from '../report/replay-report.ts';
+import { type RowKind, rowText } from '../report/row-text.ts';
+import type { Sharing } from '../workers/sharing.ts';
 import { CaptureSource } from './capture-source.ts';
 import { chooseOutputs } from './destinations.ts';
 import { ExitCode, worst } from './exit-code.ts';
@@ -18,11 +27,9 @@ import { failedGates, parseFailOn } from './gates.ts';
 import { checkRun, chooseStack, loadCluster, makeWorld } from './inputs.ts';
 import { Interruption } from './interruption.ts';
 import { together } from './mistakes.ts';
-import { rowFilter } from './narrow.ts';
 import {
   type CaptureOptions,
   type ClusterOptions,
-  type NarrowFlags,
   type ReplayFlags,
   type RunFlags,
   wholeNumber,
@@ -35,7 +42,8 @@ import {
 } from './options.ts';
 import { prepareTraffic } from './prepare-traffic.ts';
 import { withProgress, withProgressInBulk } from './progress.ts';
-import { noteWorkers, say, warnOfCuts } from './say.ts';
+import { say, warnOfCuts } from './say.ts';
+import { chooseWorkers, type RunInput, runTogether } from './shared-run.ts';
 
 interface Flags extends ClusterOptions, CaptureOptions, ReplayFlags, RunFlags, NarrowFlags {
   readonly stack?: string;
@@ -96,65 +104,141 @@ async function replayVerb(words: readonly string[], flags: Flags): Promise<numbe
     () => loadCluster(flags),
     () => checkRun(flags),
   );
-  noteWorkers(flags);
   const world = makeWorld(inputs, chooseStack(flags.stack, inputs), flags);
   const isShown = rowFilter(flags, world);
   const interruption = new Interruption();
   try {
-    const { traffic } = await prepareTraffic(world, source, flags, interruption);
+    const prepared = await prepareTraffic(world, source, flags, interruption);
     const { stack, engine } = world;
     const names = flags.resolve;
     const head = { stack: stack.text, engine: engine.name, seed: flags.seed, names };
     const reports = outputs.map((o) => replayReport(o, openOutput(o), flags.rows, head));
     const annotated =
       flags.write === undefined ? null : await AnnotatedCapture.open(flags.write, world, names);
-    const sink: RunSink = {
-      wantsFrames: annotated !== null || reports.some((report) => report.wantsFrames),
-      frame(row) {
-        annotated?.result(row);
-        if (isShown(row)) for (const report of reports) report.frame(row);
-      },
-      connection(row) {
-        if (isShown(row)) for (const report of reports) report.connection(row);
-      },
-    };
-    const stream = source.stream();
-    const done = await run({
-      ...recordsOf(stream, source, flags, world),
-      traffic,
-      stacks: [{ world, sink }],
-      options: { openLoop: flags.openLoop },
-      ...(annotated ? { onFrame: (captured, record) => annotated.frame(captured, record) } : {}),
-      betweenBatches: async () => {
-        await annotated?.flush();
-        await interruption.listen();
-      },
-      shouldStop: () => interruption.code !== 0,
-    });
-    const [summary] = done.summaries;
-    if (summary === undefined) return ExitCode.internal;
+    const run = { inputs, worlds: [world], source, prepared, flags, interruption };
+    const to = { reports, annotated, isShown };
+    const sharing = chooseWorkers(run);
+    const end =
+      sharing.workers > 1
+        ? await judgeTogether(run, sharing, outputs, flags, to)
+        : await judgeAlone(run, world, to);
     await annotated?.end();
-    const { clock, interrupted } = done;
     const warnings = world.network.warnings ?? [];
-    const read = source.summaries(stream);
-    for (const report of reports) {
-      report.end({ summary, inputs: read, warnings, clock, interrupted });
-    }
-    const failed = failedGates(summary, failOn, flags.maxDrops);
+    for (const report of reports) report.end({ ...end, warnings });
+    const failed = failedGates(end.summary, failOn, flags.maxDrops);
     for (const gate of failed) say(`gate failed: ${gate}`);
     const gate = failed.length > 0 ? ExitCode.gateFailed : ExitCode.ok;
-    return worst(interruption.code, gate, warnOfCuts(read));
+    return worst(interruption.code, gate, warnOfCuts(end.inputs));
   } finally {
     interruption.stop();
     source.close();
   }
 }
 
+/** Where a replay's rows go. */
+interface Destinations {
+  readonly reports: readonly RunReport[];
+  readonly annotated: AnnotatedCapture | null;
+  readonly isShown: ReturnType<typeof rowFilter>;
+}
+
+type Judged = Omit<RunEnd, 'warnings'>;
+
+async function judgeAlone(
+  { source, prepared, flags, interruption }: RunInput,
+  world: World,
+  { reports, annotated, isShown }: Destinations,
+): Promise<Judged> {
+  const packets = annotated && new AnnotatedPackets();
+  const sink: RunSink = {
+    wantsFrames: annotated !== null || reports.some((report) => report.wantsFrames),
+    frame(row) {
+      packets?.result(row);
+      if (isShown(row)) for (const report of reports) report.frame(row);
+    },
+    connection(row) {
+      if (isShown(row)) for (const report of reports) report.connection(row);
+    },
+  };
+  const flush = async () => {
+    if (packets) await annotated?.write(packets.take());
+  };
+  const stream = source.stream();
+  const { summaries, clock, interrupted } = await replay({
+    ...recordsOf(stream, source, flags, world),
+    traffic: prepared.traffic,
+    stacks: [{ world, sink }],
+    options: { openLoop: flags.openLoop },
+    ...(packets ? { onFrame: (captured, record) => packets.frame(captured, record) } : {}),
+    betweenBatches: async () => {
+      await flush();
+      await interruption.listen();
+    },
+    shouldStop: () => interruption.code !== 0,
+  });
+  await flush();
+  const [summary] = summaries;
+  assert(summary !== undefined, 'a run of one stack has one summary');
+  return { summary, clock, interrupted, inputs: source.summaries(stream) };
+}
+
 /** The records of the second reading: in bulk where the run can take them so. */
-function recordsOf(stream: CaptureStream, source: CaptureSource, flags: Flags, world: World) {
-  const { quiet, openLoop } = flags;
-  const walker = mayUseLanes({ engine: world.engine, openLoop }) ? findWalker() : null;
+function recordsOf(
+  stream: CaptureStream,
+  source: CaptureSource,
+  { quiet, openLoop }: RunInput['flags'],
+  { engine }: World,
+) {
+  const walker = mayUseLanes({ engine, openLoop }) ? findWalker() : null;
   if (walker === null) return { records: withProgress(stream, source, quiet, 'replaying') };
   const records = withProgressInBulk(stream, walker, source, quiet, 'replaying');
   return { records, walker };
+}
+
+async function judgeTogether(
+  run: RunInput,
+  sharing: Sharing,
+  outputs: readonly OutputRequest[],
+  flags: Flags,
+  { reports, annotated }: Destinations,
+): Promise<Judged> {
+  const { rows, namespace, allNamespaces, selector, resolve } = flags;
+  const narrow: NarrowFlags = {
+    allNamespaces,
+    resolve,
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(selector === undefined ? {} : { selector }),
+  };
+  let packets: AnnotatedPacket[] = [];
+  const formats = outputs.map(({ format }) => format);
+  const results = await runTogether(
+    run,
+    sharing,
+    { verb: 'replay', formats, rows, annotate: annotated !== null, narrow },
+    {
+      rows: reports.map((report, i) => ({
+        of: rowText(formats[i] ?? 'table', rows).of,
+        write: (bytes) => report.rowBytes(bytes),
+      })),
+      packet: (packet) => packets.push(packet),
+      difference: () => {},
+      flush: async () => {
+        const settled = packets;
+        packets = [];
+        await annotated?.write(settled);
+      },
+    },
+    'replaying',
+  );
+  const tops = reports.filter((_, i) => rowText(formats[i] ?? 'table', rows).of === 'top');
+  for (const report of tops) {
+    for (const row of results.flatMap(({ top }) => top)) report.connection(row);
+  }
+  const tally = new Tally();
+  for (const { parts } of results) for (const part of parts) tally.absorb(part);
+  const [first] = results;
+  assert(first !== undefined, 'a run has workers');
+  const { clock, interrupted } = first;
+  const inputs = run.source.summaries({ summaries: first.inputs });
+  return { summary: tally.summary(), clock, interrupted, inputs };
 }

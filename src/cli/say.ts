@@ -7,7 +7,7 @@ import type { InputSummary } from '../capture/record.ts';
 import { formatDiagnostic } from '../diagnostic/diagnostic.ts';
 import type { Network } from '../plan/model.ts';
 import { ExitCode } from './exit-code.ts';
-import type { ReplayFlags, RunFlags } from './options.ts';
+import type { RunFlags } from './options.ts';
 
 /** Colour only on a terminal, and never when NO_COLOR asks for none. */
 const colour = pc.createColors(process.stderr.isTTY === true && !process.env['NO_COLOR']);
@@ -39,8 +39,7 @@ export function warnOfDumps(inputs: { readonly dump?: Pick<Network, 'warnings'> 
   for (const warning of inputs.dump?.warnings ?? []) warn(formatDiagnostic(warning));
 }
 
-/** More workers than the engine has are accepted, and said once. */
-export function noteWorkers(flags: Pick<ReplayFlags, 'workers'> & Pick<RunFlags, 'quiet'>): void {
-  if (flags.workers < 2 || flags.quiet) return;
-  say(`note: --workers ${flags.workers}: the reference engine uses one; results are the same`);
+/** Say that a run which was to be shared out is not, and why. */
+export function noteAlone(reason: string | null, { quiet }: Pick<RunFlags, 'quiet'>): void {
+  if (reason !== null && !quiet) say(`note: one worker judges everything: ${reason}`);
 }

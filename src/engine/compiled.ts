@@ -34,7 +34,14 @@ import { type Change, changeOf, endsOf, translated, ttlOf } from './compiled/out
 import { Recording } from './compiled/recording.ts';
 import { OPAQUE } from './compiled/rule-facts.ts';
 import { connectionViews } from './connection-views.ts';
-import type { ConnectionView, Courses, Engine, Injection, Journey } from './engine.ts';
+import type {
+  ConnectionView,
+  Courses,
+  Engine,
+  Injection,
+  Journey,
+  SharedMemory,
+} from './engine.ts';
 import type { Execution } from './execution.ts';
 import { ReferenceEngine, type ReferenceOptions } from './reference.ts';
 import type { Topology } from './topology.ts';
@@ -206,6 +213,10 @@ export class CompiledEngine implements Engine {
   counters(host: string): ReadonlyMap<string, { packets: number; bytes: number }> {
     this.#book.settle();
     return this.#reference.counters(host);
+  }
+
+  sharedMemory(): readonly SharedMemory[] {
+    return this.#reference.sharedMemory();
   }
 
   statistics(): CompiledStatistics {

@@ -133,6 +133,19 @@ export interface Courses {
   readonly complete: boolean;
 }
 
+/**
+ * What a host remembers that packets of any connection see, beside its connections: for those who
+ * judge connections apart and must know that they have nothing to do with each other.
+ */
+export interface SharedMemory {
+  readonly host: string;
+  readonly bridgesLearned: boolean;
+  /** Rules that count or limit have met packets. */
+  readonly rulesRemember: boolean;
+  /** How much of its connection table is taken, of 1; 0 where it has no limit. */
+  readonly tableShare: number;
+}
+
 export interface Engine {
   readonly name: 'reference' | 'compiled';
   inject(injection: Injection): Journey;
@@ -150,6 +163,8 @@ export interface Engine {
   courses(opening: Injection, answer: (forward: Journey) => Injection | null): Courses;
   /** Live connection entries of one host, for reports and for comparison with conntrack -L. */
   connections(host: string): readonly ConnectionView[];
+  /** Of every host that packets have met so far. */
+  sharedMemory(): readonly SharedMemory[];
   /** Rule counters of one host: packets and bytes by rule address. */
   counters(host: string): ReadonlyMap<string, { readonly packets: number; readonly bytes: number }>;
 }

@@ -13,6 +13,7 @@ import { unreachable } from '../diagnostic/diagnostic.ts';
 import type { ImageInterface } from '../image/image.ts';
 import { Host, type LearnedMac, type MakeTable } from '../node/host.ts';
 import type { HostState } from '../node/host-state.ts';
+import type { RuleMemory } from '../node/match/rule-memory.ts';
 import { Passage, type Stage } from '../node/passage.ts';
 import { Trail } from '../node/trail.ts';
 import { newPacket } from '../packet/parse.ts';
@@ -26,6 +27,7 @@ import type {
   Injection,
   Journey,
   KnownChoices,
+  SharedMemory,
 } from './engine.ts';
 import { Execution, type ExecutionOptions, framed, type World } from './execution.ts';
 import { journeyOf, nowhere } from './journey.ts';
@@ -114,6 +116,17 @@ export class ReferenceEngine implements Engine {
     return found === null ? new Map() : found.counters.snapshot(found.image.program);
   }
 
+  sharedMemory(): readonly SharedMemory[] {
+    return [...this.#hosts.values()].flatMap((host) => {
+      if (host === null) return [];
+      const { connections, memory } = host.state;
+      const { max } = connections.settings;
+      const tableShare = max === 0 ? 0 : connections.size / max;
+      const { name, bridgesLearned } = host;
+      return [{ host: name, bridgesLearned, rulesRemember: countsPackets(memory), tableShare }];
+    });
+  }
+
   /**
    * What a host's bridges have learned, beside what its plan lists and what is theirs: the port of
    * each MAC, by bridge and MAC (`bridge fdb show dynamic`).
@@ -139,6 +152,12 @@ export class ReferenceEngine implements Engine {
     const { made } = execution.draws;
     return { journey: made.length === 0 ? journey : { ...journey, draws: made }, execution };
   }
+}
+
+/** Whether rules that count or limit have met packets. */
+function countsPackets({ limits, nths, quotas, hashlimits, connlimits, nft }: RuleMemory): boolean {
+  const own = [limits, nths, quotas, hashlimits, connlimits];
+  return [...own, nft.buckets, nft.quotas, nft.numbers].some((memory) => memory.size > 0);
 }
 
 function optionsOf(injection: Injection): ExecutionOptions {

@@ -33,8 +33,8 @@ export interface ReplayInput {
   readonly options: RunOptions;
   /** Told of each frame before the stacks judge it (annotated output keeps its bytes). */
   readonly onFrame?: (captured: Captured, record: PacketRecord) => void;
-  /** Told when a conversation has been closed in every stack. */
-  readonly onClosed?: (conversation: Conversation) => void;
+  /** Told when a conversation has been closed in every stack, as the `place`-th, from 0. */
+  readonly onClosed?: (conversation: Conversation, place: number) => void;
   /** What of the capture is judged here; absent: all of it. */
   readonly share?: Share;
   /** Awaited after each batch: output that must not pile up. */
@@ -74,7 +74,7 @@ export async function replay(input: ReplayInput): Promise<ReplayOutput> {
       lanes?.forget(conversation);
       if (share?.conversation(conversation, place) === false) continue;
       for (const run of runs) run.close(conversation);
-      input.onClosed?.(conversation);
+      input.onClosed?.(conversation, place);
     }
   };
   let frames = 0;

@@ -66,6 +66,8 @@ export class Host {
   readonly bridgeCalls: { readonly 4: boolean; readonly 6: boolean };
   /** Told when a MAC or a neighbour was learned: what was concluded before may no longer hold. */
   onLearned: (() => void) | null = null;
+  /** Whether a bridge learned a MAC, or that one moved: later packets of others see it. */
+  bridgesLearned = false;
   readonly #settings = new Map<string, DeviceSettings>();
   readonly #learned = new Map<string, string>();
   readonly #awaited = new Set<string>();

@@ -40,18 +40,50 @@ interface Kept {
   readonly wireLength: number;
 }
 
-interface Ready {
-  readonly row: FrameResult;
-  readonly kept: Kept;
+/** A packet of the annotated capture, as plain data. */
+export interface AnnotatedPacket extends Kept {
+  readonly frame: number;
+  readonly timeNs: bigint;
+  readonly outcome: FrameResult['outcome'];
+  readonly comment: string;
+  /** The device where its fate was settled; null when it was never sent. */
+  readonly end: Attachment | null;
+}
+
+/** Joins frames to what became of them. */
+export class AnnotatedPackets {
+  readonly #waiting = new Map<number, Kept>();
+  #ready: AnnotatedPacket[] = [];
+
+  /** Keep a frame's bytes until its result is known. */
+  frame(captured: Captured, record: PacketRecord): void {
+    this.#waiting.set(captured.frame, ethernetFrame(captured, record));
+  }
+
+  /** A result, in capture order; generated packets are not in the input and are left out. */
+  result(row: FrameResult): void {
+    const { frame, timeNs, outcome } = row;
+    if (frame === null) return;
+    const kept = this.#waiting.get(frame);
+    this.#waiting.delete(frame);
+    const end = row.journey?.end ?? null;
+    const comment = commentOf(row);
+    if (kept) this.#ready.push({ ...kept, frame, timeNs, outcome, comment, end });
+  }
+
+  /** What is settled since this was last asked. */
+  take(): readonly AnnotatedPacket[] {
+    const ready = this.#ready;
+    this.#ready = [];
+    return ready;
+  }
 }
 
 export class AnnotatedCapture {
   readonly #world: World;
   readonly #writer: PcapngWriter;
-  readonly #waiting = new Map<number, Kept>();
   readonly #interfaces = new Map<string, number>();
   readonly #counts = new Map<number, { received: bigint; dropped: bigint; lastNs: bigint }>();
-  #ready: Ready[] = [];
 
   private constructor(world: World, writer: PcapngWriter) {
     this.#world = world;
@@ -75,28 +107,12 @@ export class AnnotatedCapture {
     return new AnnotatedCapture(world, writer);
   }
 
-  /** Keep a frame's bytes until its result is known. */
-  frame(captured: Captured, record: PacketRecord): void {
-    this.#waiting.set(captured.frame, ethernetFrame(captured, record));
-  }
-
-  /** A result, in capture order; generated packets are not in the input and are left out. */
-  result(row: FrameResult): void {
-    if (row.frame === null) return;
-    const kept = this.#waiting.get(row.frame);
-    this.#waiting.delete(row.frame);
-    if (kept) this.#ready.push({ row, kept });
-  }
-
-  /** Write what is settled; call between batches. */
-  async flush(): Promise<void> {
-    const ready = this.#ready;
-    this.#ready = [];
-    for (const { row, kept } of ready) await this.#write(row, kept);
+  /** Write packets, in capture order. */
+  async write(packets: readonly AnnotatedPacket[]): Promise<void> {
+    for (const packet of packets) await this.#write(packet);
   }
 
   async end(): Promise<void> {
-    await this.flush();
     const writer = this.#writer;
     for (const [iface, { received, dropped, lastNs }] of this.#counts) {
       await writer.writeStatistics(iface, { timeNs: lastNs, received, dropped });
@@ -104,35 +120,35 @@ export class AnnotatedCapture {
     await writer.close();
   }
 
-  async #write(row: FrameResult, kept: Kept): Promise<void> {
-    const iface = await this.#interfaceOf(row);
-    const isDropped = row.outcome === 'dropped';
+  async #write(packet: AnnotatedPacket): Promise<void> {
+    const { outcome, timeNs } = packet;
+    const iface = await this.#interfaceOf(packet.end);
+    const isDropped = outcome === 'dropped';
     const count = this.#counts.get(iface) ?? { received: 0n, dropped: 0n, lastNs: 0n };
     count.received++;
     if (isDropped) count.dropped++;
-    count.lastNs = row.timeNs;
+    count.lastNs = timeNs;
     this.#counts.set(iface, count);
-    const isJudged = isDropped || row.outcome === 'delivered' || row.outcome === 'exited';
+    const isJudged = isDropped || outcome === 'delivered' || outcome === 'exited';
     const verdicts = isJudged
       ? [{ type: 'ebpfTc' as const, value: isDropped ? TC_ACT_SHOT : TC_ACT_OK }]
       : [];
     await this.#writer.write({
       interface: iface,
-      timeNs: row.timeNs,
-      data: kept.bytes,
-      wireLength: kept.wireLength,
-      comments: [commentOf(row)],
-      annotations: { packetId: BigInt(row.frame ?? 0), verdicts },
+      timeNs,
+      data: packet.bytes,
+      wireLength: packet.wireLength,
+      comments: [packet.comment],
+      annotations: { packetId: BigInt(packet.frame), verdicts },
     });
   }
 
-  async #interfaceOf(row: FrameResult): Promise<number> {
-    const { journey } = row;
-    const name = journey ? `${journey.end.host}:${journey.end.device}` : NOT_SENT;
+  async #interfaceOf(end: Attachment | null): Promise<number> {
+    const name = end ? `${end.host}:${end.device}` : NOT_SENT;
     const known = this.#interfaces.get(name);
     if (known !== undefined) return known;
-    const description = journey
-      ? describeDevice(this.#world.network, journey.end)
+    const description = end
+      ? describeDevice(this.#world.network, end)
       : 'packets that were not sent, see their comments';
     const made = await this.#writer.addInterface({
       linkType: LinkType.ethernet,

@@ -7,22 +7,19 @@ import type { InputSummary } from '../capture/record.ts';
 import { type Diagnostic, formatDiagnostic } from '../diagnostic/diagnostic.ts';
 import type { ConnectionResult, FrameResult } from '../lab/result.ts';
 import type { RunSummary } from '../lab/tally.ts';
-import { formatChoice, formatTranslated } from './choice-text.ts';
 import type { OutputRequest } from './formats.ts';
 import {
-  connectionJson,
   countsJson,
   dropJson,
   exhaustedJson,
-  frameJson,
   inputsJson,
   notesJson,
   resultHead,
 } from './json-shape.ts';
 import type { TableStyle } from './layout.ts';
 import { replayTable } from './replay-table.ts';
+import { csvHead, type RowKind, type RowText, rowText } from './row-text.ts';
 import { StreamedObject } from './stream-json.ts';
-import { type Cell, csvLine } from './table.ts';
 import type { TextOutput } from './text-output.ts';
 import { TopConnections } from './top-connections.ts';
 
@@ -49,11 +46,10 @@ export interface RunReport {
   readonly wantsFrames: boolean;
   frame(row: FrameResult): void;
   connection(row: ConnectionResult): void;
+  /** One row whose text was made elsewhere (row-text.ts), for outputs that write text of rows. */
+  rowBytes(bytes: Uint8Array): void;
   end(end: RunEnd): void;
 }
-
-/** Which rows line-oriented formats carry. */
-export type RowKind = 'frames' | 'connections';
 
 export function replayReport(
   request: OutputRequest,
@@ -61,22 +57,19 @@ export function replayReport(
   rows: RowKind,
   head: RunHead,
 ): RunReport {
-  switch (request.format) {
-    case 'json':
-      return jsonReport(out, head);
-    case 'jsonl':
-      return jsonlReport(out, rows);
-    case 'csv':
-      return csvReport(out, rows);
-    case 'yaml':
-      return yamlReport(out, head);
-    case 'markdown':
-      return tableReport(out, 'markdown', head);
-    case 'wide':
-      return tableReport(out, 'wide', head);
-    case 'table':
-      return tableReport(out, 'table', head);
+  const { format } = request;
+  const made = rowText(format, rows);
+  if (format === 'csv') out.write(csvHead(rows));
+  if (format === 'csv' || format === 'jsonl') return linesReport(out, made);
+  if (made.of === 'connections') {
+    return format === 'json' ? jsonReport(out, head, made) : yamlReport(out, head, made);
   }
+  return tableReport(out, format === 'wide' || format === 'markdown' ? format : 'table', head);
+}
+
+/** Rows of one kind as text. */
+interface Rows<R> {
+  readonly text: (row: R) => string;
 }
 
 function ignore(): void {}
@@ -100,14 +93,15 @@ function endJson(end: RunEnd) {
   };
 }
 
-function jsonReport(out: TextOutput, head: RunHead): RunReport {
+function jsonReport(out: TextOutput, head: RunHead, { text }: Rows<ConnectionResult>): RunReport {
   const object = new StreamedObject(out);
   object.members(headJson(head));
   object.array('connections');
   return {
     wantsFrames: false,
     frame: ignore,
-    connection: (row) => object.item(connectionJson(row)),
+    connection: (row) => object.itemText(text(row)),
+    rowBytes: (bytes) => object.itemText(bytes),
     end(end) {
       object.members(endJson(end));
       object.end();
@@ -117,12 +111,13 @@ function jsonReport(out: TextOutput, head: RunHead): RunReport {
 }
 
 /** YAML has no streaming form worth reading; it is for small results and kept in memory. */
-function yamlReport(out: TextOutput, head: RunHead): RunReport {
+function yamlReport(out: TextOutput, head: RunHead, { text }: Rows<ConnectionResult>): RunReport {
   const connections: unknown[] = [];
   return {
     wantsFrames: false,
     frame: ignore,
-    connection: (row) => connections.push(connectionJson(row)),
+    connection: (row) => connections.push(JSON.parse(text(row))),
+    rowBytes: (bytes) => connections.push(JSON.parse(Buffer.from(bytes).toString('utf8'))),
     end(end) {
       const all = { ...headJson(head), ...endJson(end), connections };
       out.write(stringify(all, { aliasDuplicateObjects: false }));
@@ -131,49 +126,15 @@ function yamlReport(out: TextOutput, head: RunHead): RunReport {
   };
 }
 
-function jsonlReport(out: TextOutput, rows: RowKind): RunReport {
-  const line = (value: unknown) => out.write(`${JSON.stringify(value)}\n`);
+/** Lines as they come: JSON Lines, CSV. */
+function linesReport(out: TextOutput, rows: RowText): RunReport {
   return {
-    wantsFrames: rows === 'frames',
-    frame: rows === 'frames' ? (row) => line(frameJson(row)) : ignore,
-    connection: rows === 'connections' ? (row) => line(connectionJson(row)) : ignore,
+    wantsFrames: rows.of === 'frames',
+    frame: rows.of === 'frames' ? (row) => out.write(rows.text(row)) : ignore,
+    connection: rows.of === 'connections' ? (row) => out.write(rows.text(row)) : ignore,
+    rowBytes: (bytes) => out.writeBytes(bytes),
     end: () => out.close(),
   };
-}
-
-const FRAME_COLUMNS = [
-  ...['frame', 'time', 'src', 'sport', 'dst', 'dport', 'protocol', 'from', 'to', 'outcome'],
-  ...['reason', 'node', 'hook', 'rule', 'policy', 'source', 'connection', 'cause'],
-];
-const CONNECTION_COLUMNS = [
-  ...['id', 'protocol', 'src', 'sport', 'dst', 'dport', 'from', 'to', 'verdict', 'reason'],
-  ...['node', 'hook', 'rule', 'policy', 'source', 'forward', 'reply', 'opening', 'contradicted'],
-  ...['packets', 'bytes', 'firstFrame', 'translated', 'choice'],
-];
-
-function csvReport(out: TextOutput, rows: RowKind): RunReport {
-  const columns = rows === 'frames' ? FRAME_COLUMNS : CONNECTION_COLUMNS;
-  out.write(csvLine(columns));
-  const line = (values: object) => {
-    const byName = new Map<string, unknown>(Object.entries(values));
-    out.write(csvLine(columns.map((name) => cell(byName.get(name)))));
-  };
-  const flat = (row: ConnectionResult) => ({
-    ...row.decidedBy,
-    ...connectionJson(row),
-    translated: formatTranslated(row.translated),
-    choice: formatChoice(row.choice),
-  });
-  return {
-    wantsFrames: rows === 'frames',
-    frame: rows === 'frames' ? (row) => line(frameJson(row)) : ignore,
-    connection: rows === 'connections' ? (row) => line(flat(row)) : ignore,
-    end: () => out.close(),
-  };
-}
-
-function cell(value: unknown): Cell {
-  return value === null || value === undefined ? null : String(value);
 }
 
 function tableReport(out: TextOutput, style: TableStyle, head: RunHead): RunReport {
@@ -181,6 +142,7 @@ function tableReport(out: TextOutput, style: TableStyle, head: RunHead): RunRepo
   return {
     wantsFrames: false,
     frame: ignore,
+    rowBytes: ignore,
     connection: (row) => top.add(head.names ? row : { ...row, from: null, to: null }),
     end(end) {
       out.write(replayTable(head, end, top, style));

@@ -31,8 +31,19 @@ export class StreamedObject {
   }
 
   item(value: unknown): void {
-    this.#out.write(`${this.#array === 'empty' ? '\n' : ',\n'}  ${JSON.stringify(value)}`);
+    this.itemText(JSON.stringify(value));
+  }
+
+  /** An item that is JSON already. */
+  itemText(json: string | Uint8Array): void {
+    const between = this.#array === 'empty' ? '\n  ' : ',\n  ';
     this.#array = 'filled';
+    if (typeof json === 'string') {
+      this.#out.write(`${between}${json}`);
+      return;
+    }
+    this.#out.write(between);
+    this.#out.writeBytes(json);
   }
 
   end(): void {

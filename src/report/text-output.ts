@@ -13,6 +13,8 @@ const RETRY_MS = 5;
 
 export interface TextOutput {
   write(text: string): void;
+  /** Text that is UTF-8 already; the bytes stay as they are until they are written. */
+  writeBytes(bytes: Uint8Array): void;
   close(): void;
 }
 
@@ -29,6 +31,7 @@ class DescriptorOutput implements TextOutput {
   readonly #fd: number;
   readonly #isOwn: boolean;
   #pending: string[] = [];
+  #encoded: Uint8Array[] = [];
   #size = 0;
 
   constructor(name: string, fd: number, isOwn: boolean) {
@@ -43,20 +46,36 @@ class DescriptorOutput implements TextOutput {
     if (this.#size >= FLUSH_AT) this.#flush();
   }
 
+  writeBytes(bytes: Uint8Array): void {
+    this.#encode();
+    this.#encoded.push(bytes);
+    this.#size += bytes.length;
+    if (this.#size >= FLUSH_AT) this.#flush();
+  }
+
   close(): void {
     this.#flush();
     if (this.#isOwn) closeSync(this.#fd);
   }
 
-  #flush(): void {
-    const bytes = Buffer.from(this.#pending.join(''), 'utf8');
+  #encode(): void {
+    if (this.#pending.length === 0) return;
+    this.#encoded.push(Buffer.from(this.#pending.join(''), 'utf8'));
     this.#pending = [];
+  }
+
+  #flush(): void {
+    this.#encode();
+    const [first] = this.#encoded;
+    const isOne = first !== undefined && this.#encoded.length === 1;
+    const bytes = isOne ? first : Buffer.concat(this.#encoded);
+    this.#encoded = [];
     this.#size = 0;
     for (let at = 0; at < bytes.length; ) at += this.#writeSome(bytes, at);
   }
 
   /** Standard output may be a non-blocking pipe: full means wait, gone means stop. */
-  #writeSome(bytes: Buffer, at: number): number {
+  #writeSome(bytes: Uint8Array, at: number): number {
     try {
       return writeSync(this.#fd, bytes, at);
     } catch (error) {
@@ -96,6 +115,10 @@ export class MemoryOutput implements TextOutput {
 
   write(text: string): void {
     this.text += text;
+  }
+
+  writeBytes(bytes: Uint8Array): void {
+    this.text += Buffer.from(bytes).toString('utf8');
   }
 
   close(): void {}

@@ -18,6 +18,11 @@ export class TopConnections {
     else if (row.verdict !== 'allowed') keep(this.#unjudged, row);
   }
 
+  /** All that are kept, to be added to those of another part of the run. */
+  kept(): readonly ConnectionResult[] {
+    return [...this.#contradicted, ...this.#denied, ...this.#unjudged];
+  }
+
   /** Answered in the capture and not allowed here, most packets first. */
   contradicted(): readonly ConnectionResult[] {
     return inOrder(this.#contradicted);
@@ -30,10 +35,10 @@ export class TopConnections {
 }
 
 function inOrder(list: readonly ConnectionResult[]): readonly ConnectionResult[] {
-  return list.toSorted((a, b) => b.packets - a.packets || a.id - b.id);
+  return list.toSorted(compareRows);
 }
 
-/** Keep the rows with most packets; the first of equals stays. */
+/** Keep the rows with most packets, of equals those that began first, in whatever order they come. */
 function keep(list: ConnectionResult[], row: ConnectionResult): void {
   if (list.length < SHOWN) {
     list.push(row);
@@ -41,7 +46,13 @@ function keep(list: ConnectionResult[], row: ConnectionResult): void {
   }
   let least = 0;
   list.forEach((r, i) => {
-    if (r.packets < (list[least]?.packets ?? 0)) least = i;
+    const worst = list[least];
+    if (worst !== undefined && compareRows(r, worst) > 0) least = i;
   });
-  if (row.packets > (list[least]?.packets ?? 0)) list[least] = row;
+  const worst = list[least];
+  if (worst !== undefined && compareRows(row, worst) < 0) list[least] = row;
+}
+
+function compareRows(a: ConnectionResult, b: ConnectionResult): number {
+  return b.packets - a.packets || a.id - b.id;
 }

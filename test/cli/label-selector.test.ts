@@ -3,10 +3,10 @@
  * @module
  */
 import t from 'tap';
-import { parseLabelSelector } from '../../src/cli/label-selector.ts';
 import { together } from '../../src/cli/mistakes.ts';
 import { UserError } from '../../src/diagnostic/diagnostic.ts';
 import { selects } from '../../src/policy/select.ts';
+import { parseLabelSelector } from '../../src/report/label-selector.ts';
 
 const LABELS = { app: 'shop', tier: 'web', 'example.com/zone': 'a-1' };
 

@@ -69,7 +69,7 @@ export async function compareCase(
     traffic: await trafficOf(golden, first),
     stacks: worlds.map((world, i) => ({ world, sink: comparison.sink(i, () => {}) })),
     options: { openLoop: false },
-    onClosed: (conversation) => comparison.closed(conversation),
+    onClosed: (conversation, place) => comparison.closed(conversation, place),
   });
   return differences;
 }

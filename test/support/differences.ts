@@ -56,7 +56,7 @@ export async function differencesOf(
     },
     stacks: worlds.map((world, i) => ({ world, sink: comparison.sink(i, () => {}) })),
     options: { openLoop: false },
-    onClosed: (conversation) => comparison.closed(conversation),
+    onClosed: (conversation, place) => comparison.closed(conversation, place),
   });
   return found;
 }

@@ -13,6 +13,7 @@ import type {
   Engine,
   Injection,
   Journey,
+  SharedMemory,
 } from '../../src/engine/engine.ts';
 import type { MakeEngine } from '../../src/engine/make-engine.ts';
 import { ReferenceEngine, type ReferenceOptions } from '../../src/engine/reference.ts';
@@ -79,6 +80,10 @@ export class TwinEngine implements Engine {
     const want = this.reference.counters(host);
     compare(`counters of ${host}`, want, this.compiled.counters(host), null);
     return want;
+  }
+
+  sharedMemory(): readonly SharedMemory[] {
+    return this.reference.sharedMemory();
   }
 
   /** Compare the connection tables and counters of every host that a packet crossed. */

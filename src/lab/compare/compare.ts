@@ -40,12 +40,19 @@ interface Side {
   readonly detail: ConnectionDetail;
 }
 
+/** Plain data: what one part of a run compared. */
+export interface ComparisonPart {
+  readonly counts: CompareCounts;
+  /** With the place of each class's first connection among all that were closed. */
+  readonly classes: readonly (ClassCount & { readonly firstPlace: number })[];
+}
+
 /** Collects each stack's rows and compares them as conversations close. */
 export class Comparison {
   readonly #worlds: readonly World[];
   readonly #report: (difference: Difference) => void;
   readonly #pending = new Map<number, (Side | undefined)[]>();
-  readonly #classes = new Map<string, ClassCount>();
+  readonly #classes = new Map<string, ClassCount & { firstPlace: number }>();
   #agree = 0;
   #disagree = 0;
   #unknown = 0;
@@ -67,8 +74,8 @@ export class Comparison {
     };
   }
 
-  /** A conversation has been closed by every stack. */
-  closed(conversation: Conversation): void {
+  /** A conversation has been closed by every stack, as the `place`-th of all. */
+  closed(conversation: Conversation, place: number): void {
     const sides = (this.#pending.get(conversation.id) ?? []).flatMap((side) => side ?? []);
     this.#pending.delete(conversation.id);
     const verdicts = new Set(sides.map((side) => side.row.verdict));
@@ -76,7 +83,7 @@ export class Comparison {
     if (!first) return;
     if (verdicts.has('unknown')) this.#unknown++;
     else if (verdicts.size === 1) this.#agree++;
-    else this.#differ(first.row, sides);
+    else this.#differ(first.row, sides, place);
   }
 
   counts(): CompareCounts {
@@ -91,10 +98,32 @@ export class Comparison {
 
   /** Classes of difference found, most connections first. */
   classes(): readonly ClassCount[] {
-    return [...this.#classes.values()].sort((a, b) => b.connections - a.connections);
+    return [...this.#classes.values()]
+      .sort((a, b) => b.connections - a.connections || a.firstPlace - b.firstPlace)
+      .map(({ firstPlace: _place, ...count }) => count);
   }
 
-  #differ(connection: ConnectionResult, sides: readonly Side[]): void {
+  part(): ComparisonPart {
+    return { counts: this.counts(), classes: [...this.#classes.values()] };
+  }
+
+  /** Add what another part of the run compared; no connection is in two parts. */
+  absorb({ counts, classes }: ComparisonPart): void {
+    this.#agree += counts.agree;
+    this.#disagree += counts.disagree;
+    this.#unknown += counts.unknown;
+    for (const other of classes) {
+      const known = this.#classes.get(other.class.id);
+      if (known === undefined) this.#classes.set(other.class.id, { ...other });
+      else {
+        known.connections += other.connections;
+        known.packets += other.packets;
+        known.firstPlace = Math.min(known.firstPlace, other.firstPlace);
+      }
+    }
+  }
+
+  #differ(connection: ConnectionResult, sides: readonly Side[], place: number): void {
     this.#disagree++;
     const named = sides.map((side, i) => ({ stack: this.#worlds[i]?.stack.text ?? '', side }));
     const byStack = <T>(pick: (side: Side) => T): Record<string, T> =>
@@ -106,7 +135,12 @@ export class Comparison {
     const kind = classify(
       named.map(({ side }, i) => ({ row: side.row, detail: side.detail, world: this.#worlds[i] })),
     );
-    const count = this.#classes.get(kind.id) ?? { class: kind, connections: 0, packets: 0 };
+    const count = this.#classes.get(kind.id) ?? {
+      class: kind,
+      connections: 0,
+      packets: 0,
+      firstPlace: place,
+    };
     count.connections++;
     count.packets += connection.packets;
     this.#classes.set(kind.id, count);

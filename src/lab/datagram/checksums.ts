@@ -15,14 +15,24 @@ export const CHECKSUM_MODES = ['auto', 'strict', 'ignore'] as const;
 export type ChecksumMode = (typeof CHECKSUM_MODES)[number];
 
 /** What one sender's checksums looked like at one capture interface. */
-interface Seen {
+export interface Seen {
   right: number;
   wrong: number;
 }
 
 /** Learns in the first pass over the capture which senders leave checksums to their device. */
 export class ChecksumSurvey {
-  readonly #senders = new Map<string, Seen>();
+  readonly #senders: Map<string, Seen>;
+
+  /** What was seen already: the plain data of another survey. */
+  constructor(senders: ReadonlyMap<string, Seen> = new Map()) {
+    this.#senders = new Map(senders);
+  }
+
+  /** What was seen, as plain data. */
+  get senders(): ReadonlyMap<string, Seen> {
+    return this.#senders;
+  }
 
   add(iface: number, src: Address, state: ChecksumVerdict, packets = 1): void {
     if (packets === 0 || (state !== 'right' && state !== 'wrong')) return;

@@ -33,7 +33,7 @@ export interface Face {
 export interface FacesOptions {
   readonly identities: Identities;
   readonly map: AddressMap;
-  readonly seen: SeenTranslations | null;
+  readonly seen: Pick<SeenTranslations, 'all'> | null;
   /** `--at` was given: senders do not matter. */
   readonly entryIsGiven: boolean;
 }

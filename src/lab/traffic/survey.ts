@@ -14,6 +14,7 @@ import { readDatagram } from '../datagram/datagram.ts';
 import { ClockOffsets } from './clock-offsets.ts';
 import type { PairCount } from './mapping.ts';
 import { type ContentSightings, SeenTranslations } from './translations.ts';
+import { TupleCensus } from './tuple-census.ts';
 
 /** Pairs beyond this many are not counted: a scan's rare addresses do not decide a mapping. */
 const MAX_PAIRS = 1_000_000;
@@ -22,6 +23,7 @@ export class Survey {
   readonly checksums = new ChecksumSurvey();
   readonly clocks = new ClockOffsets();
   readonly translations: SeenTranslations;
+  readonly census = new TupleCensus();
   readonly #pairs = new Map<string, { a: Address; b: Address; packets: number }>();
 
   /** `contents`: who remembers packets by their contents, when it is not done here. */
@@ -44,6 +46,7 @@ export class Survey {
     this.checksums.add(record.iface.id, d.src, d.checksum);
     this.clocks.add(record.iface.file, d, record.timeNs);
     this.translations.add(d, record.timeNs);
+    this.census.add(d);
     this.#pair(d.src, d.dst);
   }
 

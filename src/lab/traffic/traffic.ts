@@ -43,7 +43,7 @@ export interface TrafficOptions {
   /** Connections that nodes knew when the capture began. */
   readonly listed?: ListedOpeners;
   /** Connections that the capture shows on both sides of a translation. */
-  readonly translations?: SeenTranslations;
+  readonly translations?: Pick<SeenTranslations, 'all'>;
   readonly vantages: Vantages;
   /** `--at` was given: a sender that can not be placed does not matter. */
   readonly entryIsGiven: boolean;

@@ -102,6 +102,7 @@ function learn(host: Host, bridge: Bridge, mac: string, port: ImageInterface): v
   const known = bridge.fdb.get(mac);
   if (known !== undefined && (known.local || known.port === port)) return;
   bridge.fdb.set(mac, { port, local: false });
+  host.bridgesLearned = true;
   host.onLearned?.();
 }
 

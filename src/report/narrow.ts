@@ -9,7 +9,15 @@ import type { Endpoints } from '../lab/result.ts';
 import type { World } from '../lab/world.ts';
 import { selects } from '../policy/select.ts';
 import { parseLabelSelector } from './label-selector.ts';
-import type { NarrowFlags } from './options.ts';
+
+/** Which rows of the output are asked for. */
+export interface NarrowFlags {
+  readonly namespace?: string;
+  readonly allNamespaces: boolean;
+  readonly selector?: string;
+  /** False with `--no-resolve`. */
+  readonly resolve: boolean;
+}
 
 /** Whether a row has an end that was asked for. */
 export function rowFilter(

@@ -1,0 +1,209 @@
+/**
+ * One worker of a run: it reads the whole capture, follows all of its conversations, and judges
+ * those of its share, on hosts of its own. What it settles it sends in pieces.
+ *
+ * Reading is done by all so that nothing has to be handed on packet by packet, and so that
+ * everything which depends on the whole capture (the clock, numbers and ends of connections,
+ * copies of packets) is the same in every worker.
+ * @module
+ */
+import { createReadStream } from 'node:fs';
+import type { MessagePort } from 'node:worker_threads';
+import { parseFilter } from '../capture/filter/filter.ts';
+import { type CaptureStream, openCaptures } from '../capture/reader.ts';
+import { UserError } from '../diagnostic/diagnostic.ts';
+import { chooseEngine } from '../engine/make-engine.ts';
+import { ChecksumSurvey } from '../lab/datagram/checksums.ts';
+import { replay } from '../lab/replay.ts';
+import { ListedOpeners } from '../lab/traffic/listed-openers.ts';
+import { AddressMap } from '../lab/traffic/mapping.ts';
+import type { TrafficOptions } from '../lab/traffic/traffic.ts';
+import { Vantages } from '../lab/traffic/vantage.ts';
+import { World } from '../lab/world.ts';
+import { Control } from './control.ts';
+import type { CaptureJob, Job, Progress, ShareOutcome, ShareResult, TrafficJob } from './job.ts';
+import { OwnShare } from './own-share.ts';
+import { Shards } from './shards.ts';
+import { type ShareSink, shareSink } from './share-sink.ts';
+
+/** What the pool hands to one worker. */
+export interface Task {
+  readonly job: Job;
+  readonly worker: number;
+  readonly control: SharedArrayBuffer;
+  readonly port: MessagePort;
+}
+
+/** Batches between two messages. */
+const BATCHES = 64;
+
+/** Judge one share. Never rejects: what went wrong is an outcome. */
+export async function judgeShare({ job, worker, control, port }: Task): Promise<ShareOutcome> {
+  try {
+    const shared = new Control(job.workers, control);
+    const result = await new ShareRun(job, worker, shared, port).run();
+    return { ok: true, result };
+  } catch (error) {
+    return failureOf(error);
+  } finally {
+    port.close();
+  }
+}
+
+function failureOf(error: unknown): ShareOutcome {
+  if (error instanceof UserError) {
+    const { fault, diagnostics, message } = error;
+    return { ok: false, fault, diagnostics, message };
+  }
+  const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { ok: false, fault: 'internal', diagnostics: [], message };
+}
+
+class ShareRun {
+  readonly #job: Job;
+  readonly #worker: number;
+  readonly #control: Control;
+  readonly #port: MessagePort;
+  readonly #worlds: readonly World[];
+  readonly #share: OwnShare;
+  readonly #sink: ShareSink;
+  readonly #stream: CaptureStream;
+  #batches = 0;
+  #sent = 0;
+  /** Frames read, and frames of this share that were handed on. */
+  #lastRead = 0;
+  #packetsRead = 0;
+  #handled = 0;
+
+  constructor(job: Job, worker: number, control: Control, port: MessagePort) {
+    this.#job = job;
+    this.#worker = worker;
+    this.#control = control;
+    this.#port = port;
+    const { cluster, policies, seed, traffic, clientsHidden } = job;
+    const { make } = chooseEngine(job.engine);
+    this.#worlds = job.stacks.map(
+      (stack) => new World({ cluster, policies, stack, seed, makeEngine: make }),
+    );
+    const [world] = this.#worlds;
+    if (world === undefined) throw new RangeError('a run has a stack');
+    const { fragmented } = traffic;
+    const { addresses } = world;
+    const shards = new Shards({ cluster, addresses, fragmented, clientsHidden });
+    this.#share = new OwnShare(shards, job.owners, worker);
+    this.#sink = shareSink(job.rows, this.#worlds, this.#share);
+    this.#stream = openStream(job.capture);
+  }
+
+  async run(): Promise<ShareResult> {
+    const [world] = this.#worlds;
+    if (world === undefined) throw new RangeError('a run has a stack');
+    const share = this.#share;
+    const { annotated, comparison, sinks } = this.#sink;
+    const output = await replay({
+      records: this.#records(),
+      traffic: trafficOf(this.#job.traffic, world),
+      stacks: this.#worlds.flatMap((one, i) => {
+        const sink = sinks[i];
+        return sink === undefined ? [] : [{ world: one, sink }];
+      }),
+      options: { openLoop: this.#job.openLoop },
+      share,
+      onFrame: (captured, record) => {
+        this.#handled++;
+        annotated?.frame(captured, record);
+      },
+      onClosed: (conversation, place) => comparison?.closed(conversation, place),
+      betweenBatches: async () => this.#betweenBatches(),
+      shouldStop: () => this.#control.shouldStop(this.#worker, this.#batches),
+    });
+    this.#control.finish(this.#worker);
+    this.#check();
+    this.#send(true);
+    const { backwardSteps, longGaps } = output.clock;
+    return {
+      parts: output.parts,
+      comparison: comparison?.part() ?? null,
+      top: this.#sink.top.kept(),
+      clock: { backwardSteps, longGaps },
+      inputs: this.#stream.summaries,
+      frames: output.frames,
+      connections: share.closed,
+      interrupted: output.interrupted,
+      orderedFrames: share.orderedFrames,
+      orderedConnections: share.orderedConnections,
+    };
+  }
+
+  async *#records() {
+    for await (const batch of this.#stream) {
+      this.#lastRead = batch.at(-1)?.frame ?? this.#lastRead;
+      this.#packetsRead += batch.length;
+      yield batch;
+    }
+  }
+
+  #betweenBatches(): void {
+    this.#batches++;
+    if (this.#batches % BATCHES !== 0) return;
+    this.#check();
+    this.#send(false);
+    // Rows that wait for others of this worker come only when it goes on.
+    if (this.#isWaiting()) return;
+    this.#control.awaitJoiner(this.#worker, this.#sent);
+  }
+
+  #check(): void {
+    for (const { engine } of this.#worlds) this.#share.checkHosts(engine, this.#job.workers);
+  }
+
+  /** Whether rows of frames that were read have not come yet. */
+  #isWaiting(): boolean {
+    return this.#sink.framesSeen < this.#handled;
+  }
+
+  #send(isLast: boolean): void {
+    const taken = this.#sink.take();
+    const end = Number.POSITIVE_INFINITY;
+    const through = this.#isWaiting() ? this.#sink.lastFrame : this.#lastRead;
+    const progress: Progress = {
+      ...taken,
+      framesThrough: isLast ? end : through,
+      closedBelow: isLast ? end : this.#share.closed,
+      bytesRead: this.#stream.bytesRead,
+      packetsRead: this.#packetsRead,
+      isLast,
+    };
+    const moved = taken.rows.flatMap((chunk) =>
+      chunk === null ? [] : [chunk.bytes.buffer as ArrayBuffer],
+    );
+    this.#port.postMessage(progress, moved);
+    this.#sent++;
+  }
+}
+
+function openStream(job: CaptureJob): CaptureStream {
+  const { paths, stdin, filter, since, until, count, offsetsNs } = job;
+  return openCaptures(paths, {
+    ...(stdin === null ? {} : { stdin: createReadStream(stdin) }),
+    ...(filter === null ? {} : { filter: parseFilter(filter) }),
+    ...(since === null ? {} : { since }),
+    ...(until === null ? {} : { until }),
+    ...(count === null ? {} : { count }),
+    clockOffsetsNs: offsetsNs,
+  });
+}
+
+function trafficOf(job: TrafficJob, world: World): TrafficOptions {
+  return {
+    identities: world.identities,
+    map: new AddressMap(job.map),
+    checksums: job.checksums,
+    survey: new ChecksumSurvey(job.senders),
+    translations: { all: () => job.translations },
+    midstream: job.midstream,
+    listed: new ListedOpeners(world.network.nodes),
+    vantages: new Vantages(job.vantages),
+    entryIsGiven: false,
+  };
+}
