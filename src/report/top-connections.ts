@@ -38,7 +38,7 @@ function inOrder(list: readonly ConnectionResult[]): readonly ConnectionResult[]
   return list.toSorted(compareRows);
 }
 
-/** Keep the rows with most packets, of equals those that began first, in whatever order they come. */
+/** Keep the rows with most packets, of equals the first that began, in whatever order they come. */
 function keep(list: ConnectionResult[], row: ConnectionResult): void {
   if (list.length < SHOWN) {
     list.push(row);

@@ -11,9 +11,9 @@
  *
  * Everything whose source can be translated, or that meets what is, is in shard 0, which is judged
  * in order by one: rivals for ports, and mappings that a client's port was given before. That is:
- * ends that are neither pods nor known addresses of Services; Services that are reached from outside
- * (node ports, load balancers), that keep clients (session affinity), or have endpoints that are no
- * pods; a Service's own pods as its clients (kube-proxy hides them from themselves).
+ * ends that are neither pods nor known addresses of Services; Services that are reached from
+ * outside (node ports, load balancers), that keep clients (session affinity), or have endpoints
+ * that are no pods; a Service's own pods as its clients (kube-proxy hides them from themselves).
  *
  * Ports of later fragments may be unknown, and defragmentation does not look at them: a protocol of
  * an address that was seen in fragments is judged as a whole.
@@ -152,8 +152,10 @@ export class Shards {
     const keys = ends.map(([address, port]) => groupKey(protocol, addressKey(address), port));
     const group = new Group(`=${keys[0] ?? ''}`);
     for (const [address] of ends) {
+      const whole = fragmentKey(protocol, address);
       group.addresses.add(addressKey(address));
-      this.#grouped.add(fragmentKey(protocol, address));
+      group.ordered ||= this.#fragmented.has(whole);
+      this.#grouped.add(whole);
     }
     const before = new Set(keys.flatMap((key) => this.#groups.get(key) ?? []));
     for (const other of before) {

@@ -15,7 +15,7 @@ import { Protocol, protocolNumber } from '../wire/protocol.ts';
 import { orderedRule } from './ordered-rules.ts';
 
 /** Packets below which starting workers costs more than they save. */
-export const LEAST_PACKETS = 20_000;
+export const LEAST_PACKETS = 10_000;
 
 export interface SharingInput {
   readonly worlds: readonly World[];
