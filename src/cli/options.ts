@@ -2,7 +2,6 @@
  * Options that several verbs share, with the words kubectl, tcpdump and tcpreplay use for them.
  * @module
  */
-import { availableParallelism } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { CHECKSUM_MODES, type ChecksumMode } from '../lab/datagram/checksums.ts';
 import { MIDSTREAM, type Midstream } from '../lab/traffic/conversation.ts';
@@ -33,7 +32,8 @@ export interface ReplayFlags {
   readonly map: readonly string[];
   readonly at: string;
   readonly openLoop: boolean;
-  readonly workers: number;
+  /** Absent: as many as are worth it. */
+  readonly workers?: number;
 }
 
 export interface RunFlags {
@@ -121,10 +121,11 @@ export function withReplay(command: Command): Command {
       'auto',
     )
     .option('--open-loop', 'send also packets whose cause was not delivered', false)
-    .addOption(
-      new Option('--workers <n>', 'threads that judge; results are the same for any number')
-        .argParser(wholeNumber(1))
-        .default(availableParallelism(), 'one a core, one for small captures'),
+    .option(
+      '--workers <n>',
+      'threads that judge, results are the same for any number (default: one a core; one for ' +
+        'small captures, and where the compiled engine takes packets in bulk)',
+      wholeNumber(1),
     );
 }
 

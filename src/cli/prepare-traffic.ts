@@ -50,7 +50,7 @@ export async function prepareTraffic(
   );
   await source.open();
   const stream = source.stream();
-  const survey = await surveyOf(stream, world, source, flags.quiet, interruption);
+  const survey = await surveyOf(stream, world, source, flags, interruption);
   const named = vantages.given.map((g) => g.file);
   together(
     () => source.checkNames(stream, '--clock-offset', source.offsetNames),
@@ -109,15 +109,18 @@ function outsideOf({ identities }: World, pairs: readonly PairCount[], map: Addr
   return all === 0 ? 0 : outside / all;
 }
 
-/** Look at every packet once; in bulk for the compiled engine. */
+/**
+ * Look at every packet once; in bulk for the compiled engine. Who asks for workers wants to know
+ * how many connections there are, and so is every packet looked at.
+ */
 async function surveyOf(
   stream: CaptureStream,
   world: World,
   source: CaptureSource,
-  quiet: boolean,
+  { quiet, workers = 1 }: Pick<RunFlags, 'quiet'> & Pick<ReplayFlags, 'workers'>,
   interruption?: Interruption,
 ): Promise<Survey> {
-  const walker = world.engine.name === 'compiled' ? findWalker() : null;
+  const walker = world.engine.name === 'compiled' && workers === 1 ? findWalker() : null;
   const bulk = walker && new BulkSurvey(walker);
   const survey = bulk?.survey ?? new Survey();
   const parts =

@@ -2,6 +2,9 @@
  * A run by several workers, as the verbs ask for it.
  * @module
  */
+import { availableParallelism } from 'node:os';
+import { findWalker } from '../lab/lane/columns.ts';
+import { mayUseLanes } from '../lab/replay.ts';
 import type { World } from '../lab/world.ts';
 import type { Job, RowsJob, ShareResult } from '../workers/job.ts';
 import { ownersOf, type PoolSinks, runShares } from '../workers/pool.ts';
@@ -30,12 +33,19 @@ export function chooseWorkers({ inputs, worlds, prepared, flags }: RunInput): Sh
     worlds,
     packets: prepared.inputs.reduce((sum, { packets }) => sum + packets, 0),
     census: prepared.census,
-    workers: flags.workers,
+    workers: flags.workers ?? (goesInBulk(worlds, flags) ? 1 : availableParallelism()),
     entryIsGiven: flags.at !== 'auto',
     dumped: inputs.dump !== undefined,
   });
   noteAlone(sharing.reason, flags);
   return sharing;
+}
+
+/** Whether one worker takes most packets in bulk, which several can not. */
+function goesInBulk(worlds: readonly World[], { openLoop }: ReplayFlags): boolean {
+  const [world] = worlds;
+  if (world === undefined || worlds.length > 1) return false;
+  return mayUseLanes({ engine: world.engine, openLoop }) && findWalker() !== null;
 }
 
 /** Have the run judged by workers. `what` is being done to packets, for the progress bar. */

@@ -50,8 +50,13 @@ export class Survey {
     this.#pair(d.src, d.dst);
   }
 
-  /** Count packets between two addresses, lower first. */
+  /** Count packets between two addresses, lower first, that were looked at elsewhere. */
   addPair(a: Address, b: Address, packets: number): void {
+    this.census.unseen += packets;
+    this.#count(a, b, packets);
+  }
+
+  #count(a: Address, b: Address, packets: number): void {
     const key = addressKey(a) + addressKey(b);
     const pair = this.#pairs.get(key);
     if (pair) pair.packets += packets;
@@ -60,7 +65,7 @@ export class Survey {
 
   #pair(x: Address, y: Address): void {
     const [a, b] = compareAddress(x, y) <= 0 ? [x, y] : [y, x];
-    this.addPair(a, b, 1);
+    this.#count(a, b, 1);
   }
 
   pairs(): readonly PairCount[] {

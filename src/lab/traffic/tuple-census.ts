@@ -26,6 +26,8 @@ export interface FragmentEnd {
 export class TupleCensus {
   /** Both ends of every fragment as captured, by `fragmentKey`. */
   readonly fragmented = new Map<string, FragmentEnd>();
+  /** Packets whose tuples nobody told: each could be of a connection of its own. */
+  unseen = 0;
   readonly #bits = new Uint32Array(BITS / 32);
   #set = 0;
 
@@ -47,10 +49,11 @@ export class TupleCensus {
     this.#set++;
   }
 
-  /** About how many different tuples were seen. */
+  /** About how many different tuples were seen, at most. */
   get tuples(): number {
     const unset = BITS - this.#set;
-    return unset === 0 ? Number.POSITIVE_INFINITY : Math.ceil(-BITS * Math.log(unset / BITS));
+    if (unset === 0) return Number.POSITIVE_INFINITY;
+    return this.unseen + Math.ceil(-BITS * Math.log(unset / BITS));
   }
 }
 
