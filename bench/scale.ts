@@ -1,5 +1,6 @@
 /**
- * The largest clusters that Azure has, loaded, rendered and walked: seconds and memory of each step.
+ * The largest clusters that Azure has, loaded, rendered and walked: seconds, processor time (all
+ * threads, the collector's too) and memory of each step.
  *
  *   node --max-old-space-size=16384 dist/bench/scale.js [overlay|npm|calico|services]
  *     [NODES] [PODS-A-NODE]
@@ -103,11 +104,15 @@ function clusterIp(service: number): string {
 
 function step<T>(name: string, act: () => T): T {
   const began = process.hrtime.bigint();
+  const cpu = process.cpuUsage();
   const result = act();
   const seconds = Number(process.hrtime.bigint() - began) / 1e9;
+  const { user, system } = process.cpuUsage(cpu);
   const { rss, heapUsed } = process.memoryUsage();
   const mib = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`;
+  const busy = ((user + system) / 1e6).toFixed(1);
   process.stdout.write(`${name.padEnd(10)} ${seconds.toFixed(1).padStart(7)} s   `);
+  process.stdout.write(`cpu ${busy.padStart(7)} s   `);
   process.stdout.write(`heap ${mib(heapUsed).padStart(9)}   rss ${mib(rss).padStart(9)}\n`);
   return result;
 }
