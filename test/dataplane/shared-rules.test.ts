@@ -8,6 +8,7 @@ import t from 'tap';
 import type { Cluster, Node } from '../../src/cluster/model.ts';
 import { proxySettings } from '../../src/dataplane/kube-proxy/config.ts';
 import { renderKubeProxy } from '../../src/dataplane/kube-proxy/render.ts';
+import { renderNetwork } from '../../src/dataplane/render.ts';
 import { parseStack } from '../../src/dataplane/stack.ts';
 import { PlanBuilder } from '../../src/plan/builder.ts';
 import { parseInputs } from '../../src/policy/inputs.ts';
@@ -99,4 +100,35 @@ t.test('nodes that share rules have those that they would have alone', async (t)
       t.ok(texts.size > 1, 'nodes differ in what is theirs');
     }
   }
+});
+
+t.test('nodes that share Calico’s chains have those that they would have alone', async (t) => {
+  const policy = (name: string, spec: string) =>
+    `apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: ${name}}\nspec: {${spec}}`;
+  const text = [
+    node('node-a', 0, 'z1'),
+    node('node-b', 1, 'z1'),
+    node('node-c', 2, 'z2'),
+    pod('a1', 'node-a', 0, 10),
+    pod('a2', 'node-a', 0, 11).replace('{app: a}', '{app: b}'),
+    pod('c1', 'node-c', 2, 10),
+    policy('all', 'podSelector: {}, ingress: [{from: [{podSelector: {}}]}]'),
+    policy('b', 'podSelector: {matchLabels: {app: b}}, policyTypes: [Egress], egress: []'),
+    policy('b2', 'podSelector: {matchLabels: {app: b}}, ingress: [{ports: [{port: 80}]}]'),
+  ].join('\n---\n');
+  const { cluster, policies } = parseInputs('c.yaml', text);
+  const stack = parseStack('azure-transparent+calico');
+  const { nodes } = renderNetwork({ cluster, policies, stack });
+  nodes.forEach((together, i) => {
+    const own = cluster.nodes.toSorted(
+      (a, b) => Number(b.name === together.host) - Number(a.name === together.host),
+    );
+    // Rendered first, from copies, a node shares nothing that another has made.
+    const alone = renderNetwork({
+      cluster: structuredClone({ ...cluster, nodes: own }),
+      policies: structuredClone(policies),
+      stack,
+    });
+    t.strictSame(together, alone.nodes[0], `node ${i}`);
+  });
 });

@@ -10,9 +10,9 @@
  */
 import { createHash } from 'node:crypto';
 import type { IpMatch, Match } from '../../netfilter/match.ts';
-import type { Provenance } from '../../netfilter/rule.ts';
+import type { Provenance, Rule } from '../../netfilter/rule.ts';
 import type { Target } from '../../netfilter/target.ts';
-import type { RuleParts } from '../../plan/builder.ts';
+import { makeRule } from '../../plan/builder.ts';
 
 /** One match: Felix's words, and what it adds to the rule's head or to its list of matches. */
 export interface Fragment {
@@ -77,15 +77,28 @@ export function ruleLabels(chain: FelixChain): string[] {
   });
 }
 
-/** The chain's rules for a plan: label first, then comments, then matches, as Felix writes them. */
-export function planRules(chain: FelixChain): RuleParts[] {
+const memo = new WeakMap<FelixChain, readonly Rule[]>();
+
+/**
+ * The chain's rules for a plan: label first, then comments, then matches, as Felix writes them.
+ * Made once for a chain that nodes share.
+ */
+export function planRules(chain: FelixChain): readonly Rule[] {
+  const known = memo.get(chain);
+  if (known) return known;
+  const made = makeRules(chain);
+  memo.set(chain, made);
+  return made;
+}
+
+function makeRules(chain: FelixChain): readonly Rule[] {
   const labels = ruleLabels(chain);
   return chain.rules.map((rule, i) => {
     const comments = [`cali:${labels[i]}`, ...(rule.comments ?? []).map(safeComment)];
     const fragments = rule.matches ?? [];
     let ip: IpMatch = {};
     for (const fragment of fragments) ip = { ...ip, ...fragment.ip };
-    return {
+    return makeRule({
       ip,
       matches: [
         ...comments.map((text): Match => ({ kind: 'comment', text })),
@@ -93,7 +106,7 @@ export function planRules(chain: FelixChain): RuleParts[] {
       ],
       target: rule.action?.target ?? { kind: 'none' },
       origin: rule.origin ?? FELIX,
-    };
+    });
   });
 }
 

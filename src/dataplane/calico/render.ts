@@ -5,7 +5,7 @@
  * pods, and only sets that those policies name. README.md in this folder says what is covered.
  * @module
  */
-import type { IpPool, Node } from '../../cluster/model.ts';
+import type { Node } from '../../cluster/model.ts';
 import { type Diagnostic, UserError } from '../../diagnostic/diagnostic.ts';
 import type { TableName } from '../../netfilter/hook.ts';
 import type { PlanBuilder } from '../../plan/builder.ts';
@@ -20,13 +20,12 @@ import {
 import { dispatchChains } from './dispatch.ts';
 import { endpointChain, groupChains } from './endpoint-chains.ts';
 import { type Endpoint, EndpointIndex, workloadEndpoints } from './endpoints.ts';
-import { appendedName, type FelixChain, planRules, targetChain } from './felix-rule.ts';
+import { type FelixChain, planRules, targetChain } from './felix-rule.ts';
 import { workloadInterface } from './names.ts';
 import { CALICO_OPTIONS, type FelixConfig, felixConfig } from './options.ts';
-import { policyChain, profileChain } from './policy-chains.ts';
 import { matches } from './selector.ts';
 import { baseSets, FAMILIES, SetCatalog } from './sets.ts';
-import { builtinHooks, staticChains } from './static-chains.ts';
+import { type Hooked, SharedChains } from './shared-chains.ts';
 
 const DIRECTIONS: readonly Direction[] = ['ingress', 'egress'];
 const FELIX_TABLES: readonly TableName[] = ['raw', 'mangle', 'nat', 'filter'];
@@ -44,6 +43,7 @@ interface Converted {
   readonly endpointsOf: ReadonlyMap<string, readonly Endpoint[]>;
   readonly policiesOf: ReadonlyMap<string, readonly CalicoPolicy[]>;
   readonly sets: SetCatalog;
+  readonly chains: SharedChains;
 }
 
 /** Inputs are immutable, so what was worked out for one node serves the others. */
@@ -60,6 +60,7 @@ function convert(input: RenderInput): Converted {
     endpointsOf: groupBy(endpoints, (e) => e.pod.node),
     policiesOf: groupBy(policies, (p) => p.namespace),
     sets: new SetCatalog(new EndpointIndex(endpoints)),
+    chains: new SharedChains(config, input.cluster.ipPools ?? []),
   };
   converted.set(input, made);
   return made;
@@ -88,7 +89,7 @@ function renderNode(
   network: NetworkRenderer,
   builder: PlanBuilder,
 ): void {
-  const { config, endpointsOf, policiesOf, sets } = convert(input);
+  const { config, endpointsOf, policiesOf, sets, chains } = convert(input);
   const endpoints = endpointsOf.get(node.name) ?? [];
   refuseForeignDevices(config, endpoints, network, input.stack);
   const local = endpoints.map(({ pod, profiles, labels }): LocalEndpoint => {
@@ -100,7 +101,7 @@ function renderNode(
     };
   });
   const pools = input.cluster.ipPools ?? [];
-  writeFelix(config, local, builder, pools);
+  writeFelix(config, local, builder, chains);
   const rules = activePolicies(local).flatMap((policy) =>
     DIRECTIONS.flatMap((direction) => policy.rules[direction].map((rule) => ({ rule, direction }))),
   );
@@ -145,12 +146,12 @@ export function writeFelix(
   config: FelixConfig,
   local: readonly LocalEndpoint[],
   builder: PlanBuilder,
-  pools: readonly IpPool[] = [],
+  shared: SharedChains = new SharedChains(config, []),
 ): void {
   for (const family of FAMILIES) {
     for (const table of FELIX_TABLES) {
-      const chains = felixChains(config, { table, family, local, pools });
-      writeTable(config, table, family, chains, builder);
+      const chains = felixChains(config, { table, family, local, shared });
+      writeTable(shared.hooks, table, family, chains, builder);
     }
   }
 }
@@ -162,11 +163,11 @@ function felixChains(
     readonly table: TableName;
     readonly family: Family;
     readonly local: readonly LocalEndpoint[];
-    readonly pools: readonly IpPool[];
+    readonly shared: SharedChains;
   },
-): FelixChain[] {
-  const { table, family, local, pools } = what;
-  const fixed = staticChains(config, table, family, pools);
+): readonly FelixChain[] {
+  const { table, family, local, shared } = what;
+  const fixed = shared.fixed(table, family);
   if (table !== 'filter') return fixed;
   const { release } = config;
   const perEndpoint = local.flatMap(({ device, profiles, policies }) =>
@@ -184,29 +185,28 @@ function felixChains(
     ...dispatchChains(local.map((e) => e.device)),
     ...perEndpoint,
     ...activePolicies(local).flatMap((policy) =>
-      DIRECTIONS.map((direction) => policyChain(release, policy, direction, family)),
+      DIRECTIONS.map((direction) => shared.policy(policy, direction, family)),
     ),
     ...profiles.flatMap((profile) =>
-      DIRECTIONS.map((direction) => profileChain(release, profile, direction)),
+      DIRECTIONS.map((direction) => shared.profile(profile, direction)),
     ),
   ];
 }
 
 /** Hook the table's built-in chains and write what is reachable from them, sorted by name. */
 function writeTable(
-  config: FelixConfig,
+  hooks: readonly Hooked[],
   table: TableName,
   family: Family,
   chains: readonly FelixChain[],
   builder: PlanBuilder,
 ): void {
   const byName = new Map(chains.map((chain) => [chain.name, chain]));
-  const hooks = builtinHooks(config).filter((hook) => hook.table === table);
+  const own = hooks.filter((hook) => hook.table === table);
   const reached = new Set<string>();
-  const queue: FelixChain[] = hooks.map(({ chain, insert, append }) => ({
-    name: chain,
-    rules: [...insert, ...append],
-  }));
+  const queue: FelixChain[] = own.flatMap(({ inserted, appended }) => [
+    { name: inserted.name, rules: [...inserted.rules, ...appended.rules] },
+  ]);
   for (let chain = queue.pop(); chain !== undefined; chain = queue.pop()) {
     for (const rule of chain.rules) {
       const next = byName.get(targetChain(rule) ?? '');
@@ -218,16 +218,12 @@ function writeTable(
   for (const name of [...reached].sort()) {
     builder.ensureChain(family, table, name);
     const chain = byName.get(name);
-    if (chain) builder.append(family, table, name, ...planRules(chain));
+    if (chain) builder.extend(family, table, name, planRules(chain));
   }
-  for (const { chain, insert, append } of hooks) {
-    const first = planRules({ name: chain, rules: insert });
-    for (const rule of first.reverse()) builder.insert(family, table, chain, rule);
-    builder.append(
-      family,
-      table,
-      chain,
-      ...planRules({ name: appendedName(chain), rules: append }),
-    );
+  for (const { chain, inserted, appended } of own) {
+    for (const rule of planRules(inserted).toReversed()) {
+      builder.insert(family, table, chain, rule);
+    }
+    builder.extend(family, table, chain, planRules(appended));
   }
 }
