@@ -7,7 +7,8 @@
  *
  * A rule stands on the pods of this node only, so a packet is judged where it leaves and where it
  * arrives, and nowhere between. What Windows can not do is refused policy by policy, in NPM's own
- * words, and such a policy is enforced nowhere on Windows (it fails open).
+ * words, and such a policy fails open there. Between a Linux and a Windows pod it holds all the same:
+ * NPM on Linux knows the pods of all nodes and judges both ends.
  *
  * Source: azure-container-networking `npm/pkg/dataplane/policies/policy_windows.go`
  * (`convertToAclSettings`), `policymanager_windows.go` (`getSettingsFromACL`), errors of
@@ -155,7 +156,9 @@ function refused(policy: NetworkPolicy, reason: string): Diagnostic {
     line,
     column,
     object: policyId(policy),
-    message: `Azure NPM does not apply this policy to Windows pods ("${reason}"): nothing of it is enforced there`,
+    message:
+      `Azure NPM does not apply this policy on Windows nodes ("${reason}"): only what passes a ` +
+      'Linux node is judged by it',
   };
 }
 
