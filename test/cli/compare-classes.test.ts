@@ -97,6 +97,13 @@ const V6_BLOCK =
   '{ podSelector: { matchLabels: { tier: api } }, ingress: [{ from: [{ ipBlock: { cidr: "fd00::/8" } }] }] }';
 const NO_EGRESS = '{ podSelector: { matchLabels: { tier: api } }, policyTypes: [Egress] }';
 
+const EGRESS_BY_NAME = `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: by-name, namespace: shop }
+spec: { podSelector: { matchLabels: { tier: api } }, policyTypes: [Egress],
+  egress: [{ ports: [{ port: sql }] }] }
+`;
+
 const NO_TEAM = `apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: { name: out, namespace: other }
@@ -246,6 +253,13 @@ const WINDOWS_ROWS: readonly Row[] = [
     stacks: [`${NPM},os=windows`, NPM],
     opening: [CLIENT, DB, 5432],
     source: /policy_windows.go/,
+  },
+  {
+    id: 'windows-allowance-refused',
+    documents: [TWO_NODES_SHOP, policy(NO_EGRESS), EGRESS_BY_NAME],
+    stacks: [NPM, `${NPM},os=windows`],
+    opening: [API, DB, 5432],
+    source: /used on windows/,
   },
   {
     id: 'windows-negation-lost',

@@ -7,8 +7,8 @@
  *
  * A rule stands on the pods of this node only, so a packet is judged where it leaves and where it
  * arrives, and nowhere between. What Windows can not do is refused policy by policy, in NPM's own
- * words, and such a policy fails open there. Between a Linux and a Windows pod it holds all the same:
- * NPM on Linux knows the pods of all nodes and judges both ends.
+ * words: what it isolates is open there, what it allows not allowed by it. Between a Linux and a
+ * Windows pod it holds all the same: NPM on Linux knows the pods of all nodes and judges both ends.
  *
  * Source: azure-container-networking `npm/pkg/dataplane/policies/policy_windows.go`
  * (`convertToAclSettings`), `policymanager_windows.go` (`getSettingsFromACL`), errors of

@@ -12,12 +12,21 @@ export const WINDOWS_RULES: readonly DifferenceRule[] = [
   {
     id: 'windows-policy-refused',
     explanation:
-      'Azure NPM does not apply this policy to Windows pods (named ports, SCTP, except, negated ' +
-      'selectors): all that it isolates stays open there',
+      'Azure NPM does not apply this policy on Windows nodes (named ports, SCTP, except, negated ' +
+      'selectors): what it isolates stays open there',
     source:
       'azure-container-networking npm/pkg/controlplane/translation (errors "… used on windows"), ' +
       'npm/pkg/dataplane/policies/policy_windows.go',
     applies: (sides) => isMisread(sides, 'NPM_WINDOWS_REFUSED', 'allowed'),
+  },
+  {
+    id: 'windows-allowance-refused',
+    explanation:
+      'Azure NPM does not apply this policy on Windows nodes (named ports, SCTP, except, negated ' +
+      'selectors): another policy isolates the pod there, and what this one allows is denied',
+    source:
+      'azure-container-networking npm/pkg/controlplane/translation (errors "… used on windows")',
+    applies: (sides) => isMisread(sides, 'NPM_WINDOWS_REFUSED', 'denied'),
   },
   {
     id: 'windows-negation-lost',
@@ -99,7 +108,7 @@ function isRefusedByPolicy(sides: readonly DifferenceSide[]): boolean {
   );
 }
 
-/** Whether one stack warns that it misreads a policy by which another decides otherwise. */
+/** Whether a stack that decides so warns of a policy, by which it or another decides. */
 function isMisread(
   sides: readonly DifferenceSide[],
   code: string,
@@ -110,7 +119,7 @@ function isMisread(
     const misread = new Set(
       (side.world?.network.warnings ?? []).filter((w) => w.code === code).map((w) => w.object),
     );
-    const deciding = verdict === 'denied' ? [side] : sides.filter((other) => other !== side);
+    const deciding = verdict === 'denied' ? sides : sides.filter((other) => other !== side);
     return deciding.some(({ row }) =>
       (row.decidedBy?.policies ?? []).some((policy) => misread.has(policy)),
     );

@@ -32,10 +32,12 @@ function shopOn(systems: readonly Node['os'][]): Cluster {
 
 type Drawn = Parameters<Parameters<typeof flows.map>[0]>[0][number];
 
-/** Policies that hold between two ends: those that NPM refuses on Windows need a Linux node. */
-function holding(world: World, drawn: readonly NetworkPolicy[], ends: readonly (Pod | null)[]) {
-  const passed = world.cluster.nodes.filter(({ name }) => ends.some((end) => end?.node === name));
-  if (passed.some(({ os }) => os === 'linux')) return drawn;
+function osOf(world: World, pod: Pod | null): Node['os'] | null {
+  return world.cluster.nodes.find(({ name }) => name === pod?.node)?.os ?? null;
+}
+
+/** The policies that hold on Windows: those that NPM does not refuse there. */
+function heldOnWindows(world: World, drawn: readonly NetworkPolicy[]): readonly NetworkPolicy[] {
   const refused = new Set(
     (world.network.warnings ?? [])
       .filter(({ code }) => code === 'NPM_WINDOWS_REFUSED')
@@ -47,7 +49,14 @@ function holding(world: World, drawn: readonly NetworkPolicy[], ends: readonly (
 function isAllowed(world: World, drawn: readonly NetworkPolicy[], flow: Drawn): boolean {
   const { protocol, port } = flow;
   const asked = { from: endOf(flow.from), to: endOf(flow.to), protocol, port };
-  return evaluate(world.cluster, holding(world, drawn, [flow.from, flow.to]), asked).allowed;
+  const [from, to] = [osOf(world, flow.from), osOf(world, flow.to)];
+  const all = evaluate(world.cluster, drawn, asked);
+  const held = evaluate(world.cluster, heldOnWindows(world, drawn), asked);
+  return (
+    ((from !== 'linux' && to !== 'linux') || all.allowed) &&
+    (from !== 'windows' || held.egress.allowed) &&
+    (to !== 'windows' || held.ingress.allowed)
+  );
 }
 
 function outcomeOf(world: World, { from, to, protocol, port }: Drawn, i: number) {
