@@ -296,8 +296,6 @@ export class CompiledEngine implements Engine {
     const hosts = journey.hosts.map((name) => this.#hosts.get(name));
     if (hosts.includes(undefined)) return null;
     const crossed = hosts as Host[];
-    // What nft's own rules look at is not noted.
-    if (crossed.some((host) => host.image.nft !== null)) return null;
     const mtu = leastMtu(crossed);
     const flow = this.#flows.read({ packet, execution, crossed, before });
     if (flow === null || packet.length > mtu) return null;

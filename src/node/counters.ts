@@ -4,17 +4,21 @@
  * matches.
  * @module
  */
-import type { NftProgram } from '../image/nft/program.ts';
+import type { NftOperation, NftProgram } from '../image/nft/program.ts';
 import type { LinkedChain, LinkedRule, RuleProgram } from '../image/program.ts';
 import { formatRuleAddress } from '../netfilter/rule.ts';
+import type { Packet } from '../packet/packet.ts';
 import { emptyMemory, type RuleMemory } from './match/rule-memory.ts';
-import { NftCounters } from './nft/counters.ts';
+import { type NftCounter, NftCounters } from './nft/counters.ts';
 
 /** Told which rules walks look at and what they count, so that reasons can be remembered. */
 export interface RuleObserver {
   look(rule: LinkedRule): void;
   count(rule: LinkedRule, length: number): void;
   policy(chain: LinkedChain, length: number): void;
+  /** A step of an nft rule, and the packet that it looks at. */
+  lookNft(operation: NftOperation, packet: Pick<Packet, 'family' | 'protocol'>): void;
+  countNft(counter: NftCounter, length: number): void;
   /** Something decided that is no rule of a program: what it looked at can not be told. */
   opaque(): void;
   /** An address itself decided, compared with no constant that the image names (`cuts`). */
@@ -48,6 +52,12 @@ export class RuleCounters {
   addMany(rule: LinkedRule, packets: number, bytes: number): void {
     this.#packets[rule.id] = this.packets(rule) + packets;
     this.#bytes[rule.id] = this.bytes(rule) + bytes;
+  }
+
+  /** Count a packet for an nft rule, or for a named counter. */
+  addNft(counter: NftCounter, length: number): void {
+    this.observer?.countNft(counter, length);
+    this.nft?.add(counter, length);
   }
 
   /** Count a packet that a built-in chain's policy decided (`:FORWARD ACCEPT [packets:bytes]`). */

@@ -6,14 +6,17 @@
 import type { LinkedChain, LinkedRule } from '../../image/program.ts';
 import type { RuleObserver } from '../../node/counters.ts';
 import type { Host } from '../../node/host.ts';
+import type { NftCounter } from '../../node/nft/counters.ts';
 import { By } from './layout.ts';
+import { operationLooksAt } from './nft-facts.ts';
 import { looksAt, OPAQUE, raisesTtl } from './rule-facts.ts';
 
-/** A rule, or the policy of a built-in chain, that counted the packet. */
+/** A rule, the policy of a built-in chain, or something of nft that counted the packet. */
 export interface Counted {
   readonly host: Host;
   readonly rule: LinkedRule | null;
   readonly chain: LinkedChain | null;
+  readonly nft: NftCounter | null;
 }
 
 export class Recording {
@@ -58,10 +61,16 @@ export class Recording {
         const raised = raisesTtl(rule);
         if (raised === null) this.facts |= OPAQUE;
         else this.ttlRoom += raised;
-        this.#count({ host, rule, chain: null }, length);
+        this.#count({ host, rule, chain: null, nft: null }, length);
       },
       policy: (chain, length) => {
-        if (this.#isOn) this.#count({ host, rule: null, chain }, length);
+        if (this.#isOn) this.#count({ host, rule: null, chain, nft: null }, length);
+      },
+      lookNft: (operation, packet) => {
+        if (this.#isOn) this.facts |= operationLooksAt(operation, packet);
+      },
+      countNft: (counter, length) => {
+        if (this.#isOn) this.#count({ host, rule: null, chain: null, nft: counter }, length);
       },
       opaque: () => {
         this.facts |= OPAQUE;

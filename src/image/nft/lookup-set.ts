@@ -71,6 +71,7 @@ export class LookupSet {
   /** Ranges; of one dimension, sorted. */
   #ranges: readonly number[] = [];
   #rest: number | null = null;
+  #isSteady = false;
   #elements: readonly LookupElement[] = [];
 
   constructor({ id, changes, size, timeoutMs, meters }: LookupSetParts) {
@@ -91,8 +92,15 @@ export class LookupSet {
         this.#exact.set(keyText(key.map(([low]) => low)), at);
       } else ranges.push(at);
     }
+    const isLasting = (e: LookupElement) => e.untilNs === null && e.meters.length === 0;
+    this.#isSteady = !this.changes && elements.every(isLasting);
     const low = (at: number) => elements[at]?.key?.[0]?.[0] ?? 0n;
     this.#ranges = ranges.sort((a, b) => (low(a) < low(b) ? -1 : low(a) > low(b) ? 1 : 0));
+  }
+
+  /** What it answers is the same for ever: no element comes, goes or measures. */
+  get isSteady(): boolean {
+    return this.#isSteady;
   }
 
   find(values: readonly bigint[], moment: SetMoment): Found | null {

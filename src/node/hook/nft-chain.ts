@@ -22,7 +22,6 @@ export function filterChain(visit: Visit, chain: NftLinkedChain): boolean {
 /** The verdict of a chain; diagnoses go on as if its policy drops had not been. */
 export function walkChain(visit: Visit, chain: NftLinkedChain): NftVerdict {
   const { ctx, hook, looks, passage } = visit;
-  ctx.counters.observer?.opaque();
   const verdict = runChain(ctx, { chain, hook, recorder: looks }, passage.packet);
   const isRefused = verdict.kind === 'drop' || verdict.kind === 'reject';
   if (!isRefused || !visit.run.forgiving || verdict.reason !== 'policyDenied') return verdict;

@@ -7,6 +7,9 @@
 import type { NftLinkedRule, NftProgram } from '../../image/nft/program.ts';
 import { formatRuleAddress } from '../../netfilter/rule.ts';
 
+/** What counted: a rule, or a named counter by its number. */
+export type NftCounter = NftLinkedRule | number;
+
 export interface Count {
   readonly packets: number;
   readonly bytes: number;
@@ -24,12 +27,16 @@ export class NftCounters {
   }
 
   /** `length` is skb->len: from the network header on. */
-  add(rule: NftLinkedRule, length: number): void {
-    this.#rules.set(rule.id, more(this.#rules.get(rule.id), length));
+  add(counter: NftCounter, length: number): void {
+    this.addMany(counter, 1, length);
   }
 
-  addNamed(counter: number, length: number): void {
-    this.#named.set(counter, more(this.#named.get(counter), length));
+  /** Count packets of `bytes` in all. */
+  addMany(counter: NftCounter, packets: number, bytes: number): void {
+    const isNamed = typeof counter === 'number';
+    const [counts, key] = isNamed ? [this.#named, counter] : [this.#rules, counter.id];
+    const before = counts.get(key) ?? NOTHING;
+    counts.set(key, { packets: before.packets + packets, bytes: before.bytes + bytes });
   }
 
   /** Rules with a counter by `inet fw/forward rule 1`, named ones by `inet fw counter NAME`. */
@@ -44,8 +51,4 @@ export class NftCounters {
       ...counters.map((name, i) => [name, this.#named.get(i) ?? NOTHING] as const),
     ];
   }
-}
-
-function more(before: Count = NOTHING, length: number): Count {
-  return { packets: before.packets + 1, bytes: before.bytes + length };
 }

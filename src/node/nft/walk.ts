@@ -145,7 +145,7 @@ class NftWalk {
     this.#index += 1;
     const { operations, counterAt } = rule;
     for (const [at, operation] of operations.entries()) {
-      if (at === counterAt) this.#ctx.counters.nft?.add(rule, this.#length);
+      if (at === counterAt) this.#ctx.counters.addNft(rule, this.#length);
       const step = this.#operation(operation, rule);
       if (step === 'next') continue;
       if (step === 'break') return this.#missed(rule, at);
@@ -193,6 +193,7 @@ class NftWalk {
   }
 
   #operation(operation: NftOperation, rule: NftLinkedRule): Step {
+    this.#ctx.counters.observer?.lookNft(operation, this.#packet);
     const { memory } = this.#reading();
     const moment = { nowNs: this.#ctx.nowNs, length: this.#length };
     switch (operation.kind) {
@@ -206,7 +207,7 @@ class NftWalk {
         return operation.verdict;
       case 'counter':
         if (operation.object !== null) {
-          this.#ctx.counters.nft?.addNamed(operation.object, this.#length);
+          this.#ctx.counters.addNft(operation.object, this.#length);
         }
         return 'next';
       case 'limit':

@@ -21,7 +21,7 @@ import { type TwinEngine, type TwinSizes, twins } from '../../support/twin-engin
 
 t.setTimeout(3_600_000);
 
-const PACKETS = Number(process.env['ENGINE_PACKETS'] ?? 28_000);
+const PACKETS = Number(process.env['ENGINE_PACKETS'] ?? 36_000);
 const SEED = Number(process.env['ENGINE_SEED'] ?? 20_261_121);
 const native = findNative();
 const skip = native.addon === null ? native.reason : false;
@@ -53,6 +53,8 @@ const STACKS = [
   'azure-overlay+calico,force=true',
   'kubenet+calico,force=true',
   'kubenet+none',
+  'azure-transparent+none,kube-proxy=nftables',
+  'kubenet+calico,force=true,kube-proxy=nftables',
 ];
 
 function speakersOf(world: World, { cluster }: Pick<Inputs, 'cluster'>): readonly Speaker[] {
