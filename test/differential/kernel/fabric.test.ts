@@ -31,11 +31,13 @@ const WIRING = `virtualNetworks:
 virtualNetworkPeerings: [{remoteVirtualNetwork: hub}]
 onPremisesRanges: [{addressPrefix: 172.20.0.0/16}]
 loadBalancerProfile: {outboundIPs: [20.1.2.3], allocatedOutboundPorts: 8}
+applicationSecurityGroups: [{name: others, ipAddresses: [10.1.8.4]}]
 networkSecurityGroups:
 - name: ga
   securityRules:
   - {name: web, priority: 100, direction: Inbound, access: Allow, protocol: Tcp, sourceAddressPrefix: Internet, destinationPortRanges: ["80", "8000-8010"]}
   - {name: no-udp, priority: 110, direction: Inbound, access: Deny, protocol: Udp, sourceAddressPrefixes: [10.1.8.0/24, 172.20.0.0/16]}
+  - {name: no-members, priority: 115, direction: Inbound, access: Deny, protocol: Tcp, sourceApplicationSecurityGroups: [others], destinationPortRange: "81"}
   - {name: no-telnet, priority: 120, direction: Outbound, access: Deny, protocol: "*", destinationPortRange: "23"}
 routeTables:
 - name: rb
@@ -52,6 +54,9 @@ azureFirewalls:
   networkRuleCollections:
   - {name: denied, priority: 200, action: Deny, rules: [{name: telnet, protocols: [TCP], sourceAddresses: ["*"], destinationAddresses: ["*"], destinationPorts: ["20-23"]}]}
   - {name: allowed, priority: 300, action: Allow, rules: [{name: tcp, protocols: [TCP], sourceAddresses: [10.1.0.0/16], destinationAddresses: ["*"], destinationPorts: ["*"]}]}
+  applicationRuleCollections:
+  - {name: proxied, priority: 100, action: Allow, rules: [{name: web, protocols: ["Https:8444"], sourceAddresses: [172.20.0.0/16], targetFqdns: ["*"]}]}
+  - {name: shut, priority: 200, action: Deny, rules: [{name: web, protocols: ["Https:8445"], sourceAddresses: ["*"], targetFqdns: ["*"]}]}
 `;
 
 function service(name: string, address: string, more = ''): string {
@@ -110,6 +115,8 @@ const ROWS: readonly Row[] = [
   ['and its answer', 'nic-nb', tcp().from('10.1.8.4', 80).to('10.1.0.4', 4000).syn().ack(1)],
   ['an address of another NIC', 'nic-na', tcp().from('10.1.8.4', 1).to('10.1.8.10', 80).syn()],
   ['udp that the group denies', 'nic-nb', udp().from('10.1.8.4', 1).to('10.1.0.4', 53)],
+  ['a member of a denied group', 'nic-nb', tcp().from('10.1.8.4', 1).to('10.1.0.4', 81).syn()],
+  ['no member of it', 'nic-nb', tcp().from('10.1.8.10', 1).to('10.1.0.4', 81).syn()],
   ['tcp that it allows', 'nic-nb', tcp().from('10.1.8.4', 1).to('10.1.0.4', 53).syn()],
   ['outbound denied', 'nic-na', tcp().from('10.1.0.4', 1).to('10.1.8.4', 23).syn()],
   [
@@ -238,6 +245,9 @@ const FIREWALL_ROWS: readonly Row[] = [
   ['denied first', 'eth0', tcp().from('10.1.8.4', 1025).to('20.9.0.1', 22).syn()],
   ['no rule', 'eth0', udp().from('10.1.8.4', 1025).to('20.9.0.1', 53)],
   ['a private range', 'eth0', tcp().from('10.1.8.4', 1026).to('172.20.1.1', 80).syn()],
+  ['proxied', 'eth0', tcp().from('172.20.1.1', 1027).to('20.9.0.1', 8444).syn()],
+  ['proxied, private', 'eth0', tcp().from('172.20.1.1', 1028).to('10.1.0.4', 8444).syn()],
+  ['an application rule denies', 'eth0', tcp().from('172.20.1.1', 1029).to('20.9.0.1', 8445).syn()],
   ['DNAT', 'eth0', tcp().from('9.9.9.9', 4000).to('20.5.5.5', 8443).syn()],
   ['its answer', 'eth0', tcp().from('10.1.0.4', 443).to('10.50.0.4', 4000).syn().ack(1)],
   ['its own address', 'eth0', tcp().from('9.9.9.9', 4000).to('20.5.5.5', 8444).syn()],
