@@ -1,0 +1,214 @@
+/**
+ * The parts of a run by several workers: rows joined in order, workers that fail, threads that stop
+ * at one place, counts added up, shards that translation does not change.
+ * @module
+ */
+import fc from 'fast-check';
+import t from 'tap';
+import { parseStack } from '../../src/dataplane/stack.ts';
+import { InternalError, UserError } from '../../src/diagnostic/diagnostic.ts';
+import { Counts } from '../../src/lab/run/counts.ts';
+import { TupleCensus } from '../../src/lab/traffic/tuple-census.ts';
+import { World } from '../../src/lab/world.ts';
+import { parseInputs } from '../../src/policy/inputs.ts';
+import { Protocol } from '../../src/wire/protocol.ts';
+import { Control } from '../../src/workers/control.ts';
+import type { Job } from '../../src/workers/job.ts';
+import { OrderedMerge } from '../../src/workers/ordered-merge.ts';
+import { ownersOf, runShares } from '../../src/workers/pool.ts';
+import { RowCollector, rowsOf } from '../../src/workers/row-collector.ts';
+import { ORDERED, SHARDS, Shards } from '../../src/workers/shards.ts';
+import { shareOut } from '../../src/workers/sharing.ts';
+import { CROWD_CLUSTER } from '../support/crowd.ts';
+import { address } from '../support/packets.ts';
+
+const SEED = { seed: 11 };
+
+t.test('rows of several workers come out by their keys, whenever they were sent', async (t) => {
+  const rows = fc.array(fc.nat(2), { maxLength: 60 });
+  const pauses = fc.array(fc.nat(2), { maxLength: 30 });
+  fc.assert(
+    fc.property(rows, pauses, (owners, turns) => {
+      const out: number[] = [];
+      const merge = new OrderedMerge<number>(3, (row) => out.push(row));
+      const sent = [0, 0, 0];
+      const send = (worker: number, upTo: number) => {
+        const own = owners.flatMap((owner, key) =>
+          owner === worker && key >= (sent[worker] ?? 0) && key < upTo ? [[key, key] as const] : [],
+        );
+        merge.push(worker, own, upTo - 1);
+        sent[worker] = Math.max(sent[worker] ?? 0, upTo);
+      };
+      for (const worker of turns) send(worker, Math.min(owners.length, (sent[worker] ?? 0) + 7));
+      const whole = Math.min(...sent);
+      t.strictSame(
+        out,
+        Array.from({ length: whole }, (_, key) => key),
+      );
+      for (const worker of [0, 1, 2]) send(worker, owners.length);
+      return out.length === owners.length && out.every((key, i) => key === i);
+    }),
+    SEED,
+  );
+  t.pass('holds');
+});
+
+t.test('text of rows comes back as it was added, in any script', async (t) => {
+  fc.assert(
+    fc.property(fc.array(fc.string({ unit: 'grapheme', maxLength: 90 })), (texts) => {
+      const collector = new RowCollector();
+      for (const [i, text] of texts.entries()) collector.add(i, text);
+      const back = [...rowsOf(collector.take())];
+      return back.every(([key, bytes], i) => {
+        return (
+          key === i &&
+          Buffer.from(bytes).toString('utf8') === Buffer.from(texts[i] ?? '').toString('utf8')
+        );
+      });
+    }),
+    SEED,
+  );
+  const large = new RowCollector();
+  large.add(1, 'x'.repeat(200_000));
+  large.add(2, 'é');
+  t.strictSame(
+    [...rowsOf(large.take())].map(([, bytes]) => bytes.length),
+    [200_000, 2],
+  );
+});
+
+t.test('counts of parts add up to the counts of the whole, in its order', async (t) => {
+  const seen = fc.array(fc.tuple(fc.constantFrom('a', 'b', 'c', 'd'), fc.nat(3)), {
+    maxLength: 40,
+  });
+  fc.assert(
+    fc.property(seen, (names) => {
+      const whole = new Counts();
+      const parts = [new Counts(), new Counts(), new Counts(), new Counts()];
+      for (const [frame, [name, part]] of names.entries()) {
+        whole.add(name, frame);
+        parts[part]?.add(name, frame);
+      }
+      const sum = new Counts();
+      for (const part of parts) sum.absorb(part.part());
+      const text = (counts: Counts) => counts.inOrder().map(([name, c]) => `${name} ${c.count}`);
+      return text(sum).join() === text(whole).join() && sum.total() === whole.total();
+    }),
+    SEED,
+  );
+  t.pass('holds');
+});
+
+t.test('interrupted workers stop where the furthest is', async (t) => {
+  const control = new Control(2);
+  t.equal(control.shouldStop(0, 5), false);
+  control.finish(1);
+  control.freeze();
+  t.equal(control.goOn(), false, 'one has not said where it is');
+  control.finish(0);
+  t.equal(control.goOn(), true);
+  t.equal(control.shouldStop(0, 9), false, 'all are done: nothing is cut');
+});
+
+const { cluster, policies } = parseInputs('crowd.yaml', CROWD_CLUSTER);
+const world = new World({ cluster, policies, stack: parseStack('azure-transparent+npm') });
+const shards = new Shards({
+  cluster,
+  addresses: world.addresses,
+  fragmented: new Set(),
+  clientsHidden: false,
+});
+const of = (src: string, sport: number, dst: string, dport: number) =>
+  shards.of(Protocol.tcp, { src: address(src), sport, dst: address(dst), dport });
+
+t.test('a Service and its endpoints are one end; what may be hidden is in order', async (t) => {
+  const direct = of('10.240.0.11', 40_000, '10.240.1.10', 8080);
+  t.not(direct, ORDERED);
+  t.equal(of('10.240.0.11', 40_000, '10.0.0.10', 80), direct, 'its address');
+  t.equal(of('10.240.0.11', 40_000, '10.240.0.13', 8080), direct, 'another endpoint');
+  t.equal(of('10.240.1.10', 8080, '10.240.0.11', 40_000), direct, 'its answers');
+  t.equal(of('10.240.0.10', 40_000, '10.0.0.10', 80), ORDERED, 'a pod that may reach itself');
+  t.equal(of('10.240.0.11', 40_000, '10.240.1.12', 8080), ORDERED, 'endpoints of a node port');
+  t.equal(of('10.240.0.11', 40_000, '203.0.113.9', 443), ORDERED, 'the outside');
+  t.equal(of('10.240.0.4', 40_000, '10.240.1.10', 8080), ORDERED, 'a node');
+  t.equal(of('10.240.0.11', 40_000, '10.0.0.10', 81), ORDERED, 'a port that no Service has');
+  t.not(of('10.240.0.11', 1, '10.240.1.10', 9), ORDERED, 'pods by ports of no Service');
+});
+
+t.test('shards are those of either direction', async (t) => {
+  const pods = cluster.pods.flatMap((pod) => pod.addresses);
+  const end = fc.record({
+    address: fc.constantFrom(...pods),
+    port: fc.constantFrom(80, 8080, 4000),
+  });
+  fc.assert(
+    fc.property(end, end, (a, b) => {
+      const there = { src: a.address, sport: a.port, dst: b.address, dport: b.port };
+      const back = { src: b.address, sport: b.port, dst: a.address, dport: a.port };
+      const shard = shards.of(Protocol.tcp, there);
+      return shard === shards.of(Protocol.tcp, back) && shard >= 0 && shard < SHARDS;
+    }),
+    SEED,
+  );
+  t.pass('holds');
+});
+
+t.test('the worker of the ordered shard gets the fewer others the more is in order', async (t) => {
+  const own = (part: number) => ownersOf(2, part).filter((owner) => owner === 0).length - 1;
+  t.equal(own(0), 32);
+  t.equal(own(0.25), 21);
+  t.equal(own(0.5), 0);
+  t.equal(own(1), 0);
+  t.equal(
+    ownersOf(1, 0).every((owner) => owner === 0),
+    true,
+  );
+});
+
+t.test('tuples are counted well enough', async (t) => {
+  const census = new TupleCensus();
+  const src = address('10.0.0.1');
+  for (let i = 0; i < 60_000; i++) {
+    const d = { src, dst: address(`10.1.${i >> 8}.${i & 255}`), sport: 7, dport: 80, protocol: 6 };
+    census.add({ ...d, fragment: null } as Parameters<TupleCensus['add']>[0]);
+  }
+  t.ok(Math.abs(census.tuples - 60_000) < 1000, `${census.tuples}`);
+});
+
+t.test('a run is shared out only where nothing can meet', async (t) => {
+  const asked = { packets: 50_000, workers: 4, entryIsGiven: false, dumped: false };
+  const ask = (more: object) =>
+    shareOut({ worlds: [world], census: { tuples: 10 }, ...asked, ...more });
+  t.match(ask({}), { workers: 4, reason: null, clientsHidden: false });
+  t.match(ask({ packets: 500 }), { workers: 1, reason: null });
+  t.match(ask({ workers: 1 }), { workers: 1, reason: null });
+  t.match(ask({ entryIsGiven: true }), { workers: 1, reason: /--at/ });
+  t.match(ask({ dumped: true }), { workers: 1, reason: /dumped/ });
+  t.match(ask({ census: { tuples: 200_000 } }), { workers: 1, reason: /connection tables/ });
+});
+
+const FAILING = new URL('./failing-worker.js', import.meta.url).href;
+const SINKS = {
+  rows: [],
+  packet: () => {},
+  difference: () => {},
+  flush: async () => {},
+  progress: () => {},
+};
+
+t.test('a worker that ends before its work is done is one error with its cause', async (t) => {
+  const run = (seed: number) =>
+    runShares({ seed, workers: 2 } as Job, SINKS, { module: FAILING }).then(
+      () => null,
+      (error: unknown) => error,
+    );
+  const gone = await run(1);
+  t.ok(gone instanceof InternalError);
+  t.match(gone, { message: /^worker 0 ended before its work was done: .*exit/i });
+  const threw = await run(2);
+  t.ok(threw instanceof InternalError);
+  t.match(threw, { message: /^worker 0 ended before its work was done: thrown in thread true/ });
+  const refused = await run(4);
+  t.ok(refused instanceof UserError);
+  t.match(refused, { fault: 'input', diagnostics: [{ code: 'CAPTURE_GONE' }] });
+});
