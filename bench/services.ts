@@ -31,8 +31,9 @@ export interface TranslatedOptions {
   readonly seed: number;
 }
 
-const OUTSIDE = ipv4(0xcb_00_71_00);
-const OUTSIDE_ADDRESSES = 200;
+/** 198.18.0.0/15, for benchmarks (RFC 2544). */
+const OUTSIDE = ipv4(0xc6_12_00_00);
+const OUTSIDE_ADDRESSES = 1 << 17;
 const FIRST_PORT = 1024;
 const PORTS = 60_000;
 const STEP_NS = 1000;
@@ -81,7 +82,7 @@ export function drawTranslated(world: World, scout: Engine, options: TranslatedO
 
 function aimOf(aim: Aim, i: number): { readonly dst: Address; readonly dport: number } {
   if (aim === 'outside') {
-    const dst = ipv4(OUTSIDE.w3 + 1 + (i % OUTSIDE_ADDRESSES));
+    const dst = ipv4(OUTSIDE.w3 + (i % OUTSIDE_ADDRESSES));
     return { dst, dport: 443 };
   }
   const dst = parseAddress(SERVICE_IP);

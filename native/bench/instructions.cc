@@ -1,7 +1,8 @@
 // Instructions a packet on the fast path: the same number on every machine of a kind, whatever else
 // it does. Run by native/bench/instructions.sh under callgrind.
 //
-//   instructions KIND CONNECTIONS PACKETS    KIND: udp, tcp, new (every packet opens a connection)
+//   instructions KIND CONNECTIONS PACKETS    KIND: udp, tcp, nat-udp, nat-tcp (source and
+//                                            destination are rewritten), new (every packet opens one)
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -61,11 +62,12 @@ void build(uint8_t* p, bool tcp, uint32_t a, uint32_t b, uint16_t sport, uint16_
 
 int main(int argc, char** argv) {
   if (argc != 4) return 2;
-  const bool tcp = std::strcmp(argv[1], "tcp") == 0;
+  const bool nat = std::strncmp(argv[1], "nat-", 4) == 0;
+  const bool tcp = std::strcmp(argv[1] + (nat ? 4 : 0), "tcp") == 0;
   const bool fresh = std::strcmp(argv[1], "new") == 0;
   const uint32_t connections = static_cast<uint32_t>(std::atol(argv[2]));
   const uint32_t packets = static_cast<uint32_t>(std::atol(argv[3]));
-  Engine engine(EngineSizes{connections * 2ull, 4096, 64, 4, 8});
+  Engine engine(EngineSizes{connections * 4ull, 4096, 64, 4, 8});
   conntrack::Settings& s = engine.settings(0);
   for (double& t : s.tcp) t = 120;
   s.tcp_retrans = s.tcp_unack = 300;
@@ -73,19 +75,32 @@ int main(int argc, char** argv) {
   s.udp_stream = 120;
   s.tcp_max_retrans = 3;
   engine.host_set(1) = HostSet{1, {0, 0}, {0}, 1, {1}};
+  engine.host_set(2) = HostSet{1, {0, 0}, {0}, 2, {1, 1}};
+  const uint32_t ends_classes[] = {0, 1};
+  engine.use_ends(ends_classes);
   std::vector<uint8_t> bytes(static_cast<size_t>(packets) * kStride);
   std::vector<uint32_t> offsets(packets), lengths(packets), entries(packets);
   std::vector<double> times(packets);
   std::vector<uint8_t> offloaded(packets), out(4096 * 128);
   std::vector<int32_t> results(packets);
   const Batch batch{bytes.data(),     offsets.data(), lengths.data(), entries.data(), times.data(),
-                    offloaded.data(), results.data(), out.data(),     128,            4096};
+                    offloaded.data(), results.data(), out.data(),     128,            4096,
+                    nullptr};
   uint64_t random = 88172645463325252ull;
+  // The far side of a translated connection: another client, another server port.
+  const auto far_of = [](const Facts& f) {
+    Facts far = f;
+    far.src += 0x01000000;
+    far.dport += 8000;
+    return far;
+  };
+  bool translated = false;
   const auto fill = [&](uint32_t i, uint32_t c, bool back, uint8_t flags, uint32_t seq, uint32_t ack) {
-    const uint32_t a = 0x0a000001 + c / 50000, b = 0x0a010001;
-    const uint16_t sport = static_cast<uint16_t>(1024 + c % 50000);
+    const bool far = translated && back;
+    const uint32_t a = (far ? 0x0b000001 : 0x0a000001) + c / 50000, b = 0x0a010001;
+    const uint16_t sport = static_cast<uint16_t>(1024 + c % 50000), dport = far ? 8080 : 80;
     build(bytes.data() + static_cast<size_t>(i) * kStride, tcp, back ? b : a, back ? a : b,
-          back ? 80 : sport, back ? sport : 80, flags, seq, ack);
+          back ? dport : sport, back ? sport : dport, flags, seq, ack);
     offsets[i] = i * kStride;
     lengths[i] = 20 + (tcp ? 20 : 8) + kPayload;
     times[i] = 1e15 + i * 1000.0;
@@ -103,6 +118,9 @@ int main(int argc, char** argv) {
         d.ttl_change = -1;
         d.mtu = 1500;
         engine.enter(engine.last(), OtherEnds{}, d, engine.decisions().add(d));
+        d.host_set_before = d.host_set_after = 2;
+        d.flags = kTranslates;
+        if (nat) engine.enter(engine.last(), OtherEnds{.addresses = 1}, d, engine.decisions().add(d));
       }
     }
   };
@@ -116,6 +134,29 @@ int main(int argc, char** argv) {
       for (uint32_t i = 0; i < n; i++) fill(i, c + i, false, 0x10, 101 + kPayload, 901 + kPayload);
       move(n);
     }
+  }
+  if (nat) {
+    Holdings& holdings = engine.holdings();
+    for (uint32_t c = 0; c < connections; c++) {
+      Names names{2, {}};
+      Facts& near = names.facts[0];
+      near.family = 4;
+      near.protocol = tcp ? kTcp : kUdp;
+      near.src = 0x0a000001 + c / 50000;
+      near.dst = 0x0a010001;
+      near.sport = 1024 + c % 50000;
+      near.dport = 80;
+      names.facts[1] = far_of(near);
+      if (!name_flow(near) || !name_flow(names.facts[1])) return 4;
+      const uint32_t place = engine.flows().find(near.key, near.hash);
+      if (place == FlowTable::kNone) return 4;
+      const conntrack::Connection held = engine.flows().record(place);
+      const conntrack::TcpTracking tracking = engine.flows().tracking(place);
+      holdings.hand_over(place);
+      holdings.mark(names.facts[1].key, names.facts[1].hash);
+      if (!holdings.take_back(names, 2, 1, engine.book(), held, tracking)) return 4;
+    }
+    translated = true;
   }
   for (uint32_t i = 0; i < packets; i++) {
     random ^= random << 13, random ^= random >> 7, random ^= random << 17;

@@ -23,5 +23,7 @@ if [ $# -eq 2 ]; then
 else
   count udp 1000
   count tcp 1000
+  count nat-udp 1000
+  count nat-tcp 1000
   count new 100000
 fi
