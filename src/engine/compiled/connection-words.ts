@@ -1,7 +1,7 @@
 /**
  * Connections as numbers, for the door to the compiled engine: written there when they are given to
  * it, made again when they come back. Nothing of a connection that can be given is lost on the way
- * (test/engine/compiled/words.test.ts).
+ * (test/engine/connection-words.test.ts).
  * @module
  */
 import type { Connection, TcpSide, TcpTracking, Tracking } from '../../conntrack/connection.ts';
