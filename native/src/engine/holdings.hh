@@ -159,7 +159,8 @@ class Holdings {
   bool take_back(const Names& names, uint16_t host_set, uint32_t ends, const AddressBook& book,
                  const conntrack::Connection& given, const conntrack::TcpTracking& tracking) {
     const HostSet& set = sets_[host_set];
-    if (names.count != set.names) return false;
+    // A mark that found no place may stand for one of these names: the marks there are another's.
+    if (names.count != set.names || has_unmarked()) return false;
     uint32_t places[kMaxNames];
     for (uint32_t i = 0; i < names.count; i++) {
       const Facts& f = names.facts[i];

@@ -79,11 +79,14 @@ interface Drawn {
   readonly seed: number;
   readonly calm?: boolean;
   readonly sizes?: TwinSizes;
+  /** Of this run, where it is not `each`. */
+  readonly packets?: number;
   readonly seen?: (journey: Journey) => void;
 }
 
 /** Send drawn traffic through both engines; throws where they differ. */
-function compareOn({ stack, seed, calm = false, sizes, seen }: Drawn): TwinEngine {
+function compareOn({ packets = each, ...drawn }: Drawn): TwinEngine {
+  const { stack, seed, calm = false, sizes, seen } = drawn;
   const made: TwinEngine[] = [];
   const { cluster, policies } = parseInputs('shop.yaml', SERVICES_SHOP);
   const makeEngine = twins((twin) => made.push(twin), sizes);
@@ -93,7 +96,7 @@ function compareOn({ stack, seed, calm = false, sizes, seen }: Drawn): TwinEngin
   const traffic = new DrawnTraffic(seed, speakers, options);
   const [twin] = made;
   if (twin === undefined) throw new Error('a world has an engine');
-  for (let n = 1; n <= each; n++) {
+  for (let n = 1; n <= packets; n++) {
     const journey = world.engine.inject(traffic.next());
     traffic.heard(journey);
     seen?.(journey);
@@ -132,6 +135,17 @@ t.test(
     const sizes = { connections: 8, decisions: 16 };
     const twin = compareOn({ stack: 'azure-transparent+none', seed: SEED, sizes });
     t.ok(twin.compiled.statistics().slow.noRoom > 0 || each < 4000, 'connections found no place');
+  },
+);
+
+t.test(
+  'a mark that found no place is not taken for one of a connection that is given back',
+  { skip },
+  async (t) => {
+    const sizes = { connections: 8, decisions: 16 };
+    // Found by roaming: packet 15,892 met a connection whose place another had been given.
+    const twin = compareOn({ stack: 'azure-transparent+none', seed: 1, sizes, packets: 15_900 });
+    t.ok(twin.compiled.statistics().slow.noRoom > 0, 'connections found no place');
   },
 );
 
