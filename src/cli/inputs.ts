@@ -171,7 +171,7 @@ export function makeWorld(
     seed,
     ...(entry ? { at: entry } : {}),
     ...(dump ? { network: dump, dumped: true } : {}),
-    // `auto` is the reference engine as long as the compiled one is not the faster for a replay.
+    // Who can tell whether the compiled engine is worth its tables asks for it by name.
     ...(engine === 'compiled' ? { makeEngine: chooseEngine(engine).make } : {}),
   });
   if (entry) checkEntry(world, entry, at);

@@ -3,8 +3,10 @@
  * @module
  */
 import { Command, Option } from 'commander';
+import { captureFiles } from '../capture/capture-files.ts';
 import type { CaptureStream } from '../capture/reader.ts';
 import { assert } from '../diagnostic/diagnostic.ts';
+import { chooseEngine } from '../engine/make-engine.ts';
 import { findWalker } from '../lab/lane/columns.ts';
 import { mayUseLanes, replay } from '../lab/replay.ts';
 import type { RunSink } from '../lab/stack-run.ts';
@@ -104,14 +106,15 @@ async function replayVerb(words: readonly string[], flags: Flags): Promise<numbe
     () => loadCluster(flags),
     () => checkRun(flags),
   );
-  const world = makeWorld(inputs, chooseStack(flags.stack, inputs), flags);
-  const isShown = rowFilter(flags, world);
   const interruption = new Interruption();
   try {
+    const engine = await engineFor(source, inputs, flags);
+    const world = makeWorld(inputs, chooseStack(flags.stack, inputs), { ...flags, engine });
+    const isShown = rowFilter(flags, world);
     const prepared = await prepareTraffic(world, source, flags, interruption);
-    const { stack, engine } = world;
+    const { stack } = world;
     const names = flags.resolve;
-    const head = { stack: stack.text, engine: engine.name, seed: flags.seed, names };
+    const head = { stack: stack.text, engine: world.engine.name, seed: flags.seed, names };
     const reports = outputs.map((o) => replayReport(o, openOutput(o), flags.rows, head));
     const annotated =
       flags.write === undefined ? null : await AnnotatedCapture.open(flags.write, world, names);
@@ -133,6 +136,28 @@ async function replayVerb(words: readonly string[], flags: Flags): Promise<numbe
     interruption.stop();
     source.close();
   }
+}
+
+/** Captures below this are judged before the compiled engine's tables are laid out. */
+const BULK_BYTES = 4 * 1024 * 1024;
+
+/**
+ * What `--engine auto` comes to: the compiled engine where it is there and the capture is large
+ * enough to be taken in bulk. Both engines say the same; this is a question of time only.
+ */
+async function engineFor(
+  source: CaptureSource,
+  { dump }: { readonly dump?: unknown },
+  { engine, openLoop, workers, quiet }: Flags,
+): Promise<RunFlags['engine']> {
+  if (engine !== 'auto' || openLoop || dump !== undefined || (workers ?? 1) > 1) return engine;
+  // What can not be read is told by the reading itself; pipes are of no known size.
+  const files = await captureFiles(source.paths).catch(() => []);
+  if (source.sizeOfAll(files) < BULK_BYTES) return 'reference';
+  const { missing } = chooseEngine('auto');
+  if (missing === null) return 'compiled';
+  if (!quiet) say(`note: the reference engine judges: no compiled engine here (${missing})`);
+  return 'reference';
 }
 
 /** Where a replay's rows go. */
