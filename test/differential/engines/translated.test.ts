@@ -4,7 +4,7 @@
  * both engines alike on each packet, with the same connections and counters in between and at the
  * end.
  *
- * `ENGINE_PACKETS` (of all stacks together) and `ENGINE_SEED` roam.
+ * `ENGINE_TRANSLATED` (packets of all stacks together) and `ENGINE_SEED` roam.
  * @module
  */
 import t from 'tap';
@@ -21,7 +21,7 @@ import { type TwinEngine, type TwinSizes, twins } from '../../support/twin-engin
 
 t.setTimeout(3_600_000);
 
-const PACKETS = Number(process.env['ENGINE_PACKETS'] ?? 36_000);
+const PACKETS = Number(process.env['ENGINE_TRANSLATED'] ?? 36_000);
 const SEED = Number(process.env['ENGINE_SEED'] ?? 20_261_121);
 const native = findNative();
 const skip = native.addon === null ? native.reason : false;
