@@ -51,7 +51,7 @@ export function addressPlan(cluster: Cluster): AddressPlan {
       const here = pods.get(address);
       const owners: readonly AddressOwner[] = [
         ...(nodes.get(address) ?? []).map((node) => ({ kind: 'node', node }) as const),
-        ...(here instanceof Array ? here : here ? [here] : []).map(
+        ...(Array.isArray(here) ? here : here ? [here] : []).map(
           (pod) => ({ kind: 'pod', pod }) as const,
         ),
         ...(services.get(address) ?? []),
@@ -90,7 +90,7 @@ function ownersIn(cluster: Cluster): Owners {
     if (!hasNetwork(pod)) continue;
     for (const a of pod.addresses) {
       const here = owners.pods.get(a);
-      const more = here === undefined ? pod : [...(here instanceof Array ? here : [here]), pod];
+      const more = here === undefined ? pod : [...(Array.isArray(here) ? here : [here]), pod];
       owners.pods.set(a, more);
     }
   }
