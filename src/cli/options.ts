@@ -138,7 +138,7 @@ export function withRun(command: Command, formats: readonly Format[] = FORMATS):
       [],
     )
     .addOption(
-      new Option('--engine <name>', 'which engine judges')
+      new Option('--engine <name>', 'which engine judges; auto: compiled for large replays')
         .choices(['auto', 'reference', 'compiled'])
         .default('auto'),
     )

@@ -149,31 +149,22 @@ function refusal(
 }
 
 function refused(policy: NetworkPolicy, reason: string): Diagnostic {
-  const { file, line, column } = policy.source;
-  return {
-    code: 'NPM_WINDOWS_REFUSED',
-    file,
-    line,
-    column,
-    object: policyId(policy),
-    message:
-      `Azure NPM does not apply this policy on Windows nodes ("${reason}"): only what passes a ` +
-      'Linux node is judged by it',
-  };
+  const message =
+    `Azure NPM does not apply this policy on Windows nodes ("${reason}"): only what passes a ` +
+    'Linux node is judged by it';
+  return warningOf(policy, 'NPM_WINDOWS_REFUSED', message);
 }
 
 function negationLost(policy: NetworkPolicy): Diagnostic {
+  const message =
+    'Azure NPM on Windows drops the negation of a namespaceSelector in egress rules: it allows ' +
+    'exactly the namespaces that the policy excludes';
+  return warningOf(policy, 'NPM_WINDOWS_NEGATION', message);
+}
+
+function warningOf(policy: NetworkPolicy, code: string, message: string): Diagnostic {
   const { file, line, column } = policy.source;
-  return {
-    code: 'NPM_WINDOWS_NEGATION',
-    file,
-    line,
-    column,
-    object: policyId(policy),
-    message:
-      'Azure NPM on Windows drops the negation of a namespaceSelector in egress rules: it allows ' +
-      'exactly the namespaces that the policy excludes',
-  };
+  return { code, file, line, column, object: policyId(policy), message };
 }
 
 function hnsAcl(
