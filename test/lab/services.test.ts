@@ -9,7 +9,8 @@ import { Prober } from '../../src/lab/ask/probe.ts';
 import { World } from '../../src/lab/world.ts';
 import { parseInputs } from '../../src/policy/inputs.ts';
 import { SHOP_POLICIES, TWO_NODES_SHOP } from '../support/clusters.ts';
-import { icmpError, type PacketBuilder, tcp, udp } from '../support/packets.ts';
+import { STEPS, type Step } from '../support/exchange.ts';
+import { icmpError, tcp, udp } from '../support/packets.ts';
 import { outcomesOf, replayFrames, type SeenFrame } from '../support/replays.ts';
 
 const STACKS = ['azure-bridge+npm', 'azure-transparent+npm', 'azure-transparent+calico'];
@@ -63,23 +64,6 @@ const closed = parseInputs(
   'shop.yaml',
   `${WIRING}${TWO_NODES_SHOP}---\n${SERVICES}---\n${SHOP_POLICIES}`,
 );
-
-/** One packet of a connection, with what identifies it wherever it is seen. */
-interface Step {
-  readonly isReply: boolean;
-  readonly make: (base: PacketBuilder) => PacketBuilder;
-}
-
-const STEPS: readonly Step[] = [
-  { isReply: false, make: (p) => p.syn().seq(100) },
-  { isReply: true, make: (p) => p.syn().seq(500).ack(101) },
-  { isReply: false, make: (p) => p.seq(101).ack(501) },
-  { isReply: false, make: (p) => p.seq(101).ack(501).psh().payload(10) },
-  { isReply: true, make: (p) => p.seq(501).ack(111).psh().payload(20) },
-  { isReply: false, make: (p) => p.seq(111).ack(521).fin() },
-  { isReply: true, make: (p) => p.seq(521).ack(112).fin() },
-  { isReply: false, make: (p) => p.seq(112).ack(522) },
-];
 
 interface Ends {
   readonly from: readonly [string, number];

@@ -7,7 +7,8 @@
 import t from 'tap';
 import { type Inputs, parseInputs } from '../../src/policy/inputs.ts';
 import { formatAddress } from '../../src/wire/address.ts';
-import { type PacketBuilder, tcp } from '../support/packets.ts';
+import { STEPS as ALL } from '../support/exchange.ts';
+import { tcp } from '../support/packets.ts';
 import { outcomesOf, replayFrames, type SeenFrame } from '../support/replays.ts';
 
 /** Networks with the wiring that they need. */
@@ -79,18 +80,8 @@ function placesOf({ cluster }: Inputs): Places {
 
 type End = readonly [address: string, port: number];
 
-interface Step {
-  readonly isReply: boolean;
-  readonly make: (base: PacketBuilder) => PacketBuilder;
-}
-
-const STEPS: readonly Step[] = [
-  { isReply: false, make: (p) => p.syn().seq(100) },
-  { isReply: true, make: (p) => p.syn().seq(500).ack(101) },
-  { isReply: false, make: (p) => p.seq(101).ack(501) },
-  { isReply: false, make: (p) => p.seq(101).ack(501).psh().payload(10) },
-  { isReply: true, make: (p) => p.seq(501).ack(111).psh().payload(20) },
-];
+/** Nobody closes. */
+const STEPS = ALL.slice(0, 5);
 
 /** A step as it is seen between these ends, so many hops from its sender. */
 function frame(i: number, from: End, to: End, hops: number): Uint8Array {

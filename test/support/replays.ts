@@ -9,6 +9,7 @@ import type { ConnectionResult, FrameResult } from '../../src/lab/result.ts';
 import type { RunSummary } from '../../src/lab/tally.ts';
 import { AddressMap } from '../../src/lab/traffic/mapping.ts';
 import { Survey } from '../../src/lab/traffic/survey.ts';
+import type { TrafficOptions } from '../../src/lab/traffic/traffic.ts';
 import { Vantages } from '../../src/lab/traffic/vantage.ts';
 import { World } from '../../src/lab/world.ts';
 import type { Inputs } from '../../src/policy/inputs.ts';
@@ -25,7 +26,7 @@ export interface Ran {
 export interface SeenFrame {
   readonly data: Uint8Array;
   readonly iface?: number;
-  /** Seconds from the start; absent: ten milliseconds after the one before. */
+  /** Seconds from the start; absent: `ReplayOptions.gapS` after the one before. */
   readonly atS?: number;
 }
 
@@ -33,17 +34,21 @@ export interface ReplayOptions {
   readonly seed?: number;
   /** `--map`: captured addresses and what they are here. */
   readonly map?: readonly (readonly [string, string])[];
+  readonly traffic?: Partial<TrafficOptions>;
+  readonly openLoop?: boolean;
+  /** Seconds between frames; absent: 0.01. */
+  readonly gapS?: number;
 }
 
-/** Replay Ethernet frames, ten milliseconds apart; fails when a frame has no outcome or two. */
+/** Replay Ethernet frames; fails when a frame has no outcome or two. */
 export async function replayFrames(
   { cluster, policies }: Pick<Inputs, 'cluster' | 'policies'>,
   stack: string,
   frames: readonly (Uint8Array | SeenFrame)[],
-  { seed = 1, map = [] }: ReplayOptions = {},
+  { seed = 1, map = [], traffic = {}, openLoop = false, gapS = 0.01 }: ReplayOptions = {},
 ): Promise<Ran> {
   const world = new World({ cluster, policies, stack: parseStack(stack), seed });
-  const records = frames.map((frame, i) => recordOf(frame, i));
+  const records = frames.map((frame, i) => recordOf(frame, i, gapS));
   const survey = new Survey();
   for (const record of records) survey.add(record);
   const rows: FrameResult[] = [];
@@ -62,11 +67,12 @@ export async function replayFrames(
       midstream: 'assume',
       vantages: new Vantages([]),
       entryIsGiven: false,
+      ...traffic,
     },
     stacks: [
       { world, sink: { frame: (r) => rows.push(r), connection: (c) => connections.push(c) } },
     ],
-    options: { openLoop: false },
+    options: { openLoop },
   });
   const [summary] = summaries;
   if (!summary) throw new Error('no summary');
@@ -76,11 +82,11 @@ export async function replayFrames(
   return { frames: rows, connections, summary, world };
 }
 
-function recordOf(frame: Uint8Array | SeenFrame, i: number): PacketRecord {
+function recordOf(frame: Uint8Array | SeenFrame, i: number, gapS: number): PacketRecord {
   const {
     data,
     iface = 0,
-    atS = i / 100,
+    atS = i * gapS,
   }: SeenFrame = frame instanceof Uint8Array ? { data: frame } : frame;
   return {
     frame: i + 1,

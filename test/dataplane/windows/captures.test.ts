@@ -4,7 +4,8 @@
  * @module
  */
 import t from 'tap';
-import { tcp, udp } from '../../support/packets.ts';
+import { exchange } from '../../support/exchange.ts';
+import { udp } from '../../support/packets.ts';
 import { outcomesOf, type Ran, replayFrames } from '../../support/replays.ts';
 import { mixedCluster, NODE, OUTSIDE, podAddress } from './mixed-cluster.ts';
 
@@ -22,22 +23,6 @@ apiVersion: v1
 kind: Service
 metadata: {name: api, namespace: shop}
 spec: {type: NodePort, clusterIP: 10.0.0.21, selector: {app: api}, ports: [{port: 80, nodePort: 30080}]}`;
-
-/** A whole exchange: handshake, a request of 10 bytes, an answer of 20, both sides close. */
-function exchange(client: string, server: string, dport: number): readonly Uint8Array[] {
-  const c = tcp().from(client, 40_000).to(server, dport);
-  const s = tcp().from(server, dport).to(client, 40_000);
-  return [
-    c.syn().seq(100),
-    s.syn().seq(500).ack(101),
-    c.seq(101).ack(501),
-    c.seq(101).ack(501).psh().payload(10),
-    s.seq(501).ack(111).psh().payload(20),
-    c.seq(111).ack(521).fin(),
-    s.seq(521).ack(112).fin(),
-    c.seq(112).ack(522),
-  ].map((p, i) => p.id(i + 1).frame());
-}
 
 const ENGINES = ['npm', 'calico'] as const;
 const cluster = mixedCluster({ more: OBJECTS });

@@ -8,11 +8,9 @@
 import t from 'tap';
 import { parseStack } from '../../../src/dataplane/stack.ts';
 import { findNative } from '../../../src/engine/compiled/native-door.ts';
-import type { Injection } from '../../../src/engine/engine.ts';
 import { World } from '../../../src/lab/world.ts';
-import { formatAddress } from '../../../src/wire/address.ts';
-import { DrawnTraffic, type Place, type Speaker } from '../../support/drawn-traffic.ts';
-import { address } from '../../support/packets.ts';
+import { DrawnTraffic } from '../../support/drawn-traffic.ts';
+import { speakersOf } from '../../support/speakers.ts';
 import { type TwinEngine, twins } from '../../support/twin-engine.ts';
 import { mixedCluster, nodeName, ON_PREMISES, OUTSIDE, podAddress } from './mixed-cluster.ts';
 
@@ -83,25 +81,6 @@ const STACKS = [
   ['azure-overlay+npm', { overlay: true, build: '10.0.20348.1607' }],
 ] as const;
 
-function speakersOf(world: World): readonly Speaker[] {
-  const { pods, nodes } = world.cluster;
-  const own = [...pods, ...nodes].flatMap(({ addresses }) => addresses.map(formatAddress));
-  return [...new Set([...own, ...OTHERS])].map((text) => {
-    const place = world.identities.placeOf(address(text));
-    return {
-      address: text,
-      enter: (packet) => {
-        const {
-          frame: _f,
-          nowNs: _n,
-          ...at
-        } = world.injectAt(place, packet, { frame: 0, nowNs: 0 });
-        return at as Injection as Place;
-      },
-    };
-  });
-}
-
 for (const [i, [stack, options]] of STACKS.entries()) {
   t.test(`${stack}: both engines alike`, { skip }, async (t) => {
     const { overlay } = options;
@@ -117,7 +96,7 @@ for (const [i, [stack, options]] of STACKS.entries()) {
       { address: '10.224.0.80', port: 30_080 },
       { address: '198.51.100.7', port: 443 },
     ];
-    const traffic = new DrawnTraffic(SEED + i, speakersOf(world), {
+    const traffic = new DrawnTraffic(SEED + i, speakersOf(world, OTHERS), {
       heard: true,
       ports: PORTS,
       services,

@@ -9,14 +9,12 @@
 import t from 'tap';
 import { parseStack } from '../../../src/dataplane/stack.ts';
 import { findNative } from '../../../src/engine/compiled/native-door.ts';
-import type { Injection } from '../../../src/engine/engine.ts';
 import { World, type WorldInput } from '../../../src/lab/world.ts';
 import { type Inputs, loadInputs, parseInputs } from '../../../src/policy/inputs.ts';
-import { formatAddress } from '../../../src/wire/address.ts';
 import { bigCluster } from '../../support/big-cluster.ts';
 import { SHOP_POLICIES, TWO_NODES_SHOP } from '../../support/clusters.ts';
-import { Dice, DrawnTraffic, type Place, type Speaker } from '../../support/drawn-traffic.ts';
-import { address } from '../../support/packets.ts';
+import { Dice, DrawnTraffic } from '../../support/drawn-traffic.ts';
+import { speakersOf } from '../../support/speakers.ts';
 import { type TwinEngine, type TwinSizes, twins } from '../../support/twin-engine.ts';
 
 t.setTimeout(3_600_000);
@@ -68,25 +66,6 @@ const STACKS = [
   'azure-transparent+none',
 ];
 
-function speakersOf(world: World, scene: Scene): readonly Speaker[] {
-  const { pods, nodes } = scene.inputs.cluster;
-  const own = [...pods, ...nodes].flatMap(({ addresses }) => addresses.map(formatAddress));
-  return [...new Set([...own, ...scene.others])].map((text) => {
-    const place = world.identities.placeOf(address(text));
-    return {
-      address: text,
-      enter: (packet) => {
-        const {
-          frame: _f,
-          nowNs: _n,
-          ...at
-        } = world.injectAt(place, packet, { frame: 0, nowNs: 0 });
-        return at as Injection as Place;
-      },
-    };
-  });
-}
-
 const each = Math.ceil(PACKETS / SCENES.length / STACKS.length);
 
 interface Drawn {
@@ -105,7 +84,7 @@ function compareOn({ scene, stack, seed, max, sizes }: Drawn): TwinEngine {
   const input = { cluster, policies, stack: parseStack(stack) };
   const makeEngine = twins((twin) => made.push(twin), sizes);
   const world = new World({ ...input, ...limited(input, max), makeEngine });
-  const traffic = new DrawnTraffic(seed, speakersOf(world, scene));
+  const traffic = new DrawnTraffic(seed, speakersOf(world, scene.others));
   const [twin] = made;
   if (twin === undefined) throw new Error('a world has an engine');
   for (let n = 1; n <= each; n++) {

@@ -10,13 +10,12 @@
 import t from 'tap';
 import { parseStack } from '../../../src/dataplane/stack.ts';
 import { findNative } from '../../../src/engine/compiled/native-door.ts';
-import type { Injection, Journey } from '../../../src/engine/engine.ts';
+import type { Journey } from '../../../src/engine/engine.ts';
 import { World } from '../../../src/lab/world.ts';
-import { type Inputs, parseInputs } from '../../../src/policy/inputs.ts';
-import { formatAddress } from '../../../src/wire/address.ts';
-import { Dice, DrawnTraffic, type Place, type Speaker } from '../../support/drawn-traffic.ts';
-import { address } from '../../support/packets.ts';
+import { parseInputs } from '../../../src/policy/inputs.ts';
+import { Dice, DrawnTraffic } from '../../support/drawn-traffic.ts';
 import { SERVICES_SHOP } from '../../support/services-shop.ts';
+import { speakersOf } from '../../support/speakers.ts';
 import { type TwinEngine, type TwinSizes, twins } from '../../support/twin-engine.ts';
 
 t.setTimeout(3_600_000);
@@ -57,21 +56,6 @@ const STACKS = [
   'kubenet+calico,force=true,kube-proxy=nftables',
 ];
 
-function speakersOf(world: World, { cluster }: Pick<Inputs, 'cluster'>): readonly Speaker[] {
-  const own = [...cluster.pods, ...cluster.nodes].flatMap((one) => one.addresses);
-  return [...new Set([...own.map(formatAddress), ...OTHERS])].map((text) => {
-    const place = world.identities.placeOf(address(text));
-    return {
-      address: text,
-      enter: (packet) => {
-        const { frame: _f, nowNs: _n, ...at } = world.injectAt(place, packet, NOWHEN);
-        return at as Injection as Place;
-      },
-    };
-  });
-}
-
-const NOWHEN = { frame: 0, nowNs: 0 };
 const each = Math.ceil(PACKETS / STACKS.length / 2);
 
 interface Drawn {
@@ -91,7 +75,7 @@ function compareOn({ packets = each, ...drawn }: Drawn): TwinEngine {
   const { cluster, policies } = parseInputs('shop.yaml', SERVICES_SHOP);
   const makeEngine = twins((twin) => made.push(twin), sizes);
   const world = new World({ cluster, policies, stack: parseStack(stack), makeEngine });
-  const speakers = speakersOf(world, { cluster });
+  const speakers = speakersOf(world, OTHERS);
   const options = { heard: true, ports: PORTS, services: SERVICES, calm };
   const traffic = new DrawnTraffic(seed, speakers, options);
   const [twin] = made;

@@ -12,6 +12,18 @@ import { comparable } from './harness/comparable.ts';
 import { Laboratory, type Wired } from './harness/laboratory.ts';
 import type { Backend } from './harness/trial.ts';
 
+/** A router that answers nothing of its own accord. */
+export const QUIET = {
+  'net.ipv4.ip_forward': '1',
+  'net.ipv4.conf.all.rp_filter': '0',
+  'net.ipv4.conf.default.rp_filter': '0',
+  'net.ipv4.conf.all.send_redirects': '0',
+  'net.ipv4.conf.default.send_redirects': '0',
+  'net.ipv4.icmp_echo_ignore_all': '1',
+  'net.ipv6.conf.all.forwarding': '1',
+  'net.ipv6.icmp.echo_ignore_all': '1',
+};
+
 export interface Shot {
   readonly what: string;
   readonly device: string;

@@ -11,17 +11,7 @@ import { hostPlan, iface, route } from '../../support/hosts.ts';
 import { icmpEcho, icmpEchoReply, icmpError, tcp, udp } from '../../support/packets.ts';
 import { kernelMissing } from './harness/laboratory.ts';
 import type { Backend } from './harness/trial.ts';
-import { compare, edited, type Shot } from './host-path-compare.ts';
-
-const QUIET = {
-  'net.ipv4.ip_forward': '1',
-  'net.ipv4.conf.all.rp_filter': '0',
-  'net.ipv4.conf.default.rp_filter': '0',
-  'net.ipv4.conf.all.send_redirects': '0',
-  'net.ipv4.conf.default.send_redirects': '0',
-  'net.ipv4.icmp_echo_ignore_all': '1',
-  'net.ipv6.conf.all.forwarding': '1',
-};
+import { compare, edited, QUIET, type Shot } from './host-path-compare.ts';
 
 const CLIENT = '02:00:00:00:00:10';
 const SERVER = '02:00:00:00:00:11';

@@ -15,18 +15,7 @@ import { hostPlan, iface, route } from '../../support/hosts.ts';
 import { address, icmpEcho, icmpError, tcp, udp } from '../../support/packets.ts';
 import { kernelMissing } from './harness/laboratory.ts';
 import type { Backend } from './harness/trial.ts';
-import { compare, edited, type Shot } from './host-path-compare.ts';
-
-const QUIET = {
-  'net.ipv4.ip_forward': '1',
-  'net.ipv4.conf.all.rp_filter': '0',
-  'net.ipv4.conf.default.rp_filter': '0',
-  'net.ipv4.conf.all.send_redirects': '0',
-  'net.ipv4.conf.default.send_redirects': '0',
-  'net.ipv4.icmp_echo_ignore_all': '1',
-  'net.ipv6.conf.all.forwarding': '1',
-  'net.ipv6.icmp.echo_ignore_all': '1',
-};
+import { compare, edited, QUIET, type Shot } from './host-path-compare.ts';
 
 const A_MAC = '02:00:00:00:00:0a';
 const B_MAC = '02:00:00:00:00:0b';
