@@ -4,15 +4,13 @@
  * @module
  */
 import { ReferenceEngine } from '../../src/engine/reference.ts';
-import { drawWorkload } from '../../src/lab/bench/workload.ts';
 import type { World } from '../../src/lab/world.ts';
-import { OPEN_PORT } from '../clusters.ts';
 import { drawTranslated } from '../services.ts';
 import type { RunOptions } from './kernel-rows.ts';
-import { endsOf, Ours } from './ours.ts';
+import { Ours } from './ours.ts';
 import { compile, compileBpf, run } from './programs.ts';
 import { type Goal, type Measured, middle } from './rows.ts';
-import { npm, routed } from './worlds.ts';
+import { routed, routedNpm } from './worlds.ts';
 
 const SEED = 1;
 const MILLION = 1 << 20;
@@ -57,21 +55,12 @@ function translatedOn(world: World, connections: number): Ours {
   return new Ours(world, workload, connections * NAMES);
 }
 
-function judgedOn(world: World, connections: number): Ours {
-  const pairs = [0, 2, 4].map((at) => endsOf(world, at, at + 1));
-  const workload = drawWorkload(pairs, {
-    ...{ kind: 'established', connections, packets: MILLION, ports: [OPEN_PORT] },
-    ...{ protocol: 'udp', payload: 12, seed: SEED },
-  });
-  return new Ours(world, workload, connections);
-}
-
 export function measureEbpf({ connections, goals }: EbpfTrial, options: RunOptions): Measured[] {
   const { folder, samples, cpu } = options;
   const object = compileBpf(folder, 'cilium-kind');
   const program = compile(folder, 'run-ebpf', ['-lbpf']);
   const argv = [program, object, String(connections), String(MILLION), String(cpu)];
-  const ours = [translatedOn(routed(), connections), judgedOn(npm(1000), connections)];
+  const ours = [routed(), routedNpm()].map((world) => translatedOn(world, connections));
   const mine = ours.map((): number[] => []);
   const theirs = ours.map((): number[] => []);
   for (let round = 0; round < samples; round++) {
@@ -82,8 +71,7 @@ export function measureEbpf({ connections, goals }: EbpfTrial, options: RunOptio
   return goals.map((goal, i): Measured => {
     const hitRate = ours[i]?.hitRate() ?? 0;
     const row = { ...goal, peer: middle(theirs[i] ?? []), ours: middle(mine[i] ?? []), hitRate };
-    if (i === 0) return { ...row, note: 'ours on a routed node, out to the internet' };
-    const note = "ours: 1,000 of NPM's policies on a bridge";
-    return { ...row, note, unequal: 'ours without translation' };
+    const policies = i === 0 ? '' : ", 1,000 of NPM's policies";
+    return { ...row, note: `ours on a routed node, out to the internet${policies}` };
   });
 }

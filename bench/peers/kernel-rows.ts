@@ -12,7 +12,7 @@ import { OPEN_PORT } from '../clusters.ts';
 import { KernelLab, type KernelSample, type Senders, type Trace } from './kernel-lab.ts';
 import { endsOf, Ours } from './ours.ts';
 import { type Goal, type Measured, middle, type Row } from './rows.ts';
-import { calico, npm, plainBridge, routed, routedNpm, verdictMap } from './worlds.ts';
+import { calico, npm, plainBridge, routed, verdictMap } from './worlds.ts';
 
 const SEED = 1;
 const MILLION = 1 << 20;
@@ -29,8 +29,6 @@ interface Feed extends Goal {
 interface Scenario {
   readonly name: string;
   readonly world: () => World;
-  /** Ours, where it is not the kernel's: the same packets let through by policies. */
-  readonly ours?: { readonly world: () => World; readonly said: string };
   readonly kind: 'established' | 'new' | 'opening';
   readonly feeds: readonly Feed[];
 }
@@ -74,7 +72,6 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'nft verdict map',
     world: () => verdictMap(10_000),
-    ours: { world: routedNpm, said: "ours: 1,000 of NPM's policies on the same node" },
     kind: 'new',
     feeds: feeds('kernel, nft verdict map, routed', '10,000 elements, every packet new', 25, 25),
   },
@@ -149,11 +146,7 @@ export function measureKernel(scenario: Scenario, senders: Senders, options: Run
   const ends = endsOf(world);
   const [client, server] = ends.map(({ entry }) => (entry.as === 'local' ? entry.host : ''));
   const traffic = trafficOf(scenario, ends);
-  const ours = new Ours(
-    scenario.ours?.world() ?? world,
-    traffic,
-    traffic.packets.length > FLOWS ? NEW_FLOWS : FLOWS,
-  );
+  const ours = new Ours(world, traffic, traffic.packets.length > FLOWS ? NEW_FLOWS : FLOWS);
   const lab = new KernelLab(world.network, client ?? '', server ?? '', options.folder);
   const mine: number[] = [];
   const theirs = scenario.feeds.map((): KernelSample[] => []);
@@ -180,8 +173,7 @@ export function measureKernel(scenario: Scenario, senders: Senders, options: Run
     const peer = middle(samples.map(({ arrived, cpuNs }) => (arrived / cpuNs) * 1000));
     const { against, workload } = goal;
     const arrived = `${sent} sent, ${lost === 0 ? 'all' : sent - lost} arrived`;
-    const unequal = scenario.ours === undefined ? {} : { unequal: scenario.ours.said };
-    const row = { against, workload, goal: goal.goal, ...unequal };
+    const row = { against, workload, goal: goal.goal };
     return { ...row, peer, ours: middle(mine), hitRate: ours.hitRate(), note: arrived };
   });
 }

