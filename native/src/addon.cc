@@ -201,13 +201,18 @@ class Door : public Napi::ObjectWrap<Door> {
     keep_ends_ = Napi::Persistent(given.As<Napi::Object>());
   }
 
+  // Hosts behind those that there is room for hold nothing here.
+  bool HasHost(const Napi::CallbackInfo& info) const {
+    return U32(info[0]) < engine_->sizes().hosts;
+  }
+
   wiretrial::Words Scratch() { return wiretrial::Words(scratch_, *engine_); }
 
   // mark(host, connections): the reference engine holds these of the scratch's tuple on this host.
   void Mark(const Napi::CallbackInfo& info) {
     wiretrial::Facts f;
     const bool known = Scratch().read_tuple(0, f);
-    engine_->room(U32(info[0])).foreign += U32(info[1]);
+    if (HasHost(info)) engine_->room(U32(info[0])).foreign += U32(info[1]);
     if (known) engine_->holdings().mark(f.key, f.hash);
   }
 
@@ -215,7 +220,7 @@ class Door : public Napi::ObjectWrap<Door> {
   void Unmark(const Napi::CallbackInfo& info) {
     wiretrial::Facts f;
     const bool known = Scratch().read_tuple(0, f);
-    engine_->room(U32(info[0])).foreign -= U32(info[1]);
+    if (HasHost(info)) engine_->room(U32(info[0])).foreign -= U32(info[1]);
     if (known) engine_->holdings().unmark(f.key, f.hash);
   }
 
@@ -290,7 +295,9 @@ class Door : public Napi::ObjectWrap<Door> {
   }
 
   // setHost(host, max)
-  void SetHost(const Napi::CallbackInfo& info) { engine_->room(U32(info[0])).max = U32(info[1]); }
+  void SetHost(const Napi::CallbackInfo& info) {
+    if (HasHost(info)) engine_->room(U32(info[0])).max = U32(info[1]);
+  }
 
   // setHostSet(set, settings, otherSettings, hosts: number[], knownBy: number[])
   void SetHostSet(const Napi::CallbackInfo& info) {
@@ -328,13 +335,13 @@ class Door : public Napi::ObjectWrap<Door> {
   }
 
   Napi::Value Held(const Napi::CallbackInfo& info) {
-    return N(info, engine_->room(U32(info[0])).held);
+    return N(info, HasHost(info) ? engine_->room(U32(info[0])).held : 0);
   }
 
   Napi::Value NextOrder(const Napi::CallbackInfo& info) { return N(info, engine_->next_order()); }
 
   // statistics(): packets not moved by reason (words 1–6), places and memory of the flow table,
-  // decisions, packets whose ends were rewritten.
+  // decisions, packets whose ends were rewritten, packets for which the flow table was full.
   void Statistics(const Napi::CallbackInfo&) {
     for (int32_t i = 1; i < wiretrial::kSlowReasons; i++) {
       scratch_[i] = static_cast<double>(engine_->slow_count(-i));
@@ -344,6 +351,7 @@ class Door : public Napi::ObjectWrap<Door> {
     scratch_[9] = static_cast<double>(engine_->flows().memory_bytes());
     scratch_[10] = engine_->decisions().count();
     scratch_[11] = static_cast<double>(engine_->translated());
+    scratch_[12] = static_cast<double>(engine_->full());
   }
 
   std::unique_ptr<Engine> engine_;

@@ -21,6 +21,8 @@ class Words {
   // Read the `i`-th tuple, as an opener's packet has it; false when no plain packet has such one.
   bool read_tuple(uint32_t i, Facts& f) {
     read_ends(i, f);
+    // An address that the full book has no number for: no packet with it has facts, now or later.
+    if (f.family == 6 && (f.src == AddressBook::kNone || f.dst == AddressBook::kNone)) return false;
     return name_flow(f);
   }
 

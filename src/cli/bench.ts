@@ -6,6 +6,7 @@
 import { Command, Option } from 'commander';
 import { UserError } from '../diagnostic/diagnostic.ts';
 import { Slow } from '../engine/compiled/layout.ts';
+import { LEAST_CONNECTIONS, sizesFor } from '../engine/compiled/table-sizes.ts';
 import { enginesOf, measuredPairs } from '../lab/bench/bench-world.ts';
 import {
   exactly,
@@ -34,7 +35,7 @@ import { openOutput, parseOutputs } from '../report/formats.ts';
 import { type Base, interleave, type Rounds, readBase } from './bench-rounds.ts';
 import { ExitCode } from './exit-code.ts';
 import { chooseStack, loadCluster, makeWorld } from './inputs.ts';
-import { type ClusterOptions, wholeNumber, withCluster } from './options.ts';
+import { type ClusterOptions, wholeNumber, withCluster, withTables } from './options.ts';
 import { phaseProgress } from './phase-progress.ts';
 
 interface Flags extends ClusterOptions {
@@ -42,6 +43,7 @@ interface Flags extends ClusterOptions {
   readonly traffic: TrafficKind | 'verdict';
   readonly protocol: 'tcp' | 'udp' | 'both';
   readonly connections: number;
+  readonly maxConnections?: number;
   readonly packets: number;
   readonly payload: number;
   readonly port: readonly number[];
@@ -59,7 +61,7 @@ export function benchCommand(finish: (code: number) => void): Command {
     'Packets per second (of CPU time) through a policy set, as a regression gate.',
   );
   const collect = (text: string, all: readonly string[]) => [...all, text];
-  return withCluster(command)
+  return withTables(withCluster(command), 'twice --connections')
     .option('--stack <stack>', 'NETWORK+POLICY[,option=value]')
     .addOption(
       new Option(
@@ -206,7 +208,8 @@ function measure(flags: Flags): { readonly row: BenchRow; readonly stack: string
   const kind = traffic === 'verdict' ? 'new' : traffic;
   const { connections, packets, protocol, payload, seed } = flags;
   const options = { kind, connections, packets, protocol, payload, seed, ports };
-  const engines = enginesOf(world, seed, { connections: connections * 2 });
+  const sizes = sizesFor(flags.maxConnections ?? Math.max(LEAST_CONNECTIONS, connections * 2));
+  const engines = enginesOf(world, seed, sizes);
   const pairs = measuredPairs(world, engines.reference(), flags.ipv6 ? 6 : 4, options);
   const workload = drawWorkload(pairs, options);
   const progress = phaseProgress(false);
@@ -255,6 +258,9 @@ function argumentsOf(flags: Flags, files: readonly string[]): readonly string[] 
     ...(flags.ignoreUnsupported ? ['--ignore-unsupported'] : []),
     ...(flags.stack === undefined ? [] : ['--stack', flags.stack]),
     ...(flags.ipv6 ? ['--ipv6'] : []),
+    ...(flags.maxConnections === undefined
+      ? []
+      : ['--max-connections', String(flags.maxConnections)]),
     ...flags.port.flatMap((port) => ['--port', String(port)]),
     ...valued.flatMap((name) => [`--${name}`, String(flags[name])]),
     ...['--samples', '3'],

@@ -10,6 +10,7 @@ import { ciliumChanges } from '../dataplane/move/cilium.ts';
 import { moveConditions } from '../dataplane/move/conditions.ts';
 import { parseStack } from '../dataplane/stack.ts';
 import { assert, UserError } from '../diagnostic/diagnostic.ts';
+import { tableFull } from '../engine/make-engine.ts';
 import { Comparison, type Difference } from '../lab/compare/compare.ts';
 import { replay } from '../lab/replay.ts';
 import { type RunSummary, Tally } from '../lab/tally.ts';
@@ -36,7 +37,7 @@ import {
 } from './options.ts';
 import { prepareTraffic } from './prepare-traffic.ts';
 import { withProgress } from './progress.ts';
-import { say, warn, warnOfCuts } from './say.ts';
+import { noteFull, say, warn, warnOfCuts } from './say.ts';
 import { chooseWorkers, type RunInput, runTogether } from './shared-run.ts';
 
 interface Flags extends ClusterOptions, CaptureOptions, ReplayFlags, RunFlags, NarrowFlags {
@@ -167,6 +168,7 @@ async function compareAlone(
     betweenBatches: () => interruption.listen(),
     shouldStop: () => interruption.code !== 0,
   });
+  noteFull(tableFull(worlds.map(({ engine }) => engine)), flags);
   return { summaries, interrupted, inputs: source.summaries(stream) };
 }
 

@@ -121,11 +121,13 @@ export function checkRun(flags: {
   readonly stack?: string | readonly string[];
   readonly at?: string;
   readonly vantage?: readonly string[];
+  readonly maxConnections?: number;
 }): void {
   const { stack = [], at = 'auto', vantage = [] } = flags;
   const stacks = typeof stack === 'string' ? [stack] : stack;
   together(
     () => checkEngine(flags),
+    () => checkTables(flags),
     () => parseEntry(at),
     () => Vantages.parse(vantage),
     ...stacks.map((text) => () => readStack(text)),
@@ -151,7 +153,23 @@ function checkEngine(flags: Pick<RunFlags, 'engine'>): void {
   );
 }
 
+/** The reference engine's tables grow as a kernel's do, up to its own limit. */
+function checkTables(flags: Pick<RunFlags, 'engine'> & { readonly maxConnections?: number }): void {
+  const { engine, maxConnections } = flags;
+  if (engine !== 'reference' || maxConnections === undefined) return;
+  throw new UserError([
+    {
+      code: 'TABLES_UNUSED',
+      field: '--max-connections',
+      message: 'only the compiled engine has tables of a fixed size',
+      found: `${maxConnections} with --engine reference`,
+      accepted: '--engine auto or compiled',
+    },
+  ]);
+}
+
 interface WorldFlags {
+  readonly maxConnections?: number;
   readonly at?: string;
   readonly seed?: number;
   readonly engine?: RunFlags['engine'];
@@ -160,7 +178,7 @@ interface WorldFlags {
 export function makeWorld(
   inputs: Given,
   stack: Stack,
-  { at = 'auto', seed = DEFAULT_SEED, engine = 'auto' }: WorldFlags = {},
+  { at = 'auto', seed = DEFAULT_SEED, engine = 'auto', maxConnections }: WorldFlags = {},
 ): World {
   const { cluster, policies, dump } = inputs;
   const entry = parseEntry(at);
@@ -172,7 +190,7 @@ export function makeWorld(
     ...(entry ? { at: entry } : {}),
     ...(dump ? { network: dump, dumped: true } : {}),
     // Who can tell whether the compiled engine is worth its tables asks for it by name.
-    ...(engine === 'compiled' ? { makeEngine: chooseEngine(engine).make } : {}),
+    ...(engine === 'compiled' ? { makeEngine: chooseEngine(engine, maxConnections).make } : {}),
   });
   if (entry) checkEntry(world, entry, at);
   return world;

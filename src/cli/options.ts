@@ -2,7 +2,14 @@
  * Options that several verbs share, with the words kubectl, tcpdump and tcpreplay use for them.
  * @module
  */
+import { totalmem } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import {
+  DEFAULT_CONNECTIONS,
+  flowTableBytes,
+  LEAST_CONNECTIONS,
+  MOST_CONNECTIONS,
+} from '../engine/compiled/table-sizes.ts';
 import { CHECKSUM_MODES, type ChecksumMode } from '../lab/datagram/checksums.ts';
 import { MIDSTREAM, type Midstream } from '../lab/traffic/conversation.ts';
 import { DEFAULT_SEED } from '../lab/world.ts';
@@ -34,6 +41,8 @@ export interface ReplayFlags {
   readonly openLoop: boolean;
   /** Absent: as many as are worth it. */
   readonly workers?: number;
+  /** Absent: as many as the compiled engine has room for by itself. */
+  readonly maxConnections?: number;
 }
 
 export interface RunFlags {
@@ -55,6 +64,31 @@ export function wholeNumber(least: number): (text: string) => number {
     }
     return Number(text);
   };
+}
+
+/** A number of connections that this machine can hold tables for. */
+function tableSize(text: string): number {
+  const connections = /^\d{1,15}$/.test(text) ? Number(text) : 0;
+  if (connections < LEAST_CONNECTIONS || connections > MOST_CONNECTIONS) {
+    const range = `${LEAST_CONNECTIONS} to ${MOST_CONNECTIONS}`;
+    throw new InvalidArgumentError(`a whole number from ${range} is accepted.`);
+  }
+  const [needed, there] = [flowTableBytes(connections), totalmem()];
+  if (needed <= there) return connections;
+  const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+  throw new InvalidArgumentError(
+    `its tables take ${gib(needed)} and this machine has ${gib(there)}.`,
+  );
+}
+
+/** How large the compiled engine's tables are. */
+export function withTables(command: Command, usual = String(DEFAULT_CONNECTIONS)): Command {
+  return command.option(
+    '--max-connections <n>',
+    'connections at a time that the compiled engine has room for; those beyond are judged one by ' +
+      `one, with equal results (default: ${usual})`,
+    tableSize,
+  );
 }
 
 export function withCluster(command: Command): Command {
@@ -97,7 +131,7 @@ export function withCaptures(command: Command): Command {
 }
 
 export function withReplay(command: Command): Command {
-  return command
+  return withTables(command)
     .addOption(
       new Option('--checksums <mode>', 'what a captured transport checksum is worth')
         .choices(CHECKSUM_MODES)

@@ -6,7 +6,7 @@ import { Command, Option } from 'commander';
 import { captureFiles } from '../capture/capture-files.ts';
 import type { CaptureStream } from '../capture/reader.ts';
 import { assert } from '../diagnostic/diagnostic.ts';
-import { chooseEngine } from '../engine/make-engine.ts';
+import { chooseEngine, tableFull } from '../engine/make-engine.ts';
 import { findWalker } from '../lab/lane/columns.ts';
 import { mayUseLanes, replay } from '../lab/replay.ts';
 import type { RunSink } from '../lab/stack-run.ts';
@@ -44,7 +44,7 @@ import {
 } from './options.ts';
 import { prepareTraffic } from './prepare-traffic.ts';
 import { withProgress, withProgressInBulk } from './progress.ts';
-import { say, warnOfCuts } from './say.ts';
+import { noteFull, say, warnOfCuts } from './say.ts';
 import { chooseWorkers, type RunInput, runTogether } from './shared-run.ts';
 
 interface Flags extends ClusterOptions, CaptureOptions, ReplayFlags, RunFlags, NarrowFlags {
@@ -202,6 +202,7 @@ async function judgeAlone(
     shouldStop: () => interruption.code !== 0,
   });
   await flush();
+  noteFull(tableFull([world.engine]), flags);
   const [summary] = summaries;
   assert(summary !== undefined, 'a run of one stack has one summary');
   return { summary, clock, interrupted, inputs: source.summaries(stream) };

@@ -43,3 +43,12 @@ export function warnOfDumps(inputs: { readonly dump?: Pick<Network, 'warnings'> 
 export function noteAlone(reason: string | null, { quiet }: Pick<RunFlags, 'quiet'>): void {
   if (reason !== null && !quiet) say(`note: one worker judges everything: ${reason}`);
 }
+
+/** Say that the compiled engine's tables were too small, which costs time and nothing else. */
+export function noteFull(packets: number, { quiet }: Pick<RunFlags, 'quiet'>): void {
+  if (packets === 0 || quiet) return;
+  say(
+    `note: the compiled engine had no room for the connections of ${packets} packets, which were ` +
+      'judged one by one: --max-connections makes room',
+  );
+}

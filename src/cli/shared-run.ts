@@ -15,7 +15,7 @@ import type { Interruption } from './interruption.ts';
 import type { ReplayFlags, RunFlags } from './options.ts';
 import type { Prepared } from './prepare-traffic.ts';
 import { progressBar } from './progress.ts';
-import { noteAlone, say } from './say.ts';
+import { noteAlone, noteFull, say } from './say.ts';
 
 /** What a verb has when its traffic is prepared. */
 export interface RunInput {
@@ -66,6 +66,10 @@ export async function runTogether(
       { isInterrupted: () => interruption.code !== 0 },
     );
     noteShares(results, flags);
+    noteFull(
+      results.reduce((sum, result) => sum + result.tableFull, 0),
+      flags,
+    );
     return results;
   } finally {
     bar.stop();
@@ -86,6 +90,7 @@ function jobOf(
     stacks: worlds.map(({ stack }) => stack),
     seed: flags.seed,
     engine: first.engine.name,
+    maxConnections: flags.maxConnections ?? null,
     openLoop: flags.openLoop,
     capture: source.job(),
     traffic: prepared.job,

@@ -33,6 +33,7 @@ import type {
 import { type Change, changeOf, endsOf, translated, ttlOf } from './compiled/outcome-of.ts';
 import { Recording } from './compiled/recording.ts';
 import { OPAQUE } from './compiled/rule-facts.ts';
+import { DEFAULT_CONNECTIONS, sizesFor } from './compiled/table-sizes.ts';
 import { connectionViews } from './connection-views.ts';
 import type {
   ConnectionView,
@@ -57,14 +58,6 @@ export interface CompiledOptions extends Pick<ReferenceOptions, 'seed' | 'drawn'
   readonly classes?: SharedArrayBuffer;
 }
 
-export const DEFAULT_SIZES: NativeSizes = {
-  connections: 262_144,
-  decisions: 65_536,
-  addresses: 65_536,
-  hosts: 262_144,
-  hostSets: 65_536,
-};
-
 /** How many packets went which way. */
 export interface CompiledStatistics {
   readonly moved: number;
@@ -74,6 +67,8 @@ export interface CompiledStatistics {
   readonly translatedOpenings: number;
   /** Handed to the reference engine, by reason (`Slow`). */
   readonly slow: Readonly<Record<keyof typeof Slow, number>>;
+  /** Of `slow.noRoom`, those for whose connection the flow table had no place. */
+  readonly tableFull: number;
   readonly connections: number;
   readonly decisions: number;
   readonly tableBytes: number;
@@ -108,10 +103,10 @@ export class CompiledEngine implements Engine {
   #translatedOpenings = 0;
 
   constructor(topology: Topology, options: CompiledOptions) {
-    const sizes = { ...DEFAULT_SIZES, ...options.sizes };
+    const sizes = { ...sizesFor(DEFAULT_CONNECTIONS), ...options.sizes };
     this.#native = new options.addon.Engine(sizes, this.#words, this.#out);
     this.#classes = options.classes === undefined ? new ClassTables() : thaw(options.classes);
-    this.#sets = new HostSets(this.#native, this.#words);
+    this.#sets = new HostSets(this.#native, this.#words, sizes);
     this.#ends = new EndsBook(this.#native, () => this.#classes);
     this.#store = new ConnectionStore(this.#native, this.#words, this.#sets, this.#ends);
     this.#flows = new FlowReader(this.#store, this.#sets);
@@ -228,6 +223,7 @@ export class CompiledEngine implements Engine {
       translated: at(11),
       translatedOpenings: this.#translatedOpenings,
       slow: Object.fromEntries(reasons) as CompiledStatistics['slow'],
+      tableFull: at(12),
       connections: at(8),
       tableBytes: at(9),
       decisions: at(10),

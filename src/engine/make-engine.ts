@@ -5,6 +5,7 @@
  */
 import { UserError } from '../diagnostic/diagnostic.ts';
 import { findNative } from './compiled/native-door.ts';
+import { sizesFor } from './compiled/table-sizes.ts';
 import { CompiledEngine } from './compiled.ts';
 import type { Engine } from './engine.ts';
 import { ReferenceEngine } from './reference.ts';
@@ -32,14 +33,16 @@ export interface ChosenEngine {
 
 /**
  * Choose an engine.
+ * @param maxConnections that the compiled engine's tables have room for; absent: its default
  * @throws UserError when the compiled engine was asked for by name and its addon is missing
  */
-export function chooseEngine(kind: EngineKind): ChosenEngine {
+export function chooseEngine(kind: EngineKind, maxConnections?: number): ChosenEngine {
   const found = kind === 'reference' ? null : findNative();
   if (found?.addon) {
     const { addon } = found;
+    const tables = maxConnections === undefined ? {} : { sizes: sizesFor(maxConnections) };
     const make: MakeEngine = (topology, options) =>
-      new CompiledEngine(topology, { ...options, addon });
+      new CompiledEngine(topology, { ...options, ...tables, addon });
     return { make, name: 'compiled', missing: null };
   }
   const missing = found === null ? null : found.reason;
@@ -48,4 +51,10 @@ export function chooseEngine(kind: EngineKind): ChosenEngine {
     throw new UserError([{ code: 'ENGINE_MISSING', message }], 'input');
   }
   return { make: referenceEngine, name: 'reference', missing };
+}
+
+/** Packets for whose connections there was no room in tables of a fixed size, over all engines. */
+export function tableFull(engines: readonly Engine[]): number {
+  const compiled = engines.filter((engine) => engine instanceof CompiledEngine);
+  return compiled.reduce((sum, engine) => sum + engine.statistics().tableFull, 0);
 }

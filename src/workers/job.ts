@@ -64,6 +64,8 @@ export interface Job {
   readonly stacks: readonly Stack[];
   readonly seed: number;
   readonly engine: Engine['name'];
+  /** For which the compiled engine has room; null: as many as it likes. */
+  readonly maxConnections: number | null;
   readonly openLoop: boolean;
   readonly capture: CaptureJob;
   readonly traffic: TrafficJob;
@@ -109,6 +111,8 @@ export interface ShareResult {
   readonly interrupted: boolean;
   readonly orderedFrames: number;
   readonly orderedConnections: number;
+  /** Packets for whose connections the compiled engine's tables had no room. */
+  readonly tableFull: number;
 }
 
 /** How a worker's share ended. */

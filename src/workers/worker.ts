@@ -12,7 +12,7 @@ import type { MessagePort } from 'node:worker_threads';
 import { parseFilter } from '../capture/filter/filter.ts';
 import { type CaptureStream, openCaptures } from '../capture/reader.ts';
 import { UserError } from '../diagnostic/diagnostic.ts';
-import { chooseEngine } from '../engine/make-engine.ts';
+import { chooseEngine, tableFull } from '../engine/make-engine.ts';
 import { ChecksumSurvey } from '../lab/datagram/checksums.ts';
 import { replay } from '../lab/replay.ts';
 import { ListedOpeners } from '../lab/traffic/listed-openers.ts';
@@ -81,7 +81,7 @@ class ShareRun {
     this.#control = control;
     this.#port = port;
     const { cluster, policies, seed, traffic, clientsHidden } = job;
-    const { make } = chooseEngine(job.engine);
+    const { make } = chooseEngine(job.engine, job.maxConnections ?? undefined);
     this.#worlds = job.stacks.map(
       (stack) => new World({ cluster, policies, stack, seed, makeEngine: make }),
     );
@@ -132,6 +132,7 @@ class ShareRun {
       interrupted: output.interrupted,
       orderedFrames: share.orderedFrames,
       orderedConnections: share.orderedConnections,
+      tableFull: tableFull(this.#worlds.map(({ engine }) => engine)),
     };
   }
 

@@ -119,6 +119,8 @@ class Engine {
   // Of those moved, the ones whose ends were rewritten.
   uint64_t translated() const { return translated_; }
   uint64_t slow_count(int32_t why) const { return slow_[-why]; }
+  // Of those without room, the ones for which the flow table had no place.
+  uint64_t full() const { return full_; }
 
   // By number of a translated connection's addresses, that of their classes; 0 is not known. Read
   // in place until the next call.
@@ -208,11 +210,17 @@ class Engine {
     return why;
   }
 
+  // No place in the flow table: nothing that a host would know of.
+  int32_t no_place() {
+    full_ += 1;
+    return slow(kNoRoom);
+  }
+
   static constexpr uint32_t kBlock = 64;
 
   // The packet of a flow that has no connection.
   int32_t open(const Arrival& a, const Facts& f) {
-    if (holdings_.has_unmarked()) return slow(kNoRoom);
+    if (holdings_.has_unmarked()) return no_place();
     const FlowState state = opens(f) ? FlowState::kOpening : FlowState::kStray;
     const uint32_t number = find(f, OtherEnds{}, a.entry, state, 0);
     if (number == DecisionTable::kNone) return slow(kNewFacts);
@@ -222,7 +230,7 @@ class Engine {
     if (!holdings_.has_room(d.host_set_opened)) return slow(kNoRoom);
     if (d.host_set_after != 0) {
       const uint32_t place = holdings_.take_place(f.key, f.hash, d.host_set_after, a.now_ns);
-      if (place == FlowTable::kNone) return slow(kNoRoom);
+      if (place == FlowTable::kNone) return no_place();
       if (!begin(a, f, place, d.host_set_after)) {
         holdings_.give_up_place(place);
         return slow(kTrackerAsks);
@@ -372,6 +380,7 @@ class Engine {
   uint32_t order_ = 0;
   uint8_t generation_ = 1;
   uint64_t slow_[kSlowReasons]{};
+  uint64_t full_ = 0;
   uint64_t moved_ = 0;
   uint64_t translated_ = 0;
 };

@@ -10,7 +10,7 @@ import { TCP_STATES } from '../../conntrack/protocol/tcp-states.ts';
 import type { ConntrackSettings } from '../../conntrack/protocol/timeouts.ts';
 import type { Between } from './connection-names.ts';
 import { Word } from './layout.ts';
-import type { NativeEngine } from './native-door.ts';
+import type { NativeEngine, NativeSizes } from './native-door.ts';
 
 /** One host's entry of a connection, beside what all entries have in common. */
 export interface Member extends Between {
@@ -55,9 +55,13 @@ const MAX_RETRANS = 255;
 /** A set's number is 16 bits wide, and the last two mean something else (flow-table.hh). */
 const MAX_SETS = 65_534;
 
+/** How many hosts and sets of them the addon has room for. */
+type HostRoom = Pick<NativeSizes, 'hosts' | 'hostSets'>;
+
 export class HostSets {
   readonly #native: NativeEngine;
   readonly #words: Float64Array;
+  readonly #room: HostRoom;
   readonly #byKey = new Map<string, number>();
   readonly #members: (readonly Placed[])[] = [[]];
   readonly #settings = new Map<string, number>();
@@ -65,13 +69,15 @@ export class HostSets {
   readonly #judging: string[] = [];
   readonly #settingsOf = new Map<number, number | null>();
 
-  constructor(native: NativeEngine, words: Float64Array) {
+  constructor(native: NativeEngine, words: Float64Array, room: HostRoom) {
     this.#native = native;
     this.#words = words;
+    this.#room = room;
   }
 
-  /** A host, before it is in any set. */
+  /** A host, before it is in any set. One for which there is no room is in none. */
   addHost(host: number, settings: ConntrackSettings): void {
+    if (host >= this.#room.hosts) return;
     this.#native.setHost(host, settings.max);
     this.#settingsOf.set(host, this.#settingsIndex(settings));
   }
@@ -94,7 +100,8 @@ export class HostSets {
     const hosts = members.map(({ host }) => host);
     const places = new Set(members.map(({ host, from, to }) => `${host} ${from} ${to}`));
     const isUsual = members.length <= MAX_HOSTS_IN_SET && places.size === members.length;
-    if (settings === null || !isUsual || this.#members.length >= MAX_SETS) return null;
+    const most = Math.min(MAX_SETS, this.#room.hostSets);
+    if (settings === null || !isUsual || this.#members.length >= most) return null;
     const number = this.#members.length;
     const [first = 0, second = first] = settings;
     this.#members.push(

@@ -17,6 +17,7 @@
 import type { PacketRecord } from '../../capture/record.ts';
 import { recordOf, type Slab } from '../../capture/slab.ts';
 import { LaneWord } from '../../engine/compiled/lane-door.ts';
+import { MOST_DECISIONS } from '../../engine/compiled/table-sizes.ts';
 import type { CompiledEngine, NativeBatch } from '../../engine/compiled.ts';
 import type { StackRun } from '../stack-run.ts';
 import type { Captured } from '../traffic/captured.ts';
@@ -25,8 +26,6 @@ import type { Traffic, TrafficOptions } from '../traffic/traffic.ts';
 import type { LaneWalker } from './columns.ts';
 import { LaneBook, type OpenLane } from './lane-book.ts';
 
-/** As many decisions as the engine's table may have. */
-const MOST_DECISIONS = 1 << 20;
 /** How a decision lets packets end; the others are looked at one by one. */
 const Good = { unknown: 0, delivered: 1, exited: 2 } as const;
 const NO_IFACE = 0xffffffff;

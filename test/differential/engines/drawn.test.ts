@@ -137,3 +137,16 @@ t.test(
     t.ok(slow.noRoom > 0 || each < 4000, 'connections found no place');
   },
 );
+
+t.test(
+  'IPv6 addresses and hosts that find no room in their tables change nothing',
+  { skip },
+  async (t) => {
+    const scene = SCENES.find(({ inputs }) => inputs.cluster.nodes.length === 3) ?? shop;
+    const sizes = { addresses: 3, hosts: 5, hostSets: 6 };
+    const twin = compareOn({ scene, stack: 'azure-transparent+npm', seed: SEED, sizes });
+    const { slow, moved } = twin.compiled.statistics();
+    t.ok(moved > 0, 'some are moved all the same');
+    t.ok(slow.notPlain > each / 4, 'most packets of IPv6 have no facts');
+  },
+);
