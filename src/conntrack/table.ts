@@ -33,7 +33,8 @@ import type { TrackedSegment, TrackVerdict } from './protocol/segment.ts';
 import { canEarlyDropTcp, establishedTracking, trackTcp } from './protocol/tcp.ts';
 import { type ConntrackSettings, DEFAULT_SETTINGS } from './protocol/timeouts.ts';
 import { trackUdp } from './protocol/udp.ts';
-import { equalTuple, invertTuple, type Tuple, tupleAt, tupleKey } from './tuple.ts';
+import { equalTuple, invertTuple, type Tuple, tupleAt, withDestination } from './tuple.ts';
+import { TupleMap } from './tuple-map.ts';
 
 /** A place in the table: a connection by one of its two tuples. */
 export interface Found {
@@ -46,9 +47,10 @@ export type TrackHook = 'prerouting' | 'output';
 
 export class ConntrackTable {
   readonly settings: ConntrackSettings;
-  readonly #byTuple = new Map<string, Found>();
+  readonly #byTuple = new TupleMap<Found>();
   readonly #alive = new Set<Connection>();
-  readonly #bySource = new Map<string, Connection[]>();
+  /** By `sourceOf` their original tuples. */
+  readonly #bySource = new TupleMap<Connection[]>();
   #nextId = 1;
 
   constructor(settings: ConntrackSettings = DEFAULT_SETTINGS) {
@@ -135,7 +137,7 @@ export class ConntrackTable {
       const isReply = direction === 'reply';
       const established = isReply || connection.seenReply;
       connection.refreshed = false;
-      const verdict = this.#judge(connection, { ...s, direction });
+      const verdict = this.#judge(connection, isReply ? answering(s) : s);
       if (verdict === 'repeat') {
         this.remove(connection);
         continue;
@@ -201,13 +203,13 @@ export class ConntrackTable {
    * its reply part (`nf_ct_key_equal`).
    */
   lookup(tuple: Tuple, nowNs: number, zone: CtZone | null = null): Found | null {
-    if (zone === null) return this.#living(placeKey(tuple, 0), nowNs, null);
-    const original = this.#living(placeKey(tuple, zoneId(zone, 'original')), nowNs, 'original');
-    return original ?? this.#living(placeKey(tuple, zoneId(zone, 'reply')), nowNs, 'reply');
+    if (zone === null) return this.#living(tuple, 0, nowNs, null);
+    const original = this.#living(tuple, zoneId(zone, 'original'), nowNs, 'original');
+    return original ?? this.#living(tuple, zoneId(zone, 'reply'), nowNs, 'reply');
   }
 
-  #living(key: string, nowNs: number, direction: Direction | null): Found | null {
-    const found = this.#byTuple.get(key);
+  #living(tuple: Tuple, zone: number, nowNs: number, direction: Direction | null): Found | null {
+    const found = this.#byTuple.get(tuple, zone);
     if (found === undefined) return null;
     if (found.connection.expiresNs <= nowNs) {
       this.remove(found.connection);
@@ -258,17 +260,18 @@ export class ConntrackTable {
     const { zone } = connection;
     if (this.lookup(connection.original, nowNs, zone) !== null) return false;
     if (this.lookup(connection.reply, nowNs, zone) !== null) return false;
-    const [original, reply] = keysOf(connection);
-    if (this.#byTuple.has(original) || this.#byTuple.has(reply)) return false;
+    const { original, reply } = connection;
+    const [from, to] = [zoneId(zone, 'original'), zoneId(zone, 'reply')];
+    if (this.#byTuple.has(original, from) || this.#byTuple.has(reply, to)) return false;
     connection.confirmed = true;
     connection.expiresNs = nowNs + connection.lifetimeNs;
     this.#alive.add(connection);
-    this.#byTuple.set(original, { connection, direction: 'original' });
+    this.#byTuple.set(original, { connection, direction: 'original' }, from);
     // A tuple that is its own inverse is found as the answer (hash chains begin with the latest).
-    this.#byTuple.set(reply, { connection, direction: 'reply' });
-    const key = sourceKey(connection.original, zone);
-    const sameSource = this.#bySource.get(key);
-    if (sameSource === undefined) this.#bySource.set(key, [connection]);
+    this.#byTuple.set(reply, { connection, direction: 'reply' }, to);
+    const source = sourceOf(original);
+    const sameSource = this.#bySource.get(source, from);
+    if (sameSource === undefined) this.#bySource.set(source, [connection], from);
     else sameSource.push(connection);
     return true;
   }
@@ -277,13 +280,16 @@ export class ConntrackTable {
   remove(connection: Connection): void {
     connection.dying = true;
     if (!this.#alive.delete(connection)) return;
-    for (const key of keysOf(connection)) {
-      if (this.#byTuple.get(key)?.connection === connection) this.#byTuple.delete(key);
+    const { original, reply, zone } = connection;
+    const [from, to] = [zoneId(zone, 'original'), zoneId(zone, 'reply')];
+    if (this.#byTuple.get(original, from)?.connection === connection) {
+      this.#byTuple.delete(original, from);
     }
-    const key = sourceKey(connection.original, connection.zone);
-    const others = (this.#bySource.get(key) ?? []).filter((other) => other !== connection);
-    if (others.length === 0) this.#bySource.delete(key);
-    else this.#bySource.set(key, others);
+    if (this.#byTuple.get(reply, to)?.connection === connection) this.#byTuple.delete(reply, to);
+    const source = sourceOf(original);
+    const others = (this.#bySource.get(source, from) ?? []).filter((c) => c !== connection);
+    if (others.length === 0) this.#bySource.delete(source, from);
+    else this.#bySource.set(source, others, from);
   }
 
   /** Remove every connection whose time is up; returns how many. Lookups never see them anyway. */
@@ -311,7 +317,7 @@ export class ConntrackTable {
    * Living connections from the source of `tuple`, newest first: the mappings NAT may use again.
    */
   fromSameSource(tuple: Tuple, nowNs: number, zone: CtZone | null = null): readonly Connection[] {
-    const found = this.#bySource.get(sourceKey(tuple, zone)) ?? [];
+    const found = this.#bySource.get(sourceOf(tuple), zoneId(zone, 'original')) ?? [];
     return found.filter((connection) => connection.expiresNs > nowNs).reverse();
   }
 
@@ -408,15 +414,13 @@ function zoneId(zone: CtZone | null, direction: Direction): number {
   return zone.direction === 'both' || zone.direction === direction ? zone.id : 0;
 }
 
-/** The table's key: the tuple, and the zone it is in. */
-function placeKey(tuple: Tuple, zone: number): string {
-  return zone === 0 ? tupleKey(tuple) : `${zone} ${tupleKey(tuple)}`;
+/** What all tuples from one end by one protocol have in common, as a tuple. */
+function sourceOf(tuple: Tuple): Tuple {
+  return withDestination(tuple, tuple.src, 0);
 }
 
-function keysOf({ original, reply, zone }: Connection): readonly [string, string] {
-  return [placeKey(original, zoneId(zone, 'original')), placeKey(reply, zoneId(zone, 'reply'))];
-}
-
-function sourceKey(tuple: Tuple, zone: CtZone | null): string {
-  return placeKey({ ...tuple, dst: tuple.src, dport: 0 }, zoneId(zone, 'original'));
+/** The segment as one of the reply's direction; segments begin as the original's. */
+function answering(s: TrackedSegment): TrackedSegment {
+  const { bytes, off, end, protocol, src, dst, nowNs, verifyChecksum } = s;
+  return { bytes, off, end, protocol, src, dst, direction: 'reply', nowNs, verifyChecksum };
 }

@@ -93,7 +93,7 @@ export function tupleAt(
     if (icmp) return { protocol, src, dst, sport: u16(b, off + 4), dport: u16(b, off) };
     return { protocol, src, dst, sport: u16(b, off), dport: u16(b, off + 2) };
   }
-  const plain = { protocol, src, dst, sport: 0, dport: 0 };
+  const plain: Tuple = { protocol, src, dst, sport: 0, dport: 0 };
   return protocol === Protocol.gre ? greTuple(b, off, end, plain) : plain;
 }
 
@@ -109,20 +109,45 @@ function greTuple(
   if (end - off < PPTP_BYTES) return plain;
   if (b.length - off < PPTP_BYTES) return 'headerCut';
   if ((u8(b, off + 1) & GRE_VERSION_MASK) !== GRE_VERSION_PPTP) return plain;
-  return u16(b, off + 2) === GRE_PROTOCOL_PPP ? { ...plain, dport: u16(b, off + 6) } : null;
+  return u16(b, off + 2) === GRE_PROTOCOL_PPP ? withDport(plain, u16(b, off + 6)) : null;
 }
 
 /** The tuple of packets that go the other way; null when nothing can answer (ICMP errors). */
 export function invertTuple(t: Tuple): Tuple | null {
-  const turned = { protocol: t.protocol, src: t.dst, dst: t.src };
-  if (!isIcmpTuple(t)) return { ...turned, sport: t.dport, dport: t.sport };
-  const inverse = t.src.family === 4 ? ICMP_INVERSE : ICMPV6_INVERSE;
-  const type = inverse.get(t.dport >>> 8);
+  const { protocol, src, dst, sport, dport } = t;
+  if (!isIcmpTuple(t)) return { protocol, src: dst, dst: src, sport: dport, dport: sport };
+  const inverse = src.family === 4 ? ICMP_INVERSE : ICMPV6_INVERSE;
+  const type = inverse.get(dport >>> 8);
   if (type === undefined) return null;
-  return { ...turned, sport: t.sport, dport: type * 256 + (t.dport & 0xff) };
+  return { protocol, src: dst, dst: src, sport, dport: type * 256 + (dport & 0xff) };
 }
 
-/** A string that is equal exactly when the tuples are: the table's key. */
+/*
+ * The tuple with another end. Written out: an object spread with a field that it overrides leaves
+ * V8's fast path, and these are made for every new connection on every host.
+ */
+
+export function withSource({ protocol, dst, dport }: Tuple, src: Address, sport: number): Tuple {
+  return { protocol, src, dst, sport, dport };
+}
+
+export function withDestination(
+  { protocol, src, sport }: Tuple,
+  dst: Address,
+  dport: number,
+): Tuple {
+  return { protocol, src, dst, sport, dport };
+}
+
+export function withSport(tuple: Tuple, sport: number): Tuple {
+  return withSource(tuple, tuple.src, sport);
+}
+
+export function withDport(tuple: Tuple, dport: number): Tuple {
+  return withDestination(tuple, tuple.dst, dport);
+}
+
+/** A string that is equal exactly when the tuples are. */
 export function tupleKey(t: Tuple): string {
   const numbers = String.fromCharCode(t.protocol, t.sport, t.dport);
   return numbers + addressKey(t.src) + addressKey(t.dst);

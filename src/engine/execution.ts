@@ -111,8 +111,8 @@ export class Execution implements Run {
     return this.#world.drawn?.(host, original, search, span);
   }
 
-  drawsOf(host: Host, key: string): Draws {
-    return new ConnectionDraws(host.name, `${this.seed} ${key}`, this.draws);
+  drawsOf(host: Host, key: () => string): Draws {
+    return new ConnectionDraws(host.name, () => `${this.seed} ${key()}`, this.draws);
   }
 
   later(passage: Passage, stage: Stage): void {
@@ -145,17 +145,16 @@ export class Execution implements Run {
 
   transmit(passage: Passage, device: ImageInterface): void {
     const { host, trail } = passage;
-    const { cables } = this.#world;
     trail.step(host.name, 'transmit', device.name);
     noteCrossing(passage);
-    if (cables.isEdge(host.name, device.name)) {
+    const { far, isEdge } = this.#world.cables.port(host.name, device.name);
+    if (isEdge) {
       if (passage.packet.checksumOffloaded) completeChecksum(passage.packet);
       finish(passage, 'exited', null);
       return;
     }
-    const far = cables.farEnd(host.name, device.name);
-    const next = far === undefined ? null : this.#world.host(far.host);
-    const into = far === undefined ? null : (next?.device(far.device) ?? null);
+    const next = far === null ? null : this.#world.host(far.host);
+    const into = far === null ? null : (next?.device(far.device) ?? null);
     if (next === null || into === null) {
       drop(passage, 'transmit', 'noSuchDevice');
       return;

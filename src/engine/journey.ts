@@ -3,7 +3,7 @@
  * @module
  */
 import { InternalError } from '../diagnostic/diagnostic.ts';
-import type { Ending, Trail } from '../node/trail.ts';
+import type { Ending, GeneratedTrail, Trail } from '../node/trail.ts';
 import type { GeneratedPacket, Injection, Journey } from './engine.ts';
 
 interface Leaf {
@@ -14,13 +14,16 @@ interface Leaf {
 /** The journey of a whole trail: that of its most telling copy, the others beside it. */
 export function journeyOf(root: Trail): Journey {
   const leaves = collectLeaves(root);
+  if (leaves.length === 1) return describe(leaves[0], NOTHING_SHARED, []);
   const primary = leaves.reduce((best, leaf) => (rank(leaf) < rank(best) ? leaf : best));
   const shown = pathOf(primary.trail);
   const copies = leaves
     .filter((leaf) => leaf !== primary)
     .map((leaf) => describe(leaf, new Set(shown), []));
-  return describe(primary, new Set(), copies);
+  return describe(primary, NOTHING_SHARED, copies);
 }
+
+const NOTHING_SHARED: ReadonlySet<Trail> = new Set();
 
 function collectLeaves(trail: Trail): [Leaf, ...Leaf[]] {
   const found: Leaf[] = [];
@@ -61,16 +64,6 @@ function pathOf(trail: Trail): readonly Trail[] {
 function describe(leaf: Leaf, shared: ReadonlySet<Trail>, copies: readonly Journey[]): Journey {
   const { trail, ending } = leaf;
   const path = pathOf(trail);
-  const generated = path
-    .filter((part) => !shared.has(part))
-    .flatMap((part) => part.generated)
-    .map(
-      (made): GeneratedPacket => ({
-        kind: made.kind,
-        from: made.from,
-        journey: journeyOf(made.trail),
-      }),
-    );
   return {
     outcome: ending.outcome,
     reason: ending.reason,
@@ -79,13 +72,23 @@ function describe(leaf: Leaf, shared: ReadonlySet<Trail>, copies: readonly Journ
     end: { host: ending.host, device: ending.device },
     packet: ending.packet,
     frame: ending.frame,
-    steps: path.length === 1 ? trail.steps : path.flatMap((part) => part.steps),
-    generated,
+    steps: along(path, (part) => part.steps),
+    generated: along(path, (part) => (shared.has(part) ? [] : part.generated)).map(generatedPacket),
     copies,
-    forgiven: path.flatMap((part) => part.forgiven),
-    hosts: path.flatMap((part) => part.hosts),
-    crossings: path.length === 1 ? trail.crossings : path.flatMap((part) => part.crossings),
+    forgiven: along(path, (part) => part.forgiven),
+    hosts: along(path, (part) => part.hosts),
+    crossings: along(path, (part) => part.crossings),
   };
+}
+
+/** What the parts of a way hold, one after the other; most ways have one part. */
+function along<T>(path: readonly Trail[], pick: (part: Trail) => readonly T[]): readonly T[] {
+  const [only] = path;
+  return path.length === 1 && only !== undefined ? pick(only) : path.flatMap(pick);
+}
+
+function generatedPacket({ kind, from, trail }: GeneratedTrail): GeneratedPacket {
+  return { kind, from, journey: journeyOf(trail) };
 }
 
 /** The journey of a packet whose host or device does not exist. */

@@ -31,9 +31,18 @@ export interface Topology {
   readonly connections?: (host: string) => readonly ListedConnection[];
 }
 
-/** The far ends of all links, by host and device. */
+/** Where a device of a host leads. */
+export interface Port {
+  /** What is plugged in at the other end; null when nothing is. */
+  readonly far: Attachment | null;
+  /** It leads out of the emulation. */
+  readonly isEdge: boolean;
+}
+
+/** Where all cables lead, by host and device. */
 export class Cables {
-  readonly #far = new Map<string, Map<string, Attachment>>();
+  /** Of links, and of whatever was asked for before. */
+  readonly #ports = new Map<string, Map<string, Port>>();
   readonly #edges = new Map<string, Set<string>>();
   readonly #answered: ReadonlySet<string>;
   readonly #known: Topology['farEnd'];
@@ -41,23 +50,20 @@ export class Cables {
   constructor(topology: Pick<Topology, 'links' | 'farEnd' | 'edges' | 'answered'>) {
     this.#answered = new Set(topology.answered);
     this.#known = topology.farEnd;
+    for (const { host, device } of topology.edges) {
+      const devices = this.#edges.get(host) ?? new Set<string>();
+      this.#edges.set(host, devices.add(device));
+    }
     for (const [a, b] of topology.farEnd ? [] : topology.links) {
       this.#connect(a, b);
       this.#connect(b, a);
     }
-    for (const edge of topology.edges) {
-      const devices = this.#edges.get(edge.host) ?? new Set<string>();
-      this.#edges.set(edge.host, devices.add(edge.device));
-    }
   }
 
-  /** Where a frame sent by this device arrives; undefined when nothing is plugged in. */
-  farEnd(host: string, device: string): Attachment | undefined {
-    return this.#known ? this.#known(host, device) : this.#far.get(host)?.get(device);
-  }
-
-  isEdge(host: string, device: string): boolean {
-    return this.#edges.get(host)?.has(device) ?? false;
+  port(host: string, device: string): Port {
+    const known = this.#ports.get(host)?.get(device);
+    if (known !== undefined) return known;
+    return this.#connect({ host, device }, this.#known?.(host, device) ?? null);
   }
 
   /** Whether somebody who is not emulated answers for the neighbours of this host. */
@@ -65,8 +71,10 @@ export class Cables {
     return this.#answered.has(host);
   }
 
-  #connect(from: Attachment, to: Attachment): void {
-    const devices = this.#far.get(from.host) ?? new Map<string, Attachment>();
-    this.#far.set(from.host, devices.set(from.device, to));
+  #connect({ host, device }: Attachment, far: Attachment | null): Port {
+    const made = { far, isEdge: this.#edges.get(host)?.has(device) ?? false };
+    const devices = this.#ports.get(host) ?? new Map<string, Port>();
+    this.#ports.set(host, devices.set(device, made));
+    return made;
   }
 }

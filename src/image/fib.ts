@@ -14,13 +14,13 @@
 import type { AddressType } from '../netfilter/match.ts';
 import {
   type Address,
-  addressKey,
   bits,
   contains,
   type Family,
   maskAddress,
   type Prefix,
 } from '../wire/address.ts';
+import { AddressMap } from '../wire/address-map.ts';
 import { isLimitedBroadcast, isMulticast, isZeroNet } from './address-kind.ts';
 
 export interface RouteQuery {
@@ -127,44 +127,63 @@ const NOWHERE: RouteResult = {
   prefixLength: 0,
 };
 
+/** The routes to all networks of one prefix length; those to one network by metric. */
+interface Networks {
+  readonly length: number;
+  readonly routes: AddressMap<FibRoute[]>;
+}
+
 /** One routing table of one family. */
 class RouteTable {
-  /** Prefix length → network → routes by metric. */
-  readonly #byLength = new Map<number, Map<string, FibRoute[]>>();
-  #lengths: number[] = [];
+  /** Longest prefixes first. */
+  readonly #networks: Networks[] = [];
 
   add(route: FibRoute): void {
     const { address, length } = route.destination;
-    let nets = this.#byLength.get(length);
-    if (!nets) {
-      nets = new Map();
-      this.#byLength.set(length, nets);
-      this.#lengths = [...this.#byLength.keys()].sort((a, b) => b - a);
+    const { routes } = this.#ofLength(length);
+    const network = maskAddress(address, length);
+    const known = routes.get(network);
+    if (known === undefined) routes.set(network, [route]);
+    else {
+      known.push(route);
+      known.sort((a, b) => a.metric - b.metric);
     }
-    const key = addressKey(maskAddress(address, length));
-    const routes = nets.get(key) ?? [];
-    routes.push(route);
-    routes.sort((a, b) => a.metric - b.metric);
-    nets.set(key, routes);
+  }
+
+  #ofLength(length: number): Networks {
+    const known = this.#networks.find((networks) => networks.length === length);
+    if (known !== undefined) return known;
+    const made = { length, routes: new AddressMap<FibRoute[]>() };
+    this.#networks.push(made);
+    this.#networks.sort((a, b) => b.length - a.length);
+    return made;
   }
 
   /** The first route that `usable` accepts, longest prefix first, then lowest metric. */
   find(address: Address, usable: (route: FibRoute) => boolean): FibRoute | null {
-    for (const length of this.#lengths) {
-      const key = addressKey(
-        length === bits(address.family) ? address : maskAddress(address, length),
-      );
-      const found = this.#byLength.get(length)?.get(key)?.find(usable);
-      if (found) return found;
+    const whole = bits(address.family);
+    for (const { length, routes } of this.#networks) {
+      const found = routes.get(length === whole ? address : maskAddress(address, length));
+      if (found === undefined) continue;
+      for (const route of found) if (usable(route)) return route;
     }
     return null;
   }
 }
 
+/** A routing rule and the table that it sends to. */
+interface LinkedRule {
+  readonly rule: FibRule;
+  /** It asks nothing of a packet. */
+  readonly isForAll: boolean;
+  readonly table: RouteTable;
+}
+
 /** Everything of one family. */
 interface FamilyRoutes {
-  readonly tables: Map<number, RouteTable>;
-  readonly rules: readonly FibRule[];
+  readonly local: RouteTable | null;
+  /** In order; those of tables without any route say nothing and are left out. */
+  readonly rules: readonly LinkedRule[];
 }
 
 /** Compile routes, rules and interfaces. `routes` include the local table. */
@@ -177,7 +196,8 @@ export function compileFib(input: {
 }
 
 class CompiledFib implements Fib {
-  readonly #families = new Map<Family, FamilyRoutes>();
+  readonly #families: Readonly<Record<Family, FamilyRoutes>>;
+  readonly #results = new Map<FibRoute, RouteResult>();
   readonly #interfaces: ReadonlyMap<string, FibInterface>;
   /** The first global address of any device, by family: the last resort for a source. */
   readonly #global = new Map<Family, Address>();
@@ -192,26 +212,17 @@ class CompiledFib implements Fib {
       if (scope !== 'global' || this.#global.has(address.family)) continue;
       this.#global.set(address.family, address);
     }
-    for (const family of [4, 6] as const) {
-      const tables = new Map<number, RouteTable>();
-      for (const route of routes) {
-        if (route.family !== family) continue;
-        const table = tables.get(route.table) ?? new RouteTable();
-        table.add(route);
-        tables.set(route.table, table);
-      }
-      this.#families.set(family, { tables, rules: withDefaultRules(rules, family) });
-    }
+    this.#families = { 4: linkFamily(4, routes, rules), 6: linkFamily(6, routes, rules) };
   }
 
   lookup(query: RouteQuery): RouteResult {
-    const { tables, rules } = this.#family(query.destination.family);
-    const usable = (route: FibRoute) => this.#usable(route, query.outDevice);
-    for (const rule of rules) {
-      if (!ruleMatches(rule, query)) continue;
-      const route = tables.get(rule.table)?.find(query.destination, usable);
+    const { outDevice, destination } = query;
+    const usable = (route: FibRoute) => this.#usable(route, outDevice);
+    for (const { rule, isForAll, table } of this.#families[destination.family].rules) {
+      if (!isForAll && !ruleMatches(rule, query)) continue;
+      const route = table.find(destination, usable);
       if (!route || route.type === 'throw') continue;
-      return this.#result(route, route.type, query.destination);
+      return this.#result(route, route.type, destination);
     }
     return NOWHERE;
   }
@@ -221,9 +232,7 @@ class CompiledFib implements Fib {
       return 'BROADCAST';
     }
     if (isMulticast(address)) return 'MULTICAST';
-    const route = this.#family(address.family)
-      .tables.get(LOCAL_TABLE)
-      ?.find(address, () => true);
+    const route = this.#families[address.family].local?.find(address, anyRoute);
     if (!route || (device !== undefined && route.device !== device)) return 'UNICAST';
     switch (route.type) {
       case 'local':
@@ -247,10 +256,6 @@ class CompiledFib implements Fib {
     return this.addressType(address) === 'LOCAL';
   }
 
-  #family(family: Family): FamilyRoutes {
-    return this.#families.get(family)!;
-  }
-
   /** A route whose device is down is dead (RTNH_F_DEAD); local ones live on. */
   #usable(route: FibRoute, outDevice: string | undefined): boolean {
     if (outDevice !== undefined && route.device !== outDevice) return false;
@@ -258,7 +263,24 @@ class CompiledFib implements Fib {
     return this.#interfaces.get(route.device)?.up !== false;
   }
 
+  /** What the route says of a destination; most say the same of all of them. */
   #result(route: FibRoute, type: RouteResult['type'], destination: Address): RouteResult {
+    if (this.#asksDestination(route)) return this.#makeResult(route, type, destination);
+    const known = this.#results.get(route);
+    if (known !== undefined) return known;
+    const made = this.#makeResult(route, type, destination);
+    this.#results.set(route, made);
+    return made;
+  }
+
+  /** Does the source address depend on where the packet goes (`#select`)? */
+  #asksDestination({ source, device, family, type, destination }: FibRoute): boolean {
+    if (source !== undefined || device === undefined) return false;
+    if (destination.length === bits(family)) return false;
+    return family === 6 || type === 'local';
+  }
+
+  #makeResult(route: FibRoute, type: RouteResult['type'], destination: Address): RouteResult {
     const leads = route.device !== undefined;
     return {
       type,
@@ -310,6 +332,32 @@ class CompiledFib implements Fib {
     );
     return best?.address ?? null;
   }
+}
+
+function linkFamily(
+  family: Family,
+  routes: readonly FibRoute[],
+  rules: readonly FibRule[],
+): FamilyRoutes {
+  const tables = new Map<number, RouteTable>();
+  for (const route of routes) {
+    if (route.family !== family) continue;
+    const table = tables.get(route.table) ?? new RouteTable();
+    table.add(route);
+    tables.set(route.table, table);
+  }
+  return {
+    local: tables.get(LOCAL_TABLE) ?? null,
+    rules: withDefaultRules(rules, family).flatMap((rule) => {
+      const table = tables.get(rule.table);
+      const isForAll = !conditional(rule) && rule.negate !== true;
+      return table === undefined ? [] : [{ rule, isForAll, table }];
+    }),
+  };
+}
+
+function anyRoute(): boolean {
+  return true;
 }
 
 /** The kernel's own rules stand unless the plan lists that table without conditions. */

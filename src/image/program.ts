@@ -72,13 +72,19 @@ export function makeProgram(
   tables: readonly LinkedTable[],
   rules: readonly LinkedRule[],
 ): RuleProgram {
-  const key = (family: Family, name: TableName, legacy: boolean) =>
-    `${family} ${name}${legacy ? ' legacy' : ''}`;
-  const byName = new Map(
-    tables.map((table) => [key(table.family, table.name, table.legacy ?? false), table]),
-  );
+  const byName = { 4: new Map<TableName, Named>(), 6: new Map<TableName, Named>() };
+  for (const table of tables) {
+    const known = byName[table.family].get(table.name) ?? { legacy: null, table: null };
+    byName[table.family].set(table.name, { ...known, [table.legacy ? 'legacy' : 'table']: table });
+  }
   return {
-    table: (family, name, legacy) => byName.get(key(family, name, legacy === 'legacy')) ?? null,
+    table: (family, name, legacy) => byName[family].get(name)?.[legacy ?? 'table'] ?? null,
     rules,
   };
+}
+
+/** The tables of one name. */
+interface Named {
+  readonly table: LinkedTable | null;
+  readonly legacy: LinkedTable | null;
 }

@@ -167,7 +167,7 @@ export class World {
         ? this.network.podPlan(host)
         : this.network.nodes.find((node) => node.host === host);
     const nic = plan?.interfaces.find((i) => i.name === NIC);
-    const far = this.#cables.farEnd(host, NIC);
+    const { far } = this.#cables.port(host, NIC);
     return nic && far ? { mac: nic.mac, far } : null;
   }
 

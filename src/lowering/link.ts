@@ -29,7 +29,8 @@ import type { IpSet } from '../netfilter/ip-set.ts';
 import type { Rule } from '../netfilter/rule.ts';
 import type { Plan } from '../plan/model.ts';
 import { formatHead, formatMatch, formatRule, formatTarget } from '../plan/rule/rule-text.ts';
-import { addressKey, type Family } from '../wire/address.ts';
+import type { Family } from '../wire/address.ts';
+import { AddressMap } from '../wire/address-map.ts';
 import { checkDevices } from './check-devices.ts';
 import { checkRules } from './check-rules.ts';
 import { checkSets } from './check-sets.ts';
@@ -70,7 +71,7 @@ export function lower(plan: Plan): HostImage {
     bridges: linkBridges(interfaces),
     fdb: linkFdb(plan),
     ebtables: plan.ebtables,
-    neighbor: (device, address) => neighbors.get(`${device} ${addressKey(address)}`) ?? null,
+    neighbor: (device, address) => neighbors.get(device)?.get(address) ?? null,
     sysctl,
     keepsRefused: plan.keepsRefused === true,
     conntrackActive: (family) => tracked.has(family),
@@ -163,13 +164,14 @@ function linkFdb(plan: Plan): ReadonlyMap<string, ReadonlyMap<string, ImageFdbEn
   return byBridge;
 }
 
-function linkNeighbors(plan: Plan): ReadonlyMap<string, ImageNeighbor> {
-  return new Map(
-    plan.neighbors.map(({ device, address, mac, state }) => [
-      `${device} ${addressKey(address)}`,
-      { mac, state },
-    ]),
-  );
+function linkNeighbors(plan: Plan): ReadonlyMap<string, AddressMap<ImageNeighbor>> {
+  const byDevice = new Map<string, AddressMap<ImageNeighbor>>();
+  for (const { device, address, mac, state } of plan.neighbors) {
+    const known = byDevice.get(device) ?? new AddressMap<ImageNeighbor>();
+    known.set(address, { mac, state });
+    byDevice.set(device, known);
+  }
+  return byDevice;
 }
 
 /** Sysctls that hold text (`tcp_congestion_control`) say nothing to packets here. */

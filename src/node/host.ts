@@ -12,8 +12,9 @@ import { ConntrackTable } from '../conntrack/table.ts';
 import { InternalError } from '../diagnostic/diagnostic.ts';
 import type { HostImage, ImageBridge, ImageInterface } from '../image/image.ts';
 import { HOOKS, type Hook, TABLES, type TableName } from '../netfilter/hook.ts';
-import { type Address, addressKey, type Family } from '../wire/address.ts';
-import { compileEbtables, type Ebtables } from './bridge/ebtables.ts';
+import type { Address, Family } from '../wire/address.ts';
+import { AddressMap } from '../wire/address-map.ts';
+import { type Ebtables, linkEbtables } from './bridge/linked-ebtables.ts';
 import { RuleCounters } from './counters.ts';
 import type { MatchedLooks } from './hook/hook-recorder.ts';
 import { type HookPart, hookParts } from './hook/order.ts';
@@ -58,8 +59,14 @@ export class Host {
   readonly loopback: ImageInterface | null;
   /** Looks of matched rules, by rule id (hook-recorder.ts). */
   readonly matchedLooks: MatchedLooks = new Map();
-  /** Decisions made so far, by hook and rule (settle.ts). */
-  readonly decisions = new Map<string, Decision>();
+  /** Decisions made so far, by hook and number of the rule (settle.ts). */
+  readonly decisions: Readonly<Record<Hook, Map<number, Decision>>> = {
+    prerouting: new Map(),
+    input: new Map(),
+    forward: new Map(),
+    output: new Map(),
+    postrouting: new Map(),
+  };
   /** Which iptables tables the host has. */
   readonly tables: { readonly 4: ReadonlySet<TableName>; readonly 6: ReadonlySet<TableName> };
   /** `net.bridge.bridge-nf-call-iptables` and its IPv6 twin. */
@@ -69,8 +76,8 @@ export class Host {
   /** Whether a bridge learned a MAC, or that one moved: later packets of others see it. */
   bridgesLearned = false;
   readonly #settings = new Map<string, DeviceSettings>();
-  readonly #learned = new Map<string, string>();
-  readonly #awaited = new Set<string>();
+  /** Neighbours that were asked for; null while nobody has answered. */
+  readonly #learned = new Map<ImageInterface, AddressMap<string | null>>();
   readonly #parts = new Map<string, readonly HookPart[]>();
 
   constructor(image: HostImage, tableOf: MakeTable = plainTable) {
@@ -78,7 +85,7 @@ export class Host {
     this.name = image.host;
     this.counters = new RuleCounters(image.program, image.nft);
     this.scratchCounters = new RuleCounters(image.program, image.nft);
-    this.ebtables = compileEbtables(image.ebtables);
+    this.ebtables = linkEbtables(image.ebtables);
     const has = (family: Family) =>
       new Set(TABLES.filter((table) => hasTable(image, family, table)));
     this.tables = { 4: has(4), 6: has(6) };
@@ -129,19 +136,21 @@ export class Host {
   neighborMac(device: ImageInterface, address: Address): string | 'failed' | null {
     const entry = this.image.neighbor(device.name, address);
     if (entry !== null) return entry.state === 'failed' ? 'failed' : entry.mac;
-    return this.#learned.get(`${device.name} ${addressKey(address)}`) ?? null;
+    return this.#learned.get(device)?.get(address) ?? null;
   }
 
   /** A question is out: an answer will be learned (an incomplete neighbour entry). */
   awaitNeighbor(device: ImageInterface, address: Address): void {
-    this.#awaited.add(`${device.name} ${addressKey(address)}`);
+    const known = this.#learned.get(device) ?? new AddressMap<string | null>();
+    if (!known.has(address)) known.set(address, null);
+    this.#learned.set(device, known);
   }
 
   /** Take an answer; what nobody asked for makes no entry (arp_accept=0). */
   learnNeighbor(device: ImageInterface, address: Address, mac: string): void {
-    const key = `${device.name} ${addressKey(address)}`;
-    if (!this.#awaited.has(key) || this.#learned.get(key) === mac) return;
-    this.#learned.set(key, mac);
+    const known = this.#learned.get(device);
+    if (!known?.has(address) || known.get(address) === mac) return;
+    known.set(address, mac);
     this.onLearned?.();
   }
 

@@ -27,7 +27,7 @@ export interface Run {
   /** What a real kernel drew in this place, when that is known: a number of 16 bits. */
   drawn?(host: string, original: Tuple, search: number, span: PortSpan): number | undefined;
   /** The chances of a new connection on a host; `key` names the connection and the hook. */
-  drawsOf(host: Host, key: string): Draws;
+  drawsOf(host: Host, key: () => string): Draws;
   /** The source that the connection is known to have been given, where a port must be searched. */
   readonly knownSource?: { readonly address: Address; readonly port: number };
   /** No connection that comes of this stays. */

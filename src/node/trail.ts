@@ -88,8 +88,8 @@ export class Trail {
     this.steps.push({ host, stage, fact, rules });
   }
 
-  hookStep(at: { host: string; hook: Hook }, fact: string, rules: readonly RuleLook[]): void {
-    this.steps.push({ host: at.host, stage: at.hook, hook: at.hook, fact, rules });
+  hookStep(host: string, hook: Hook, fact: string, rules: readonly RuleLook[]): void {
+    this.steps.push({ host, stage: hook, hook, fact, rules });
   }
 
   /** The ends with which this copy left the last host; null before it left any. */

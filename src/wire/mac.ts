@@ -7,19 +7,53 @@ import { setU8, u8 } from './bytes.ts';
 export const BROADCAST_MAC = 'ff:ff:ff:ff:ff:ff';
 export const ZERO_MAC = '00:00:00:00:00:00';
 
+const COLON = 0x3a;
+const ZERO = 0x30;
+const NINE = 0x39;
+/** What the letter a is above 10. */
+const LETTERS = 0x61 - 10;
+
+/** The character of a hexadecimal digit. */
+function digit(value: number): number {
+  return value + (value < 10 ? ZERO : LETTERS);
+}
+
+/** The digit of a lower-case hexadecimal character. */
+function digitOf(character: number): number {
+  return character - (character <= NINE ? ZERO : LETTERS);
+}
+
 /** Read six bytes as text. Precondition: they are there. */
 export function readMac(b: Uint8Array, off: number): string {
-  let text = '';
-  for (let i = 0; i < 6; i++) {
-    const hex = u8(b, off + i).toString(16);
-    text += (i === 0 ? '' : ':') + (hex.length === 1 ? `0${hex}` : hex);
-  }
-  return text;
+  const [d0, d1, d2] = [u8(b, off), u8(b, off + 1), u8(b, off + 2)];
+  const [d3, d4, d5] = [u8(b, off + 3), u8(b, off + 4), u8(b, off + 5)];
+  return String.fromCharCode(
+    digit(d0 >>> 4),
+    digit(d0 & 0xf),
+    COLON,
+    digit(d1 >>> 4),
+    digit(d1 & 0xf),
+    COLON,
+    digit(d2 >>> 4),
+    digit(d2 & 0xf),
+    COLON,
+    digit(d3 >>> 4),
+    digit(d3 & 0xf),
+    COLON,
+    digit(d4 >>> 4),
+    digit(d4 & 0xf),
+    COLON,
+    digit(d5 >>> 4),
+    digit(d5 & 0xf),
+  );
 }
 
 /** Write a MAC in the project's form. Precondition: `parseMac` accepted it. */
 export function writeMac(b: Uint8Array, off: number, mac: string): void {
-  for (let i = 0; i < 6; i++) setU8(b, off + i, Number.parseInt(mac.slice(3 * i, 3 * i + 2), 16));
+  for (let i = 0; i < 6; i++) {
+    const [high, low] = [mac.charCodeAt(3 * i), mac.charCodeAt(3 * i + 1)];
+    setU8(b, off + i, digitOf(high) * 16 + digitOf(low));
+  }
 }
 
 /**
@@ -33,7 +67,7 @@ export function parseMac(text: string): string | null {
 
 /** Whether the group bit is set: multicast and broadcast. */
 export function isGroupMac(mac: string): boolean {
-  return (Number.parseInt(mac.slice(0, 2), 16) & 1) === 1;
+  return (digitOf(mac.charCodeAt(1)) & 1) === 1;
 }
 
 /** The MAC an IPv4 multicast group is sent to (RFC 1112 section 6.4); `group` in host order. */

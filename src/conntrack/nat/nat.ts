@@ -18,7 +18,17 @@ import { Protocol } from '../../wire/protocol.ts';
 import type { Connection, TcpTracking } from '../connection.ts';
 import { after } from '../protocol/tcp-window.ts';
 import type { ConntrackTable } from '../table.ts';
-import { equalTuple, invertTuple, isIcmpTuple, type Tuple, tupleHasPorts } from '../tuple.ts';
+import {
+  equalTuple,
+  invertTuple,
+  isIcmpTuple,
+  type Tuple,
+  tupleHasPorts,
+  withDestination,
+  withDport,
+  withSource,
+  withSport,
+} from '../tuple.ts';
 import { chooseAddress } from './nat-choice.ts';
 
 /** What is changed: the source (postrouting, input) or the destination (prerouting, output). */
@@ -42,7 +52,7 @@ export interface NatContext {
    */
   draw(original: Tuple, search: number, span: PortSpan): number;
   /** The source that this connection is known to have been given; tried before any other. */
-  readonly knownSource?: { readonly address: Address; readonly port: number };
+  readonly knownSource?: { readonly address: Address; readonly port: number } | undefined;
   /**
    * Every port of a source range is tried, from the lowest, and every address of it: what hands out
    * ports here is no Linux host, which draws a place and gives up after 240 ports.
@@ -166,7 +176,7 @@ function earlierMapping(
     const seen = invertTuple(other.reply);
     if (seen === null) continue;
     // The type and code of a query stand in the destination's place, so they come from the packet.
-    const mapped = { ...current, src: seen.src, sport: seen.sport };
+    const mapped = withSource(current, seen.src, seen.sport);
     if (isInRange(mapped, range)) return mapped;
   }
   return null;
@@ -199,7 +209,9 @@ function withAddress(current: Tuple, range: NatRange, manip: Manip): Tuple {
   const address = equalAddress(range.low, high)
     ? range.low
     : chooseAddress(range.low, high, current, range);
-  return manip === 'source' ? { ...current, src: address } : { ...current, dst: address };
+  return manip === 'source'
+    ? withSource(current, address, current.sport)
+    : withDestination(current, address, current.dport);
 }
 
 /** Where the port may go, or null when it may not change. */
@@ -243,7 +255,7 @@ function searchPort(
     const start = context.draw(own.original, search, { ...span, at }) & 0xffff;
     for (let i = 0; i < attempts; i++) {
       const port = span.min + (((start + i) & 0xffff) % span.size);
-      candidate = atSource ? { ...tuple, sport: port } : { ...tuple, dport: port };
+      candidate = atSource ? withSport(tuple, port) : withDport(tuple, port);
       if (isFreeOrEvicted(candidate, own, attempts - i, context)) return candidate;
     }
     if (attempts >= span.size || attempts < MIN_WINDOW) return candidate;
@@ -263,7 +275,7 @@ function wholeSearch(
   let candidate = tuple;
   for (let src = range.low ?? tuple.src; ; src = addToAddress(src, 1)) {
     for (let i = 0; i < span.size; i++) {
-      candidate = { ...tuple, src, sport: span.min + i };
+      candidate = withSource(tuple, src, span.min + i);
       if (isFree(candidate, own, context)) return candidate;
     }
     if (compareAddress(src, last) >= 0) return candidate;
@@ -276,7 +288,7 @@ function knownTuple(tuple: Tuple, range: NatRange, { knownSource }: NatContext):
   const { port } = knownSource;
   const span = portSpan(tuple, range, 'source');
   if (span === null || port < span.min || port >= span.min + span.size) return null;
-  return { ...tuple, sport: port };
+  return withSport(tuple, port);
 }
 
 /** As `isFree`; near the end a TIME_WAIT connection in the way makes place for newer numbers. */

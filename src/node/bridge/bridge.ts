@@ -26,7 +26,8 @@ import type { Bridge, Host } from '../host.ts';
 import type { Passage, Stage } from '../passage.ts';
 import { drop, dropBy, finish, type Run, unknown } from '../run.ts';
 import { bridgeForwardHook, bridgePostroutingHook, bridgePrerouting } from './bridge-netfilter.ts';
-import { type EbHook, type EbResult, runEbtables } from './ebtables.ts';
+import { type EbResult, runEbtables } from './ebtables.ts';
+import type { EbHook } from './linked-ebtables.ts';
 
 /** 01:80:C2:00:00:0X: never forwarded when it is control of the link itself (IEEE 802.1D). */
 const LINK_LOCAL_GROUP = '01:80:c2:00:00:0';
@@ -232,8 +233,10 @@ function ebtables(
     unknown(passage, { host: host.name, stage }, 'dumpIncomplete');
     return false;
   }
+  const chain = host.ebtables.chain(table, hook);
+  if (chain === null) return true;
   const inward = hook === 'BROUTING' || hook === 'PREROUTING' || hook === 'INPUT';
-  const result = runEbtables(passage.host.ebtables, table, {
+  const result = runEbtables(chain, {
     packet: passage.packet,
     in: hook === 'OUTPUT' || hook === 'POSTROUTING' ? null : passage.bridgePortIn,
     out: inward ? null : passage.bridgePortOut,

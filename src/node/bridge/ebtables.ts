@@ -8,26 +8,17 @@
  */
 import { unreachable } from '../../diagnostic/diagnostic.ts';
 import type { ImageInterface } from '../../image/image.ts';
-import type { EbChain, EbMatch, EbRule, EbTable, EbVerdict } from '../../netfilter/ebtables.ts';
+import type { EbVerdict } from '../../netfilter/ebtables.ts';
 import type { Packet } from '../../packet/packet.ts';
 import { type Address, contains, type Family, readIpv4 } from '../../wire/address.ts';
 import * as arp from '../../wire/arp.ts';
+import { u8 } from '../../wire/bytes.ts';
 import * as ethernet from '../../wire/ethernet.ts';
 import * as ipv4 from '../../wire/ipv4.ts';
 import * as ipv6 from '../../wire/ipv6.ts';
-import { readMac } from '../../wire/mac.ts';
 import { EtherType } from '../../wire/protocol.ts';
 import type { FrameType } from '../link/frame-type.ts';
-
-export type EbHook = 'BROUTING' | 'PREROUTING' | 'INPUT' | 'FORWARD' | 'OUTPUT' | 'POSTROUTING';
-
-/** The chains of all tables by name: `nat PREROUTING`. */
-export interface Ebtables {
-  /** What is asked in OUTPUT, in order. */
-  readonly output: readonly ('nat' | 'filter')[];
-  chain(table: 'nat' | 'filter' | 'broute', hook: EbHook): EbChain | null;
-  readonly find: (table: string, name: string) => EbChain | null;
-}
+import type { EbHook, LinkedEbChain, LinkedEbMatch, LinkedEbRule } from './linked-ebtables.ts';
 
 /** What the walk needs to know beside the frame's bytes. */
 export interface EbFrame {
@@ -55,73 +46,50 @@ export interface EbResult {
   readonly rule: string | null;
 }
 
-const PASSED: EbResult = {
-  verdict: 'accept',
-  frameType: null,
-  arpReplies: [],
-  changed: '',
-  rule: null,
-};
-
-/** Index a host's ebtables. */
-export function compileEbtables(tables: readonly EbTable[]): Ebtables {
-  const chains = new Map<string, EbChain>();
-  for (const table of tables) {
-    for (const chain of table.chains) chains.set(`${table.name} ${chain.name}`, chain);
-  }
-  const find = (table: string, name: string) => chains.get(`${table} ${name}`) ?? null;
-  // ebtables-nft hangs filter OUTPUT at priority -200 (`NF_BR_PRI_FILTER_BRIDGED`), nat at 100.
-  const isNft = tables.some(({ name, backend }) => name === 'filter' && backend === 'nft');
-  return { find, chain: find, output: isNft ? ['filter', 'nat'] : ['nat', 'filter'] };
-}
-
-interface Walk {
+/** A result while it comes about. */
+interface Walk extends EbResult {
+  verdict: EbResult['verdict'];
   frameType: FrameType | null;
-  readonly arpReplies: EbArpReply[];
+  arpReplies: readonly EbArpReply[];
   changed: string;
+  rule: string | null;
 }
 
-type RuleEnd = { readonly verdict: EbVerdict; readonly rule: string | null };
+const NO_REPLIES: readonly EbArpReply[] = [];
 
-/** Run one table's chain over the frame; a table without rules accepts. */
-export function runEbtables(
-  ebtables: Ebtables,
-  table: 'nat' | 'filter' | 'broute',
-  frame: EbFrame,
-): EbResult {
-  const chain = ebtables.chain(table, frame.hook);
-  if (chain === null) return PASSED;
-  const walk: Walk = { frameType: null, arpReplies: [], changed: '' };
-  const end = walkChain(ebtables, { table, chain }, frame, walk);
-  const verdict = end.verdict === 'DROP' ? 'drop' : 'accept';
-  return { ...walk, verdict, rule: end.rule };
+/** Run a built-in chain over the frame. */
+export function runEbtables(chain: LinkedEbChain, frame: EbFrame): EbResult {
+  const walk: Walk = {
+    verdict: 'accept',
+    frameType: null,
+    arpReplies: NO_REPLIES,
+    changed: '',
+    rule: null,
+  };
+  if (walkChain(chain, frame, walk) === 'DROP') walk.verdict = 'drop';
+  return walk;
 }
 
-function walkChain(
-  ebtables: Ebtables,
-  at: { readonly table: string; readonly chain: EbChain },
-  frame: EbFrame,
-  walk: Walk,
-): RuleEnd {
-  let index = 0;
-  for (const rule of at.chain.rules) {
-    index += 1;
-    if (!rule.matches.every((match) => holds(match, frame))) continue;
-    const place = `${at.table} ${at.chain.name} rule ${index}`;
+/** What a chain came to, by the rule that `walk` then names. */
+function walkChain(chain: LinkedEbChain, frame: EbFrame, walk: Walk): EbVerdict {
+  for (const rule of chain.rules) {
+    if (!allHold(rule.matches, frame)) continue;
     const verdict = act(rule, frame, walk);
     if (verdict === 'RETURN') break;
     if (verdict === 'CONTINUE') continue;
-    if (verdict !== 'JUMP') return { verdict, rule: place };
-    const name = rule.target.kind === 'jump' ? rule.target.chain : '';
-    const next = ebtables.find(at.table, name);
-    if (next === null) continue;
-    const inner = walkChain(ebtables, { table: at.table, chain: next }, frame, walk);
-    if (inner.verdict !== 'RETURN' && inner.verdict !== 'CONTINUE') return inner;
+    if (verdict !== 'JUMP') {
+      walk.rule = rule.place;
+      return verdict;
+    }
+    if (rule.chain === null) continue;
+    const inner = walkChain(rule.chain, frame, walk);
+    if (inner !== 'RETURN' && inner !== 'CONTINUE') return inner;
   }
-  return { verdict: at.chain.policy, rule: null };
+  walk.rule = null;
+  return chain.policy;
 }
 
-function act(rule: EbRule, frame: EbFrame, walk: Walk): EbVerdict | 'JUMP' {
+function act(rule: LinkedEbRule, frame: EbFrame, walk: Walk): EbVerdict | 'JUMP' {
   const { target } = rule;
   switch (target.kind) {
     case 'accept':
@@ -197,7 +165,7 @@ function answer(
     return 'CONTINUE';
   }
   if (!reaches(frame, arp.LENGTH)) return 'DROP';
-  walk.arpReplies.push({ mac: target.mac });
+  walk.arpReplies = [...walk.arpReplies, { mac: target.mac }];
   return target.verdict;
 }
 
@@ -238,13 +206,18 @@ function arpAddresses(
 
 const IPV4_LENGTH = 4;
 
-function holds(match: EbMatch, frame: EbFrame): boolean {
+function allHold(matches: readonly LinkedEbMatch[], frame: EbFrame): boolean {
+  for (const match of matches) if (!holds(match, frame)) return false;
+  return true;
+}
+
+function holds(match: LinkedEbMatch, frame: EbFrame): boolean {
   const held = test(match, frame);
   return held !== null && held !== match.negate;
 }
 
 /** Whether the match holds without its `!`; null when the frame has no such field at all. */
-function test(match: EbMatch, frame: EbFrame): boolean | null {
+function test(match: LinkedEbMatch, frame: EbFrame): boolean | null {
   const { packet } = frame;
   switch (match.kind) {
     case 'protocol': {
@@ -260,9 +233,9 @@ function test(match: EbMatch, frame: EbFrame): boolean | null {
     case 'logicalOut':
       return named(match.name, frame.out === null ? '' : frame.bridge.name);
     case 'source':
-      return sameMac(readMac(packet.bytes, 6), match);
+      return isMacUnder(packet.bytes, SOURCE_MAC, match);
     case 'destination':
-      return sameMac(readMac(packet.bytes, 0), match);
+      return isMacUnder(packet.bytes, DESTINATION_MAC, match);
     case 'arpOperation':
       return isArp(frame) ? arp.operation(packet.bytes, packet.l3) === match.operation : null;
     case 'arpSource':
@@ -289,10 +262,17 @@ function named(pattern: string, name: string): boolean {
   return pattern.endsWith('+') ? name.startsWith(pattern.slice(0, -1)) : name === pattern;
 }
 
-function sameMac(mac: string, match: { readonly mac: string; readonly mask: string }): boolean {
-  if (match.mask === 'ff:ff:ff:ff:ff:ff') return mac === match.mac;
-  const [a, b, mask] = [mac, match.mac, match.mask].map((text) =>
-    text.split(':').map((byte) => Number.parseInt(byte, 16)),
-  );
-  return (mask ?? []).every((bits, i) => (((a?.[i] ?? 0) ^ (b?.[i] ?? 0)) & bits) === 0);
+const DESTINATION_MAC = 0;
+const SOURCE_MAC = 6;
+
+/** Whether the six bytes at `off` are the MAC where its mask has ones. */
+function isMacUnder(
+  b: Uint8Array,
+  off: number,
+  { value, mask }: { readonly value: Uint8Array; readonly mask: Uint8Array },
+): boolean {
+  for (let i = 0; i < MAC_LENGTH; i++) {
+    if (((u8(b, off + i) ^ u8(value, i)) & u8(mask, i)) !== 0) return false;
+  }
+  return true;
 }

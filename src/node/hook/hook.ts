@@ -51,18 +51,16 @@ export function hook(run: Run, passage: Passage, at: Hook): boolean {
   const visit = beginVisit(run, passage, at);
   const passed = stations(visit);
   if (passed) {
-    passage.trail.hookStep(
-      { host: passage.host.name, hook: at },
-      fact(passage),
-      visit.looks.take(),
-    );
+    passage.trail.hookStep(passage.host.name, at, fact(passage), visit.looks.take());
   }
   return passed;
 }
 
 function beginVisit(run: Run, passage: Passage, at: Hook): Visit {
   const { host } = passage;
+  const state = run.stateOf(host);
   const looks = new HookLooks(host.matchedLooks, run.tracing);
+  // Every field is written, so that all contexts have one shape.
   const ctx: WalkContext = {
     image: host.image,
     counters: run.uncounted ? host.scratchCounters : host.counters,
@@ -71,17 +69,22 @@ function beginVisit(run: Run, passage: Passage, at: Hook): Visit {
     nowNs: run.nowNs,
     seed: run.seed,
     memory: run.memoryOf(host),
-    table: run.stateOf(host).connections,
-    virtual: run.stateOf(host).virtual,
-    ...(run.utcSeconds === undefined ? {} : { utcSeconds: run.utcSeconds }),
+    table: state.connections,
+    virtual: state.virtual,
+    utcSeconds: run.utcSeconds,
+    draws: undefined,
+    forgive: run.forgiving ? forgiving(passage, at) : undefined,
   };
-  if (!run.forgiving) return { run, passage, hook: at, looks, ctx };
-  const forgive: WalkContext['forgive'] = (verdict) => {
+  return { run, passage, hook: at, looks, ctx };
+}
+
+/** What walks on past policy drops, writing them down. */
+function forgiving(passage: Passage, at: Hook): NonNullable<WalkContext['forgive']> {
+  return (verdict) => {
     if (verdict.reason !== 'policyDenied') return false;
     passage.trail.forgiven.push(decision(passage, at, verdict.rule, verdict.origin));
     return true;
   };
-  return { run, passage, hook: at, looks, ctx: { ...ctx, forgive } };
 }
 
 function stations(visit: Visit): boolean {

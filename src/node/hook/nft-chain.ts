@@ -56,7 +56,7 @@ export function settleNft(visit: Visit, verdict: NftVerdict): boolean {
   const { passage, hook, run, looks } = visit;
   if (verdict.kind === 'accept' || verdict.kind === 'nat') return true;
   const by = nftDecision(visit, verdict.rule, verdict.origin);
-  passage.trail.hookStep({ host: passage.host.name, hook }, fact(passage), looks.take());
+  passage.trail.hookStep(passage.host.name, hook, fact(passage), looks.take());
   switch (verdict.kind) {
     case 'drop':
       dropBy(passage, verdict.reason, by);

@@ -4,6 +4,7 @@
  */
 import type { LinkedRule } from '../../image/program.ts';
 import type { Hook } from '../../netfilter/hook.ts';
+import type { Packet } from '../../packet/packet.ts';
 import { sendReject } from '../ip/reject.ts';
 import type { Passage } from '../passage.ts';
 import { dropBy, unknown } from '../run.ts';
@@ -20,8 +21,7 @@ export function decision(
 ): Decision {
   const { image, decisions } = passage.host;
   const id = rule === null ? -1 : rule.id;
-  const key = `${at} ${id}`;
-  const known = decisions.get(key);
+  const known = decisions[at].get(id);
   if (known !== undefined && (known.origin ?? NOBODY) === (origin.length === 0 ? NOBODY : origin)) {
     return known;
   }
@@ -29,7 +29,7 @@ export function decision(
   const by =
     rule === null ? place : { ...place, rule: rule.address, text: image.texts.rule(rule.id) };
   const made = origin.length === 0 ? by : { ...by, origin };
-  decisions.set(key, made);
+  decisions[at].set(id, made);
   return made;
 }
 
@@ -40,7 +40,7 @@ export function settle(visit: Visit, verdict: WalkVerdict): boolean {
   const { passage, hook: at, run, looks } = visit;
   if (verdict.kind === 'accept') return true;
   const by = decision(passage, at, verdict.rule, verdict.origin);
-  passage.trail.hookStep({ host: passage.host.name, hook: at }, fact(passage), looks.take());
+  passage.trail.hookStep(passage.host.name, at, fact(passage), looks.take());
   switch (verdict.kind) {
     case 'drop':
       dropBy(passage, verdict.reason, by);
@@ -61,6 +61,14 @@ export function settle(visit: Visit, verdict: WalkVerdict): boolean {
 
 /** What a hook's step says of the packet. */
 export function fact(passage: Passage): string {
-  const { ctState } = passage.packet;
-  return ctState === 'none' ? 'passed' : `conntrack: ${ctState}`;
+  return FACTS[passage.packet.ctState];
 }
+
+const FACTS: Readonly<Record<Packet['ctState'], string>> = {
+  none: 'passed',
+  new: 'conntrack: new',
+  established: 'conntrack: established',
+  related: 'conntrack: related',
+  invalid: 'conntrack: invalid',
+  untracked: 'conntrack: untracked',
+};

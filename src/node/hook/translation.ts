@@ -13,12 +13,11 @@ import {
   masqueradeMoved,
   type NatContext,
   nullBinding,
-  type PortSpan,
   setupNat,
 } from '../../conntrack/nat/nat.ts';
 import { manipOfHook, translatePacket } from '../../conntrack/nat/translate.ts';
 import { connectionOf } from '../../conntrack/table.ts';
-import { type Tuple, tupleKey } from '../../conntrack/tuple.ts';
+import { tupleKey } from '../../conntrack/tuple.ts';
 import type { HookEntry, NftLinkedChain } from '../../image/nft/program.ts';
 import type { NatRange } from '../../netfilter/target.ts';
 import type { Packet } from '../../packet/packet.ts';
@@ -68,14 +67,27 @@ function isRelatedError({ passage: { packet } }: Visit): boolean {
 function decide(visit: Visit, hook: NatHook, connection: Connection, manip: Manip): boolean {
   const { passage, ctx, run } = visit;
   const context = natContext(visit);
-  const draws = run.drawsOf(passage.host, `${hook} ${tupleKey(connection.original)}`);
-  const drawing = { ...visit, ctx: { ...ctx, draws } };
+  // In words only where a rule draws: most connections meet none.
+  ctx.draws = run.drawsOf(passage.host, () => `${hook} ${tupleKey(connection.original)}`);
+  const asked = askAll(visit, hook, connection, manip, context);
+  ctx.draws = undefined;
+  if (asked === 'undecided') nullBinding(connection, manip, context);
+  return asked !== 'ended';
+}
+
+/** The first of them that has something to say of a new connection. */
+function askAll(
+  visit: Visit,
+  hook: NatHook,
+  connection: Connection,
+  manip: Manip,
+  context: NatContext,
+): Asked {
   for (const entry of lookups(visit, hook)) {
-    const asked = askLookup(drawing, entry, connection, manip, context);
-    if (asked !== 'undecided') return asked === 'translated';
+    const asked = askLookup(visit, entry, connection, manip, context);
+    if (asked !== 'undecided') return asked;
   }
-  nullBinding(connection, manip, context);
-  return true;
+  return 'undecided';
 }
 
 /** Who is asked, in order: iptables' table, or where there is more, chains of nft too. */
@@ -206,15 +218,16 @@ function masqueradeAddress6(host: Host, packet: Packet): Address | null {
 }
 
 function natContext({ run, passage }: Visit): NatContext {
-  const table = run.stateOf(passage.host).connections;
-  const salt = `${run.seed} ${passage.host.name} `;
-  const draw = (original: Tuple, search: number, span: PortSpan) =>
-    run.drawn?.(passage.host.name, original, search, span) ??
-    hash16(`${salt}${search} ${tupleKey(original)}`);
-  const { knownSource } = run;
-  const known = knownSource === undefined ? {} : { knownSource };
-  const wholeRange = passage.host.image.role === 'fabric';
-  return { table, nowNs: run.nowNs, draw, wholeRange, ...known };
+  const { host } = passage;
+  return {
+    table: run.stateOf(host).connections,
+    nowNs: run.nowNs,
+    draw: (original, search, span) =>
+      run.drawn?.(host.name, original, search, span) ??
+      hash16(`${run.seed} ${host.name} ${search} ${tupleKey(original)}`),
+    wholeRange: host.image.role === 'fabric',
+    knownSource: run.knownSource,
+  };
 }
 
 /** FNV-1a, folded to 16 bits: what stands for the kernel's random numbers. */

@@ -59,7 +59,7 @@ export interface WalkContext {
   /** Virtual time. */
   readonly nowNs: number;
   /** What it is in the world, in whole seconds since 1970; absent when nobody knows. */
-  readonly utcSeconds?: number;
+  readonly utcSeconds?: number | undefined;
   /** What rules remember; absent: in `counters`. */
   readonly memory?: RuleMemory;
   /** The host's connections, for rules that count them. */
@@ -69,12 +69,12 @@ export interface WalkContext {
   /** Seed of everything the kernel would draw. */
   readonly seed: number;
   /** The chances of a new connection, while the nat table is asked about it. */
-  readonly draws?: Draws;
+  draws?: Draws | undefined;
   /**
    * Asked when a rule drops the packet for a NetworkPolicy; true walks on at the next rule, as if
    * the rule had only counted. For diagnoses, never for verdicts.
    */
-  readonly forgive?: (verdict: DropVerdict) => boolean;
+  readonly forgive?: ((verdict: DropVerdict) => boolean) | undefined;
 }
 
 export type Origins = readonly Provenance[];

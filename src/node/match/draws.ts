@@ -45,12 +45,15 @@ interface Rest {
 
 export class ConnectionDraws implements Draws {
   readonly #host: string;
-  readonly #key: string;
+  readonly #key: () => string;
   readonly #record: DrawRecord;
   readonly #rests = new Map<object, Rest>();
 
-  /** `key` names the connection, the same on every run; `record` is shared along its way. */
-  constructor(host: string, key: string, record: DrawRecord) {
+  /**
+   * `key` names the connection, the same on every run, and is only asked where a rule draws;
+   * `record` is shared along its way.
+   */
+  constructor(host: string, key: () => string, record: DrawRecord) {
     this.#host = host;
     this.#key = key;
     this.#record = record;
@@ -82,7 +85,7 @@ export class ConnectionDraws implements Draws {
   #rest(chain: object): Rest {
     const known = this.#rests.get(chain);
     if (known !== undefined) return known;
-    const u = unit(`${this.#host} ${this.#rests.size} ${this.#key}`);
+    const u = unit(`${this.#host} ${this.#rests.size} ${this.#key()}`);
     const rest = { from: 0, size: 1, u };
     this.#rests.set(chain, rest);
     return rest;

@@ -81,8 +81,9 @@ function open(visit: Visit, server: VirtualServer, client: End): Opened {
   if (real === null) {
     // As rules of the nat table draw: the n-th of n stays the n-th, whoever chooses.
     const at = hook === 'output' ? 'output' : 'prerouting';
-    const own = `${at} ${tupleKey(tupleAt(server, client))}`;
-    real = chooseReal(server, run.drawsOf(passage.host, hashedPart(server, client) ?? own));
+    const own = () => `${at} ${tupleKey(tupleAt(server, client))}`;
+    const key = () => hashedPart(server, client) ?? own();
+    real = chooseReal(server, run.drawsOf(passage.host, key));
   }
   if (real !== null) return virtual.open(server, client, real, run.nowNs);
   refuse(visit, server);

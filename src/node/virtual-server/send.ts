@@ -98,7 +98,7 @@ function leave(visit: Visit, route: RouteResult, out: ImageInterface): void {
   const { run, passage, hook, looks } = visit;
   const { packet, host, trail } = passage;
   const { via } = route;
-  trail.hookStep({ host: host.name, hook }, fact(passage), looks.take());
+  trail.hookStep(host.name, hook, fact(passage), looks.take());
   passage.step('route', `dev ${out.name}${via === null ? '' : ` via ${formatAddress(via)}`}`);
   passage.route = route;
   passage.device = out;
