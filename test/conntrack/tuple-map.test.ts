@@ -11,10 +11,10 @@ import { ipv4, ipv6 } from '../../src/wire/address.ts';
 
 // Few values, so that tuples meet again, and with ends exchanged.
 const address = fc.oneof(
-  fc.integer({ min: 0, max: 3 }).map((n) => ipv4(0xfffffffe + n)),
-  fc.integer({ min: 0, max: 3 }).map((n) => ipv6(0xfd000000, 0, n & 2, n & 1)),
+  fc.constantFrom(0x0a000001, 0xffffffff).map(ipv4),
+  fc.constantFrom(1, 2).map((n) => ipv6(0xfd000000, 0, n, 0)),
 );
-const port = fc.constantFrom(0, 1, 80, 0xffff);
+const port = fc.constantFrom(80, 0xffff);
 const tuple: fc.Arbitrary<Tuple> = fc.record({
   protocol: fc.constantFrom(6, 17),
   src: address,
@@ -22,7 +22,7 @@ const tuple: fc.Arbitrary<Tuple> = fc.record({
   sport: port,
   dport: port,
 });
-const zone = fc.constantFrom(0, 1, 0xffff);
+const zone = fc.constantFrom(0, 0xffff);
 const step = fc.record({ what: fc.constantFrom('set', 'set', 'delete'), tuple, zone });
 
 t.test('tuples find what a map by text finds', async (t) => {
