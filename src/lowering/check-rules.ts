@@ -14,18 +14,10 @@ import { chainFaults } from '../plan/rule/chain-graph.ts';
 import { fault, repeated } from './fault.ts';
 import { matchFaults } from './legal-match.ts';
 import { headFaults, targetFaults } from './legal-target.ts';
+import type { RuleSite } from './rule-site.ts';
 
 /** XT_EXTENSION_MAXNAMELEN (include/uapi/linux/netfilter/x_tables.h) with its closing zero. */
 const CHAIN_NAME_LENGTH = 28;
-
-/** Where a rule stands, for judging whether the kernel would take it. */
-export interface RuleSite {
-  readonly table: Table;
-  readonly chain: Chain;
-  /** The hooks from which the chain is reached. */
-  readonly hooks: ReadonlySet<Hook>;
-  readonly sets: ReadonlyMap<string, IpSet>;
-}
 
 /** All mistakes in the tables of a plan. */
 export function checkRules(plan: Plan): readonly Diagnostic[] {

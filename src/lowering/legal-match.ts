@@ -11,8 +11,8 @@ import { hashlimitBucket } from '../netfilter/limit-bucket.ts';
 import type { Match, MatchKind } from '../netfilter/match.ts';
 import type { Rule } from '../netfilter/rule.ts';
 import { Protocol, protocolName } from '../wire/protocol.ts';
-import type { RuleSite } from './check-rules.ts';
 import type { FaultText } from './fault.ts';
+import type { RuleSite } from './rule-site.ts';
 
 /** What is wrong with the matches of a rule. */
 export function matchFaults(rule: Rule, site: RuleSite): readonly FaultText[] {

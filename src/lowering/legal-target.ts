@@ -9,8 +9,8 @@ import { type Hook, TABLES, type TableName } from '../netfilter/hook.ts';
 import type { Rule } from '../netfilter/rule.ts';
 import type { TargetKind } from '../netfilter/target.ts';
 import { Protocol } from '../wire/protocol.ts';
-import type { RuleSite } from './check-rules.ts';
 import type { FaultText } from './fault.ts';
+import type { RuleSite } from './rule-site.ts';
 
 /** What is wrong with the head of a rule. */
 export function headFaults(rule: Rule, { table, chain }: RuleSite): readonly FaultText[] {

@@ -11,19 +11,11 @@ import { formatListed } from './conntrack-text.ts';
 import { formatEbRule } from './ebtables/text.ts';
 import { hnsToJson } from './hns/text.ts';
 import { formatMember } from './ipset/member.ts';
+import type { Json } from './json.ts';
 import type { Interface, Plan, Route, RoutingRule } from './model.ts';
 import { printNft } from './nft/ruleset-text.ts';
 import { formatRule } from './rule/rule-text.ts';
 import { printVirtualServers } from './virtual-server-text.ts';
-
-/** A value that JSON.stringify writes as it is. */
-export type Json =
-  | null
-  | boolean
-  | number
-  | string
-  | readonly Json[]
-  | { readonly [key: string]: Json | undefined };
 
 /** Make the JSON value of a plan; `undefined` fields are those that JSON.stringify leaves out. */
 export function planToJson(plan: Plan): Json {

@@ -8,7 +8,8 @@ import type { ConnectionResult, FrameResult, Verdict } from '../result.ts';
 import type { ConnectionDetail, RunSink } from '../stack-run.ts';
 import type { Conversation } from '../traffic/conversation.ts';
 import type { World } from '../world.ts';
-import { classify, type DifferenceClass } from './difference-class.ts';
+import { classify } from './difference-class.ts';
+import type { DifferenceClass } from './difference-rule.ts';
 import { type Divergence, firstDivergence } from './divergence.ts';
 
 export interface Difference {

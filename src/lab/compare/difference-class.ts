@@ -8,25 +8,9 @@ import { proxySettings } from '../../dataplane/kube-proxy/config.ts';
 import type { Diagnostic } from '../../diagnostic/diagnostic.ts';
 import { equalAddress, formatAddress } from '../../wire/address.ts';
 import type { ConnectionResult } from '../result.ts';
-import type { ConnectionDetail } from '../stack-run.ts';
 import type { World } from '../world.ts';
+import type { DifferenceClass, DifferenceRule, DifferenceSide } from './difference-rule.ts';
 import { WINDOWS_RULES } from './windows-class.ts';
-
-export interface DifferenceClass {
-  readonly id: string;
-  readonly explanation: string;
-  readonly source: string;
-}
-
-export interface DifferenceSide {
-  readonly row: ConnectionResult;
-  readonly detail: ConnectionDetail;
-  readonly world: World | undefined;
-}
-
-export interface DifferenceRule extends DifferenceClass {
-  applies(sides: readonly DifferenceSide[]): boolean;
-}
 
 const NPM_ENFORCES_IN_FORWARD =
   'Azure NPM hooks FORWARD only; Microsoft, migrate-from-npm-to-cilium-network-policy (2025-07-30); ' +

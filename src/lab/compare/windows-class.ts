@@ -3,7 +3,7 @@
  * two policy engines on Windows.
  * @module
  */
-import type { DifferenceRule, DifferenceSide } from './difference-class.ts';
+import type { DifferenceRule, DifferenceSide } from './difference-rule.ts';
 
 const LIMITS = 'kubernetes.io "Networking on Windows", Limitations';
 

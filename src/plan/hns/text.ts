@@ -11,8 +11,8 @@
 import type { PortRange } from '../../netfilter/match.ts';
 import { formatAddress, formatPrefix } from '../../wire/address.ts';
 import { formatMember } from '../ipset/member.ts';
+import type { Json } from '../json.ts';
 import type { Plan } from '../model.ts';
-import type { Json } from '../plan-json.ts';
 import type { AclTerm, HnsAcl, HnsEndpoint, HnsLoadBalancer, HnsState } from './model.ts';
 
 /** The text of `plan -o hns`; hosts without HNS have none. */
