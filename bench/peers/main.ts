@@ -15,6 +15,7 @@ import { measureAcl, RULE_COUNTS } from './acl-rows.ts';
 import { EBPF_TRIALS, measureEbpf } from './ebpf-rows.ts';
 import { measureKernel, type RunOptions, SCENARIOS } from './kernel-rows.ts';
 import { compile, Missing, needTool } from './programs.ts';
+import { measureRead, READ_GOAL } from './read-rows.ts';
 import { formatRows, type Goal, isReached, type Row, ratioOf } from './rows.ts';
 
 interface Job {
@@ -53,6 +54,7 @@ const JOBS: readonly Job[] = [
       measure: (options) => measureEbpf(trial, options),
     }),
   ),
+  { name: 'libpcap', goals: [READ_GOAL], measure: measureRead },
   ...RULE_COUNTS.map(
     (trial): Job => ({
       name: `rte_acl ${trial.rules}`,

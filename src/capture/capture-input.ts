@@ -2,8 +2,7 @@
  * One capture file under way: recognise its format, hand out its records, say how it ended.
  * @module
  */
-import type { Readable } from 'node:stream';
-import { type ByteSource, openBytes } from './format/byte-source.ts';
+import { type Access, type ByteSource, openBytes } from './format/byte-source.ts';
 import type { PacketFormat, UnnumberedRecord } from './format/packet-format.ts';
 import { openPcap, PCAP_HEADER_BYTES, pcapMagic } from './format/pcap.ts';
 import { isPcapngMagic, PcapngFormat } from './format/pcapng.ts';
@@ -48,8 +47,8 @@ export class CaptureInput {
   }
 
   /** Open and recognise. Throws a UserError when it can not be read or is no capture. */
-  static async open(path: string, stdin: () => Readable): Promise<CaptureInput> {
-    const source = await openBytes(path, stdin);
+  static async open(path: string, access: Access): Promise<CaptureInput> {
+    const source = await openBytes(path, access);
     try {
       return new CaptureInput(path, source, await recognise(source, path));
     } catch (error) {

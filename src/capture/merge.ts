@@ -5,9 +5,9 @@
  * is not open yet is known by its first packet's time only.
  * @module
  */
-import type { Readable } from 'node:stream';
 import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
 import { CaptureInput } from './capture-input.ts';
+import type { Access } from './format/byte-source.ts';
 import type { UnnumberedRecord } from './format/packet-format.ts';
 import type { CaptureInterface, InputSummary, PacketRecord, ResolvedName } from './record.ts';
 import type { RecordWalker, Slab } from './slab.ts';
@@ -37,26 +37,26 @@ export class MergedInputs {
   readonly #heap: Lane[] = [];
   readonly #summaries = new Map<number, InputSummary>();
   readonly #namesTaken = new Map<CaptureInput, number>();
-  readonly #stdin: () => Readable;
+  readonly #access: Access;
   #frame = 0;
   #interfaceCount = 0;
 
-  private constructor(lanes: readonly Lane[], stdin: () => Readable) {
+  private constructor(lanes: readonly Lane[], access: Access) {
     this.#lanes = lanes;
-    this.#stdin = stdin;
+    this.#access = access;
   }
 
   /** Look into every input. Throws one UserError naming all that are no captures. */
   static async open(
     paths: readonly string[],
     offsetsNs: ReadonlyMap<string, bigint>,
-    stdin: () => Readable,
+    access: Access,
   ): Promise<MergedInputs> {
     const lanes: Lane[] = paths.map((path, index) => {
       const offsetNs = offsetsNs.get(path) ?? 0n;
       return { index, path, offsetNs, input: null, ahead: [], next: 0, timeNs: AT_ONCE };
     });
-    const merged = new MergedInputs(lanes, stdin);
+    const merged = new MergedInputs(lanes, access);
     const mistakes: Diagnostic[] = [];
     for (const lane of lanes) {
       try {
@@ -76,7 +76,7 @@ export class MergedInputs {
 
   /** Learn the lane's first time; files are closed again until their turn, unless alone. */
   async #look(lane: Lane, alone: boolean): Promise<void> {
-    lane.input = await CaptureInput.open(lane.path, this.#stdin);
+    lane.input = await CaptureInput.open(lane.path, this.#access);
     if (alone) return;
     const first = await lane.input.next(1);
     lane.timeNs = first[0] === undefined ? AT_ONCE : first[0].timeNs + lane.offsetNs;
@@ -164,7 +164,7 @@ export class MergedInputs {
 
   /** Read on in the lane at the heap's top. @returns false when it ended and left the heap. */
   async #refill(lane: Lane, readAhead: number): Promise<boolean> {
-    lane.input ??= await CaptureInput.open(lane.path, this.#stdin);
+    lane.input ??= await CaptureInput.open(lane.path, this.#access);
     lane.ahead = await lane.input.next(readAhead);
     lane.next = 0;
     this.#takeNames(lane.input);
@@ -205,7 +205,7 @@ export class MergedInputs {
   async finish(): Promise<void> {
     for (const lane of this.#lanes) {
       if (this.#summaries.has(lane.index)) continue;
-      lane.input ??= await CaptureInput.open(lane.path, this.#stdin);
+      lane.input ??= await CaptureInput.open(lane.path, this.#access);
     }
     await this.#closeAll();
   }

@@ -35,6 +35,8 @@ export interface CaptureOptions {
   readonly clockOffsetsNs?: ReadonlyMap<string, bigint>;
   /** At most `BATCH_MAX`, which is the default. */
   readonly batchSize?: number;
+  /** False: files are not digested, and their summaries' `sha256` is ''. */
+  readonly digest?: boolean;
   /** What `-` reads; the process's standard input by default. */
   readonly stdin?: Readable;
 }
@@ -144,11 +146,10 @@ class Captures implements CaptureStream {
   }
 
   #open(): Promise<MergedInputs> {
-    return MergedInputs.open(
-      this.paths,
-      this.#options.clockOffsetsNs ?? new Map(),
-      () => this.#options.stdin ?? process.stdin,
-    );
+    return MergedInputs.open(this.paths, this.#options.clockOffsetsNs ?? new Map(), {
+      stdin: () => this.#options.stdin ?? process.stdin,
+      digest: this.#options.digest ?? true,
+    });
   }
 }
 

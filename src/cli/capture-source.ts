@@ -89,11 +89,12 @@ export class CaptureSource {
     }
   }
 
-  /** Start reading from the beginning. */
-  stream(): CaptureStream {
+  /** Start reading from the beginning; without a digest where nobody asks for the summaries'. */
+  stream({ digest = true } = {}): CaptureStream {
     const { filter } = this.#asked;
     const { paths, stdin, since, until, count, offsetsNs } = this.job();
     return openCaptures(paths, {
+      digest,
       ...(filter === null ? {} : { filter }),
       ...(since === null ? {} : { since }),
       ...(until === null ? {} : { until }),

@@ -15,7 +15,7 @@ import { Comparison, type Difference } from '../lab/compare/compare.ts';
 import { replay } from '../lab/replay.ts';
 import { type RunSummary, Tally } from '../lab/tally.ts';
 import { compareReport } from '../report/compare-report.ts';
-import { openOutput } from '../report/formats.ts';
+import { namesDigests, openOutput } from '../report/formats.ts';
 import { type NarrowFlags, rowFilter } from '../report/narrow.ts';
 import type { Sharing } from '../workers/sharing.ts';
 import { CaptureSource } from './capture-source.ts';
@@ -110,7 +110,7 @@ async function compareVerb(words: readonly string[], flags: Flags): Promise<numb
         ? await compareTogether(run, sharing, comparison, (difference) => {
             if (isShown(difference.connection)) for (const r of reports) r.difference(difference);
           })
-        : await compareAlone(run, comparison);
+        : await compareAlone(run, comparison, namesDigests(outputs));
     const ends = worlds.flatMap((world, i) => {
       const summary = done.summaries[i];
       const warnings = world.network.warnings ?? [];
@@ -157,8 +157,9 @@ interface Compared {
 async function compareAlone(
   { worlds, source, prepared, flags, interruption }: RunInput,
   comparison: Comparison,
+  digest: boolean,
 ): Promise<Compared> {
-  const stream = source.stream();
+  const stream = source.stream({ digest });
   const { summaries, interrupted } = await replay({
     records: withProgress(stream, source, flags.quiet, 'comparing'),
     traffic: prepared.traffic,

@@ -161,7 +161,7 @@ async function explainFrame(
   let isReached = false;
   let inputs: readonly InputSummary[] = [];
   try {
-    const prepared = await prepareTraffic(world, source, flags);
+    const prepared = await prepareTraffic(world, source, { ...flags, digest: true });
     const { traffic } = prepared;
     inputs = prepared.inputs;
     await run({

@@ -37,11 +37,15 @@ export interface Prepared {
   readonly inputs: readonly InputSummary[];
 }
 
-/** Read once, and say what follows for the second reading. */
+/**
+ * Read once, and say what follows for the second reading.
+ *
+ * @param flags `digest`: the summaries' digests are asked for, too
+ */
 export async function prepareTraffic(
   world: World,
   source: CaptureSource,
-  flags: ReplayFlags & Pick<RunFlags, 'quiet'>,
+  flags: ReplayFlags & Pick<RunFlags, 'quiet'> & { readonly digest?: boolean },
   interruption?: Interruption,
 ): Promise<Prepared> {
   const [given, vantages] = together(
@@ -49,7 +53,7 @@ export async function prepareTraffic(
     () => checkVantages(flags.vantage, world),
   );
   await source.open();
-  const stream = source.stream();
+  const stream = source.stream({ digest: flags.digest ?? false });
   const survey = await surveyOf(stream, world, source, flags, interruption);
   const named = vantages.given.map((g) => g.file);
   together(

@@ -17,7 +17,7 @@ import {
   type AnnotatedPacket,
   AnnotatedPackets,
 } from '../report/annotated-capture.ts';
-import { type OutputRequest, openOutput } from '../report/formats.ts';
+import { namesDigests, type OutputRequest, openOutput } from '../report/formats.ts';
 import { type NarrowFlags, rowFilter } from '../report/narrow.ts';
 import { type RunEnd, type RunReport, replayReport } from '../report/replay-report.ts';
 import { type RowKind, rowText } from '../report/row-text.ts';
@@ -119,7 +119,7 @@ async function replayVerb(words: readonly string[], flags: Flags): Promise<numbe
     const annotated =
       flags.write === undefined ? null : await AnnotatedCapture.open(flags.write, world, names);
     const run = { inputs, worlds: [world], source, prepared, flags, interruption };
-    const to = { reports, annotated, isShown };
+    const to = { reports, annotated, isShown, digest: namesDigests(outputs) };
     const sharing = chooseWorkers(run);
     const end =
       sharing.workers > 1
@@ -164,6 +164,8 @@ async function engineFor(
 interface Destinations {
   readonly reports: readonly RunReport[];
   readonly annotated: AnnotatedCapture | null;
+  /** Whether somebody names the inputs' digests. */
+  readonly digest: boolean;
   readonly isShown: ReturnType<typeof rowFilter>;
 }
 
@@ -172,7 +174,7 @@ type Judged = Omit<RunEnd, 'warnings'>;
 async function judgeAlone(
   { source, prepared, flags, interruption }: RunInput,
   world: World,
-  { reports, annotated, isShown }: Destinations,
+  { reports, annotated, isShown, digest }: Destinations,
 ): Promise<Judged> {
   const packets = annotated && new AnnotatedPackets();
   const sink: RunSink = {
@@ -188,7 +190,7 @@ async function judgeAlone(
   const flush = async () => {
     if (packets) await annotated?.write(packets.take());
   };
-  const stream = source.stream();
+  const stream = source.stream({ digest: digest });
   const { summaries, clock, interrupted } = await replay({
     ...recordsOf(stream, source, flags, world),
     traffic: prepared.traffic,

@@ -95,6 +95,8 @@ export interface FrameResult extends Endpoints {
   readonly notes: readonly string[];
   /** Null for frames that were not injected. */
   readonly journey: Journey | null;
+  /** Rows that share one say the same but for frame, time and notes; absent: nobody knows. */
+  readonly like?: object;
 }
 
 /** One row of `connections[]`. */

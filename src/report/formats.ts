@@ -44,3 +44,8 @@ export function openOutput(request: { readonly path: string | null }): TextOutpu
     ? standardOutput()
     : fileOutput(request.path);
 }
+
+/** Whether one of them names the digests of the files that were read. */
+export function namesDigests(outputs: readonly OutputRequest[]): boolean {
+  return outputs.some(({ format }) => format === 'json' || format === 'yaml');
+}

@@ -6,6 +6,7 @@
 import type { ConnectionResult, FrameResult } from '../lab/result.ts';
 import { formatChoice, formatTranslated } from './choice-text.ts';
 import type { Format } from './formats.ts';
+import { FrameLines } from './frame-lines.ts';
 import { connectionJson, frameJson } from './json-shape.ts';
 import { type Cell, csvLine } from './table.ts';
 
@@ -21,10 +22,12 @@ export type RowText =
 /** How an output of this format writes its rows. JSON and YAML get one value of JSON a row. */
 export function rowText(format: Format, rows: RowKind): RowText {
   switch (format) {
-    case 'jsonl':
-      return rows === 'frames'
-        ? { of: 'frames', text: (row) => `${JSON.stringify(frameJson(row))}\n` }
-        : { of: 'connections', text: (row) => `${JSON.stringify(connectionJson(row))}\n` };
+    case 'jsonl': {
+      if (rows === 'connections')
+        return { of: 'connections', text: (row) => `${JSON.stringify(connectionJson(row))}\n` };
+      const lines = new FrameLines();
+      return { of: 'frames', text: (row) => `${lines.of(row)}\n` };
+    }
     case 'csv':
       return rows === 'frames'
         ? { of: 'frames', text: (row) => csvText(FRAME_COLUMNS, frameJson(row)) }

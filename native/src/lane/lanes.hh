@@ -154,12 +154,13 @@ class Lanes {
     constexpr uint32_t kBlock = 32;
     Packet packets[kBlock];
     uint32_t places[kBlock];
+    Fingerprint prints[kBlock];
     uint32_t staged = 0;
     uint32_t used = 0;
     words[kFull] = 0;
     for (uint32_t start = from; start < to; start += kBlock) {
       const uint32_t count = std::min(kBlock, to - start);
-      look_ahead(s, start, count, packets, places);
+      look_ahead(s, start, count, packets, places, prints);
       for (uint32_t i = 0; i < count; i++) {
         const uint32_t record = start + i;
         words[kStop] = record;
@@ -169,7 +170,7 @@ class Lanes {
           words[kFull] = 1;
           return true;
         }
-        const Step step = take(s, record, packets[i], places[i], out, words, staged, used);
+        const Step step = take(s, record, packets[i], prints[i], places[i], out, words, staged, used);
         if (step == Step::kStopped) return true;
         if (step == Step::kNoMemory) return false;
         staged += 1;
@@ -196,7 +197,7 @@ class Lanes {
 
   // Read the packets of a block, and find their flows, with the memory fetched meanwhile.
   void look_ahead(const Source& s, uint32_t start, uint32_t count, Packet* packets,
-                  uint32_t* places) {
+                  uint32_t* places, Fingerprint* prints) {
     for (uint32_t i = 0; i < count; i++) {
       const uint32_t r = start + i;
       const bool known = read_packet(s.window + s.records.at[r], s.records.captured[r],
@@ -209,10 +210,15 @@ class Lanes {
       places[i] = find(packets[i].name);
       if (places[i] != kNone) __builtin_prefetch(&flows_[places[i]].lanes[packets[i].turned]);
     }
+    for (uint32_t i = 0; i < count; i++) {
+      if (places[i] == kNone) continue;
+      prints[i] = print_of(packets[i], flows_[places[i]].lanes[packets[i].turned]);
+      sightings_.prefetch(prints[i]);
+    }
   }
 
-  Step take(const Source& s, uint32_t record, const Packet& p, uint32_t place, const Staged& out,
-            double* words, uint32_t index, uint32_t used) {
+  Step take(const Source& s, uint32_t record, const Packet& p, const Fingerprint& print,
+            uint32_t place, const Staged& out, double* words, uint32_t index, uint32_t used) {
     Flow& flow = flows_[place];
     const Lane& lane = flow.lanes[p.turned];
     if (!is_for(s, record, p, lane)) return Step::kStopped;
@@ -222,7 +228,7 @@ class Lanes {
     // What ends connections is not for here: long silence, and the look for those that are over.
     if (now - words[kNow] > kLongestTimeoutNs || now >= words[kSweepAt]) return Step::kStopped;
     if (now - flow.last_ns > flow.lifetime_ns) return Step::kStopped;
-    const Seen seen = sightings_.note(print_of(p, lane), lane.vantage | p.ttl, now);
+    const Seen seen = sightings_.note(print, lane.vantage | p.ttl, now);
     if (seen == Seen::kNoMemory) return Step::kNoMemory;
     if (seen != Seen::kFirst) return Step::kStopped;
     words[kNow] = now;

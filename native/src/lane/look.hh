@@ -49,6 +49,11 @@ class Contents {
  public:
   enum class Found : uint8_t { kNothing, kOtherEnds, kNoMemory };
 
+  void prefetch(const Fingerprint& print) const {
+    recent_.prefetch(print);
+    older_.prefetch(print);
+  }
+
   // Note a packet; `first` becomes its earlier ends, where it was seen under others.
   Found note(const Fingerprint& print, const Ends& ends, int64_t time_ns, Ends& first) {
     constexpr int64_t kWindowNs = 1'000'000'000;
@@ -157,27 +162,19 @@ class Look {
   Stop run(const Source& s, uint32_t from, uint32_t to, uint32_t& stopped) {
     senders_.begin();
     pairs_.begin();
-    for (uint32_t r = from; r < to; r++) {
-      stopped = r;
-      Packet p;
-      const uint32_t iface = s.records.iface[r];
-      if (!read_packet(s.window + s.records.at[r], s.records.captured[r], s.link_types[iface], p,
-                       For::kLook)) {
-        return Stop::kByHand;
+    constexpr uint32_t kBlock = 32;
+    Packet packets[kBlock];
+    Fingerprint prints[kBlock];
+    for (uint32_t start = from; start < to; start += kBlock) {
+      const uint32_t count = std::min(kBlock, to - start);
+      const uint32_t known = read_block(s, start, count, packets, prints);
+      for (uint32_t i = 0; i < known; i++) {
+        stopped = start + i;
+        const Stop why = take(s, start + i, packets[i], prints[i]);
+        if (why != Stop::kEnd) return why;
       }
-      const Ends ends = ends_of(p);
-      if (p.verdict == kRight || p.verdict == kWrong) weigh(ends, s.iface_ids[iface], p.verdict);
-      pair(ends);
-      switch (contents.note(print_of(p), ends, s.records.time_ns[r], first)) {
-        case Contents::Found::kNothing:
-          break;
-        case Contents::Found::kOtherEnds:
-          last = ends;
-          last_protocol = p.name.protocol;
-          return Stop::kOtherEnds;
-        case Contents::Found::kNoMemory:
-          return Stop::kNoMemory;
-      }
+      stopped = start + known;
+      if (known < count) return Stop::kByHand;
     }
     stopped = to;
     return Stop::kEnd;
@@ -192,6 +189,41 @@ class Look {
   uint32_t last_protocol = 0;
 
  private:
+  // Read the packets of a block up to the first that is not ordinary, with the memory fetched that
+  // they will need; how many.
+  uint32_t read_block(const Source& s, uint32_t start, uint32_t count, Packet* packets,
+                      Fingerprint* prints) const {
+    for (uint32_t i = 0; i < count; i++) {
+      const uint32_t r = start + i;
+      if (!read_packet(s.window + s.records.at[r], s.records.captured[r],
+                       s.link_types[s.records.iface[r]], packets[i], For::kLook)) {
+        return i;
+      }
+      prints[i] = print_of(packets[i]);
+      contents.prefetch(prints[i]);
+    }
+    return count;
+  }
+
+  Stop take(const Source& s, uint32_t r, const Packet& p, const Fingerprint& print) {
+    const Ends ends = ends_of(p);
+    if (p.verdict == kRight || p.verdict == kWrong) {
+      weigh(ends, s.iface_ids[s.records.iface[r]], p.verdict);
+    }
+    pair(ends);
+    switch (contents.note(print, ends, s.records.time_ns[r], first)) {
+      case Contents::Found::kNothing:
+        return Stop::kEnd;
+      case Contents::Found::kNoMemory:
+        return Stop::kNoMemory;
+      case Contents::Found::kOtherEnds:
+        break;
+    }
+    last = ends;
+    last_protocol = p.name.protocol;
+    return Stop::kOtherEnds;
+  }
+
   void weigh(const Ends& ends, uint32_t iface, Verdict verdict) {
     Sender& sender = senders_.at(
         hash16(ends.src) ^ (iface * 0x27d4eb2f165667c5ull) ^ ends.family,

@@ -19,32 +19,43 @@ struct Fingerprint {
   bool operator==(const Fingerprint&) const = default;
 };
 
-// Mixes words into two states that do not follow each other.
+// Both halves of a product, folded: each bit depends on all bits of both factors.
+inline uint64_t fold_product(uint64_t x, uint64_t y) {
+  const auto wide = static_cast<unsigned __int128>(x) * y;
+  return static_cast<uint64_t>(wide) ^ static_cast<uint64_t>(wide >> 64);
+}
+
+// Mixes words into two states that do not follow each other: two words into each at a time, so that
+// the processor works on both.
 class Mixer {
  public:
-  void add(uint64_t word) {
-    const auto wide = static_cast<unsigned __int128>(a_ ^ word) * 0x9e3779b97f4a7c15ull;
-    a_ = static_cast<uint64_t>(wide) ^ static_cast<uint64_t>(wide >> 64);
-    b_ = std::rotl(b_ ^ (word * 0xc2b2ae3d27d4eb4full), 29) * 0x165667b19e3779f9ull + 0x27d4eb2f165667c5ull;
+  void add(uint64_t w0, uint64_t w1, uint64_t w2, uint64_t w3) {
+    a_ = fold_product(w0 ^ a_, w1 ^ 0x9e3779b97f4a7c15ull);
+    b_ = fold_product(w2 ^ b_, w3 ^ 0xc2b2ae3d27d4eb4full);
   }
 
+  // What is left at the end counts as if zeros followed.
   void add_bytes(const uint8_t* bytes, uint32_t from, uint32_t to) {
+    uint64_t w[4];
     uint32_t at = from;
-    for (; at + 8 <= to; at += 8) {
-      uint64_t word;
-      std::memcpy(&word, bytes + at, 8);
-      add(word);
+    for (; to - at >= sizeof w; at += sizeof w) {
+      std::memcpy(w, bytes + at, sizeof w);
+      add(w[0], w[1], w[2], w[3]);
     }
-    if (at >= to) return;
-    uint64_t word = 0;
-    std::memcpy(&word, bytes + at, to - at);
-    add(word);
+    if (at == to) return;
+    const uint32_t left = to - at;
+    uint32_t n = 0;
+    w[0] = w[1] = w[2] = w[3] = 0;
+    for (; n + 8 <= left; n += 8) std::memcpy(&w[n / 8], bytes + at + n, 8);
+    uint64_t rest = 0;
+    for (uint32_t bits = 0; n < left; n++, bits += 8) rest |= uint64_t{bytes[at + n]} << bits;
+    w[left / 8] |= rest;
+    add(w[0], w[1], w[2], w[3]);
   }
 
   Fingerprint take() const {
-    uint64_t x = a_ ^ (a_ >> 31), y = b_ ^ (b_ >> 33);
-    y *= 0xff51afd7ed558ccdull;
-    return Fingerprint{x * 0xd6e8feb86659fd93ull | 1, y ^ (y >> 32)};
+    const uint64_t x = a_ + std::rotl(b_, 23);
+    return Fingerprint{x, b_ ^ fold_product(x, 0xd6e8feb86659fd93ull)};
   }
 
  private:
@@ -67,10 +78,8 @@ struct Head {
 
 inline Fingerprint fingerprint(const Head& h, const uint8_t* bytes, uint32_t from, uint32_t to) {
   Mixer m;
-  m.add(h.protocol | static_cast<uint64_t>(h.id) << 8 | static_cast<uint64_t>(h.length) << 40);
-  m.add(h.seq | static_cast<uint64_t>(h.ack) << 32);
-  m.add(h.whose);
-  m.add(h.flags | h.fragment << 8);
+  m.add(h.protocol | static_cast<uint64_t>(h.id) << 8 | static_cast<uint64_t>(h.length) << 40,
+        h.seq | static_cast<uint64_t>(h.ack) << 32, h.whose, h.flags | h.fragment << 8);
   m.add_bytes(bytes, std::min(from, to), to);
   return m.take();
 }
@@ -82,84 +91,119 @@ struct Sighting {
 };
 static_assert(sizeof(Sighting) == 32);
 
-// A table of entries by the fingerprint that they begin with.
+// Entries in the order in which they came, found by the fingerprint that each begins with. Looking
+// touches a table of words, which is small, and an entry only where it is likely to be the one.
 template <typename Entry>
 class Generation {
  public:
   Generation() = default;
-  ~Generation() { give_back(places_, bytes()); }
+  ~Generation() { give_back_all(); }
   Generation(const Generation&) = delete;
   Generation& operator=(const Generation&) = delete;
 
   Entry* find(const Fingerprint& print) {
     if (count_ == 0) return nullptr;
-    for (uint64_t at = print.a & mask_;; at = (at + 1) & mask_) {
-      if (places_[at].print == print) return &places_[at];
-      if (places_[at].print.a == 0) return nullptr;
+    for (uint64_t at = place_of(print);; at = (at + 1) & mask_) {
+      const uint64_t slot = slots_[at];
+      if (slot == 0) return nullptr;
+      if (is_like(slot, print) && entry_of(slot).print == print) return &entry_of(slot);
     }
   }
 
   void prefetch(const Fingerprint& print) const {
-    if (places_ != nullptr) __builtin_prefetch(&places_[print.a & mask_]);
+    if (slots_ != nullptr) __builtin_prefetch(&slots_[place_of(print)]);
   }
 
-  // False when there is no memory.
+  // An entry takes the place of the one with its fingerprint. False when there is no memory.
   bool set(const Entry& s) {
-    if ((count_ + 1) * 2 > mask_ && !grow()) return false;
-    for (uint64_t at = s.print.a & mask_;; at = (at + 1) & mask_) {
-      Entry& place = places_[at];
-      if (place.print.a == 0) count_ += 1;
-      else if (!(place.print == s.print)) continue;
-      place = s;
+    if (count_ == capacity_ && !grow()) return false;
+    for (uint64_t at = place_of(s.print);; at = (at + 1) & mask_) {
+      const uint64_t slot = slots_[at];
+      if (slot == 0) {
+        entries_[count_++] = s;
+        slots_[at] = slot_of(s.print, count_);
+        return true;
+      }
+      if (!is_like(slot, s.print) || !(entry_of(slot).print == s.print)) continue;
+      entry_of(slot) = s;
       return true;
     }
   }
 
   // Forget everything; a table that was mostly empty becomes smaller.
   void clear() {
-    if (places_ == nullptr) return;
-    if (count_ * 16 < mask_ && mask_ > kFirst) {
-      give_back(places_, bytes());
-      places_ = nullptr;
-      mask_ = 0;
-    } else {
-      std::memset(static_cast<void*>(places_), 0, (mask_ + 1) * sizeof(Entry));
-    }
+    if (slots_ == nullptr) return;
+    if (count_ * 8 < capacity_ && capacity_ > kFirst) give_back_all();
+    else std::memset(slots_, 0, (mask_ + 1) * sizeof(uint64_t));
     count_ = 0;
   }
 
   uint64_t count() const { return count_; }
 
   void swap(Generation& other) {
-    std::swap(places_, other.places_);
+    std::swap(slots_, other.slots_);
+    std::swap(entries_, other.entries_);
     std::swap(mask_, other.mask_);
+    std::swap(capacity_, other.capacity_);
     std::swap(count_, other.count_);
   }
 
  private:
-  static constexpr uint64_t kFirst = 4096;
+  static constexpr uint64_t kFirst = 2048;
+  // Entries are numbered with 32 bits.
+  static constexpr uint64_t kMost = 1ull << 31;
 
-  size_t bytes() const { return places_ == nullptr ? 0 : (mask_ + 1) * sizeof(Entry); }
+  // A slot has an entry's number, from 1, below a part of its fingerprint.
+  static uint64_t slot_of(const Fingerprint& print, uint64_t number) {
+    return (print.a & ~0xffffffffull) | number;
+  }
+  static bool is_like(uint64_t slot, const Fingerprint& print) {
+    return (slot ^ print.a) >> 32 == 0;
+  }
+  uint64_t place_of(const Fingerprint& print) const { return print.b & mask_; }
+  Entry& entry_of(uint64_t slot) { return entries_[(slot & 0xffffffff) - 1]; }
 
+  // Twice the room; the table is never more than half full.
   bool grow() {
-    const uint64_t size = places_ == nullptr ? kFirst : (mask_ + 1) * 2;
-    auto* fresh = static_cast<Entry*>(take_memory(size * sizeof(Entry)));
-    if (fresh == nullptr) return false;
-    Entry* const old = places_;
-    const size_t old_bytes = bytes();
-    const uint64_t old_size = old == nullptr ? 0 : mask_ + 1;
-    places_ = fresh;
-    mask_ = size - 1;
-    count_ = 0;
-    for (uint64_t i = 0; i < old_size; i++) {
-      if (old[i].print.a != 0) set(old[i]);
+    const uint64_t room = capacity_ == 0 ? kFirst : capacity_ * 2;
+    if (room > kMost) return false;
+    auto* slots = static_cast<uint64_t*>(take_memory(room * 2 * sizeof(uint64_t)));
+    auto* entries = static_cast<Entry*>(take_memory(room * sizeof(Entry)));
+    if (slots == nullptr || entries == nullptr) {
+      give_back(slots, room * 2 * sizeof(uint64_t));
+      give_back(entries, room * sizeof(Entry));
+      return false;
     }
-    give_back(old, old_bytes);
+    const uint64_t count = count_;
+    if (count > 0) std::memcpy(static_cast<void*>(entries), entries_, count * sizeof(Entry));
+    give_back_all();
+    slots_ = slots;
+    entries_ = entries;
+    capacity_ = room;
+    mask_ = room * 2 - 1;
+    count_ = count;
+    for (uint64_t i = 0; i < count; i++) {
+      uint64_t at = place_of(entries[i].print);
+      while (slots[at] != 0) at = (at + 1) & mask_;
+      slots[at] = slot_of(entries[i].print, i + 1);
+    }
     return true;
   }
 
-  Entry* places_ = nullptr;
+  void give_back_all() {
+    if (slots_ != nullptr) {
+      give_back(slots_, (mask_ + 1) * sizeof(uint64_t));
+      give_back(entries_, capacity_ * sizeof(Entry));
+    }
+    slots_ = nullptr;
+    entries_ = nullptr;
+    mask_ = capacity_ = 0;
+  }
+
+  uint64_t* slots_ = nullptr;
+  Entry* entries_ = nullptr;
   uint64_t mask_ = 0;
+  uint64_t capacity_ = 0;
   uint64_t count_ = 0;
 };
 
@@ -173,7 +217,10 @@ enum class Seen : uint8_t {
 
 class Sightings {
  public:
-  void prefetch(const Fingerprint& print) const { recent_.prefetch(print); }
+  void prefetch(const Fingerprint& print) const {
+    recent_.prefetch(print);
+    older_.prefetch(print);
+  }
 
   // `vantage` names place and direction; its lowest byte is the packet's TTL.
   Seen note(const Fingerprint& print, uint64_t vantage, double now_ns) {

@@ -14,10 +14,16 @@ import { captureError } from '../input-error.ts';
 import type { Chunks } from './chunks.ts';
 import { gunzipChunks } from './gunzip.ts';
 
+/** How files are opened: what `-` is, and whether what is read is digested. */
+export interface Access {
+  readonly stdin: () => Readable;
+  readonly digest: boolean;
+}
+
 /** What has been read of the stored file so far. */
 export interface StoredBytes {
   bytes: number;
-  /** Hex digest of what was read; to be asked for once, at the end. */
+  /** Hex digest of what was read, '' when there is none; to be asked for once, at the end. */
   sha256(): string;
 }
 
@@ -107,19 +113,19 @@ export class ByteSource {
 /**
  * Open a capture's bytes; gzip is recognised by its magic, whatever the name.
  *
- * @param path a file, or `-` for `stdin`
+ * @param path a file, or `-` for standard input
  * Throws a UserError when the file can not be opened or read at all.
  */
-export async function openBytes(path: string, stdin: () => Readable): Promise<ByteSource> {
-  const digest = createHash('sha256');
-  const stored: StoredBytes = { bytes: 0, sha256: () => digest.digest('hex') };
-  const raw = path === '-' ? streamChunks(stdin()) : await fileChunks(path);
+export async function openBytes(path: string, access: Access): Promise<ByteSource> {
+  const digest = access.digest ? createHash('sha256') : null;
+  const stored: StoredBytes = { bytes: 0, sha256: () => digest?.digest('hex') ?? '' };
+  const raw = path === '-' ? streamChunks(access.stdin()) : await fileChunks(path);
   const counted: Chunks = {
     next: async () => {
       const chunk = await raw.next();
       if (chunk !== null) {
         stored.bytes += chunk.length;
-        digest.update(chunk);
+        digest?.update(chunk);
       }
       return chunk;
     },

@@ -190,12 +190,13 @@ export class LaneBook {
     const journey = engine.decision(decision) ?? null;
     const made: RowTerms =
       journey === null
-        ? lane.row
+        ? { ...lane.row, like: {} }
         : {
             ...lane.row,
             outcome: journey.outcome,
             decidedBy: decidedBy(journey.decision),
             journey,
+            like: {},
           };
     lane.rows.set(decision, made);
     return made;

@@ -1,0 +1,267 @@
+/**
+ * From a file on disk to what a user gets: a capture of 64-byte packets of established connections
+ * replayed in both its passes, with a summary, JSON lines, or an annotated capture out.
+ *
+ *   node dist/bench/end-to-end.js [--packets 1000000] [--flows 1000] [--samples 3] [--only OUT]
+ *   node dist/bench/end-to-end.js --keep FILE …      writes the capture there, and leaves it
+ *
+ * Before a figure is printed, the whole output of the file's beginning is compared with that of the
+ * reference engine without lanes, byte for byte. Figures are of processor time, start-up and
+ * rendering of the cluster left out; each packet is different.
+ * @module
+ */
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { openCaptures } from '../src/capture/reader.ts';
+import { parseStack } from '../src/dataplane/stack.ts';
+import { chooseEngine, type EngineKind } from '../src/engine/make-engine.ts';
+import { findWalker } from '../src/lab/lane/columns.ts';
+import { BulkSurvey } from '../src/lab/lane/look.ts';
+import { replay } from '../src/lab/replay.ts';
+import type { RunSink } from '../src/lab/stack-run.ts';
+import { AddressMap } from '../src/lab/traffic/mapping.ts';
+import { Survey } from '../src/lab/traffic/survey.ts';
+import { Vantages } from '../src/lab/traffic/vantage.ts';
+import { World } from '../src/lab/world.ts';
+import { fillSegment } from '../src/packet/transport-checksum.ts';
+import { AnnotatedCapture, AnnotatedPackets } from '../src/report/annotated-capture.ts';
+import { replayReport } from '../src/report/replay-report.ts';
+import { formatTable } from '../src/report/table.ts';
+import { fileOutput } from '../src/report/text-output.ts';
+import { ipv4 as addressOf } from '../src/wire/address.ts';
+import * as ethernet from '../src/wire/ethernet.ts';
+import * as ipv4 from '../src/wire/ipv4.ts';
+import { EtherType, Protocol } from '../src/wire/protocol.ts';
+import * as udp from '../src/wire/udp.ts';
+import { generateCluster, OPEN_PORT } from './clusters.ts';
+
+const SEED = 1;
+const STACK = 'azure-bridge+npm';
+const FRAME_BYTES = 64;
+const RECORD_BYTES = 16 + FRAME_BYTES;
+const PER_WRITE = 8192;
+/** Packets that are compared with the reference engine. */
+const CHECKED = 20_000;
+const FIRST_PORT = 1024;
+/** Two pods of `generateCluster`. */
+const PODS = [0x0af0000b, 0x0af0000c].map(addressOf) as [Address, Address];
+type Address = ReturnType<typeof addressOf>;
+
+/** What comes out; `verdicts`: counts alone, and the second pass alone. */
+export const OUTPUTS = ['verdicts', 'summary', 'jsonl', 'pcapng'] as const;
+export type Output = (typeof OUTPUTS)[number];
+
+/** Write a capture of requests and answers in turn, over so many UDP connections. */
+export function writeTalk(path: string, packets: number, flows: number): void {
+  const fd = openSync(path, 'w');
+  const header = Buffer.alloc(24);
+  header.writeUInt32LE(0xa1b2c3d4, 0);
+  header.writeUInt16LE(2, 4);
+  header.writeUInt16LE(4, 6);
+  header.writeUInt32LE(262_144, 16);
+  header.writeUInt32LE(1, 20);
+  writeSync(fd, header);
+  for (let made = 0; made < packets; made += PER_WRITE) {
+    const count = Math.min(PER_WRITE, packets - made);
+    const chunk = Buffer.alloc(count * RECORD_BYTES);
+    for (let i = 0; i < count; i++) writeRecord(chunk, i * RECORD_BYTES, made + i, flows);
+    writeSync(fd, chunk);
+  }
+  closeSync(fd);
+}
+
+function writeRecord(b: Buffer, at: number, index: number, flows: number): void {
+  const us = index * 10;
+  b.writeUInt32LE(1_700_000_000 + Math.floor(us / 1e6), at);
+  b.writeUInt32LE(us % 1e6, at + 4);
+  b.writeUInt32LE(FRAME_BYTES, at + 8);
+  b.writeUInt32LE(FRAME_BYTES, at + 12);
+  const isAnswer = index % 2 === 1;
+  const flow = (index >>> 1) % flows;
+  const [client, server] = PODS;
+  const port = FIRST_PORT + (flow % 60_000);
+  const [src, dst] = isAnswer ? [server, client] : [client, server];
+  const [sport, dport] = isAnswer ? [OPEN_PORT, port] : [port, OPEN_PORT];
+  const size = FRAME_BYTES - ethernet.HEADER_LENGTH - ipv4.MIN_HEADER_LENGTH - udp.HEADER_LENGTH;
+  const payload = new Uint8Array(size);
+  new DataView(payload.buffer).setUint32(0, index);
+  const segment = udp.emit({ sport, dport }, payload);
+  const end = segment.length;
+  fillSegment({ bytes: segment, off: 0, end, protocol: Protocol.udp, src, dst });
+  const flags = { dontFragment: true, moreFragments: false, fragmentOffset: 0 };
+  const rest = { tos: 0, id: index & 0xffff, ttl: 64, options: new Uint8Array(0) };
+  const packet = ipv4.emit({ ...flags, ...rest, protocol: Protocol.udp, src, dst }, segment);
+  const macs = ['02:00:00:00:00:0b', '02:00:00:00:00:0c'] as const;
+  const [source, destination] = isAnswer ? [macs[1], macs[0]] : macs;
+  const link = { source, destination, tags: [], etherType: EtherType.ipv4 };
+  b.set(ethernet.emit(link, packet), at + 16);
+}
+
+export interface EndToEnd {
+  /** Nanoseconds of processor time. */
+  readonly ns: number;
+  readonly packets: number;
+  readonly inLanes: number;
+  readonly counts: string;
+  /** Where the output went; `verdicts` has none. */
+  readonly path: string;
+}
+
+/** Replay a file; with the compiled engine in lanes. */
+export async function endToEnd(
+  capture: string,
+  output: Output,
+  kind: EngineKind,
+  folder: string,
+): Promise<EndToEnd> {
+  const inputs = generateCluster({ nodes: 1, podsPerNode: 20, policies: 10 });
+  const { make } = chooseEngine(kind);
+  const world = new World({ ...inputs, stack: parseStack(STACK), seed: SEED, makeEngine: make });
+  const path = join(folder, `${kind}.${output}`);
+  const head = { stack: STACK, engine: 'any', seed: SEED, names: true };
+  const format = output === 'jsonl' ? 'jsonl' : 'json';
+  const isText = output === 'summary' || output === 'jsonl';
+  const report = isText ? replayReport({ format, path }, fileOutput(path), 'frames', head) : null;
+  const annotated = output === 'pcapng' ? await AnnotatedCapture.open(path, world, true) : null;
+  const before = process.cpuUsage();
+  const walker = kind === 'compiled' ? findWalker() : null;
+  const survey = output === 'verdicts' ? new Survey() : await look(capture, kind);
+  const stream = openCaptures([capture], { digest: output !== 'verdicts' });
+  const packets = annotated && new AnnotatedPackets();
+  const sink: RunSink = {
+    wantsFrames: annotated !== null || report?.wantsFrames === true,
+    frame: (row) => {
+      packets?.result(row);
+      report?.frame(row);
+    },
+    connection: (row) => report?.connection(row),
+  };
+  const done = await replay({
+    ...(walker === null ? { records: stream } : { records: stream.parts(walker), walker }),
+    traffic: {
+      identities: world.identities,
+      map: new AddressMap([]),
+      checksums: 'auto',
+      survey: survey.checksums,
+      translations: survey.translations,
+      midstream: 'assume',
+      vantages: new Vantages([]),
+      entryIsGiven: false,
+    },
+    stacks: [{ world, sink }],
+    options: { openLoop: false },
+    ...(packets ? { onFrame: (captured, record) => packets.frame(captured, record) } : {}),
+    betweenBatches: async () => {
+      if (packets !== null) await annotated?.write(packets.take());
+    },
+  });
+  const { summaries, clock, interrupted, framesInLanes, frames } = done;
+  const [summary] = summaries;
+  if (summary === undefined) throw new Error('a run has a summary');
+  report?.end({ summary, inputs: stream.summaries, warnings: [], clock, interrupted });
+  if (packets !== null) await annotated?.write(packets.take());
+  await annotated?.end();
+  const { user, system } = process.cpuUsage(before);
+  const counts = JSON.stringify(summary);
+  return { ns: (user + system) * 1000, packets: frames, inLanes: framesInLanes, counts, path };
+}
+
+/** The first pass. */
+async function look(capture: string, kind: EngineKind): Promise<Survey> {
+  const walker = kind === 'compiled' ? findWalker() : null;
+  const stream = openCaptures([capture], { digest: false });
+  if (walker === null) {
+    const survey = new Survey();
+    for await (const batch of stream) for (const record of batch) survey.add(record);
+    return survey;
+  }
+  const bulk = new BulkSurvey(walker);
+  for await (const part of stream.parts(walker)) bulk.take(part, true);
+  return bulk.survey;
+}
+
+/** @throws Error when the two engines' outputs differ by a byte */
+export async function checkAgainstReference(folder: string, flows: number): Promise<void> {
+  const capture = join(folder, 'checked.pcap');
+  writeTalk(capture, CHECKED, flows);
+  for (const output of OUTPUTS) {
+    const want = await endToEnd(capture, output, 'reference', folder);
+    const got = await endToEnd(capture, output, 'compiled', folder);
+    const same = output === 'verdicts' || sameBytes(want.path, got.path);
+    if (!same || want.counts !== got.counts) throw new Error(`${output}: the engines differ`);
+    if (got.inLanes < CHECKED / 2) throw new Error(`only ${got.inLanes} packets went in lanes`);
+  }
+}
+
+/** Equal but for an annotated capture's first block, which names the engine. */
+function sameBytes(a: string, b: string): boolean {
+  const [x, y] = [a, b].map((path) => {
+    const bytes = readFileSync(path);
+    return path.endsWith('pcapng') ? bytes.subarray(bytes.readUInt32LE(4)) : bytes;
+  });
+  return x !== undefined && y !== undefined && x.equals(y);
+}
+
+/** Nanoseconds of processor time a packet, by sample. */
+export interface Sampled {
+  readonly output: Output;
+  readonly ns: readonly number[];
+  readonly inLanes: number;
+}
+
+async function sample(
+  capture: string,
+  output: Output,
+  samples: number,
+  folder: string,
+): Promise<Sampled> {
+  const ns: number[] = [];
+  let inLanes = 0;
+  // One run more than asked for: the first finds cold code.
+  for (let i = 0; i <= samples; i++) {
+    const ran = await endToEnd(capture, output, 'compiled', folder);
+    if (i > 0) ns.push(ran.ns / ran.packets);
+    inLanes = ran.inLanes / ran.packets;
+  }
+  return { output, ns, inLanes };
+}
+
+function tableOf(rows: readonly Sampled[]): string {
+  const cells = rows.map(({ output, ns, inLanes }) => {
+    const middle = ns.toSorted((a, b) => a - b)[ns.length >>> 1] ?? 0;
+    return [output, (1000 / middle).toFixed(2), middle.toFixed(0), inLanes.toFixed(3)];
+  });
+  return formatTable({ columns: ['OUT', 'Mpps', 'ns', 'IN LANES'], rows: cells });
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      packets: { type: 'string', default: '1000000' },
+      flows: { type: 'string', default: '1000' },
+      samples: { type: 'string', default: '3' },
+      only: { type: 'string', default: '' },
+      keep: { type: 'string' },
+      json: { type: 'boolean', default: false },
+    },
+  });
+  const folder = mkdtempSync(join(tmpdir(), 'wiretrial-end-to-end-'));
+  try {
+    const flows = Number(values.flows);
+    await checkAgainstReference(folder, flows);
+    const capture = values.keep ?? join(folder, 'talk.pcap');
+    writeTalk(capture, Number(values.packets), flows);
+    const rows: Sampled[] = [];
+    for (const output of OUTPUTS.filter((name) => name.includes(values.only))) {
+      rows.push(await sample(capture, output, Number(values.samples), folder));
+    }
+    process.stdout.write(values.json ? `${JSON.stringify(rows)}\n` : tableOf(rows));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await main();
