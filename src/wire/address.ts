@@ -128,7 +128,9 @@ export function hostPrefix(address: Address): Prefix {
 
 /** Format as dotted quad, or as RFC 5952 (lower case, longest run of zeros compressed). */
 export function formatAddress(a: Address): string {
-  if (a.family === 4) return [24, 16, 8, 0].map((shift) => (a.w3 >>> shift) & 0xff).join('.');
+  if (a.family === 4) {
+    return `${a.w3 >>> 24}.${(a.w3 >>> 16) & 0xff}.${(a.w3 >>> 8) & 0xff}.${a.w3 & 0xff}`;
+  }
   if (a.w0 === 0 && a.w1 === 0 && a.w2 === MAPPED) return `::ffff:${formatAddress(ipv4(a.w3))}`;
   const groups = [a.w0, a.w1, a.w2, a.w3].flatMap((w) => [w >>> 16, w & 0xffff]);
   let best = { start: -1, length: 1 };

@@ -4,7 +4,6 @@
  * connection table and counters.
  * @module
  */
-import { isDeepStrictEqual } from 'node:util';
 import { findNative } from '../../src/engine/compiled/native-door.ts';
 import { CompiledEngine, type CompiledOptions } from '../../src/engine/compiled.ts';
 import type {
@@ -18,6 +17,7 @@ import type {
 import type { MakeEngine } from '../../src/engine/make-engine.ts';
 import { ReferenceEngine, type ReferenceOptions } from '../../src/engine/reference.ts';
 import type { Topology } from '../../src/engine/topology.ts';
+import { isSameValue } from './same-value.ts';
 
 /** Sizes of the compiled engine's tables. */
 export type TwinSizes = NonNullable<CompiledOptions['sizes']>;
@@ -105,7 +105,7 @@ export class TwinEngine implements Engine {
 }
 
 function compare(what: string, want: unknown, got: unknown, injection: Injection | null): void {
-  if (isDeepStrictEqual(want, got)) return;
+  if (isSameValue(want, got)) return;
   const about = injection === null ? '' : ` of ${show(injection)}`;
   throw new EnginesDiffer(`${what}${about}\nreference ${show(want)}\ncompiled  ${show(got)}`);
 }

@@ -28,7 +28,8 @@ export interface Member extends Between {
 /** The entry that a host has of a connection. */
 export function memberOf(host: number, c: Connection, between: Between): Member {
   return {
-    ...between,
+    from: between.from,
+    to: between.to,
     host,
     sourceDone: c.sourceNatDone,
     destinationDone: c.destinationNatDone,
