@@ -12,6 +12,8 @@ import type { RecordWalker, Slab } from './slab.ts';
 
 const MAGIC_BYTES = 4;
 const PCAPNG_HEADER_BYTES = 28;
+/** A record that is not whole in a window with more than this is none to wait for. */
+const NEARLY_READ = 64 * 1024;
 
 /** What a file that is no capture starts with, for the message. */
 const LOOKS_LIKE: readonly (readonly [string, string])[] = [
@@ -35,6 +37,8 @@ export class CaptureInput {
   readonly #format: PacketFormat | null;
   #cut: CutShort | null;
   #packets = 0;
+  /** Where the window was extended last. */
+  #extendedAt = -1;
   #done: boolean;
 
   private constructor(path: string, source: ByteSource, start: PacketFormat | CutShort) {
@@ -61,6 +65,7 @@ export class CaptureInput {
   async next(limit: number): Promise<UnnumberedRecord[]> {
     const out: UnnumberedRecord[] = [];
     const format = this.#format;
+    this.#source.lend();
     while (!this.#done && format !== null) {
       const result = format.take(this.#source, out, limit);
       if (result === 'full') break;
@@ -68,6 +73,7 @@ export class CaptureInput {
       else if (result === 'skip') await this.#skip(format);
       else if (out.length > 0) break;
       else if (!(await this.#source.fill(format.amount))) this.#endOfFile(format);
+      this.#source.lend();
     }
     this.#packets += out.length;
     return out;
@@ -90,6 +96,18 @@ export class CaptureInput {
     source.position = next;
     this.#packets += count;
     return { window, count, columns: walker.columns, interfaces: shape.interfaces };
+  }
+
+  /**
+   * Read on behind a record that may be ordinary but is not wholly in the window; whether there is
+   * more to walk. Once a record: what it still is not then, it is not.
+   */
+  async extend(): Promise<boolean> {
+    const source = this.#source;
+    const { available, offset } = source;
+    if (this.#done || available >= NEARLY_READ || this.#extendedAt === offset) return false;
+    this.#extendedAt = offset;
+    return source.fill(available + 1);
   }
 
   async #skip(format: PacketFormat): Promise<void> {

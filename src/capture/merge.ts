@@ -119,6 +119,13 @@ export class MergedInputs {
     return { ...slab, firstFrame };
   }
 
+  /** Read on for `slab`; false when what comes next is to be had from `next`. */
+  async extend(): Promise<boolean> {
+    const [lane] = this.#heap;
+    if (lane === undefined || lane.input === null || lane.offsetNs !== 0n) return false;
+    return lane.next >= lane.ahead.length && (await lane.input.extend());
+  }
+
   /** Number interfaces in the order in which their packets come. */
   #numberAll(lane: Lane, { columns, count, interfaces }: Omit<Slab, 'firstFrame'>): void {
     if (interfaces.every(({ id }) => id >= 0)) return;

@@ -133,6 +133,7 @@ class Captures implements CaptureStream {
           yield slab;
           continue;
         }
+        if (bulk !== null && (await inputs.extend())) continue;
         const batch = await (bulk === null ? inputs.next(size) : inputs.next(few, few));
         few = Math.min(few * 2, size);
         if (batch.length === 0) break;

@@ -38,7 +38,7 @@ export interface RecordWalker {
   ): { readonly count: number; readonly next: number };
 }
 
-/** The n-th record of a slab as the readers would have given it. */
+/** The n-th record of a slab as the readers would have given it, with bytes of its own. */
 export function recordOf(slab: Slab, n: number): PacketRecord {
   const { columns, window, interfaces, firstFrame } = slab;
   const at = columns.at[n] ?? 0;
@@ -48,7 +48,7 @@ export function recordOf(slab: Slab, n: number): PacketRecord {
     frame: firstFrame + n,
     iface,
     timeNs: columns.times[n] ?? 0n,
-    data: window.subarray(at, at + (columns.captured[n] ?? 0)),
+    data: window.slice(at, at + (columns.captured[n] ?? 0)),
     wireLength: columns.wire[n] ?? 0,
   };
 }

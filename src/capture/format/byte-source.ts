@@ -2,9 +2,9 @@
  * A capture's bytes, front to back: a window that grows on demand over a file, standard input or
  * what gunzip makes of them.
  *
- * Every chunk is a new buffer and none is written to again, so views into it stay what they were.
- * The window holds one chunk, or one record where a record is longer: memory does not grow with
- * the file.
+ * Views into a window that was said to be lent stay what they were; the memory of others serves the
+ * chunks that follow. The window holds one chunk, or one record where a record is longer: memory
+ * does not grow with the file.
  * @module
  */
 import { createHash } from 'node:crypto';
@@ -27,7 +27,11 @@ export interface StoredBytes {
   sha256(): string;
 }
 
-const CHUNK_BYTES = 256 * 1024;
+const CHUNK_BYTES = 512 * 1024;
+/** What is left of a window is put in front of the next chunk, where it fits. */
+const HEADROOM = 64 * 1024;
+/** Buffers of one file at most: the window's, and the one that is read ahead. */
+const MOST_SPARE = 2;
 const GZIP_MAGIC = [0x1f, 0x8b];
 const EMPTY = new Uint8Array(0);
 
@@ -40,6 +44,8 @@ export class ByteSource {
   failure: string | null = null;
   readonly compressed: boolean;
   readonly #chunks: Chunks;
+  /** Somebody may have views into the window. */
+  #isLent = false;
   /** File offset of `window[0]`. */
   #base = 0;
 
@@ -66,7 +72,7 @@ export class ByteSource {
   async fill(need: number): Promise<boolean> {
     if (this.available >= need) return true;
     const rest = this.window.subarray(this.position);
-    const parts: Uint8Array[] = rest.length === 0 ? [] : [rest];
+    const parts: Uint8Array[] = [];
     let have = rest.length;
     while (have < need) {
       const chunk = await this.#next();
@@ -74,10 +80,34 @@ export class ByteSource {
       parts.push(chunk);
       have += chunk.length;
     }
+    if (parts.length === 0) return have >= need;
     this.#base += this.position;
-    this.position = 0;
-    this.window = parts.length === 1 ? (parts[0] ?? EMPTY) : concat(parts, have);
+    this.#show(this.#joined(rest, parts, have));
     return have >= need;
+  }
+
+  /** Views into the window are handed out: its memory is theirs. */
+  lend(): void {
+    this.#isLent = true;
+  }
+
+  #show(window: Uint8Array): void {
+    const before = this.window;
+    if (!this.#isLent && before.buffer !== window.buffer) this.#chunks.reuse?.(before);
+    this.#isLent = false;
+    this.window = window;
+    this.position = 0;
+  }
+
+  #joined(rest: Uint8Array, parts: readonly Uint8Array[], length: number): Uint8Array {
+    const [first] = parts;
+    if (first === undefined || parts.length > 1) return concat([rest, ...parts], length);
+    if (rest.length === 0) return first;
+    if (rest.length > (this.#chunks.headroom ?? 0)) return concat([rest, first], length);
+    const from = first.byteOffset - rest.length;
+    const joined = new Uint8Array(first.buffer as ArrayBuffer, from, length);
+    joined.set(rest);
+    return joined;
   }
 
   /** Pass over `count` bytes without holding them. @returns false when the file ends before. */
@@ -86,9 +116,8 @@ export class ByteSource {
     while (left > this.available) {
       left -= this.available;
       this.#base += this.window.length;
-      this.position = 0;
       const chunk = await this.#next();
-      this.window = chunk ?? EMPTY;
+      this.#show(chunk ?? EMPTY);
       if (chunk === null) return false;
     }
     this.position += left;
@@ -130,6 +159,8 @@ export async function openBytes(path: string, access: Access): Promise<ByteSourc
       return chunk;
     },
     close: () => raw.close(),
+    headroom: raw.headroom ?? 0,
+    reuse: (chunk) => raw.reuse?.(chunk),
   };
   const plain = new ByteSource(counted, stored, false);
   await plain.fill(GZIP_MAGIC.length);
@@ -159,13 +190,37 @@ async function fileChunks(path: string): Promise<Chunks> {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw captureError('CAPTURE_UNREADABLE', path, `can not be opened: ${why}`, { cause });
   });
+  const spare: Uint8Array<ArrayBuffer>[] = [];
+  const read = async () => {
+    const buffer = spare.pop() ?? plainView(Buffer.allocUnsafeSlow(HEADROOM + CHUNK_BYTES));
+    const { bytesRead } = await file.read(buffer, HEADROOM, CHUNK_BYTES, null);
+    return { buffer, bytesRead };
+  };
+  // Read ahead from the second chunk on: many a file is only looked into.
+  let isRead = false;
+  let ahead: ReturnType<typeof read> | null = null;
   return {
+    headroom: HEADROOM,
     next: async () => {
-      const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
-      const { bytesRead } = await file.read(buffer, 0, CHUNK_BYTES, null);
-      return bytesRead === 0 ? null : plainView(buffer, bytesRead);
+      const { buffer, bytesRead } = await (ahead ?? read());
+      ahead = null;
+      if (bytesRead === 0) return null;
+      if (isRead) {
+        ahead = read();
+        // A failure is told when that chunk is asked for.
+        ahead.catch(() => {});
+      }
+      isRead = true;
+      return buffer.subarray(HEADROOM, HEADROOM + bytesRead);
     },
-    close: () => file.close(),
+    reuse: ({ buffer }) => {
+      const isWhole = buffer.byteLength === HEADROOM + CHUNK_BYTES;
+      if (isWhole && spare.length < MOST_SPARE) spare.push(new Uint8Array(buffer as ArrayBuffer));
+    },
+    close: async () => {
+      await ahead?.catch(() => {});
+      await file.close();
+    },
   };
 }
 
@@ -174,7 +229,7 @@ function streamChunks(stream: Readable): Chunks {
   return {
     next: async () => {
       const { value, done } = await iterator.next();
-      return done === true ? null : plainView(value as Buffer, (value as Buffer).length);
+      return done === true ? null : plainView(value as Buffer);
     },
     close: async () => {
       await iterator.return?.();
@@ -183,8 +238,8 @@ function streamChunks(stream: Readable): Chunks {
 }
 
 /** A plain Uint8Array over a Buffer's bytes: its `subarray` is several times cheaper. */
-function plainView(buffer: Buffer, length: number): Uint8Array {
-  return new Uint8Array(buffer.buffer, buffer.byteOffset, length);
+function plainView({ buffer, byteOffset, length }: Buffer): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(buffer as ArrayBuffer, byteOffset, length);
 }
 
 function concat(parts: readonly Uint8Array[], length: number): Uint8Array {
