@@ -117,7 +117,7 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
     }
   }
 
-  // open(frame, linkType, lane: { iface, entry, sentTtl, treat: number[4], whose, vantage: bigint,
+  // open(frame, linkType, lane: { silent, lifetimeNs, lastNs }, of one that is not silent also { iface, entry, sentTtl, treat: number[4], whose, vantage: bigint,
   //  src, dst: Uint8Array | null, lifetimeNs, lastNs }) → the lane's number, twice the flow's place
   //  and its direction; -1 when the frame can have none.
   Napi::Value Open(const Napi::CallbackInfo& info) {
@@ -135,6 +135,8 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
     lane::Lane& l = flow.lanes[p.turned];
     l = lane::Lane{};
     l.is_open = true;
+    l.is_silent = given.Get("silent").ToBoolean().Value();
+    if (l.is_silent) return Napi::Number::New(info.Env(), place * 2 + p.turned);
     l.ttl = p.ttl;
     l.sent_ttl = static_cast<uint8_t>(U32(given.Get("sentTtl")));
     l.link_length = static_cast<uint8_t>(p.link_length);
@@ -206,6 +208,7 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
     words_[lane::kStop] = stopped;
     words_[lane::kSenders] = look_->senders();
     words_[lane::kPairs] = look_->pairs();
+    words_[lane::kTuples] = look_->tuples();
     words_[lane::kProtocol] = look_->last_protocol;
     std::memcpy(ends_, &look_->first, sizeof look_->first);
     std::memcpy(ends_ + sizeof look_->first, &look_->last, sizeof look_->last);

@@ -113,10 +113,7 @@ function outsideOf({ identities }: World, pairs: readonly PairCount[], map: Addr
   return all === 0 ? 0 : outside / all;
 }
 
-/**
- * Look at every packet once; in bulk for the compiled engine. Who asks for workers wants to know
- * how many connections there are, and so is every packet looked at.
- */
+/** Look at every packet once; in bulk where the compiled engine serves, or workers. */
 async function surveyOf(
   stream: CaptureStream,
   world: World,
@@ -124,7 +121,7 @@ async function surveyOf(
   { quiet, workers = 1 }: Pick<RunFlags, 'quiet'> & Pick<ReplayFlags, 'workers'>,
   interruption?: Interruption,
 ): Promise<Survey> {
-  const walker = world.engine.name === 'compiled' && workers === 1 ? findWalker() : null;
+  const walker = world.engine.name === 'compiled' || workers > 1 ? findWalker() : null;
   const bulk = walker && new BulkSurvey(walker);
   const survey = bulk?.survey ?? new Survey();
   const parts =

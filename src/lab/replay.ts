@@ -7,11 +7,10 @@
  */
 import type { PacketRecord } from '../capture/record.ts';
 import { recordOf, type Slab } from '../capture/slab.ts';
-import { assert } from '../diagnostic/diagnostic.ts';
 import { CompiledEngine } from '../engine/compiled.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { LaneWalker } from './lane/columns.ts';
-import { Lanes } from './lane/lanes.ts';
+import { Lanes, type TakenFrame } from './lane/lanes.ts';
 import { NativeSightings } from './lane/sightings.ts';
 import { type RunOptions, type RunSink, StackRun } from './stack-run.ts';
 import type { RunSummary, TallyPart } from './tally.ts';
@@ -26,7 +25,7 @@ export type RecordBatches = AsyncIterable<readonly PacketRecord[] | Slab>;
 
 export interface ReplayInput {
   readonly records: RecordBatches;
-  /** Who walks the records that come in bulk; for a run that `mayUseLanes`. */
+  /** Who walks the records that come in bulk; for a run that `mayUseLanes`, or has a share. */
   readonly walker?: LaneWalker;
   readonly traffic: TrafficOptions;
   readonly stacks: readonly { readonly world: World; readonly sink: RunSink }[];
@@ -37,8 +36,11 @@ export interface ReplayInput {
   readonly onClosed?: (conversation: Conversation, place: number) => void;
   /** What of the capture is judged here; absent: all of it. */
   readonly share?: Share;
-  /** Awaited after each batch: output that must not pile up. */
-  readonly betweenBatches?: () => Promise<void>;
+  /**
+   * Awaited after each batch: output that must not pile up. Told whether rows of frames wait for
+   * later frames.
+   */
+  readonly betweenBatches?: (rowsWait: boolean) => Promise<void>;
   /** Ends the run early when it says so; what was read so far is finished. */
   readonly shouldStop?: () => boolean;
 }
@@ -56,8 +58,9 @@ export interface ReplayOutput {
   readonly parts: readonly TallyPart[];
   readonly clock: Clock;
   readonly frames: number;
-  /** Of these, how many went in lanes. */
+  /** Of these, how many went in lanes, and how many of other shares were followed in lanes. */
   readonly framesInLanes: number;
+  readonly framesFollowed: number;
   readonly interrupted: boolean;
 }
 
@@ -79,17 +82,17 @@ export async function replay(input: ReplayInput): Promise<ReplayOutput> {
   };
   let frames = 0;
   let interrupted = false;
-  const byHand = (record: PacketRecord): Captured => {
+  const byHand = (record: PacketRecord): TakenFrame => {
     const captured = traffic.take(record);
     close(traffic.replaced());
     close(traffic.expired());
-    if (share?.frame(captured) === false) return captured;
+    if (share?.frame(captured) === false) return { captured, isOwn: false };
     input.onFrame?.(captured, record);
     for (const run of runs) run.handle(captured);
-    return captured;
+    return { captured, isOwn: true };
   };
   const lanes = lanesOf(input, traffic, runs, byHand);
-  const one = (record: PacketRecord) => (lanes === null ? byHand(record) : lanes.one(record));
+  const one = (record: PacketRecord) => (lanes === null ? void byHand(record) : lanes.one(record));
   for await (const part of input.records) {
     if ('window' in part) {
       frames += part.count;
@@ -99,7 +102,7 @@ export async function replay(input: ReplayInput): Promise<ReplayOutput> {
       frames += part.length;
       for (const record of part) one(record);
     }
-    await input.betweenBatches?.();
+    await input.betweenBatches?.(runs.some((run) => !run.isSettled));
     if (input.shouldStop?.()) {
       interrupted = true;
       break;
@@ -114,6 +117,7 @@ export async function replay(input: ReplayInput): Promise<ReplayOutput> {
     clock: traffic.clock,
     frames,
     framesInLanes: lanes?.frames ?? 0,
+    framesFollowed: lanes?.followed ?? 0,
     interrupted,
   };
 }
@@ -128,15 +132,15 @@ function lanesOf(
   input: ReplayInput,
   traffic: Traffic,
   runs: readonly StackRun[],
-  byHand: (record: PacketRecord) => Captured,
+  byHand: (record: PacketRecord) => TakenFrame,
 ): Lanes | null {
   const { walker, share, onFrame, traffic: options } = input;
   const [run] = runs;
   if (walker === undefined || run === undefined) return null;
-  assert(runs.length === 1 && share === undefined, 'lanes are for all of one stack');
   const { engine } = run.world;
-  if (!(engine instanceof CompiledEngine) || !mayUseLanes({ engine, ...input.options }))
-    return null;
+  const isMoving = runs.length === 1 && mayUseLanes({ engine, ...input.options });
+  const mover = isMoving && engine instanceof CompiledEngine ? { run, engine } : null;
+  if (mover === null && share === undefined) return null;
   const wantsRows = input.stacks[0]?.sink.wantsFrames ?? true;
-  return new Lanes({ walker, traffic, run, engine, options, wantsRows, byHand, onFrame });
+  return new Lanes({ walker, traffic, runs, mover, options, wantsRows, byHand, onFrame });
 }

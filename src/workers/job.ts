@@ -109,7 +109,7 @@ export interface ShareResult {
   readonly frames: number;
   readonly connections: number;
   readonly interrupted: boolean;
-  readonly orderedFrames: number;
+  readonly orderedPackets: number;
   readonly orderedConnections: number;
   /** Packets for whose connections the compiled engine's tables had no room. */
   readonly tableFull: number;

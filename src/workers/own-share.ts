@@ -19,8 +19,8 @@ export class OwnShare implements Share {
   readonly #owners: readonly number[];
   readonly #self: number;
   readonly #byConversation = new WeakMap<Conversation, number>();
-  /** Frames and connections of the ordered shard that were judged here. */
-  orderedFrames = 0;
+  /** Connections of the ordered shard that were judged here, and their packets. */
+  orderedPackets = 0;
   orderedConnections = 0;
   /** Counts conversations that were closed anywhere. */
   closed = 0;
@@ -34,16 +34,17 @@ export class OwnShare implements Share {
 
   frame(captured: Captured): boolean {
     const shard = this.#ofFrame(captured);
-    const isOwn = this.#owners[shard] === this.#self;
-    if (isOwn && shard === ORDERED) this.orderedFrames++;
-    return isOwn;
+    return this.#owners[shard] === this.#self;
   }
 
   conversation(conversation: Conversation, place: number): boolean {
     this.closed = place + 1;
     const shard = this.#ofConversation(conversation);
     const isOwn = this.#owners[shard] === this.#self;
-    if (isOwn && shard === ORDERED) this.orderedConnections++;
+    if (isOwn && shard === ORDERED) {
+      this.orderedConnections++;
+      this.orderedPackets += conversation.packets;
+    }
     return isOwn;
   }
 

@@ -25,8 +25,6 @@ export interface ShareSink {
   readonly top: TopConnections;
   /** The latest frame whose row came; frames without a number are those of the one before. */
   readonly lastFrame: number;
-  /** Rows of frames that came, those of packets that hosts made left out. */
-  readonly framesSeen: number;
   take(): Rows;
 }
 
@@ -43,7 +41,6 @@ class ReplaySink implements ShareSink {
   readonly comparison = null;
   readonly top = new TopConnections();
   lastFrame = 0;
-  framesSeen = 0;
   readonly #collectors: readonly (RowCollector | null)[];
 
   constructor(
@@ -57,7 +54,9 @@ class ReplaySink implements ShareSink {
     this.annotated = job.annotate ? new AnnotatedPackets() : null;
     const [world] = worlds;
     const isShown = world === undefined ? () => true : rowFilter(job.narrow, world);
+    const wantsFrames = job.annotate || texts.some((text) => text.of === 'frames');
     this.sinks = worlds.map(() => ({
+      wantsFrames,
       frame: (row: FrameResult) => {
         this.#meet(row);
         if (row.journey !== null) share.checkJourney(row.protocol, row.journey);
@@ -89,7 +88,6 @@ class ReplaySink implements ShareSink {
   #meet({ frame }: FrameResult): void {
     if (frame === null) return;
     this.lastFrame = frame;
-    this.framesSeen++;
   }
 }
 
@@ -99,7 +97,6 @@ class CompareSink implements ShareSink {
   readonly comparison: Comparison;
   readonly top = new TopConnections();
   lastFrame = 0;
-  framesSeen = 0;
   #differences: (readonly [number, Difference])[] = [];
 
   constructor(worlds: readonly World[], share: OwnShare) {
@@ -113,7 +110,6 @@ class CompareSink implements ShareSink {
           if (row.journey !== null) share.checkJourney(row.protocol, row.journey);
           if (index > 0 || row.frame === null) return;
           this.lastFrame = row.frame;
-          this.framesSeen++;
         },
         connection: (row: ConnectionResult, detail) => {
           if (detail.opening !== null) share.checkJourney(row.protocol, detail.opening);

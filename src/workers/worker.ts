@@ -3,8 +3,9 @@
  * those of its share, on hosts of its own. What it settles it sends in pieces.
  *
  * Reading is done by all so that nothing has to be handed on packet by packet, and so that
- * everything which depends on the whole capture (the clock, numbers and ends of connections,
- * copies of packets) is the same in every worker.
+ * everything which depends on the whole capture (the clock, numbers and ends of connections) is the
+ * same in every worker. Ordinary packets of others' connections are followed by native code in
+ * silent lanes, those of own connections go in lanes where the compiled engine serves (lab/lane).
  * @module
  */
 import { createReadStream } from 'node:fs';
@@ -14,6 +15,7 @@ import { type CaptureStream, openCaptures } from '../capture/reader.ts';
 import { UserError } from '../diagnostic/diagnostic.ts';
 import { chooseEngine, tableFull } from '../engine/make-engine.ts';
 import { ChecksumSurvey } from '../lab/datagram/checksums.ts';
+import { findWalker, type LaneWalker } from '../lab/lane/columns.ts';
 import { replay } from '../lab/replay.ts';
 import { ListedOpeners } from '../lab/traffic/listed-openers.ts';
 import { AddressMap } from '../lab/traffic/mapping.ts';
@@ -34,8 +36,8 @@ export interface Task {
   readonly port: MessagePort;
 }
 
-/** Batches between two messages. */
-const BATCHES = 64;
+/** Packets read between two messages. */
+const PACKETS = 16_384;
 
 /** Judge one share. Never rejects: what went wrong is an outcome. */
 export async function judgeShare({ job, worker, control, port }: Task): Promise<ShareOutcome> {
@@ -70,10 +72,12 @@ class ShareRun {
   readonly #stream: CaptureStream;
   #batches = 0;
   #sent = 0;
-  /** Frames read, and frames of this share that were handed on. */
   #lastRead = 0;
   #packetsRead = 0;
-  #handled = 0;
+  /** Of these, as many as were told with the last message. */
+  #packetsTold = 0;
+  /** Whether rows of frames that were read have not come yet. */
+  #rowsWait = false;
 
   constructor(job: Job, worker: number, control: Control, port: MessagePort) {
     this.#job = job;
@@ -100,8 +104,10 @@ class ShareRun {
     if (world === undefined) throw new RangeError('a run has a stack');
     const share = this.#share;
     const { annotated, comparison, sinks } = this.#sink;
+    const walker = findWalker();
     const output = await replay({
-      records: this.#records(),
+      records: this.#records(walker),
+      ...(walker === null ? {} : { walker }),
       traffic: trafficOf(this.#job.traffic, world),
       stacks: this.#worlds.flatMap((one, i) => {
         const sink = sinks[i];
@@ -109,12 +115,9 @@ class ShareRun {
       }),
       options: { openLoop: this.#job.openLoop },
       share,
-      onFrame: (captured, record) => {
-        this.#handled++;
-        annotated?.frame(captured, record);
-      },
+      ...(annotated ? { onFrame: (captured, record) => annotated.frame(captured, record) } : {}),
       onClosed: (conversation, place) => comparison?.closed(conversation, place),
-      betweenBatches: async () => this.#betweenBatches(),
+      betweenBatches: async (rowsWait) => this.#betweenBatches(rowsWait),
       shouldStop: () => this.#control.shouldStop(this.#worker, this.#batches),
     });
     this.#control.finish(this.#worker);
@@ -130,27 +133,33 @@ class ShareRun {
       frames: output.frames,
       connections: share.closed,
       interrupted: output.interrupted,
-      orderedFrames: share.orderedFrames,
+      orderedPackets: share.orderedPackets,
       orderedConnections: share.orderedConnections,
       tableFull: tableFull(this.#worlds.map(({ engine }) => engine)),
     };
   }
 
-  async *#records() {
-    for await (const batch of this.#stream) {
-      this.#lastRead = batch.at(-1)?.frame ?? this.#lastRead;
-      this.#packetsRead += batch.length;
-      yield batch;
+  async *#records(walker: LaneWalker | null) {
+    const stream = this.#stream;
+    for await (const part of walker === null ? stream : stream.parts(walker)) {
+      const isSlab = 'window' in part;
+      const count = isSlab ? part.count : part.length;
+      const last = isSlab ? part.firstFrame + count - 1 : part.at(-1)?.frame;
+      this.#lastRead = last ?? this.#lastRead;
+      this.#packetsRead += count;
+      yield part;
     }
   }
 
-  #betweenBatches(): void {
+  #betweenBatches(rowsWait: boolean): void {
     this.#batches++;
-    if (this.#batches % BATCHES !== 0) return;
+    this.#rowsWait = rowsWait;
+    if (this.#packetsRead - this.#packetsTold < PACKETS) return;
+    this.#packetsTold = this.#packetsRead;
     this.#check();
     this.#send(false);
     // Rows that wait for others of this worker come only when it goes on.
-    if (this.#isWaiting()) return;
+    if (rowsWait) return;
     this.#control.awaitJoiner(this.#worker, this.#sent);
   }
 
@@ -158,15 +167,10 @@ class ShareRun {
     for (const { engine } of this.#worlds) this.#share.checkHosts(engine, this.#job.workers);
   }
 
-  /** Whether rows of frames that were read have not come yet. */
-  #isWaiting(): boolean {
-    return this.#sink.framesSeen < this.#handled;
-  }
-
   #send(isLast: boolean): void {
     const taken = this.#sink.take();
     const end = Number.POSITIVE_INFINITY;
-    const through = this.#isWaiting() ? this.#sink.lastFrame : this.#lastRead;
+    const through = this.#rowsWait ? this.#sink.lastFrame : this.#lastRead;
     const progress: Progress = {
       ...taken,
       framesThrough: isLast ? end : through,

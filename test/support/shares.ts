@@ -3,10 +3,12 @@
  * together, must be what the whole says.
  * @module
  */
+import { openCaptures } from '../../src/capture/reader.ts';
 import type { PacketRecord } from '../../src/capture/record.ts';
 import { parseStack } from '../../src/dataplane/stack.ts';
 import type { MakeEngine } from '../../src/engine/make-engine.ts';
-import { replay } from '../../src/lab/replay.ts';
+import { findWalker } from '../../src/lab/lane/columns.ts';
+import { type ReplayInput, replay } from '../../src/lab/replay.ts';
 import type { ConnectionResult, FrameResult } from '../../src/lab/result.ts';
 import { type RunSummary, Tally, type TallyPart } from '../../src/lab/tally.ts';
 import { AddressMap } from '../../src/lab/traffic/mapping.ts';
@@ -25,7 +27,10 @@ export interface SharedRun {
   readonly summary: RunSummary;
   /** Frames that each share judged; of the whole run, all of them. */
   readonly judged: readonly number[];
-  readonly orderedFrames: number;
+  readonly orderedPackets: number;
+  /** Frames that went in lanes, and that were followed in silent ones, over all shares. */
+  readonly inLanes: number;
+  readonly followed: number;
 }
 
 interface Part {
@@ -34,11 +39,15 @@ interface Part {
   readonly tally: TallyPart;
   readonly share: OwnShare;
   readonly judged: number;
+  readonly inLanes: number;
+  readonly followed: number;
 }
 
 export interface SharedOptions {
   readonly makeEngine?: MakeEngine;
   readonly map?: AddressMap;
+  /** The file that holds the records: they are read from there, in bulk. */
+  readonly path?: string;
 }
 
 const FRAME = rowText('jsonl', 'frames');
@@ -50,7 +59,7 @@ export async function runInShares(
   stack: string,
   records: readonly PacketRecord[],
   shares: number,
-  { makeEngine, map = new AddressMap([]) }: SharedOptions = {},
+  { makeEngine, map = new AddressMap([]), path }: SharedOptions = {},
 ): Promise<SharedRun> {
   const survey = new Survey();
   for (const record of records) survey.add(record);
@@ -62,7 +71,8 @@ export async function runInShares(
     const fragmented = new Set(survey.census.fragmented.keys());
     const { addresses } = world;
     const shards = new Shards({ cluster, addresses, fragmented, clientsHidden: false });
-    parts.push(await judge(world, records, survey, new OwnShare(shards, owners, self), map));
+    const share = new OwnShare(shards, owners, self);
+    parts.push(await judge(world, sourceOf(records, path), survey, share, map));
   }
   const tally = new Tally();
   for (const part of parts) tally.absorb(part.tally);
@@ -71,13 +81,15 @@ export async function runInShares(
     connections: joined(parts.map(({ connections }) => connections)),
     summary: tally.summary(),
     judged: parts.map(({ judged }) => judged),
-    orderedFrames: parts.reduce((sum, { share }) => sum + share.orderedFrames, 0),
+    orderedPackets: parts.reduce((sum, { share }) => sum + share.orderedPackets, 0),
+    inLanes: parts.reduce((sum, { inLanes }) => sum + inLanes, 0),
+    followed: parts.reduce((sum, { followed }) => sum + followed, 0),
   };
 }
 
 async function judge(
   world: World,
-  records: readonly PacketRecord[],
+  source: Pick<ReplayInput, 'records' | 'walker'>,
   survey: Survey,
   share: OwnShare,
   map: AddressMap,
@@ -85,11 +97,8 @@ async function judge(
   const frames: (readonly [number, string])[] = [];
   const connections: (readonly [number, string])[] = [];
   let judged = 0;
-  async function* batches() {
-    for (let at = 0; at < records.length; at += 256) yield records.slice(at, at + 256);
-  }
-  const { parts } = await replay({
-    records: batches(),
+  const { parts, framesInLanes, framesFollowed } = await replay({
+    ...source,
     traffic: {
       identities: world.identities,
       map,
@@ -126,7 +135,23 @@ async function judge(
   share.checkHosts(world.engine, 1);
   const [tally] = parts;
   if (tally === undefined) throw new Error('a run of one stack has one tally');
-  return { frames, connections, tally, share, judged };
+  return {
+    ...{ frames, connections, tally, share, judged },
+    ...{ inLanes: framesInLanes, followed: framesFollowed },
+  };
+}
+
+async function* batches(records: readonly PacketRecord[]) {
+  for (let at = 0; at < records.length; at += 256) yield records.slice(at, at + 256);
+}
+
+function sourceOf(
+  records: readonly PacketRecord[],
+  path: string | undefined,
+): Pick<ReplayInput, 'records' | 'walker'> {
+  const walker = path === undefined ? null : findWalker();
+  if (path === undefined || walker === null) return { records: batches(records) };
+  return { records: openCaptures([path]).parts(walker), walker };
 }
 
 /** By place; rows of one place are all of one part, in their order. */

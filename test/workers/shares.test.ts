@@ -44,8 +44,8 @@ for (const stack of STACKS) {
     const whole = await runInShares(inputs, stack, records, 1);
     const apart = await runInShares(inputs, stack, records, 4);
     t.strictSame(withoutJudges(apart), withoutJudges(whole));
-    t.ok(whole.orderedFrames > 100, 'some are judged in order');
-    t.ok(whole.orderedFrames < records.length * 0.8, `not all: ${whole.orderedFrames}`);
+    t.ok(whole.orderedPackets > 100, 'some are judged in order');
+    t.ok(whole.orderedPackets < records.length * 0.8, `not all: ${whole.orderedPackets}`);
     const least = Math.min(...apart.judged);
     t.ok(least > 50, `every share has its part: ${apart.judged}`);
     const pieces = crowd({ packets: 800, seed: 8, pieces: true });
@@ -73,8 +73,8 @@ t.test('real captures, mapped onto a cluster, in shares', { skip }, async (t) =>
 
 type Run = Awaited<ReturnType<typeof runInShares>>;
 
-function withoutJudges({ frames, connections, summary, orderedFrames }: Run) {
-  return { frames, connections, summary, orderedFrames };
+function withoutJudges({ frames, connections, summary, orderedPackets }: Run) {
+  return { frames, connections, summary, orderedPackets };
 }
 
 async function judgedIn(

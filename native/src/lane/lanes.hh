@@ -21,6 +21,8 @@ enum Treat : uint8_t { kByHand, kAsIs, kOffloaded };
 
 struct Lane {
   bool is_open;
+  // Its packets are judged elsewhere: here they only say that their connection goes on.
+  bool is_silent;
   uint8_t ttl;
   // With which the sender sent it.
   uint8_t sent_ttl;
@@ -64,6 +66,9 @@ enum Word : uint32_t {
   kSenders,
   kPairs,
   kProtocol,
+  // Packets that were only followed, and of a first look, tuples that it met.
+  kFollowed,
+  kTuples,
 };
 
 // Packets laid down for the engine, by column, and which lane and record each is of.
@@ -173,6 +178,7 @@ class Lanes {
         const Step step = take(s, record, packets[i], prints[i], places[i], out, words, staged, used);
         if (step == Step::kStopped) return true;
         if (step == Step::kNoMemory) return false;
+        if (step == Step::kFollowed) continue;
         staged += 1;
         used += (packets[i].length + 7) & ~7u;
       }
@@ -183,16 +189,10 @@ class Lanes {
   }
 
  private:
-  enum class Step : uint8_t { kTaken, kStopped, kNoMemory };
+  enum class Step : uint8_t { kTaken, kFollowed, kStopped, kNoMemory };
 
   uint32_t slot_of(const FlowName& name) const {
-    uint64_t word[5];
-    std::memcpy(word, &name, sizeof word);
-    uint64_t h = (word[0] * 0x9e3779b97f4a7c15ull) ^ std::rotl(word[2] * 0xc2b2ae3d27d4eb4full, 31);
-    h ^= (word[4] * 0x165667b19e3779f9ull) ^ std::rotl((word[1] ^ word[3]) * 0x27d4eb2f165667c5ull, 17);
-    h ^= h >> 29;
-    h *= 0x165667b19e3779f9ull;
-    return static_cast<uint32_t>(h ^ (h >> 32)) & mask_;
+    return static_cast<uint32_t>(hash_of(name)) & mask_;
   }
 
   // Read the packets of a block, and find their flows, with the memory fetched meanwhile.
@@ -212,7 +212,10 @@ class Lanes {
     }
     for (uint32_t i = 0; i < count; i++) {
       if (places[i] == kNone) continue;
-      prints[i] = print_of(packets[i], flows_[places[i]].lanes[packets[i].turned]);
+      const Lane& lane = flows_[places[i]].lanes[packets[i].turned];
+      if (lane.is_silent) continue;
+      judge(packets[i]);
+      prints[i] = print_of(packets[i], lane);
       sightings_.prefetch(prints[i]);
     }
   }
@@ -221,13 +224,21 @@ class Lanes {
             uint32_t place, const Staged& out, double* words, uint32_t index, uint32_t used) {
     Flow& flow = flows_[place];
     const Lane& lane = flow.lanes[p.turned];
-    if (!is_for(s, record, p, lane)) return Step::kStopped;
+    if (!lane.is_open || (!lane.is_silent && !is_for(s, record, p, lane))) return Step::kStopped;
     const auto at = static_cast<double>(s.records.time_ns[record] - s.start_ns);
     const bool is_back = at < words[kNow];
     const double now = is_back ? words[kNow] : at;
     // What ends connections is not for here: long silence, and the look for those that are over.
     if (now - words[kNow] > kLongestTimeoutNs || now >= words[kSweepAt]) return Step::kStopped;
     if (now - flow.last_ns > flow.lifetime_ns) return Step::kStopped;
+    if (lane.is_silent) {
+      words[kNow] = now;
+      if (is_back) words[kBackwardSteps] += 1;
+      flow.last_ns = now;
+      words[kFollowed] += 1;
+      count(flow, place, p, out, words);
+      return Step::kFollowed;
+    }
     const Seen seen = sightings_.note(print, lane.vantage | p.ttl, now);
     if (seen == Seen::kNoMemory) return Step::kNoMemory;
     if (seen != Seen::kFirst) return Step::kStopped;

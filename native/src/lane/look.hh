@@ -144,6 +144,26 @@ inline uint64_t hash16(const uint8_t* b) {
   return h * 0x165667b19e3779f9ull;
 }
 
+// One bit of many for each tuple, whichever way its packets go (src/lab/traffic/tuple-census.ts counts
+// by how many are left).
+class Census {
+ public:
+  void note(uint64_t hash) {
+    uint64_t& word = bits_[hash >> 6 & (kBits / 64 - 1)];
+    const uint64_t bit = uint64_t{1} << (hash & 63);
+    if ((word & bit) != 0) return;
+    word |= bit;
+    taken_ += 1;
+  }
+
+  uint32_t taken() const { return taken_; }
+
+ private:
+  static constexpr uint32_t kBits = 1u << 21;
+  uint64_t bits_[kBits / 64]{};
+  uint32_t taken_ = 0;
+};
+
 class Look {
  public:
   enum class Stop : uint8_t { kEnd, kByHand, kOtherEnds, kNoMemory };
@@ -182,6 +202,8 @@ class Look {
 
   uint32_t senders() const { return senders_.count(); }
   uint32_t pairs() const { return pairs_.count(); }
+  // Of the places of the census of tuples, how many are taken since the first look.
+  uint32_t tuples() const { return tuples_.taken(); }
 
   Contents contents;
   Ends first{};
@@ -199,6 +221,7 @@ class Look {
                        s.link_types[s.records.iface[r]], packets[i], For::kLook)) {
         return i;
       }
+      judge(packets[i]);
       prints[i] = print_of(packets[i]);
       contents.prefetch(prints[i]);
     }
@@ -211,6 +234,7 @@ class Look {
       weigh(ends, s.iface_ids[s.records.iface[r]], p.verdict);
     }
     pair(ends);
+    tuples_.note(hash_of(p.name));
     switch (contents.note(print, ends, s.records.time_ns[r], first)) {
       case Contents::Found::kNothing:
         return Stop::kEnd;
@@ -270,6 +294,7 @@ class Look {
 
   Tallied<Sender> senders_;
   Tallied<Pair> pairs_;
+  Census tuples_;
 };
 
 }  // namespace wiretrial::lane

@@ -34,6 +34,16 @@ struct FlowName {
 };
 static_assert(sizeof(FlowName) == 40);
 
+inline uint64_t hash_of(const FlowName& name) {
+  uint64_t word[5];
+  std::memcpy(word, &name, sizeof word);
+  uint64_t h = (word[0] * 0x9e3779b97f4a7c15ull) ^ std::rotl(word[2] * 0xc2b2ae3d27d4eb4full, 31);
+  h ^= (word[4] * 0x165667b19e3779f9ull) ^ std::rotl((word[1] ^ word[3]) * 0x27d4eb2f165667c5ull, 17);
+  h ^= h >> 29;
+  h *= 0x165667b19e3779f9ull;
+  return h ^ (h >> 32);
+}
+
 struct Packet {
   // The IP packet.
   const uint8_t* ip;
@@ -43,6 +53,8 @@ struct Packet {
   uint32_t l4;
   // Of what follows the fixed transport header.
   uint32_t payload;
+  // The transport checksum as it stands there.
+  uint32_t stored;
   uint32_t id;
   uint32_t seq;
   uint32_t ack;
@@ -93,15 +105,6 @@ inline uint32_t read_link(const uint8_t* b, uint32_t captured, uint32_t link_typ
   return type;
 }
 
-// The transport checksum's verdict (`verifySegment`), for protocols that have a pseudo header.
-inline Verdict judge(const Packet& p, uint32_t stored, uint32_t protocol, bool v4) {
-  const uint32_t addresses = v4 ? ipv4::kSource : ipv6::kSource;
-  const uint64_t pseudo = in_memory(protocol) + in_memory(p.length - p.l4);
-  if (fold(sum_words(p.ip, addresses, p.length) + pseudo) == 0xffff) return kRight;
-  const uint32_t partial = fold(sum_words(p.ip, addresses, p.l4) + pseudo);
-  return stored == __builtin_bswap16(static_cast<uint16_t>(partial)) ? kPartial : kWrong;
-}
-
 // Who asks: lanes take no segment that opens or ends a connection, and no offload aggregate; the
 // first look at a capture takes all.
 enum class For : uint8_t { kLane, kLook };
@@ -125,7 +128,7 @@ inline bool read_transport(Packet& p, uint32_t protocol, bool v4, For whom, uint
     p.payload = p.l4 + tcp::kMinHeaderLength;
     sport = tcp::sport(b, p.l4);
     dport = tcp::dport(b, p.l4);
-    p.verdict = judge(p, u16(b, p.l4 + tcp::kChecksum), protocol, v4);
+    p.stored = u16(b, p.l4 + tcp::kChecksum);
     return true;
   }
   p.payload = p.l4 + 8;
@@ -133,9 +136,7 @@ inline bool read_transport(Packet& p, uint32_t protocol, bool v4, For whom, uint
     if (!udp::is_whole(b, p.l4, p.length)) return false;
     sport = udp::sport(b, p.l4);
     dport = udp::dport(b, p.l4);
-    const uint32_t stored = udp::checksum(b, p.l4);
-    if (stored == 0) p.verdict = v4 ? kUnjudged : kWrong;
-    else p.verdict = judge(p, stored, protocol, v4);
+    p.stored = udp::checksum(b, p.l4);
     return true;
   }
   if (protocol != (v4 ? kIcmp : kIcmpv6) || p.length - p.l4 < icmp::kHeaderLength) return false;
@@ -147,8 +148,7 @@ inline bool read_transport(Packet& p, uint32_t protocol, bool v4, For whom, uint
   // Of an echo, who asks is the first end whatever its address.
   sport = icmp::id(b, p.l4);
   dport = type;
-  if (v4) p.verdict = fold(sum_words(b, p.l4, p.length)) == 0xffff ? kRight : kWrong;
-  else p.verdict = judge(p, u16(b, p.l4 + icmp::kChecksum), protocol, v4);
+  p.stored = u16(b, p.l4 + icmp::kChecksum);
   return true;
 }
 
@@ -174,7 +174,7 @@ inline void name_flow(Packet& p, uint32_t protocol, bool v4, uint32_t sport, uin
   n.high_port = static_cast<uint16_t>(p.turned ? sport : dport);
 }
 
-// Read a captured frame; false when it is none for whom it is asked.
+// Read a captured frame; false when it is none for whom it is asked. Its checksum is not judged yet.
 inline bool read_packet(const uint8_t* b, uint32_t captured, uint32_t link_type, Packet& p,
                         For whom = For::kLane) {
   uint32_t offset = 0;
@@ -207,6 +207,28 @@ inline bool read_packet(const uint8_t* b, uint32_t captured, uint32_t link_type,
   if (!read_transport(p, protocol, v4, whom, sport, dport)) return false;
   name_flow(p, protocol, v4, sport, dport);
   return true;
+}
+
+// Judge the transport checksum of a packet that was read (`verifySegment`).
+inline void judge(Packet& p) {
+  const bool v4 = p.name.family == 4;
+  const uint32_t protocol = p.name.protocol;
+  if (v4 && protocol == kIcmp) {
+    p.verdict = fold(sum_words(p.ip, p.l4, p.length)) == 0xffff ? kRight : kWrong;
+    return;
+  }
+  if (protocol == kUdp && p.stored == 0) {
+    p.verdict = v4 ? kUnjudged : kWrong;
+    return;
+  }
+  const uint32_t addresses = v4 ? ipv4::kSource : ipv6::kSource;
+  const uint64_t pseudo = in_memory(protocol) + in_memory(p.length - p.l4);
+  if (fold(sum_words(p.ip, addresses, p.length) + pseudo) == 0xffff) {
+    p.verdict = kRight;
+    return;
+  }
+  const uint32_t partial = fold(sum_words(p.ip, addresses, p.l4) + pseudo);
+  p.verdict = p.stored == __builtin_bswap16(static_cast<uint16_t>(partial)) ? kPartial : kWrong;
 }
 
 }  // namespace wiretrial::lane

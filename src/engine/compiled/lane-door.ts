@@ -26,8 +26,12 @@ export const LaneWord = {
   senders: 8,
   pairs: 9,
   protocol: 10,
+  /** Packets of silent lanes, since the beginning. */
+  followed: 11,
+  /** Of the places of the census of tuples, those that are taken. */
+  tuples: 12,
 } as const;
-const WORDS = 12;
+const WORDS = 16;
 
 /** Why a first look stopped (`Look::Stop`). */
 export const LookStop = { end: 0, byHand: 1, otherEnds: 2 } as const;
@@ -51,8 +55,16 @@ export interface FileShape {
   readonly swaps: boolean;
 }
 
+/** A lane as it is opened whose packets are judged elsewhere, and here only followed. */
+export interface SilentTerms {
+  readonly silent: true;
+  readonly lifetimeNs: number;
+  readonly lastNs: number;
+}
+
 /** A lane as it is opened. */
-export interface LaneTerms {
+export interface LaneTerms extends Omit<SilentTerms, 'silent'> {
+  readonly silent: false;
   /** The capture interface, by its number over the whole input. */
   readonly iface: number;
   readonly entry: number;
@@ -65,8 +77,6 @@ export interface LaneTerms {
   /** Addresses to send it with; null when they are those that were captured. */
   readonly src: Uint8Array | null;
   readonly dst: Uint8Array | null;
-  readonly lifetimeNs: number;
-  readonly lastNs: number;
 }
 
 /** Methods as native/src/lane-door.cc has them. */
@@ -85,7 +95,7 @@ export interface NativeLanes {
     startNs: bigint,
   ): void;
   /** The number of the lane of packets like this frame; -1 when they can have none. */
-  open(frame: Uint8Array, linkType: number, terms: LaneTerms): number;
+  open(frame: Uint8Array, linkType: number, terms: LaneTerms | SilentTerms): number;
   close(lane: number): void;
   forget(flow: number): void;
   settle(): void;

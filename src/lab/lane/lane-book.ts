@@ -6,7 +6,7 @@ import { toIp } from '../../capture/link/linktype.ts';
 import type { PacketRecord } from '../../capture/record.ts';
 import { LaneWord, Treat, VERDICTS } from '../../engine/compiled/lane-door.ts';
 import { CompiledEngine } from '../../engine/compiled.ts';
-import type { Injection } from '../../engine/engine.ts';
+import type { Injection, Journey } from '../../engine/engine.ts';
 import type { ChecksumVerdict } from '../../packet/transport-checksum.ts';
 import type { Address } from '../../wire/address.ts';
 import * as ipv4 from '../../wire/ipv4.ts';
@@ -29,24 +29,34 @@ const LINK_HEADER = 14;
 /** The parts of a frame's row that are equal for all packets of a lane. */
 type RowTerms = Omit<FrameResult, 'frame' | 'timeNs' | 'notes'>;
 
-export interface OpenLane {
-  readonly membership: Membership;
+export interface OpenLane extends AnyLane {
   readonly row: RowTerms;
   /** By number of decision, as far as asked for. */
   readonly rows: Map<number, RowTerms>;
+}
+
+interface AnyLane {
+  readonly membership: Membership;
+}
+
+/** The one stack of a run, and the engine that moves its packets. */
+export interface Mover {
+  readonly run: StackRun;
+  readonly engine: CompiledEngine;
 }
 
 export interface LaneBookInput {
   readonly walker: LaneWalker;
   readonly traffic: Traffic;
   readonly options: TrafficOptions;
-  readonly run: StackRun;
-  readonly engine: CompiledEngine;
+  /** Absent: all lanes are silent. */
+  readonly mover: Mover | null;
 }
 
 export class LaneBook {
   readonly #in: LaneBookInput;
-  readonly #lanes: (OpenLane | undefined)[] = [];
+  /** By number; silent ones say only whose they are. */
+  readonly #lanes: (OpenLane | (AnyLane & { readonly row: null }) | undefined)[] = [];
   readonly #byConversation = new Map<Conversation, number[]>();
   #epoch = 0;
 
@@ -54,10 +64,10 @@ export class LaneBook {
     this.#in = input;
   }
 
-  /** An open lane. */
+  /** An open lane whose packets are moved. */
   at(number: number): OpenLane {
     const lane = this.#lanes[number];
-    if (lane === undefined) throw new RangeError(`lane ${number} is not open`);
+    if (lane === undefined || lane.row === null) throw new RangeError(`lane ${number} is not open`);
     return lane;
   }
 
@@ -99,12 +109,31 @@ export class LaneBook {
     const isEnding = hasEnd(conversation);
     let isWhole = true;
     for (const number of numbers) {
-      const { membership } = this.at(number);
-      if (!isEnding && this.#in.run.isClear(membership)) continue;
+      const lane = this.#lanes[number];
+      if (lane === undefined || (!isEnding && this.#isClear(lane))) continue;
       this.#in.walker.native.close(number);
       isWhole = false;
     }
     return isWhole;
+  }
+
+  /** Close all lanes of a conversation; its further packets open others. */
+  close(conversation: Conversation): void {
+    for (const number of this.#byConversation.get(conversation) ?? []) {
+      this.#in.walker.native.close(number);
+    }
+  }
+
+  /** Whether a packet of this lane came to other ends than those before it. */
+  isElsewhere({ row: { out } }: OpenLane, { packet }: Journey): boolean {
+    const now = headersOf(packet);
+    if (out === null || now === null) return out !== now;
+    const isSame = out.src === now.src && out.dst === now.dst;
+    return !isSame || out.sport !== now.sport || out.dport !== now.dport;
+  }
+
+  #isClear({ membership, row }: AnyLane & { readonly row: RowTerms | null }): boolean {
+    return row === null || this.#in.mover?.run.isClear(membership) === true;
   }
 
   /** A conversation is over. Call between `settle` and `resume`. */
@@ -123,15 +152,36 @@ export class LaneBook {
     const { membership } = captured;
     if (membership === null) return;
     this.review(membership.conversation);
-    if (captured.kind !== 'datagram') return;
+    const { mover } = this.#in;
+    if (captured.kind !== 'datagram' || mover === null) return;
     const { conversation } = membership;
     if (conversation.unjudged !== null || hasEnd(conversation)) return;
-    const last = this.#in.run.standing(captured);
-    if (last !== null) this.#open(last, record, captured.datagram, membership);
+    const last = mover.run.standing(captured);
+    if (last !== null) this.#open(last, mover, record, captured.datagram, membership);
   }
 
-  #open(last: LastSent, record: PacketRecord, d: Datagram, membership: Membership): void {
-    const { walker, engine, options } = this.#in;
+  /** Learn from a frame that somebody else judges. */
+  follow({ membership, datagram }: Captured, { data, iface }: PacketRecord): void {
+    if (membership === null || datagram === null) return;
+    const { conversation } = membership;
+    this.review(conversation);
+    if (hasEnd(conversation) || datagram.fragment !== null || datagram.quoted !== null) return;
+    const { lastNs } = conversation;
+    const terms = { silent: true, lifetimeNs: lifetimeNs(conversation), lastNs } as const;
+    const number = this.#in.walker.native.open(data, iface.linkType, terms);
+    if (number < 0) return;
+    this.#lanes[number] = { membership, row: null };
+    this.#belongs(number, conversation);
+  }
+
+  #open(
+    last: LastSent,
+    { engine }: Mover,
+    record: PacketRecord,
+    d: Datagram,
+    membership: Membership,
+  ): void {
+    const { walker, options } = this.#in;
     const { captured, injection, journey } = last;
     if (options.checksums === 'ignore' || !CompiledEngine.mayMove(injection)) return;
     const view = toIp(record);
@@ -142,6 +192,7 @@ export class LaneBook {
     const { bytes, offset } = view;
     const sender = d.family === 4 ? ipv4.src(bytes, offset) : ipv6.src(bytes, offset);
     const number = walker.native.open(record.data, record.iface.linkType, {
+      silent: false,
       iface: record.iface.id,
       entry: engine.entryOf(injection),
       sentTtl: captured.ttl,
@@ -164,6 +215,10 @@ export class LaneBook {
       journey,
     };
     this.#lanes[number] = { membership, row, rows: new Map() };
+    this.#belongs(number, conversation);
+  }
+
+  #belongs(number: number, conversation: Conversation): void {
     const known = this.#byConversation.get(conversation);
     if (known === undefined) this.#byConversation.set(conversation, [number]);
     else if (!known.includes(number)) known.push(number);
@@ -180,14 +235,14 @@ export class LaneBook {
   /** What the row of a packet of this lane says that a decision moved. */
   rowOf(number: number, decision: number): RowTerms {
     const lane = this.at(number);
-    const { engine } = this.#in;
-    if (engine.epoch !== this.#epoch) {
-      this.#epoch = engine.epoch;
-      for (const open of this.#lanes) open?.rows.clear();
+    const { mover } = this.#in;
+    if (mover !== null && mover.engine.epoch !== this.#epoch) {
+      this.#epoch = mover.engine.epoch;
+      for (const open of this.#lanes) if (open?.row) open.rows.clear();
     }
     const known = lane.rows.get(decision);
     if (known !== undefined) return known;
-    const journey = engine.decision(decision) ?? null;
+    const journey = mover?.engine.decision(decision) ?? null;
     const made: RowTerms =
       journey === null
         ? { ...lane.row, like: {} }

@@ -12,19 +12,22 @@
  * nothing lost on its conversation before (`StackRun.standing`), and closes when that is over. What
  * it leaves out is what then can not change: causes hold, a direction that was delivered stays so,
  * the ends that the packets come to are those that they came to.
+ *
+ * Of a connection that another worker judges lanes are silent: native code notes that it goes on,
+ * and nothing more. They open whatever became of it, and close when its ends end it.
  * @module
  */
 import type { PacketRecord } from '../../capture/record.ts';
 import { recordOf, type Slab } from '../../capture/slab.ts';
 import { LaneWord } from '../../engine/compiled/lane-door.ts';
 import { MOST_DECISIONS } from '../../engine/compiled/table-sizes.ts';
-import type { CompiledEngine, NativeBatch } from '../../engine/compiled.ts';
+import type { NativeBatch } from '../../engine/compiled.ts';
 import type { StackRun } from '../stack-run.ts';
 import type { Captured } from '../traffic/captured.ts';
 import type { Conversation } from '../traffic/conversation.ts';
 import type { Traffic, TrafficOptions } from '../traffic/traffic.ts';
 import type { LaneWalker } from './columns.ts';
-import { LaneBook, type OpenLane } from './lane-book.ts';
+import { LaneBook, type Mover, type OpenLane } from './lane-book.ts';
 
 /** How a decision lets packets end; the others are looked at one by one. */
 const Good = { unknown: 0, delivered: 1, exited: 2 } as const;
@@ -32,15 +35,22 @@ const NO_IFACE = 0xffffffff;
 const OFFLOADED: readonly string[] = ['checksumOffloaded'];
 const NO_NOTES: readonly string[] = [];
 
+/** A frame that was taken by hand, and whether it was judged here. */
+export interface TakenFrame {
+  readonly captured: Captured;
+  readonly isOwn: boolean;
+}
+
 export interface LanesInput {
   readonly walker: LaneWalker;
   readonly traffic: Traffic;
-  readonly run: StackRun;
-  readonly engine: CompiledEngine;
+  readonly runs: readonly StackRun[];
+  /** Who moves packets of lanes; null where all lanes are silent. */
+  readonly mover: Mover | null;
   readonly options: TrafficOptions;
   readonly wantsRows: boolean;
   /** Takes a record in and judges it, as if there were no lanes. */
-  readonly byHand: (record: PacketRecord) => Captured;
+  readonly byHand: (record: PacketRecord) => TakenFrame;
   readonly onFrame?: ((captured: Captured, record: PacketRecord) => void) | undefined;
 }
 
@@ -70,21 +80,32 @@ export class Lanes {
     };
   }
 
+  get #mover(): Mover {
+    const { mover } = this.#in;
+    if (mover === null) throw new RangeError('packets are moved, and nobody moves them');
+    return mover;
+  }
+
   /** Frames that went in lanes. */
   get frames(): number {
     return this.#frames;
   }
 
+  /** Frames of others' connections that were followed in lanes. */
+  get followed(): number {
+    return this.#in.walker.columns.words[LaneWord.followed] ?? 0;
+  }
+
   /** Take the records of a slab, in order. */
   take(slab: Slab): void {
-    const { walker, run, traffic } = this.#in;
+    const { walker, runs, traffic } = this.#in;
     const { words } = walker.columns;
     const { window, count, interfaces } = slab;
     const linkTypes = Uint32Array.from(interfaces, ({ linkType }) => linkType);
     const ifaces = Uint32Array.from(interfaces, ({ id }) => (id < 0 ? NO_IFACE : id));
     for (let at = 0; at < count; ) {
       const { startNs } = traffic.clock;
-      if (startNs === null || !run.isSettled) {
+      if (startNs === null || runs.some((run) => !run.isSettled)) {
         this.one(recordOf(slab, at++));
         continue;
       }
@@ -112,13 +133,16 @@ export class Lanes {
   one(record: PacketRecord): void {
     const { book, byHand } = this.#in;
     book.settle();
-    book.learn(byHand(record), record);
+    const { captured, isOwn } = byHand(record);
+    if (isOwn) book.learn(captured, record);
+    else book.follow(captured, record);
     book.resume();
   }
 
   /** The engine's part of the packets that are laid down. */
   #move(slab: Slab, staged: number): void {
-    const { engine, book, walker, onFrame } = this.#in;
+    const { book, walker, onFrame } = this.#in;
+    const { engine } = this.#mover;
     const { results } = this.#batch;
     this.#troubled.clear();
     if (onFrame !== undefined) this.#show(slab, staged);
@@ -139,7 +163,7 @@ export class Lanes {
 
   /** Numbers of decisions are given out anew now and then. */
   #sameEpoch(): void {
-    const { engine } = this.#in;
+    const { engine } = this.#mover;
     if (engine.epoch === this.#epoch) return;
     this.#epoch = engine.epoch;
     this.#good.fill(Good.unknown);
@@ -147,7 +171,7 @@ export class Lanes {
 
   /** Whether the decision lets its packets get where they are going, and says nothing else. */
   #isGood(number: number): boolean {
-    const journey = number < 0 ? undefined : this.#in.engine.decision(number);
+    const journey = number < 0 ? undefined : this.#mover.engine.decision(number);
     if (journey === undefined || journey.reason !== null) return false;
     const { outcome } = journey;
     if (outcome !== 'delivered' && outcome !== 'exited') return false;
@@ -157,18 +181,25 @@ export class Lanes {
 
   /** A packet that the engine had to walk, or that it did not let through. */
   #unexpected(slab: Slab, at: number, lane: OpenLane): void {
-    const { run, engine } = this.#in;
+    const { run, engine } = this.#mover;
     const captured = this.#describe(slab, at, lane);
     const number = this.#batch.results[at] ?? -1;
     const moved = number < 0 ? undefined : engine.decision(number);
     const journey = moved ?? engine.walk(this.#batch, at, run.injectionOf(captured));
     run.handleMoved(captured, journey);
-    this.#look(lane);
+    if (moved === undefined && this.#in.book.isElsewhere(lane, journey)) this.#close(lane);
+    else this.#look(lane);
+  }
+
+  /** Its hosts forgot the connection and translated it anew: nothing is as it was. */
+  #close({ membership: { conversation } }: OpenLane): void {
+    this.#in.book.close(conversation);
+    this.#troubled.add(conversation);
   }
 
   /** A packet of a conversation that came out of good standing after it was laid down. */
   #again(slab: Slab, at: number, lane: OpenLane): void {
-    this.#in.run.handle(this.#describe(slab, at, lane));
+    this.#mover.run.handle(this.#describe(slab, at, lane));
     this.#look(lane);
   }
 
@@ -209,7 +240,8 @@ export class Lanes {
 
   /** Count packets that were moved by good decisions. */
   #count(slab: Slab, from: number, to: number): void {
-    const { run, wantsRows, walker } = this.#in;
+    const { wantsRows, walker } = this.#in;
+    const { run } = this.#mover;
     const { record, offloaded } = walker.columns;
     const { results } = this.#batch;
     const delivered: Few = { count: 0, first: 0 };
@@ -228,7 +260,8 @@ export class Lanes {
   }
 
   #row(slab: Slab, i: number): void {
-    const { walker, book, run } = this.#in;
+    const { walker, book } = this.#in;
+    const { run } = this.#mover;
     const { columns } = walker;
     const record = columns.record[i] ?? 0;
     run.rows.movedRow({

@@ -74,6 +74,7 @@ export class BulkSurvey {
       at = columns.words[LaneWord.stop] ?? count;
       this.#senders();
       this.#pairs();
+      this.survey.census.elsewhere = columns.words[LaneWord.tuples] ?? 0;
       if (why === LookStop.byHand) this.survey.add(recordOf(slab, at++));
       else if (why === LookStop.otherEnds) this.#join(columns.times[at++] ?? 0n);
     }

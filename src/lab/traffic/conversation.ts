@@ -132,11 +132,19 @@ export class Conversations {
     const { conversation, direction } = membership;
     conversation.packets++;
     conversation.bytes += datagram.wireLength;
-    conversation.lastNs = nowNs;
+    this.touch(membership, datagram, nowNs);
     const { tcp } = datagram;
-    if (direction === 'reply' && isAnswer(datagram)) conversation.answered = true;
     if (tcp?.fin) conversation.finished[direction] = true;
     if (tcp?.rst) conversation.finished.reset = true;
+  }
+
+  /**
+   * A packet or a copy of one shows that its conversation goes on: so when it ends does not hang on
+   * which packets are told from copies, and can be followed by who does not tell them.
+   */
+  touch({ conversation, direction }: Membership, datagram: Datagram, nowNs: number): void {
+    conversation.lastNs = nowNs;
+    if (direction === 'reply' && isAnswer(datagram)) conversation.answered = true;
   }
 
   #replace(conversation: Conversation): void {

@@ -52,7 +52,6 @@ export class Survey {
 
   /** Count packets between two addresses, lower first, that were looked at elsewhere. */
   addPair(a: Address, b: Address, packets: number): void {
-    this.census.unseen += packets;
     this.#count(a, b, packets);
   }
 

@@ -146,7 +146,8 @@ export class Traffic {
     const membership = this.#join(datagram, sender, to, nowNs);
     const whose = membership === null ? undefined : nameOf(membership);
     const repeat = this.#duplicates.note(datagram, vantageKey(record, view), nowNs, whose);
-    if (membership && !repeat) this.#conversations.note(membership, datagram, nowNs);
+    if (membership && repeat === null) this.#conversations.note(membership, datagram, nowNs);
+    else if (membership) this.#conversations.touch(membership, datagram, nowNs);
     const captured = this.#described({ record, nowNs, read, datagram, sender, to, membership });
     if (repeat === null) return captured;
     return { ...captured, kind: 'observed', beyondSender: repeat.beyondSender };

@@ -26,8 +26,8 @@ export interface FragmentEnd {
 export class TupleCensus {
   /** Both ends of every fragment as captured, by `fragmentKey`. */
   readonly fragmented = new Map<string, FragmentEnd>();
-  /** Packets whose tuples nobody told: each could be of a connection of its own. */
-  unseen = 0;
+  /** Bits of another census, of packets that were looked at elsewhere (native/src/lane/look.hh). */
+  elsewhere = 0;
   readonly #bits = new Uint32Array(BITS / 32);
   #set = 0;
 
@@ -51,10 +51,14 @@ export class TupleCensus {
 
   /** About how many different tuples were seen, at most. */
   get tuples(): number {
-    const unset = BITS - this.#set;
-    if (unset === 0) return Number.POSITIVE_INFINITY;
-    return this.unseen + Math.ceil(-BITS * Math.log(unset / BITS));
+    return countOf(this.#set) + countOf(this.elsewhere);
   }
+}
+
+/** How many tuples have set so many bits, most likely. */
+function countOf(set: number): number {
+  const unset = BITS - set;
+  return unset === 0 ? Number.POSITIVE_INFINITY : Math.ceil(-BITS * Math.log(unset / BITS));
 }
 
 function hashOf({ w0, w1, w2, w3 }: Address): number {
