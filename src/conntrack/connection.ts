@@ -146,6 +146,31 @@ export function newConnection(options: {
   };
 }
 
+/** Another connection in the same state. */
+export function copyConnection(connection: Connection): Connection {
+  const { tracking, traffic, markOrigins } = connection;
+  return {
+    ...connection,
+    tracking: copyTracking(tracking),
+    markOrigins: markOrigins && new Map(markOrigins),
+    traffic: traffic && { original: { ...traffic.original }, reply: { ...traffic.reply } },
+  };
+}
+
+function copyTracking(tracking: Tracking): Tracking {
+  switch (tracking.kind) {
+    case 'tcp': {
+      const { original, reply } = tracking.seen;
+      return { ...tracking, seen: { original: { ...original }, reply: { ...reply } } };
+    }
+    case 'sctp':
+      return { ...tracking, tag: { ...tracking.tag }, init: { ...tracking.init } };
+    case 'udp':
+    case 'plain':
+      return { ...tracking };
+  }
+}
+
 /** Let the connection live `seconds` from now (`nf_ct_refresh_acct`). */
 export function refresh(connection: Connection, seconds: number, nowNs: number): void {
   connection.refreshed = true;

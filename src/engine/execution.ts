@@ -9,7 +9,7 @@ import type { ImageInterface } from '../image/image.ts';
 import type { Host } from '../node/host.ts';
 import type { HostState } from '../node/host-state.ts';
 import { ConnectionDraws, type DrawRecord, type Draws } from '../node/match/draws.ts';
-import type { RuleMemory } from '../node/match/rule-memory.ts';
+import { copyMemory, type RuleMemory } from '../node/match/rule-memory.ts';
 import { Passage, type Stage } from '../node/passage.ts';
 import { drop, finish, type MadePacket, type Run } from '../node/run.ts';
 import { runStages } from '../node/stages.ts';
@@ -138,7 +138,7 @@ export class Execution implements Run {
     if (!this.uncounted || this.dry) return this.stateOf(host).memory;
     const known = this.#memories.get(host);
     if (known !== undefined) return known;
-    const copy = structuredClone(host.state.memory);
+    const copy = copyMemory(host.state.memory);
     this.#memories.set(host, copy);
     return copy;
   }

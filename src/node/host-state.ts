@@ -5,14 +5,13 @@
  * @module
  */
 
-import type { Connection } from '../conntrack/connection.ts';
+import { ForkedTable } from '../conntrack/forked-table.ts';
 import { Defragmenter } from '../conntrack/fragment/defrag.ts';
 import { type ConntrackSettings, conntrackSettings } from '../conntrack/protocol/timeouts.ts';
 import { ConntrackTable } from '../conntrack/table.ts';
 import type { HostImage } from '../image/image.ts';
 import { SYSCTL_DEFAULTS } from '../image/sysctl.ts';
-import { newPacket } from '../packet/parse.ts';
-import { emptyMemory, type RuleMemory } from './match/rule-memory.ts';
+import { copyMemory, emptyMemory, type RuleMemory } from './match/rule-memory.ts';
 import { VirtualConnections } from './virtual-server/connections.ts';
 
 export class HostState {
@@ -44,28 +43,14 @@ export class HostState {
     return new HostState(new ConntrackTable(this.connections.settings));
   }
 
-  /** A state with copies of these connections; what happens to them does not show in this one. */
+  /** A state that goes on from this one at `nowNs`; what happens to it does not show in this. */
   copyOf(nowNs: number): HostState {
-    const copy = new HostState(
-      new ConntrackTable(this.connections.settings),
-      structuredClone(this.memory),
+    return new HostState(
+      new ForkedTable(this.connections, nowNs),
+      copyMemory(this.memory),
       this.virtual.copy(),
     );
-    for (const connection of this.connections.connections(nowNs)) {
-      copy.connections.confirm(carrying(connection, nowNs), nowNs);
-    }
-    return copy;
   }
-}
-
-/** A packet whose confirmation puts a copy of the connection into another table. */
-function carrying(connection: Connection, nowNs: number): ReturnType<typeof newPacket> {
-  const copy: Connection = structuredClone(connection);
-  copy.lifetimeNs = connection.expiresNs - nowNs;
-  copy.confirmed = false;
-  const packet = newPacket({ frame: 0, bytes: new Uint8Array(0) });
-  packet.connection = copy;
-  return packet;
 }
 
 /** The tracker's settings as the host's sysctls have them. */

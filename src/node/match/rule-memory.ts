@@ -53,6 +53,13 @@ export function emptyMemory(): RuleMemory {
   };
 }
 
+/** A memory of its own with the same content; most rules remember nothing. */
+export function copyMemory(memory: RuleMemory): RuleMemory {
+  const { nft, ...own } = memory;
+  const parts = [...Object.values(own), ...Object.values(nft)];
+  return parts.every((part) => part.size === 0) ? emptyMemory() : structuredClone(memory);
+}
+
 /** The memory that a walk works on: the host's, or in a dry run a copy of it. */
 export function memoryOf(ctx: WalkContext): RuleMemory {
   return ctx.memory ?? ctx.counters.memory;
