@@ -12,6 +12,8 @@ export interface ClusterShape {
   readonly policies: number;
   /** A Service of which every pod is an endpoint. */
   readonly service?: boolean;
+  /** What the last policy lets in: one port among pods, or everything. */
+  readonly allows?: 'port' | 'everything';
 }
 
 /** The Service's address and port. */
@@ -25,13 +27,16 @@ const UNUSED_PORTS = 40_000;
 
 /** Pods 10.240.N.P and fd00:240::N:P, all labelled app=web, and policies that select them. */
 export function generateCluster(shape: ClusterShape): Inputs {
-  const { nodes, podsPerNode, policies } = shape;
+  const { nodes, podsPerNode, policies, allows } = shape;
   const items: object[] = [];
   for (let n = 0; n < nodes; n++) {
     items.push(node(n));
     for (let p = 0; p < podsPerNode; p++) items.push(pod(n, p));
   }
-  for (let i = 0; i < policies; i++) items.push(policy(i, i === policies - 1));
+  for (let i = 0; i < policies; i++) {
+    const isLast = i === policies - 1;
+    items.push(policy(i, isLast, isLast && allows === 'everything'));
+  }
   if (shape.service) items.push(service());
   return parseInputs('bench.json', JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
 }
@@ -72,7 +77,7 @@ function service(): object {
   };
 }
 
-function policy(i: number, isLast: boolean): object {
+function policy(i: number, isLast: boolean, isOpen: boolean): object {
   const port = isLast ? OPEN_PORT : FIRST_UNUSED_PORT + (i % UNUSED_PORTS);
   const ports = ['TCP', 'UDP'].map((protocol) => ({ protocol, port }));
   return {
@@ -81,7 +86,9 @@ function policy(i: number, isLast: boolean): object {
     metadata: { name: `policy-${String(i).padStart(6, '0')}`, namespace: 'load' },
     spec: {
       podSelector: { matchLabels: { app: 'web' } },
-      ingress: [{ from: [{ podSelector: { matchLabels: { app: 'web' } } }], ports }],
+      ingress: isOpen
+        ? [{}]
+        : [{ from: [{ podSelector: { matchLabels: { app: 'web' } } }], ports }],
     },
   };
 }

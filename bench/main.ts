@@ -11,7 +11,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { Slow } from '../src/engine/compiled/layout.ts';
+import type { Interval } from '../src/lab/bench/gate.ts';
 import { formatTable } from '../src/report/table.ts';
 import { HEADLINE, TRIALS } from './trials.ts';
 
@@ -20,6 +20,13 @@ interface Row {
   readonly pps: { readonly median: number; readonly min: number; readonly max: number };
   readonly nsPerPacket: number;
   readonly counters: Readonly<Record<string, number>>;
+  readonly hits: { readonly moved: number; readonly walked: number };
+  /** Packets that both engines were asked about. */
+  readonly checked: number;
+  readonly rssBytes: number;
+  /** Time a packet, of this over `base`, measured in turns. */
+  readonly ratio?: Interval;
+  readonly base?: Row;
 }
 
 const TRIAL = fileURLToPath(new URL('./trial.js', import.meta.url));
@@ -36,6 +43,39 @@ function runTrial(index: number, samples: string): Row | null {
 
 function million(n: number): string {
   return (n / 1e6).toFixed(2);
+}
+
+/** Hits are of the samples: packets whose connection or combination of facts was met before. */
+function figures(rows: readonly Row[]): string {
+  const columns = [
+    ...['TRIAL', 'Mpps MEDIAN', 'MIN', 'MAX', 'ns', 'HITS', 'WALKED', 'CHECKED'],
+    ...['CONNECTIONS', 'TABLE MiB', 'RESIDENT MiB'],
+  ];
+  const cells = rows.map(({ name, pps, nsPerPacket, counters, hits, checked, rssBytes }) => {
+    const { moved, walked } = hits;
+    const { connections = 0, tableBytes = 0 } = counters;
+    const rate = `${((100 * moved) / Math.max(1, moved + walked)).toFixed(3)} %`;
+    const spread = [pps.median, pps.min, pps.max].map(million);
+    const sizes = [tableBytes, rssBytes].map((bytes) => (bytes / 2 ** 20).toFixed(1));
+    return [
+      ...[name, ...spread, nsPerPacket.toFixed(1), rate, walked, checked],
+      ...[connections, ...sizes],
+    ];
+  });
+  return formatTable({ columns, rows: cells });
+}
+
+function ratioTable(rows: readonly Row[]): string {
+  const columns = ['RATIO', 'ns', 'ns OF BASE', 'TIMES', '95 % FROM', 'TO', 'TABLE MiB', 'OF BASE'];
+  const cells = rows.map(({ name, nsPerPacket, counters, ratio, base }) => {
+    const sides = [nsPerPacket, base?.nsPerPacket ?? 0].map((ns) => ns.toFixed(2));
+    const times = [ratio?.median, ratio?.low, ratio?.high].map((x) => x?.toFixed(3) ?? '');
+    const tables = [counters, base?.counters].map((c) =>
+      ((c?.['tableBytes'] ?? 0) / 2 ** 20).toFixed(1),
+    );
+    return [name, ...sides, ...times, ...tables];
+  });
+  return formatTable({ columns, rows: cells });
 }
 
 function main(): void {
@@ -56,14 +96,9 @@ function main(): void {
     const row = runTrial(index, values.samples);
     if (row !== null) rows.push(row);
   }
-  const columns = ['TRIAL', 'Mpps MEDIAN', 'MIN', 'MAX', 'ns', 'MOVED', 'WALKED'];
-  const cells = rows.map(({ name, pps, nsPerPacket, counters }) => {
-    const { moved = 0 } = counters;
-    const walked = Object.keys(Slow).reduce((sum, reason) => sum + (counters[reason] ?? 0), 0);
-    const spread = [pps.median, pps.min, pps.max].map(million);
-    return [name, ...spread, nsPerPacket.toFixed(1), moved, walked];
-  });
-  process.stdout.write(formatTable({ columns, rows: cells }));
+  process.stdout.write(figures(rows));
+  const ratios = rows.filter(({ ratio }) => ratio !== undefined);
+  if (ratios.length > 0) process.stdout.write(`\n${ratioTable(ratios)}`);
   if (values.write) {
     const machine = { cpu: cpus()[0]?.model, cores: cpus().length, kernel: release() };
     const date = new Date().toISOString().slice(0, 10);

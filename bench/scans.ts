@@ -3,13 +3,11 @@
  * @module
  */
 import type { EntryPlace } from '../src/engine/compiled.ts';
-import type { Party } from '../src/lab/bench/workload.ts';
+import type { Pairs, Party } from '../src/lab/bench/talks.ts';
 import type { World } from '../src/lab/world.ts';
 import { ipv4 } from '../src/wire/address.ts';
 import { OPEN_PORT } from './clusters.ts';
 import type { Scan } from './trials.ts';
-
-type Pairs = readonly (readonly [Party, Party])[];
 
 const PORTS = 65_536;
 /** 11.0.0.0 and what follows: addresses that are nobody's in a generated cluster. */

@@ -11,7 +11,10 @@ import { podHost } from '../src/dataplane/dataplane.ts';
 import type { EntryPlace } from '../src/engine/compiled.ts';
 import type { Engine, Journey } from '../src/engine/engine.ts';
 import { framed } from '../src/engine/execution.ts';
-import { buildPacket, injectionOf, type Sent, type Workload } from '../src/lab/bench/workload.ts';
+import { injectionOf } from '../src/lab/bench/batch.ts';
+import { buildPacket } from '../src/lab/bench/segment.ts';
+import type { Sent } from '../src/lab/bench/talks.ts';
+import type { Workload } from '../src/lab/bench/workload.ts';
 import type { World } from '../src/lab/world.ts';
 import { type PacketEnds, packetEnds } from '../src/packet/ends.ts';
 import { newPacket, parseFrame } from '../src/packet/parse.ts';
@@ -36,6 +39,9 @@ const OUTSIDE = ipv4(0xc6_12_00_00);
 const OUTSIDE_ADDRESSES = 1 << 17;
 const FIRST_PORT = 1024;
 const PORTS = 60_000;
+/** Connections of which both engines are asked, and packets. */
+const CHECKED_TALKS = 600;
+const CHECKED = 2000;
 const STEP_NS = 1000;
 const START_NS = 1e15;
 
@@ -72,12 +78,19 @@ export function drawTranslated(world: World, scout: Engine, options: TranslatedO
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
     return state >>> 8;
   };
-  const packets = Array.from({ length: options.packets }, () => {
-    const talk = talks[random() % talks.length];
-    if (talk === undefined) throw new RangeError('a workload has connections');
-    return random() & 1 ? talk.there : talk.back;
+  const draw = (of: readonly Talk[], count: number) =>
+    Array.from({ length: count }, () => {
+      const talk = of[random() % of.length];
+      if (talk === undefined) throw new RangeError('a workload has connections');
+      return random() & 1 ? talk.there : talk.back;
+    });
+  const packetsOf = (of: readonly Talk[], count: number) => ({
+    openings: of.flatMap(({ opening }) => opening),
+    packets: draw(of, count),
   });
-  return { openings: talks.flatMap(({ opening }) => opening), packets };
+  // The first ones: what the kernel draws for a connection hangs on how many there were before.
+  const sample = packetsOf(talks.slice(0, CHECKED_TALKS), CHECKED);
+  return { ...packetsOf(talks, options.packets), sample };
 }
 
 function aimOf(aim: Aim, i: number): { readonly dst: Address; readonly dport: number } {

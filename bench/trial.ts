@@ -4,9 +4,12 @@
  */
 import { parseStack } from '../src/dataplane/stack.ts';
 import { type BenchEngines, enginesOf, measuredPairs } from '../src/lab/bench/bench-world.ts';
-import { measureCompiled, packetsPerSecond } from '../src/lab/bench/measure.ts';
+import { intervalOf, LEAST_ROUNDS } from '../src/lab/bench/gate.ts';
+import { CompiledRun, type Measured, packetsPerSecond } from '../src/lab/bench/measure.ts';
+import { VerdictRun } from '../src/lab/bench/measure-verdicts.ts';
 import { drawWorkload, type Workload } from '../src/lab/bench/workload.ts';
-import { World } from '../src/lab/world.ts';
+import { World, type WorldInput } from '../src/lab/world.ts';
+import { measureCaptures, recordCaptures } from './captures.ts';
 import { generateCluster } from './clusters.ts';
 import { portsOf, scanPairs, sizesOf } from './scans.ts';
 import { drawTranslated } from './services.ts';
@@ -14,27 +17,56 @@ import { TRIALS, type Trial } from './trials.ts';
 
 const SEED = 1;
 
-function run(index: number, samples: number): object {
+/** Time of this process on a CPU: what others on the machine do is not ours. */
+function clock(): bigint {
+  const { user, system } = process.cpuUsage();
+  return BigInt(user + system) * 1000n;
+}
+
+/** Something that is measured round by round; the first fills its tables. */
+interface Run {
+  round(): void;
+  end(): Measured;
+}
+
+async function run(index: number, wanted: number): Promise<object> {
   const trial = TRIALS[index];
   if (trial === undefined) throw new RangeError(`no trial ${index}`);
-  const { policies, aim } = trial;
-  const shape = aim === undefined ? { nodes: 1, podsPerNode: 100 } : { nodes: 2, podsPerNode: 50 };
-  const inputs = generateCluster({ ...shape, policies, service: aim === 'service' });
-  const world = new World({ ...inputs, stack: parseStack(trial.stack), seed: SEED });
+  if (trial.captured) return rowOf(trial, await measuredCaptures(trial, wanted));
+  if (trial.over === undefined) {
+    const made = prepare(trial, wanted);
+    for (let round = 0; round <= wanted; round++) made.round();
+    return rowOf(trial, made.end());
+  }
+  const samples = Math.max(wanted, LEAST_ROUNDS);
+  const sides = [prepare(trial, samples), prepare({ ...trial, policies: trial.over }, samples)];
+  for (let round = 0; round <= samples; round++) {
+    for (const side of round % 2 === 0 ? sides : sides.toReversed()) side.round();
+  }
+  const [many, few] = sides.map((side) => side.end());
+  if (many === undefined || few === undefined) throw new RangeError('two sides');
+  const ratios = many.samples.map(({ ns }, i) => ns / (few.samples[i]?.ns ?? Number.NaN));
+  return { ...rowOf(trial, many), ratio: intervalOf(ratios), base: rowOf(trial, few) };
+}
+
+function inputOf({ stack, policies, aim, shape, captured }: Trial): WorldInput {
+  const usual = aim === undefined ? { nodes: 1, podsPerNode: 100 } : { nodes: 2, podsPerNode: 50 };
+  const inputs = generateCluster({
+    ...{ ...usual, ...shape, policies },
+    ...{ service: aim === 'service', allows: captured ? 'everything' : 'port' },
+  });
+  return { ...inputs, stack: parseStack(stack), seed: SEED };
+}
+
+function prepare(trial: Trial, samples: number): Run {
+  const world = new World(inputOf(trial));
   // A translated connection has more than one name in the table.
-  const places = trial.connections * (aim === undefined ? 1.25 : 4);
+  const places = trial.connections * (trial.aim === undefined ? 1.25 : 4);
   const engines = enginesOf(world, SEED, sizesOf(trial.scan, places));
   const workload = workloadOf(world, engines, trial);
-  const clock = () => process.hrtime.bigint();
-  const measured = measureCompiled(engines, workload, { samples, gapS: trial.gapS, clock });
-  const pps = packetsPerSecond(measured.samples);
-  const { digest, checked, counters, outcomes } = measured;
-  const { name, packets } = trial;
-  const nsPerPacket = 1e9 / pps.median;
-  return {
-    ...{ name, engine: 'compiled', workers: 1, packets, pps, nsPerPacket },
-    ...{ counters, outcomes, digest, checked },
-  };
+  const options = { samples, gapS: trial.gapS, clock };
+  if (trial.asks === undefined) return new CompiledRun(engines, workload, options);
+  return new VerdictRun(world.topology, workload, { ...options, seed: SEED, addon: engines.addon });
 }
 
 function workloadOf(world: World, engines: BenchEngines, trial: Trial): Workload {
@@ -46,5 +78,22 @@ function workloadOf(world: World, engines: BenchEngines, trial: Trial): Workload
   return drawWorkload(scanPairs(world, trial.scan, pods), options);
 }
 
+async function measuredCaptures(trial: Trial, samples: number): Promise<Measured> {
+  const input = inputOf(trial);
+  const sent = await recordCaptures(input);
+  const engines = enginesOf(new World(input), SEED, { connections: trial.connections });
+  return measureCaptures(engines, sent, { packets: trial.packets, samples, clock });
+}
+
+function rowOf({ name, packets }: Trial, { samples, ...measured }: Measured): object {
+  const pps = packetsPerSecond(samples);
+  const rssBytes = process.resourceUsage().maxRSS * 1024;
+  const nsPerPacket = 1e9 / pps.median;
+  return {
+    ...{ name, engine: 'compiled', workers: 1, packets: samples[0]?.packets ?? packets },
+    ...{ pps, nsPerPacket, ...measured, rssBytes },
+  };
+}
+
 const [index = '', samples = '10'] = process.argv.slice(2);
-process.stdout.write(`${JSON.stringify(run(Number(index), Number(samples)))}\n`);
+process.stdout.write(`${JSON.stringify(await run(Number(index), Number(samples)))}\n`);

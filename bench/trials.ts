@@ -24,6 +24,16 @@ export interface Trial {
   readonly isLarge?: true;
   /** No two packets are alike: which of their values was never met before (bench/scans.ts). */
   readonly scan?: Scan;
+  /** What is asked of each packet; absent: all that becomes of it. */
+  readonly asks?: 'verdict';
+  /** Nodes and pods on each; absent: one with a hundred, or two with fifty. */
+  readonly shape?: { readonly nodes: number; readonly podsPerNode: number };
+  /** Packets of the sample that the reference engine is asked about; absent: some thousands. */
+  readonly checked?: number;
+  /** Measured in turns with the same under so many policies: a ratio comes of it. */
+  readonly over?: number;
+  /** The packets are those of real captures (bench/captures.ts). */
+  readonly captured?: true;
 }
 
 /**
@@ -42,6 +52,13 @@ function established(stack: string, policies: number, connections: number): Tria
   return { ...BASE, name, stack, policies, connections, kind: 'established' };
 }
 
+function inIpv6(trial: Trial): Trial {
+  return { ...trial, name: `${trial.name}, IPv6`, family: 6 };
+}
+
+/** More than a node's own table holds, on as many nodes as it takes. */
+const SPREAD = { nodes: 64, podsPerNode: 8 } as const;
+
 function translated(aim: Aim, stack: string, connections: number): Trial {
   const what = aim === 'service' ? 'services (ClusterIP)' : 'services (SNAT to the outside)';
   const name = `${what}, established, ${stack}, ${connections} connections`;
@@ -49,9 +66,21 @@ function translated(aim: Aim, stack: string, connections: number): Trial {
   return { ...BASE, name, stack, policies, connections, kind: 'established', aim };
 }
 
-function verdicts(stack: string, policies: number): Trial {
+function everyNew(stack: string, policies: number): Trial {
   const name = `every packet NEW, ${stack}, ${policies} policies, 1000 flows`;
   return { ...BASE, name, stack, policies, connections: 1000, kind: 'new', protocol: 'udp' };
+}
+
+function verdicts(stack: string, policies: number): Trial {
+  const name = `verdict only, ${stack}, ${policies} policies, 1000 flows`;
+  return { ...everyNew(stack, policies), name, asks: 'verdict' };
+}
+
+/** The same under ten thousand policies and under ten; few pods, for each pair of them is walked. */
+function overTen(trial: Trial): Trial {
+  const shape = { nodes: 1, podsPerNode: 8 };
+  const name = `10000 policies over 10: ${trial.name}`;
+  return { ...trial, name, policies: 10_000, over: 10, shape, checked: 500, isLarge: true };
 }
 
 function scan(kind: Scan, what: string, stack: string, policies: number): Trial {
@@ -60,6 +89,40 @@ function scan(kind: Scan, what: string, stack: string, policies: number): Trial 
   const rest = { kind: 'new', protocol: 'udp', connections: packets, packets, scan: kind } as const;
   return { ...BASE, name, stack, policies, ...rest };
 }
+
+/** Every network with every policy engine that it is offered with. */
+const DATAPLANES = [
+  ...['azure-bridge+none', 'azure-bridge+npm'],
+  ...['azure-transparent+none', 'azure-transparent+npm', 'azure-transparent+calico'],
+  ...['azure-overlay+none', 'azure-overlay+npm', 'azure-overlay+calico'],
+  ...['azure-podsubnet+none', 'azure-podsubnet+npm', 'azure-podsubnet+calico'],
+  ...['kubenet+none', 'kubenet+calico', 'byo+none', 'byo+calico'],
+] as const;
+
+/** Between two nodes, under a thousand policies where there is somebody to read them. */
+function onDataplane(stack: string): Trial {
+  const trial = established(stack, stack.endsWith('+none') ? 0 : 1000, 1000);
+  const shape = { nodes: 2, podsPerNode: 8 };
+  const name = `dataplane: ${trial.name}, two nodes`;
+  return { ...trial, name, shape, checked: 500, isLarge: true };
+}
+
+function captures(stack: string): Trial {
+  const name = `mixed real captures, ${stack}, 10 policies`;
+  const rest = { policies: 10, connections: 65_536, captured: true, isLarge: true } as const;
+  return {
+    ...BASE,
+    name,
+    stack,
+    kind: 'established',
+    packets: MILLION / 8,
+    ...rest,
+    shape: CAPTURED,
+  };
+}
+
+/** As many pods as captures have ends. */
+const CAPTURED = { nodes: 2, podsPerNode: 300 } as const;
 
 /** Packets of a sample each of which is walked by the reference engine. */
 const MISSES = 2048;
@@ -72,26 +135,37 @@ export const TRIALS: readonly Trial[] = [
   established(NPM, 10, 1000),
   established(NPM, 1000, 1000),
   established(NPM, 1000, 100_000),
-  { ...established(NPM, 1000, 4_000_000), isLarge: true },
-  { ...established(NPM, 10_000, 1000), isLarge: true },
+  { ...established(NPM, 10, 4_000_000), shape: SPREAD, isLarge: true },
+  { ...established(NPM, 10_000, 1000), checked: 500, isLarge: true },
   established('azure-transparent+npm', 1000, 1000),
   established(CALICO, 1000, 1000),
   established('azure-transparent+none', 0, 1000),
-  {
-    ...established(NPM, 1000, 1000),
-    name: `established, ${NPM}, 1000 policies, 1000 connections, IPv6`,
-    family: 6,
-  },
+  inIpv6(established(NPM, 1000, 1000)),
+  { ...inIpv6(established(NPM, 1000, 100_000)), isLarge: true },
+  { ...inIpv6(established(NPM, 10, 4_000_000)), shape: SPREAD, isLarge: true },
   translated('service', 'azure-transparent+none', 1000),
   translated('service', NPM, 1000),
   translated('outside', 'azure-transparent+none', 1000),
   translated('outside', NPM, 1000),
   { ...translated('service', 'azure-transparent+none', 100_000), isLarge: true },
   { ...translated('outside', 'azure-transparent+none', 100_000), isLarge: true },
+  everyNew(NPM, 10),
+  everyNew(NPM, 1000),
+  { ...everyNew(NPM, 10_000), checked: 500, isLarge: true },
+  everyNew(CALICO, 1000),
+  inIpv6(everyNew(CALICO, 1000)),
   verdicts(NPM, 10),
   verdicts(NPM, 1000),
-  { ...verdicts(NPM, 10_000), isLarge: true },
+  { ...verdicts(NPM, 10_000), checked: 500, isLarge: true },
   verdicts(CALICO, 1000),
+  overTen(established(NPM, 10, 1000)),
+  overTen(established(CALICO, 10, 1000)),
+  overTen(established(NPM, 10, 100_000)),
+  overTen(verdicts(NPM, 10)),
+  overTen(verdicts(CALICO, 10)),
+  captures(NPM),
+  captures(CALICO),
+  ...DATAPLANES.map(onDataplane),
   scan('ports', SCAN_PORTS, NPM, 1000),
   scan('ports', SCAN_PORTS, CALICO, 1000),
   scan('outside', SCAN_OUTSIDE, NPM, 1000),

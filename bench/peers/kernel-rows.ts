@@ -6,7 +6,8 @@
  * and of its core's ksoftirqd: one core does everything, as one core of ours does.
  * @module
  */
-import { drawWorkload, type Party, type Workload } from '../../src/lab/bench/workload.ts';
+import type { Party } from '../../src/lab/bench/talks.ts';
+import { drawWorkload, type Workload } from '../../src/lab/bench/workload.ts';
 import type { World } from '../../src/lab/world.ts';
 import { OPEN_PORT } from '../clusters.ts';
 import { KernelLab, type KernelSample, type Senders, type Trace } from './kernel-lab.ts';

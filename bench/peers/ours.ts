@@ -7,15 +7,11 @@
  */
 import { podHost } from '../../src/dataplane/dataplane.ts';
 import type { CompiledEngine } from '../../src/engine/compiled.ts';
+import { injectionOf, stamp, toBatch } from '../../src/lab/bench/batch.ts';
 import { type BenchEngines, enginesOf } from '../../src/lab/bench/bench-world.ts';
 import { measureCompiled } from '../../src/lab/bench/measure.ts';
-import {
-  injectionOf,
-  type Party,
-  stamp,
-  toBatch,
-  type Workload,
-} from '../../src/lab/bench/workload.ts';
+import type { Party } from '../../src/lab/bench/talks.ts';
+import type { Workload } from '../../src/lab/bench/workload.ts';
 import type { World } from '../../src/lab/world.ts';
 
 const SEED = 1;
@@ -65,9 +61,9 @@ export class Ours {
     this.digest = digest;
     this.#workload = workload;
     this.#engine = engines.compiled();
-    for (const [i, sent] of workload.openings.entries()) {
+    for (const sent of workload.openings) {
       this.#nowNs += 1000;
-      this.#engine.inject(injectionOf(sent, i + 1, this.#nowNs));
+      this.#engine.inject(injectionOf(sent, 1, this.#nowNs));
     }
     this.#batch = toBatch(workload.packets, (place) => this.#engine.entryOf(place));
     this.sample(0);

@@ -6,6 +6,7 @@
 #include <new>
 
 #include "engine/engine.hh"
+#include "engine/image.hh"
 #include "lane-door.hh"
 #include "layout.gen.hh"
 #include "verdict-door.hh"
@@ -364,9 +365,18 @@ class Door : public Napi::ObjectWrap<Door> {
   Napi::ObjectReference keep_classes_;
 };
 
+// isImage(words: Uint32Array) → whether the flat image of classes can be read in place.
+Napi::Value IsImage(const Napi::CallbackInfo& info) {
+  const auto words = info[0].As<Napi::Uint32Array>();
+  wiretrial::ClassTables tables;
+  return Napi::Boolean::New(info.Env(),
+                            wiretrial::read_image(words.Data(), words.ElementLength(), tables));
+}
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("layoutVersion", Napi::Number::New(env, at::kVersion));
   exports.Set("Engine", Door::Define(env));
+  exports.Set("isImage", Napi::Function::New<IsImage>(env, "isImage"));
   exports.Set("Lanes", DefineLanes(env));
   exports.Set("Verdicts", wiretrial::VerdictDoor::Define(env));
   return exports;

@@ -20,8 +20,8 @@ import {
   ratio,
   type Threshold,
 } from '../lab/bench/gate.ts';
-import { measureCompiled, packetsPerSecond } from '../lab/bench/measure.ts';
-import { measureVerdicts } from '../lab/bench/measure-verdicts.ts';
+import { CompiledRun, packetsPerSecond } from '../lab/bench/measure.ts';
+import { VerdictRun } from '../lab/bench/measure-verdicts.ts';
 import { drawWorkload, type TrafficKind } from '../lab/bench/workload.ts';
 import {
   BENCH_FORMATS,
@@ -214,10 +214,12 @@ function measure(flags: Flags): { readonly row: BenchRow; readonly stack: string
   const workload = drawWorkload(pairs, options);
   const progress = phaseProgress(false);
   const how = { samples: flags.samples, gapS: 0, clock: cpuClock, progress: progress.at };
-  const measured =
+  const run =
     traffic === 'verdict'
-      ? measureVerdicts(world.topology, workload, { ...how, seed, addon: engines.addon })
-      : measureCompiled(engines, workload, how);
+      ? new VerdictRun(world.topology, workload, { ...how, seed, addon: engines.addon })
+      : new CompiledRun(engines, workload, how);
+  for (let round = 0; round <= flags.samples; round++) run.round();
+  const measured = run.end();
   progress.done();
   const pps = packetsPerSecond(measured.samples);
   const { digest, checked, counters, outcomes } = measured;

@@ -10,13 +10,13 @@
  */
 import type { Connection } from '../conntrack/connection.ts';
 import { isIcmpTuple, type Tuple } from '../conntrack/tuple.ts';
-import { ClassTables } from '../image/classes/class-tables.ts';
-import { thaw } from '../image/classes/flat.ts';
+import type { ClassTables } from '../image/classes/class-tables.ts';
 import type { Host } from '../node/host.ts';
 import { equalPacketEnds } from '../packet/ends.ts';
 import { u8, u16 } from '../wire/bytes.ts';
 import { EtherType } from '../wire/protocol.ts';
 import { classArrays } from './compiled/class-arrays.ts';
+import { classTables } from './compiled/class-image.ts';
 import { tupleEnds, wayOf } from './compiled/connection-names.ts';
 import { ConnectionStore } from './compiled/connection-store.ts';
 import { DecisionBook, type Turns } from './compiled/decision-book.ts';
@@ -105,7 +105,7 @@ export class CompiledEngine implements Engine {
   constructor(topology: Topology, options: CompiledOptions) {
     const sizes = { ...sizesFor(DEFAULT_CONNECTIONS), ...options.sizes };
     this.#native = new options.addon.Engine(sizes, this.#words, this.#out);
-    this.#classes = options.classes === undefined ? new ClassTables() : thaw(options.classes);
+    this.#classes = classTables(options.addon, options.classes);
     this.#sets = new HostSets(this.#native, this.#words, sizes);
     this.#ends = new EndsBook(this.#native, () => this.#classes);
     this.#store = new ConnectionStore(this.#native, this.#words, this.#sets, this.#ends);

@@ -9,8 +9,7 @@
  * @module
  */
 import type { Connection } from '../conntrack/connection.ts';
-import { ClassTables } from '../image/classes/class-tables.ts';
-import { thaw } from '../image/classes/flat.ts';
+import type { ClassTables } from '../image/classes/class-tables.ts';
 import type { Host } from '../node/host.ts';
 import { fillSegment } from '../packet/transport-checksum.ts';
 import { ipv4 as addressOf } from '../wire/address.ts';
@@ -19,6 +18,7 @@ import { Protocol } from '../wire/protocol.ts';
 import * as tcp from '../wire/tcp.ts';
 import * as udp from '../wire/udp.ts';
 import { classArrays } from './compiled/class-arrays.ts';
+import { classTables } from './compiled/class-image.ts';
 import { By } from './compiled/layout.ts';
 import type { NativeAddon, NativeVerdicts, VerdictBatch } from './compiled/native-door.ts';
 import { Recording } from './compiled/recording.ts';
@@ -74,7 +74,7 @@ export class Verdicts {
     const { addon, seed, capacity = CAPACITY, classes } = options;
     this.#native = new addon.Verdicts(capacity);
     this.#path = options.path ?? this.#native.paths().at(-1) ?? VerdictPath.portable;
-    this.#classes = classes === undefined ? new ClassTables() : thaw(classes);
+    this.#classes = classTables(addon, classes);
     this.#native.useClasses(classArrays(this.#classes));
     this.#reference = new ReferenceEngine(topology, {
       ...(seed === undefined ? {} : { seed }),

@@ -114,6 +114,8 @@ export interface NativeVerdicts {
 
 export interface NativeAddon {
   readonly layoutVersion: number;
+  /** Whether native code can read a flat image of classes (image/classes/flat.ts) in place. */
+  isImage(words: Uint32Array): boolean;
   readonly Lanes: MakeNativeLanes;
   readonly Verdicts: new (capacity: number) => NativeVerdicts;
   readonly Engine: new (sizes: NativeSizes, scratch: Float64Array, out: Uint8Array) => NativeEngine;

@@ -152,15 +152,26 @@ const SECTIONS = 10;
 function checkedCells(cells: Uint32Array): Uint32Array {
   const blocks = (cells.length - ROOT_CELLS) / BLOCK_CELLS;
   if (!Number.isInteger(blocks) || blocks < 0) refuse('a table is no table', cells.length);
-  const visit = (from: number, count: number, depth: number): void => {
-    for (let at = from; at < from + count; at++) {
-      const cell = cells[at] ?? 0;
-      if (cell < BLOCK) continue;
-      if (cell - BLOCK >= blocks || depth === 2) refuse('a table leads nowhere', at);
-      visit(ROOT_CELLS + (cell - BLOCK) * BLOCK_CELLS, BLOCK_CELLS, depth + 1);
+  const forks = new Set<number>();
+  for (let at = ROOT_CELLS; at < cells.length; at++) {
+    const cell = cells[at] ?? 0;
+    if (cell < BLOCK) continue;
+    if (cell - BLOCK >= blocks) refuse('a table leads nowhere', at);
+    forks.add(Math.floor((at - ROOT_CELLS) / BLOCK_CELLS));
+  }
+  // Each block is looked at once, however many cells lead there.
+  const seen = new Set<number>();
+  for (let at = 0; at < ROOT_CELLS; at++) {
+    const block = (cells[at] ?? 0) - BLOCK;
+    if (block < 0) continue;
+    if (block >= blocks) refuse('a table leads nowhere', at);
+    if (!forks.has(block) || seen.has(block)) continue;
+    seen.add(block);
+    const from = ROOT_CELLS + block * BLOCK_CELLS;
+    for (const cell of cells.subarray(from, from + BLOCK_CELLS)) {
+      if (cell >= BLOCK && forks.has(cell - BLOCK)) refuse('a table is too deep', at);
     }
-  };
-  visit(0, ROOT_CELLS, 0);
+  }
   return cells;
 }
 

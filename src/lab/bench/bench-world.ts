@@ -15,13 +15,14 @@ import type { Engine } from '../../engine/engine.ts';
 import { ReferenceEngine } from '../../engine/reference.ts';
 import type { Family } from '../../wire/address.ts';
 import type { World } from '../world.ts';
-import { openPairs, type Party, type WorkloadOptions } from './workload.ts';
+import type { Pairs, Party } from './talks.ts';
+import { openPairs, type WorkloadOptions } from './workload.ts';
 
 /** More pairs than this tell nothing new, and their packets would not fit a cache of any kind. */
 const MAX_PAIRS = 512;
 
 /** Pairs of different pods of one family, spread over the cluster. */
-function pairsOf(world: World, family: Family): readonly (readonly [Party, Party])[] {
+function pairsOf(world: World, family: Family): Pairs {
   const parties = world.cluster.pods.flatMap((pod): Party[] => {
     const address = pod.addresses.find((a) => a.family === family);
     if (address === undefined || pod.hostNetwork) return [];
@@ -51,7 +52,7 @@ export function measuredPairs(
   engine: Engine,
   family: Family,
   options: WorkloadOptions,
-): readonly (readonly [Party, Party])[] {
+): Pairs {
   const pairs = pairsOf(world, family);
   if (options.kind === 'new') return pairs;
   const open = openPairs(engine, pairs, options);

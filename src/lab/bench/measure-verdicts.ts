@@ -6,23 +6,24 @@
 import { InternalError } from '../../diagnostic/diagnostic.ts';
 import { Slow } from '../../engine/compiled/layout.ts';
 import type { NativeAddon } from '../../engine/compiled/native-door.ts';
-import type { Journey } from '../../engine/engine.ts';
 import { ReferenceEngine } from '../../engine/reference.ts';
 import type { Topology } from '../../engine/topology.ts';
 import { type VerdictBatch, type VerdictKind, Verdicts } from '../../engine/verdicts.ts';
 import { u16, u32 } from '../../wire/bytes.ts';
 import * as ipv4 from '../../wire/ipv4.ts';
 import { Protocol } from '../../wire/protocol.ts';
+import { injectionOf } from './batch.ts';
 import { Digest, type Measured, type MeasureOptions, type Sample } from './measure.ts';
-import { injectionOf, type Workload } from './workload.ts';
+import type { Sent } from './talks.ts';
+import type { Workload } from './workload.ts';
 
 /** Packets that the reference engine is asked about. */
 const CHECKED = 1000;
 /** A plain IPv4 header. */
 const HEADER = 20;
 
-/** The workload's packets by column. */
-export function columnsOf(verdicts: Verdicts, { packets }: Workload): VerdictBatch {
+/** Packets by column. */
+export function columnsOf(verdicts: Verdicts, packets: readonly Sent[]): VerdictBatch {
   const words = () => new Uint32Array(packets.length);
   const batch = { src: words(), dst: words(), ports: words(), kinds: words() };
   const kinds = new Map<object, Map<number, number>>();
@@ -41,63 +42,93 @@ export function columnsOf(verdicts: Verdicts, { packets }: Workload): VerdictBat
   return { ...batch, results: new Int32Array(packets.length) };
 }
 
-function kindOf(entry: Workload['packets'][number]['entry'], protocol: number): VerdictKind {
+function kindOf(entry: Sent['entry'], protocol: number): VerdictKind {
   if (entry.as === 'frame') throw new RangeError('workloads are of IP packets');
   return { protocol: protocol === Protocol.tcp ? 'tcp' : 'udp', entry };
 }
 
-/**
- * Measure verdicts on a workload of IPv4 packets that open connections.
- *
- * @throws InternalError when they differ from the reference engine's: there is no figure then
- */
-export function measureVerdicts(
-  topology: Topology,
-  workload: Workload,
-  options: MeasureOptions & { readonly seed: number; readonly addon: NativeAddon },
-): Measured {
-  const { addon, seed, samples: wanted, clock } = options;
-  const verdicts = new Verdicts(topology, { addon, seed });
-  const batch = columnsOf(verdicts, workload);
-  verdicts.run(batch);
-  const journeyOf = (i: number) => verdicts.journey(batch.results[i] ?? -1);
-  const digest = checkedDigest(topology, seed, workload, journeyOf);
-  const before = verdicts.walked;
-  const samples: Sample[] = [];
-  for (let round = 0; round < wanted; round++) {
-    const started = clock();
-    verdicts.run(batch);
-    samples.push({ packets: batch.results.length, ns: Number(clock() - started) });
-  }
-  const outcomes = new Map<string, number>();
-  for (let i = 0; i < batch.results.length; i++) {
-    const { outcome } = journeyOf(i);
-    outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
-  }
-  const newFacts = verdicts.walked - before;
-  const none = Object.fromEntries(Object.keys(Slow).map((reason) => [reason, 0]));
-  const moved = batch.results.length * wanted - newFacts;
-  const counters = { moved, ...none, newFacts, connections: 0, decisions: 0, tableBytes: 0 };
-  const checked = Math.min(CHECKED, workload.packets.length);
-  return { samples, digest, checked, counters, outcomes: Object.fromEntries(outcomes) };
+export interface VerdictRunOptions extends MeasureOptions {
+  readonly seed: number;
+  readonly addon: NativeAddon;
 }
 
-/** A digest of what both say of the first packets. */
+/** Verdicts on a workload of IPv4 packets that open connections, measured round by round. */
+export class VerdictRun {
+  readonly #options: VerdictRunOptions;
+  readonly #verdicts: Verdicts;
+  readonly #batch: VerdictBatch;
+  readonly #digest: string;
+  readonly #checked: number;
+  readonly #samples: Sample[] = [];
+  #walked: number;
+  #rounds = 0;
+
+  /** @throws InternalError when they differ from the reference engine's: there is no figure then */
+  constructor(topology: Topology, workload: Workload, options: VerdictRunOptions) {
+    const { addon, seed } = options;
+    this.#options = options;
+    this.#verdicts = new Verdicts(topology, { addon, seed });
+    this.#batch = columnsOf(this.#verdicts, workload.packets);
+    const asked = workload.sample?.packets ?? workload.packets;
+    this.#checked = Math.min(CHECKED, asked.length);
+    const part = asked.slice(0, this.#checked);
+    this.#digest = checkedDigest(topology, this.#verdicts, part, seed);
+    this.#verdicts.run(this.#batch);
+    this.#walked = this.#verdicts.walked;
+  }
+
+  /** All packets once. The first round only fills the tables. */
+  round(): void {
+    const { clock, samples, progress } = this.#options;
+    const packets = this.#batch.results.length;
+    progress?.(`sample ${this.#rounds} of ${samples}`, 0, packets);
+    const started = clock();
+    this.#verdicts.run(this.#batch);
+    const ns = Number(clock() - started);
+    if (this.#rounds === 0) this.#walked = this.#verdicts.walked;
+    else this.#samples.push({ packets, ns });
+    this.#rounds += 1;
+  }
+
+  end(): Measured {
+    const { results } = this.#batch;
+    const outcomes = new Map<string, number>();
+    for (const number of results) {
+      const { outcome } = this.#verdicts.journey(number);
+      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+    }
+    const newFacts = this.#verdicts.walked - this.#walked;
+    const none = Object.fromEntries(Object.keys(Slow).map((reason) => [reason, 0]));
+    const moved = results.length * this.#samples.length - newFacts;
+    return {
+      samples: this.#samples,
+      digest: this.#digest,
+      checked: this.#checked,
+      counters: { moved, ...none, newFacts, connections: 0, decisions: 0, tableBytes: 0 },
+      hits: { moved, walked: newFacts },
+      outcomes: Object.fromEntries(outcomes),
+    };
+  }
+}
+
+/** A digest of what both say of these packets. */
 function checkedDigest(
   topology: Topology,
+  verdicts: Verdicts,
+  packets: readonly Sent[],
   seed: number,
-  { packets }: Workload,
-  said: (packet: number) => Journey,
 ): string {
+  const batch = columnsOf(verdicts, packets);
+  verdicts.run(batch);
   const reference = new ReferenceEngine(topology, { seed });
   const [want, got] = [new Digest(), new Digest()];
-  for (const [i, sent] of packets.slice(0, CHECKED).entries()) {
+  for (const [i, sent] of packets.entries()) {
     const [course] = reference.courses(injectionOf(sent, i + 1, 0), () => null).courses;
     if (course === undefined) throw new InternalError('a packet takes some course');
     // Bytes are those of the first packet of a kind.
     for (const [digest, journey] of [
       [want, course.forward],
-      [got, said(i)],
+      [got, verdicts.journey(batch.results[i] ?? -1)],
     ] as const) {
       digest.add({ ...journey, packet: null, frame: null });
     }
