@@ -1,6 +1,6 @@
 #!/bin/sh
-# Instructions a packet, by callgrind: native/bench/instructions.sh [KIND CONNECTIONS]. callgrind
-# knows no AVX-512, so what is counted is the AVX2 path.
+# Instructions a packet, by callgrind: native/bench/instructions.sh [KIND CONNECTIONS]. What is
+# counted is the way of processors with AVX2.
 set -eu
 cd "$(dirname "$0")"
 if ! command -v valgrind >/dev/null; then
@@ -10,8 +10,8 @@ fi
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 packets=100000
-${CXX:-g++} -std=c++20 -O3 -g -march=x86-64-v3 -Wall -Wextra -DWIRETRIAL_CALLGRIND \
-  -o "$out/instructions" instructions.cc ../src/engine/run.cc
+${CXX:-g++} -std=c++20 -O3 -g -Wall -Wextra -DWIRETRIAL_CALLGRIND \
+  -o "$out/instructions" instructions.cc ../src/engine/run.cc ../src/engine/run-avx2.cc
 count() {
   valgrind --tool=callgrind --collect-atstart=no --callgrind-out-file="$out/$1-$2.out" \
     "$out/instructions" "$1" "$2" $packets >"$out/log" 2>&1 || { cat "$out/log"; exit 1; }

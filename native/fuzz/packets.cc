@@ -27,16 +27,17 @@ void make_right(std::vector<uint8_t>& p) {
 
 struct Fixture {
   Fixture() : engine(std::make_unique<Engine>(EngineSizes{64, 256, 64, 4, 8})) {
-    conntrack::Settings& s = engine->settings(0);
+    conntrack::Settings s{};
     for (double& t : s.tcp) t = 120;
     s.tcp_retrans = s.tcp_unack = 300;
     s.udp_unreplied = s.icmp = s.icmpv6 = 30;
     s.udp_stream = 120;
     s.tcp_max_retrans = 3;
     s.tcp_loose = true;
-    engine->host_set(1) = HostSet{1, {0, 0}, {0}, 1, {1}};
-    engine->host_set(2) = HostSet{1, {0, 0}, {0}, 2, {1, 1}};
-    engine->host_set(3) = HostSet{2, {0, 0}, {0, 1}, 3, {1, 1, 1}};
+    engine->set_settings(0, s);
+    engine->set_host_set(1, HostSet{1, {0, 0}, {0}, 1, {1}});
+    engine->set_host_set(2, HostSet{1, {0, 0}, {0}, 2, {1, 1}});
+    engine->set_host_set(3, HostSet{2, {0, 0}, {0, 1}, 3, {1, 1, 1}});
     engine->room(0).max = 50;
     static const uint32_t ends_classes[] = {0, 1};
     engine->use_ends(ends_classes);
@@ -97,7 +98,7 @@ void translate(Engine& e, uint32_t count) {
   for (const FlowState state : {FlowState::kUnreplied, FlowState::kEstablished}) {
     if (!e.decisions().has_room()) return;
     d.state = state;
-    e.enter(last, OtherEnds{.addresses = 1, .sport = to.sport, .dport = to.dport}, d, e.decisions().add(d));
+    e.enter(last, OtherEnds{.addresses = 1, .sport = static_cast<uint16_t>(in_memory(to.sport)), .dport = static_cast<uint16_t>(in_memory(to.dport))}, d, e.decisions().add(d));
   }
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <new>
 
+#include "engine/block.hh"
 #include "engine/engine.hh"
 #include "engine/image.hh"
 #include "lane-door.hh"
@@ -109,7 +110,9 @@ class Door : public Napi::ObjectWrap<Door> {
   Napi::Value Run(const Napi::CallbackInfo& info) {
     const Napi::Object batch = info[0].As<Napi::Object>();
     wiretrial::Batch b{};
-    b.packets = batch.Get("packets").As<Napi::Uint8Array>().Data();
+    const auto packets = batch.Get("packets").As<Napi::Uint8Array>();
+    b.packets = packets.Data();
+    b.roomy_end = wiretrial::roomy_end(packets.ByteLength());
     b.offsets = batch.Get("offsets").As<Napi::Uint32Array>().Data();
     b.lengths = batch.Get("lengths").As<Napi::Uint32Array>().Data();
     b.entries = batch.Get("entries").As<Napi::Uint32Array>().Data();
@@ -172,7 +175,7 @@ class Door : public Napi::ObjectWrap<Door> {
   }
 
   void Kill(const Napi::CallbackInfo& info) {
-    engine_->decisions().at(U32(info[0])).flags |= wiretrial::kDead;
+    engine_->decisions().kill(U32(info[0]));
   }
 
   // takeCounts(decision): packets and bytes since the last call into the scratch's first words.
@@ -303,7 +306,7 @@ class Door : public Napi::ObjectWrap<Door> {
   // setHostSet(set, settings, otherSettings, hosts: number[], knownBy: number[])
   void SetHostSet(const Napi::CallbackInfo& info) {
     const auto hosts = info[3].As<Napi::Array>();
-    wiretrial::HostSet& set = engine_->host_set(U32(info[0]));
+    wiretrial::HostSet set{};
     set.settings[0] = U32(info[1]);
     set.settings[1] = U32(info[2]);
     set.count = hosts.Length();
@@ -311,11 +314,12 @@ class Door : public Napi::ObjectWrap<Door> {
     const auto known_by = info[4].As<Napi::Array>();
     set.names = known_by.Length();
     for (uint32_t i = 0; i < set.names; i++) set.known_by[i] = U32(known_by.Get(i));
+    engine_->set_host_set(U32(info[0]), set);
   }
 
   // setSettings(index): from the scratch.
   void SetSettings(const Napi::CallbackInfo& info) {
-    ct::Settings& s = engine_->settings(U32(info[0]));
+    ct::Settings s{};
     const double* given = scratch_ + at::kSettings;
     for (uint32_t i = 0; i < 10; i++) s.tcp[i] = given[i];
     s.tcp_retrans = given[10];
@@ -328,6 +332,7 @@ class Door : public Napi::ObjectWrap<Door> {
     s.tcp_loose = given[17] != 0;
     s.tcp_be_liberal = given[18] != 0;
     s.tcp_ignore_invalid_rst = given[19] != 0;
+    engine_->set_settings(U32(info[0]), s);
   }
 
   // expire(nowNs) → how many connections were forgotten because their time was up

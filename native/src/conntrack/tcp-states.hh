@@ -49,11 +49,13 @@ inline TcpIndex tcp_index(uint32_t flags) {
 
 // Whether the combination is one that TCPs send; PSH, ECE and CWR do not count. One bit for each
 // combination of FIN, SYN, RST, ACK (as bit 3) and URG (as bit 4).
+constexpr uint32_t kValidFlags = 1u << 2 | 1u << (2 | 16) | 1u << (2 | 8) | 1u << 4 |
+                                 1u << (4 | 8) | 1u << (1 | 8) | 1u << (1 | 8 | 16) | 1u << 8 |
+                                 1u << (8 | 16);
+
 inline bool are_valid_flags(uint32_t flags) {
   const uint32_t packed = (flags & 7) | ((flags & tcp::kAck) >> 1) | ((flags & tcp::kUrg) >> 1);
-  constexpr uint32_t kValid = 1u << 2 | 1u << (2 | 16) | 1u << (2 | 8) | 1u << 4 | 1u << (4 | 8) |
-                              1u << (1 | 8) | 1u << (1 | 8 | 16) | 1u << 8 | 1u << (8 | 16);
-  return (kValid >> packed) & 1;
+  return (kValidFlags >> packed) & 1;
 }
 
 }  // namespace wiretrial::conntrack

@@ -1,6 +1,7 @@
 // Packets on their way into the engine: one, or many by column.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace wiretrial {
@@ -19,7 +20,8 @@ struct Arrival {
 
 // Packets to move, by column. `out` is a ring of places of `stride` bytes each, a power of two of
 // them; a stride of 0 writes nothing. `good` says of each decision whether packets that it moves
-// may be passed over; none says that all may.
+// may be passed over; none says that all may. From offsets below `roomy_end` so many bytes may be read
+// as are read of any packet by the vector, however short; 0 where that is not known.
 struct Batch {
   const uint8_t* packets;
   const uint32_t* offsets;
@@ -32,6 +34,7 @@ struct Batch {
   uint32_t stride;
   uint32_t ring;
   const uint8_t* good;
+  uint32_t roomy_end;
 };
 
 // The packet at `i` of a batch.

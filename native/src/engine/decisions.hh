@@ -88,10 +88,24 @@ inline DecisionKey decision_key(const Facts& f, const FactClasses& k, const Othe
           static_cast<uint64_t>(host_set) << 44 | static_cast<uint64_t>(other.addresses != 0) << 60};
 }
 
+// What an established connection's packet must be to follow a decision as the connection's last
+// one did, in one word: where it enters, who holds the connection, class of traffic, state, and
+// whether its checksum was left to a device.
+inline uint64_t follower(uint32_t entry, uint32_t host_set, uint32_t tos, uint32_t state,
+                         uint32_t offloaded) {
+  return entry | static_cast<uint64_t>(host_set) << 32 | static_cast<uint64_t>(tos) << 48 |
+         static_cast<uint64_t>(state | offloaded << 3) << 56;
+}
+
+// No packet's: a decision that does more than forward what its connection's packets are.
+constexpr uint64_t kNoFollower = ~0ull;
+
 // What one decision does, and how often it was followed. One cache line.
 struct alignas(64) Decision {
   uint64_t packets;
   uint64_t bytes;
+  // The `follower` of packets that may take the express way (express.hh); set by `add`.
+  uint64_t follower;
   uint32_t entry;
   // The hosts that hold the connection before and after the packet; 0 is none.
   uint16_t host_set_before;
@@ -191,8 +205,16 @@ class DecisionTable {
 
   // Precondition: `has_room`.
   uint32_t add(const Decision& decision) {
-    decisions_[count_] = decision;
+    Decision& d = decisions_[count_];
+    d = decision;
+    d.follower = is_express(d) ? follower_of(d) : kNoFollower;
     return count_++;
+  }
+
+  // Something was learned since: packets find their decision anew.
+  void kill(uint32_t decision) {
+    decisions_[decision].flags |= kDead;
+    decisions_[decision].follower = kNoFollower;
   }
 
   // Forget every decision. Their counts must have been taken before.
@@ -215,6 +237,18 @@ class DecisionTable {
     uint32_t value;
     uint32_t spare;
   };
+
+  // Whether packets that follow leave the connection with the hosts that hold it, open none on
+  // another, and change in no more than TTL and ends.
+  static bool is_express(const Decision& d) {
+    return d.host_set_opened == 0 && d.host_set_after == d.host_set_before &&
+           d.tos_after == d.tos_before && !(d.flags & (kDead | kCompletesChecksum));
+  }
+
+  static uint64_t follower_of(const Decision& d) {
+    return wiretrial::follower(d.entry, d.host_set_before, d.tos_before,
+                               static_cast<uint32_t>(d.state), d.offloaded);
+  }
 
   uint32_t slot_of(const DecisionKey& key) const {
     uint64_t h = key.ends * 0x9e3779b97f4a7c15ull ^ std::rotl(key.place * 0xc2b2ae3d27d4eb4full, 31);

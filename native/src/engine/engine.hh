@@ -14,6 +14,7 @@
 #include "batch.hh"
 #include "decisions.hh"
 #include "holdings.hh"
+#include "host-timers.hh"
 #include "output.hh"
 
 namespace wiretrial {
@@ -44,12 +45,15 @@ class Engine {
         holdings_(sizes.connections, sizes.hosts, sizes.host_sets),
         decisions_(sizes.decisions),
         book_(sizes.addresses),
-        classes_(sizes.addresses) {}
+        classes_(sizes.addresses),
+        timers_(static_cast<HostTimers*>(take_memory(sizes.host_sets * sizeof(HostTimers)))) {}
+  ~Engine() { give_back(timers_, sizes_.host_sets * sizeof(HostTimers)); }
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
   bool is_whole() const {
-    return holdings_.is_whole() && decisions_.is_whole() && book_.is_whole() && classes_.is_whole();
+    return holdings_.is_whole() && decisions_.is_whole() && book_.is_whole() &&
+           classes_.is_whole() && timers_ != nullptr;
   }
 
   // Read the packet's facts into `f`; false when it is not plain.
@@ -100,7 +104,10 @@ class Engine {
     const Rewrite& r = t.rewrite[way];
     uint32_t& decision = is_first ? c.decision[conntrack::kOriginal] : t.decision;
     uint8_t& generation = is_first ? c.generation : t.generation;
-    return follow(a, f, Way{first, c, way, decision, generation, &r, {.addresses = t.ends, .sport = r.sport, .dport = r.dport}});
+    const OtherEnds other{.addresses = t.ends,
+                          .sport = static_cast<uint16_t>(in_memory(r.sport)),
+                          .dport = static_cast<uint16_t>(in_memory(r.dport))};
+    return follow(a, f, Way{first, c, way, decision, generation, &r, other});
   }
 
   FlowTable& flows() { return holdings_.flows(); }
@@ -109,8 +116,20 @@ class Engine {
   AddressBook& book() { return book_; }
   Classes& classes() { return classes_; }
   HostRoom& room(uint32_t host) { return holdings_.room(host); }
-  HostSet& host_set(uint32_t set) { return holdings_.host_set(set); }
-  conntrack::Settings& settings(uint32_t index) { return settings_[index]; }
+  const HostSet& host_set(uint32_t set) { return holdings_.host_set(set); }
+  const HostTimers& timers(uint32_t set) const { return timers_[set]; }
+
+  void set_host_set(uint32_t number, const HostSet& set) {
+    holdings_.host_set(number) = set;
+    if (number >= host_sets_) host_sets_ = number + 1;
+    time(number);
+  }
+
+  void set_settings(uint32_t index, const conntrack::Settings& settings) {
+    settings_[index] = settings;
+    for (uint32_t set = 0; set < host_sets_; set++) time(set);
+  }
+
   const EngineSizes& sizes() const { return sizes_; }
   const Facts& last() const { return last_; }
   bool last_plain() const { return last_plain_; }
@@ -164,6 +183,38 @@ class Engine {
 
   uint8_t generation() const { return generation_; }
 
+  // Fetch what the packets of a connection did last, and the rest of a translated one.
+  void prefetch_decisions(uint32_t place) {
+    if (flows().head(place).host_set == kOtherName) {
+      const Translation& t = flows().translation(place);
+      flows().prefetch_record(t.connection, true);
+      decisions_.prefetch(t.decision);
+      return;
+    }
+    const conntrack::Connection& c = flows().record(place);
+    decisions_.prefetch(c.decision[0]);
+    if (c.flags & conntrack::kTranslated) flows().prefetch_record(c.decision[1], false);
+    else decisions_.prefetch(c.decision[1]);
+  }
+
+  // The next packet of a batch, for `run`: `place` is where its flow was looked up, null when that
+  // must be done anew. One that is not moved is the last from now on.
+  int32_t move_in_batch(const Arrival& a, const Facts& f, bool plain, const uint32_t* place) {
+    const int32_t result = !plain             ? slow(kNotPlain)
+                           : place == nullptr ? move(a, f)
+                                              : move(a, f, *place);
+    if (result >= 0) return result;
+    last_ = f;
+    last_plain_ = plain;
+    return result;
+  }
+
+  // Packets that were moved by other means than `move`.
+  void add_moved(uint64_t packets, uint64_t translated) {
+    moved_ += packets;
+    translated_ += translated;
+  }
+
   static constexpr uint32_t kMaxSettings = 16;
 
  private:
@@ -178,20 +229,6 @@ class Engine {
     const Rewrite* rewrite;
     OtherEnds other;
   };
-
-  // Fetch what the packets of a connection did last, and the rest of a translated one.
-  void prefetch_decisions(uint32_t place) {
-    if (flows().head(place).host_set == kOtherName) {
-      const Translation& t = flows().translation(place);
-      flows().prefetch_record(t.connection, true);
-      decisions_.prefetch(t.decision);
-      return;
-    }
-    const conntrack::Connection& c = flows().record(place);
-    decisions_.prefetch(c.decision[0]);
-    if (c.flags & conntrack::kTranslated) flows().prefetch_record(c.decision[1], false);
-    else decisions_.prefetch(c.decision[1]);
-  }
 
   OtherEnds in_classes(const Facts& f, OtherEnds other) {
     if (other.addresses == 0 || ends_classes_ == nullptr) return other;
@@ -215,8 +252,6 @@ class Engine {
     full_ += 1;
     return slow(kNoRoom);
   }
-
-  static constexpr uint32_t kBlock = 64;
 
   // The packet of a flow that has no connection.
   int32_t open(const Arrival& a, const Facts& f) {
@@ -345,6 +380,12 @@ class Engine {
     return settings_[holdings_.host_set(host_set).settings[group]];
   }
 
+  void time(uint32_t set) {
+    const auto number = static_cast<uint16_t>(set);
+    const conntrack::Settings* const both[2] = {&settings_of(number, 0), &settings_of(number, 1)};
+    timers_[set] = timers_of(both);
+  }
+
   static void renew(conntrack::Connection& c, const conntrack::Refresh& refresh, double now_ns) {
     for (uint32_t group = 0; group < 2; group++) {
       c.expires_ns[group] = now_ns + refresh.seconds[group] * conntrack::kNsPerS;
@@ -373,6 +414,9 @@ class Engine {
   DecisionTable decisions_;
   AddressBook book_;
   Classes classes_;
+  HostTimers* timers_;
+  // Above every number of a set that was given.
+  uint32_t host_sets_ = 0;
   const uint32_t* ends_classes_ = nullptr;
   conntrack::Settings settings_[kMaxSettings]{};
   Facts last_{};

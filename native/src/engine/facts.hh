@@ -33,11 +33,17 @@ struct FlowKey {
   bool operator==(const FlowKey&) const = default;
 };
 
-inline uint64_t hash_of(const FlowKey& key) {
-  uint64_t h = key.ends * 0x9e3779b97f4a7c15ull ^ std::rotl(key.rest * 0xc2b2ae3d27d4eb4full, 31);
-  h ^= h >> 29;
-  h *= 0x165667b19e3779f9ull;
-  return h ^ (h >> 32);
+// Words of a key are mixed by these: in 32 bits, so that eight keys are hashed at a time.
+constexpr uint32_t kFlowMix[4] = {0x9e3779b1, 0x85ebca77, 0xc2b2ae3d, 0x27d4eb2f};
+constexpr uint32_t kFlowLast = 0x165667b1;
+
+inline uint32_t hash_of(const FlowKey& key) {
+  uint32_t h = static_cast<uint32_t>(key.ends) * kFlowMix[0] +
+               static_cast<uint32_t>(key.ends >> 32) * kFlowMix[1] +
+               static_cast<uint32_t>(key.rest) * kFlowMix[2] +
+               static_cast<uint32_t>(key.rest >> 32) * kFlowMix[3];
+  h = (h ^ (h >> 15)) * kFlowLast;
+  return h ^ (h >> 13);
 }
 
 struct Facts {
@@ -59,7 +65,7 @@ struct Facts {
   // An ICMP reply, or a port packet whose ends stand turned round in the key.
   bool swapped;
   FlowKey key;
-  uint64_t hash;
+  uint32_t hash;
 };
 
 // The key of a flow between two ends, and whether they were turned round for it. ICMP queries are

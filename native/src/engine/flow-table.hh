@@ -48,7 +48,7 @@ class FlowTable {
     return buckets_ != nullptr && records_ != nullptr && tracking_ != nullptr;
   }
 
-  void prefetch_bucket(uint64_t hash) const {
+  void prefetch_bucket(uint32_t hash) const {
     __builtin_prefetch(&buckets_[hash & (buckets_count_ - 1)]);
   }
 
@@ -57,8 +57,8 @@ class FlowTable {
     if (is_tcp) __builtin_prefetch(&tracking_[place], 1);
   }
 
-  uint32_t find(const FlowKey& key, uint64_t hash) const {
-    uint32_t at = static_cast<uint32_t>(hash) & (buckets_count_ - 1);
+  uint32_t find(const FlowKey& key, uint32_t hash) const {
+    uint32_t at = hash & (buckets_count_ - 1);
     for (uint32_t probe = 0; probe < kProbes; probe++) {
       const Bucket& bucket = buckets_[at];
       // Without branches: which of the four it is can not be predicted.
@@ -77,8 +77,8 @@ class FlowTable {
   }
 
   // A place for a flow that is not in the table; kNone when all that it may have are taken.
-  uint32_t insert(const FlowKey& key, uint64_t hash) {
-    uint32_t at = static_cast<uint32_t>(hash) & (buckets_count_ - 1);
+  uint32_t insert(const FlowKey& key, uint32_t hash) {
+    uint32_t at = hash & (buckets_count_ - 1);
     for (uint32_t probe = 0; probe < kProbes; probe++) {
       Bucket& bucket = buckets_[at];
       for (uint32_t way = 0; way < kWays; way++) {
@@ -96,8 +96,8 @@ class FlowTable {
 
   // Visit every place that a flow of this hash may have.
   template <typename Visit>
-  void each_place(uint64_t hash, Visit visit) {
-    uint32_t at = static_cast<uint32_t>(hash) & (buckets_count_ - 1);
+  void each_place(uint32_t hash, Visit visit) {
+    uint32_t at = hash & (buckets_count_ - 1);
     for (uint32_t probe = 0; probe < kProbes; probe++) {
       for (uint32_t way = 0; way < kWays; way++) visit(at * kWays + way);
       at = (at + 1) & (buckets_count_ - 1);
@@ -121,6 +121,9 @@ class FlowTable {
   conntrack::Connection& record(uint32_t place) { return records_[place].connection; }
   // Precondition: another name stands there.
   Translation& translation(uint32_t place) { return records_[place].translation; }
+  uint32_t place_of(const conntrack::Connection& c) const {
+    return static_cast<uint32_t>(reinterpret_cast<const Record*>(&c) - records_);
+  }
   // The place of the connection that has this name.
   uint32_t connection_of(uint32_t place) {
     return head(place).host_set == kOtherName ? translation(place).connection : place;

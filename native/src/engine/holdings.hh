@@ -100,7 +100,7 @@ class Holdings {
 
   // A place for a connection of these hosts; kNone when there is no room. Where all places that
   // the flow may have are taken, those of connections whose time is up are not.
-  uint32_t take_place(const FlowKey& key, uint64_t hash, uint16_t host_set, double now_ns) {
+  uint32_t take_place(const FlowKey& key, uint32_t hash, uint16_t host_set, double now_ns) {
     const HostSet& set = sets_[host_set];
     uint32_t place = flows_.insert(key, hash);
     if (place == FlowTable::kNone) {
@@ -118,7 +118,7 @@ class Holdings {
   }
 
   // The reference engine holds one more connection of this flow.
-  void mark(const FlowKey& key, uint64_t hash) {
+  void mark(const FlowKey& key, uint32_t hash) {
     uint32_t place = flows_.find(key, hash);
     if (place == FlowTable::kNone) {
       place = flows_.insert(key, hash);
@@ -131,7 +131,7 @@ class Holdings {
     flows_.record(place).packets[0] += 1;
   }
 
-  void unmark(const FlowKey& key, uint64_t hash) {
+  void unmark(const FlowKey& key, uint32_t hash) {
     const uint32_t place = flows_.find(key, hash);
     if (place == FlowTable::kNone) {
       unmarked_ -= 1;

@@ -25,6 +25,9 @@ constexpr uint32_t kMaxNames = 4;
 
 // What packets of one direction become, and by how much that moves their checksums: one's
 // complement sums of all that is replaced, to be added (RFC 1624 equation 3).
+//
+// Ends stand here as they lie in an IPv4 packet, one behind the other; IPv6 addresses by their number
+// in the address book.
 struct Rewrite {
   uint32_t src;
   uint32_t dst;
@@ -44,12 +47,12 @@ struct alignas(64) Translation : conntrack::Head {
   uint32_t connection;
   // Number of all addresses that its packets have on the way; 0 of a name between.
   uint32_t ends;
-  // The decision that the last answer followed.
-  uint32_t decision;
   // By direction; of the last name only.
   Rewrite rewrite[2];
   // Places of the names between the first and the last; kNoPlace where there is none.
   uint32_t between[kMaxNames - 2];
+  // The decision that the last answer followed.
+  uint32_t decision;
 };
 static_assert(sizeof(Translation) == 64);
 
@@ -82,10 +85,11 @@ inline Rewrite rewrite_between(const Facts& from, const Facts& to, const Address
   const uint64_t ports = (~fold(old_ports) & 0xffff) + fold(new_ports);
   // ICMP for IPv4 has no pseudo header; what is replaced by itself moves nothing.
   const uint64_t pseudo = from.protocol == kIcmp ? 0xffff : addresses;
-  return Rewrite{to.src,
-                 to.dst,
-                 static_cast<uint16_t>(to.sport),
-                 static_cast<uint16_t>(to.dport),
+  const auto address = [&](uint32_t a) { return to.family == 4 ? __builtin_bswap32(a) : a; };
+  return Rewrite{address(to.src),
+                 address(to.dst),
+                 static_cast<uint16_t>(in_memory(to.sport)),
+                 static_cast<uint16_t>(in_memory(to.dport)),
                  static_cast<uint16_t>(fold(addresses)),
                  static_cast<uint16_t>(fold(pseudo + ports)),
                  static_cast<uint16_t>(fold(pseudo)),
@@ -116,20 +120,18 @@ inline uint32_t checksum_field(const Facts& f) {
 // src/conntrack/nat/translate.ts, for every host on the way at once).
 inline void rewrite_ends(uint8_t* out, const Facts& f, const Rewrite& r, const AddressBook& book) {
   if (f.family == 4) {
-    set_u16(out, ipv4::kSource, r.src >> 16);
-    set_u16(out, ipv4::kSource + 2, r.src & 0xffff);
-    set_u16(out, ipv4::kDestination, r.dst >> 16);
-    set_u16(out, ipv4::kDestination + 2, r.dst & 0xffff);
+    std::memcpy(out + ipv4::kSource, &r.src, 4);
+    std::memcpy(out + ipv4::kDestination, &r.dst, 4);
     set_word_at(out, ipv4::kChecksum, moved_sum(word_at(out, ipv4::kChecksum), r.header));
   } else {
     book.write(r.src, out + ipv6::kSource);
     book.write(r.dst, out + ipv6::kDestination);
   }
   if (f.protocol == kTcp || f.protocol == kUdp) {
-    set_u16(out, f.l4, r.sport);
-    set_u16(out, f.l4 + 2, r.dport);
+    set_word_at(out, f.l4, r.sport);
+    set_word_at(out, f.l4 + 2, r.dport);
   } else {
-    set_u16(out, f.l4 + 4, r.sport);
+    set_word_at(out, f.l4 + 4, r.sport);
   }
   const uint32_t field = checksum_field(f);
   const uint16_t old = word_at(out, field);

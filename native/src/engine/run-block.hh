@@ -1,0 +1,118 @@
+// A run over a batch for one kind of processor: packets are read by the block, their buckets, records
+// and decisions fetched meanwhile, then moved in order. WIRETRIAL_ISA is the namespace of that kind,
+// of which the compiler has been told, and WIRETRIAL_WIDTH the 32-bit words in a vector of it. Included by run-*.cc and nobody else.
+#include <array>
+
+#include "block.hh"
+#include "engine.hh"
+
+namespace wiretrial::WIRETRIAL_ISA {
+
+// Packets that are read at a time.
+constexpr uint32_t kWidth = WIRETRIAL_WIDTH;
+
+#include "wide-facts.hh"
+#include "express.hh"
+
+class Runner {
+ public:
+  Runner(Engine& engine, const Batch& batch)
+      : e_(engine),
+        b_(batch),
+        // Copies are of whole heads, and in order only in a ring that holds a block.
+        express_(batch.stride == 0 ||
+                 (batch.stride >= kHeadRoom + 16 && batch.ring >= kBlock)) {}
+
+  uint32_t run(uint32_t from, uint32_t to) {
+    uint32_t at = from;
+    while (at < to) {
+      const uint32_t count = std::min(kBlock, to - at);
+      read(at, count);
+      find(count);
+      const uint32_t done = move(at, count);
+      at += done;
+      if (done < count) break;
+    }
+    e_.add_moved(moved_.packets, moved_.translated);
+    return at;
+  }
+
+ private:
+  void read(uint32_t from, uint32_t count) {
+    uint32_t i = 0;
+    if (b_.roomy_end != 0) {
+      for (; i + kWidth <= count; i += kWidth) {
+        uint32_t left = ~read_wide(b_, from + i, k_, i) & ((1u << kWidth) - 1);
+        for (; left != 0; left &= left - 1) {
+          read_alone(from, i + static_cast<uint32_t>(__builtin_ctz(left)));
+        }
+        for (uint32_t lane = i; lane < i + kWidth; lane++) {
+          e_.flows().prefetch_bucket(k_.hash[lane]);
+        }
+      }
+    }
+    for (; i < count; i++) read_alone(from, i);
+  }
+
+  void read_alone(uint32_t from, uint32_t i) {
+    const Arrival a = arrival(b_, from + i);
+    Facts f;
+    k_.hash[i] = 0;
+    k_.plain[i] = e_.read(a, f);
+    if (!k_.plain[i]) return;
+    put(k_, i, f);
+    k_.bytes[i] = a.bytes;
+    k_.roomy[i] = b_.offsets[from + i] < b_.roomy_end;
+    e_.flows().prefetch_bucket(f.hash);
+  }
+
+  void find(uint32_t count) {
+    FlowTable& flows = e_.flows();
+    for (uint32_t i = 0; i < count; i++) {
+      k_.place[i] = FlowTable::kNone;
+      if (!k_.plain[i]) continue;
+      k_.place[i] = flows.find(FlowKey{k_.ends[i], k_.rest[i]}, k_.hash[i]);
+      if (k_.place[i] == FlowTable::kNone) continue;
+      flows.prefetch_record(k_.place[i], (k_.rest[i] >> 32 & 0xff) == kTcp);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+      if (k_.place[i] != FlowTable::kNone) e_.prefetch_decisions(k_.place[i]);
+    }
+  }
+
+  // Returns how many were moved; fewer than `count` where one was not, or by a decision that is not
+  // good.
+  uint32_t move(uint32_t from, uint32_t count) {
+    // A packet that opens or ends a connection moves what was found for those behind it.
+    const uint32_t changes = e_.flows().changes();
+    for (uint32_t i = 0; i < count; i++) {
+      const uint32_t at = from + i;
+      const bool is_found = k_.place[i] != FlowTable::kNone && e_.flows().changes() == changes;
+      if (express_ && is_found && k_.roomy[i] && move_express(e_, b_, at, k_, i, moved_)) {
+        if (b_.good == nullptr || b_.good[b_.results[at]]) continue;
+        return i;
+      }
+      const int32_t result = move_alone(at, i, e_.flows().changes() == changes);
+      b_.results[at] = result;
+      if (result >= 0 && (b_.good == nullptr || b_.good[result])) continue;
+      return i;
+    }
+    return count;
+  }
+
+  int32_t move_alone(uint32_t at, uint32_t i, bool is_found) {
+    const Arrival a = arrival(b_, at);
+    Facts f;
+    if (k_.plain[i]) f = facts_at(k_, i, a);
+    else e_.read(a, f);
+    return e_.move_in_batch(a, f, k_.plain[i] != 0, is_found ? &k_.place[i] : nullptr);
+  }
+
+  Engine& e_;
+  const Batch& b_;
+  const bool express_;
+  Moved moved_;
+  Block k_;
+};
+
+}  // namespace wiretrial::WIRETRIAL_ISA

@@ -1,0 +1,243 @@
+// Packets read by the vector: `read_facts` for kWidth IPv4 packets at a time, TCP or UDP, with the
+// same answer (native/fuzz/blocks.cc). Headers are turned on their side, so that each of their
+// 32-bit words is a column; what is not plain here is read alone.
+//
+// Included once for each kind of processor, inside of a namespace of its own (run-*.cc): vectors are
+// GCC's, and become instructions of that kind.
+
+using Words = uint32_t __attribute__((vector_size(4 * kWidth)));
+using Signs = int32_t __attribute__((vector_size(4 * kWidth)));
+
+inline Words mask_of(Signs s) { return (Words)s; }
+
+inline Words all(uint32_t value) { return Words{} + value; }
+
+template <typename T>
+inline T load_as(const void* from) {
+  T value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+
+inline void store(uint32_t* to, Words w) { std::memcpy(to, &w, sizeof w); }
+
+// Each word of `low` with the one of `high` above it.
+inline void store_pairs(uint64_t* to, Words low, Words high) {
+#if WIRETRIAL_WIDTH == 8
+  const Words a = __builtin_shufflevector(low, high, 0, 8, 1, 9, 2, 10, 3, 11);
+  const Words b = __builtin_shufflevector(low, high, 4, 12, 5, 13, 6, 14, 7, 15);
+#else
+  const Words a = __builtin_shufflevector(low, high, 0, 4, 1, 5);
+  const Words b = __builtin_shufflevector(low, high, 2, 6, 3, 7);
+#endif
+  std::memcpy(to, &a, sizeof a);
+  std::memcpy(to + kWidth / 2, &b, sizeof b);
+}
+
+// By packet: 1 where its checksum was left to a device.
+inline Words offloaded_of(const Batch& b, uint32_t from) {
+  using Bytes = uint8_t __attribute__((vector_size(kWidth)));
+  const Words given = __builtin_convertvector(load_as<Bytes>(b.offloaded + from), Words);
+  return mask_of(given != 0) & 1;
+}
+
+// One bit for each word that is all ones.
+inline uint32_t bits_of(Words mask) {
+#if WIRETRIAL_WIDTH == 8
+  using Floats = float __attribute__((vector_size(32)));
+  return static_cast<uint32_t>(__builtin_ia32_movmskps256((Floats)mask));
+#else
+  uint32_t bits = 0;
+  for (uint32_t i = 0; i < kWidth; i++) bits |= (mask[i] & 1) << i;
+  return bits;
+#endif
+}
+
+// Words in the other byte order.
+inline Words turned(Words w) {
+#if WIRETRIAL_WIDTH == 8
+  using Bytes = uint8_t __attribute__((vector_size(32)));
+  const Bytes b = (Bytes)w;
+  return (Words)__builtin_shufflevector(b, b, 3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12,
+                                        19, 18, 17, 16, 23, 22, 21, 20, 27, 26, 25, 24, 31, 30, 29,
+                                        28);
+#else
+  w = (w & 0x00ff00ff) << 8 | (w >> 8 & 0x00ff00ff);
+  return w << 16 | w >> 16;
+#endif
+}
+
+// The last two of each word's bytes as a number in network order.
+inline Words last_two(Words w) { return turned(w) & 0xffff; }
+
+// Sum of both halves of each word.
+inline Words halves(Words w) { return (w & 0xffff) + (w >> 16); }
+
+// Sums of 16-bit words below 2^31, folded to 16 bits.
+inline Words folded(Words sum) {
+  sum = halves(sum);
+  return halves(sum);
+}
+
+// Bytes that count of a packet's first kHeadRoom ones stand from `kHeadRoom - length` on.
+alignas(64) inline constexpr auto kCounted = [] {
+  std::array<uint8_t, 2 * kHeadRoom> bytes{};
+  for (uint32_t i = 0; i < kHeadRoom; i++) bytes[i] = 0xff;
+  return bytes;
+}();
+
+// Words 4q to 4q+3 of every packet, by column. Rows of eight packets hold a quarter of one packet
+// in each half.
+template <typename Row>
+inline void turn_quarter(const Row& row, Words out[4]) {
+#if WIRETRIAL_WIDTH == 8
+  const Words a = row(0), b = row(1), c = row(2), d = row(3);
+  const Words ab = __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13);
+  const Words cd = __builtin_shufflevector(c, d, 0, 8, 1, 9, 4, 12, 5, 13);
+  const Words ab2 = __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15);
+  const Words cd2 = __builtin_shufflevector(c, d, 2, 10, 3, 11, 6, 14, 7, 15);
+  out[0] = __builtin_shufflevector(ab, cd, 0, 1, 8, 9, 4, 5, 12, 13);
+  out[1] = __builtin_shufflevector(ab, cd, 2, 3, 10, 11, 6, 7, 14, 15);
+  out[2] = __builtin_shufflevector(ab2, cd2, 0, 1, 8, 9, 4, 5, 12, 13);
+  out[3] = __builtin_shufflevector(ab2, cd2, 2, 3, 10, 11, 6, 7, 14, 15);
+#else
+  const Words a = row(0), b = row(1), c = row(2), d = row(3);
+  const Words ab = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+  const Words cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+  const Words ab2 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  const Words cd2 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  out[0] = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+  out[1] = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+  out[2] = __builtin_shufflevector(ab2, cd2, 0, 1, 4, 5);
+  out[3] = __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7);
+#endif
+}
+
+// The first 64 bytes of kWidth packets, zeros behind their ends, as sixteen columns.
+inline void turn_heads(const uint8_t* const* packets, const uint32_t* lengths, Words w[16]) {
+#if WIRETRIAL_WIDTH == 8
+  for (uint32_t half = 0; half < 2; half++) {
+    Words row[8];
+    for (uint32_t i = 0; i < 8; i++) {
+      row[i] = load_as<Words>(packets[i] + half * 32) &
+               load_as<Words>(kCounted.data() + kHeadRoom - lengths[i] + half * 32);
+    }
+    const auto low = [&](uint32_t i) {
+      return __builtin_shufflevector(row[i], row[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+    };
+    const auto high = [&](uint32_t i) {
+      return __builtin_shufflevector(row[i], row[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    };
+    turn_quarter(low, w + half * 8);
+    turn_quarter(high, w + half * 8 + 4);
+  }
+#else
+  for (uint32_t quarter = 0; quarter < 4; quarter++) {
+    const auto row = [&](uint32_t i) {
+      return load_as<Words>(packets[i] + quarter * 16) &
+             load_as<Words>(kCounted.data() + kHeadRoom - lengths[i] + quarter * 16);
+    };
+    turn_quarter(row, w + quarter * 4);
+  }
+#endif
+}
+
+// Folded sum of `b[from, to)` as it lies in memory.
+inline uint32_t sum_far(const uint8_t* b, uint32_t from, uint32_t to) {
+  Words sums{};
+  uint32_t at = from;
+  for (; at + sizeof(Words) <= to; at += sizeof(Words)) sums += halves(load_as<Words>(b + at));
+  uint64_t sum = sum_words(b, at, to);
+  for (uint32_t i = 0; i < kWidth; i++) sum += sums[i];
+  return fold(sum);
+}
+
+// By packet: what of a TCP header is asked for later.
+inline void put_segments(Block& k, uint32_t at, const Words w[16], Words length, Words header) {
+  const Words flags = w[8] >> 8 & 0xff;
+  const Words usual = mask_of(header == tcp::kMinHeaderLength) |
+                      mask_of((header == kTimestampHeader) &
+                              (w[10] == __builtin_bswap32(kTimestampOption)));
+  const Words seq = turned(w[6]);
+  store(k.tcp_flags + at, flags);
+  store(k.ordinary + at, usual & mask_of((flags & kKindFlags) == tcp::kAck));
+  store(k.seq + at, seq);
+  store(k.ack + at, turned(w[7]));
+  store(k.seq_end + at, seq + length - ipv4::kMinHeaderLength - header);
+  store(k.window + at, last_two(w[8]));
+}
+
+// Read kWidth packets from `from` on into the columns from `at` on; one bit for each that is plain.
+inline uint32_t read_wide(const Batch& b, uint32_t from, Block& k, uint32_t at) {
+  const Words length = load_as<Words>(b.lengths + from);
+  const Words offset = load_as<Words>(b.offsets + from);
+  // The last bytes of all may be less than what is read of a packet.
+  const Words roomy = mask_of(offset < b.roomy_end);
+  alignas(64) uint32_t offsets[kWidth], lengths[kWidth];
+  store(offsets, offset & roomy);
+  store(lengths, length < kHeadRoom ? length : all(kHeadRoom));
+  for (uint32_t i = 0; i < kWidth; i++) k.bytes[at + i] = b.packets + offsets[i];
+  Words w[16];
+  turn_heads(k.bytes + at, lengths, w);
+
+  Words ok = roomy & mask_of(length >= ipv4::kMinHeaderLength + udp::kHeaderLength);
+  ok &= mask_of((w[0] & 0xff) == 0x45) & mask_of(last_two(w[0]) == length);
+  // No fragment, and a checksum that is not negative zero (`ipv4::is_plain`).
+  ok &= mask_of((w[1] & 0xffbf0000) == 0) & mask_of(w[2] >> 16 != 0xffff);
+  ok &= mask_of((w[2] & 0xff) >= kSafeTtl);
+  const Words addresses = halves(w[3]) + halves(w[4]);
+  ok &= mask_of(folded(halves(w[0]) + halves(w[1]) + halves(w[2]) + addresses) == 0xffff);
+
+  const Words protocol = w[2] >> 8 & 0xff;
+  const Words is_tcp = mask_of(protocol == kTcp), is_udp = mask_of(protocol == kUdp);
+  const Words body = length - ipv4::kMinHeaderLength;
+  const Words size = turned(w[6]) >> 16;
+  Words whole = is_udp & mask_of(size >= udp::kHeaderLength) & mask_of(size <= body);
+  Words sum = addresses + (protocol << 8) + (turned(body) >> 16);
+  for (uint32_t i = 5; i < 16; i++) sum += halves(w[i]);
+  if (const uint32_t far = bits_of(ok & mask_of(length > kHeadRoom)); far != 0) {
+    for (uint32_t i = 0; i < kWidth; i++) {
+      if (far >> i & 1) sum[i] += sum_far(k.bytes[at + i], kHeadRoom, length[i]);
+    }
+  }
+  const Words offloaded = offloaded_of(b, from);
+  Words right = mask_of(folded(sum) == 0xffff) | mask_of(offloaded != 0);
+  right |= is_udp & mask_of(w[6] >> 16 == 0);
+  if (bits_of(is_tcp) != 0) {
+    const Words header = (w[8] >> 4 & 0xf) * 4;
+    const Words flags = w[8] >> 8 & 0xff;
+    const Words packed = (flags & 7) | (flags >> 1 & 0x18);
+    whole |= is_tcp & mask_of(header >= tcp::kMinHeaderLength) & mask_of(header <= body) &
+             mask_of(body >= tcp::kMinHeaderLength) &
+             mask_of((all(conntrack::kValidFlags) >> packed & 1) != 0);
+    put_segments(k, at, w, length, header);
+  }
+  store(k.tcp_flags + at, w[8] >> 8 & 0xff & is_tcp);
+  ok &= whole & right;
+
+  const Words src = turned(w[3]), dst = turned(w[4]), ports = turned(w[5]);
+  const Words sport = ports >> 16, dport = ports & 0xffff;
+  const Words same = mask_of(src == dst);
+  const Words swapped = mask_of(src > dst) | (same & mask_of(sport > dport));
+  ok &= ~(same & mask_of(sport == dport));
+  const Words between = (src ^ dst) & swapped;
+  const Words low = src ^ between, high = dst ^ between;
+  const Words both = sport | dport << 16;
+  const Words named = ((ports ^ both) & swapped) ^ both;
+  const Words kind = protocol | 4 << 8;
+  Words h = low * kFlowMix[0] + high * kFlowMix[1] + named * kFlowMix[2] + kind * kFlowMix[3];
+  h = (h ^ h >> 15) * kFlowLast;
+  h ^= h >> 13;
+  store(k.hash + at, h);
+  store_pairs(k.ends + at, low, high);
+  store_pairs(k.rest + at, named, kind);
+  store(k.src + at, src);
+  store(k.dst + at, dst);
+  store(k.ports + at, both);
+  store(k.swapped + at, swapped);
+  store(k.traits + at, (w[0] >> 8 & 0xff) | offloaded << 11);
+  store(k.life + at, w[2]);
+  store(k.roomy + at, roomy);
+  store(k.plain + at, ok);
+  return bits_of(ok);
+}
