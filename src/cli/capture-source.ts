@@ -132,6 +132,11 @@ export class CaptureSource {
     return summaries.map((s) => ({ ...s, path: given.get(s.path) ?? s.path }));
   }
 
+  /** Paths as the user gave them, as readers are given them. */
+  resolved(paths: readonly string[]): readonly string[] {
+    return paths.map((path) => (path === STDIN ? path : (this.#kept.get(path) ?? path)));
+  }
+
   /** Stored bytes behind a resolved path, for a progress bar; 0 when nobody knows. */
   sizeOf(path: string): number {
     return statSync(this.#kept.get(path) ?? path, { throwIfNoEntry: false })?.size ?? 0;

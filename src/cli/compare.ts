@@ -107,7 +107,7 @@ async function compareVerb(words: readonly string[], flags: Flags): Promise<numb
     const sharing = chooseWorkers(run);
     const done =
       sharing.workers > 1
-        ? await compareTogether(run, sharing, comparison, (difference) => {
+        ? await compareTogether(run, sharing, comparison, namesDigests(outputs), (difference) => {
             if (isShown(difference.connection)) for (const r of reports) r.difference(difference);
           })
         : await compareAlone(run, comparison, namesDigests(outputs));
@@ -177,11 +177,13 @@ async function compareTogether(
   run: RunInput,
   sharing: Sharing,
   comparison: Comparison,
+  digest: boolean,
   difference: (difference: Difference) => void,
 ): Promise<Compared> {
   const none = { rows: [], packet: () => {}, flush: async () => {} };
   const to = { ...none, difference };
-  const results = await runTogether(run, sharing, { verb: 'compare' }, to, 'comparing');
+  const options = { what: 'comparing', digest };
+  const { results, inputs } = await runTogether(run, sharing, { verb: 'compare' }, to, options);
   for (const { comparison: part } of results) if (part !== null) comparison.absorb(part);
   const tallies = run.worlds.map((_, i) => {
     const tally = new Tally();
@@ -190,7 +192,6 @@ async function compareTogether(
   });
   const [first] = results;
   assert(first !== undefined, 'a run has workers');
-  const inputs = run.source.summaries({ summaries: first.inputs });
   const { interrupted } = first;
   return { summaries: tallies.map((tally) => tally.summary()), inputs, interrupted };
 }

@@ -16,7 +16,6 @@ import type { TrafficOptions } from '../lab/traffic/traffic.ts';
 import { fragmentKey, type TupleCensus } from '../lab/traffic/tuple-census.ts';
 import { Vantages } from '../lab/traffic/vantage.ts';
 import type { World } from '../lab/world.ts';
-import { type Address, addressKey } from '../wire/address.ts';
 import type { TrafficJob } from '../workers/job.ts';
 import type { CaptureSource } from './capture-source.ts';
 import { isEntry, parseEntry } from './inputs.ts';
@@ -32,8 +31,8 @@ export interface Prepared {
   /** The same for those who make the options themselves. */
   readonly job: TrafficJob;
   readonly census: TupleCensus;
-  /** How many of the packets have an end that is neither a pod nor a Service, of 1. */
-  readonly outsidePart: number;
+  /** Who talks with whom, as mapped. */
+  readonly pairs: readonly PairCount[];
   readonly inputs: readonly InputSummary[];
 }
 
@@ -88,29 +87,10 @@ export async function prepareTraffic(
     vantages,
     entryIsGiven: flags.at !== 'auto',
   };
-  const outsidePart = outsideOf(world, survey.pairs(), mapped);
-  return { traffic, job, census, outsidePart, inputs: source.summaries(stream) };
-}
-
-/** How much of the traffic has an end outside the pods. */
-function outsideOf({ identities }: World, pairs: readonly PairCount[], map: AddressMap): number {
-  const known = new Map<string, boolean>();
-  const isInside = (captured: Address): boolean => {
-    const address = map.address(captured);
-    const key = addressKey(address);
-    const before = known.get(key);
-    if (before !== undefined) return before;
-    const { kind } = identities.placeOf(address);
-    known.set(key, kind === 'pod' || kind === 'service');
-    return known.get(key) === true;
-  };
-  let all = 0;
-  let outside = 0;
-  for (const { a, b, packets } of pairs) {
-    all += packets;
-    if (!isInside(a) || !isInside(b)) outside += packets;
-  }
-  return all === 0 ? 0 : outside / all;
+  const pairs = survey.pairs().map(({ a, b, packets }) => {
+    return { a: mapped.address(a), b: mapped.address(b), packets };
+  });
+  return { traffic, job, census, pairs, inputs: source.summaries(stream) };
 }
 
 /** Look at every packet once; in bulk where the compiled engine serves, or workers. */

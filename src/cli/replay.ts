@@ -228,7 +228,7 @@ async function judgeTogether(
   sharing: Sharing,
   outputs: readonly OutputRequest[],
   flags: Flags,
-  { reports, annotated }: Destinations,
+  { reports, annotated, digest }: Destinations,
 ): Promise<Judged> {
   const { rows, namespace, allNamespaces, selector, resolve } = flags;
   const narrow: NarrowFlags = {
@@ -239,7 +239,7 @@ async function judgeTogether(
   };
   let packets: AnnotatedPacket[] = [];
   const formats = outputs.map(({ format }) => format);
-  const results = await runTogether(
+  const { results, inputs } = await runTogether(
     run,
     sharing,
     { verb: 'replay', formats, rows, annotate: annotated !== null, narrow },
@@ -256,7 +256,7 @@ async function judgeTogether(
         await annotated?.write(settled);
       },
     },
-    'replaying',
+    { what: 'replaying', digest },
   );
   const tops = reports.filter((_, i) => rowText(formats[i] ?? 'table', rows).of === 'top');
   for (const report of tops) {
@@ -267,6 +267,5 @@ async function judgeTogether(
   const [first] = results;
   assert(first !== undefined, 'a run has workers');
   const { clock, interrupted } = first;
-  const inputs = run.source.summaries({ summaries: first.inputs });
   return { summary: tally.summary(), clock, interrupted, inputs };
 }

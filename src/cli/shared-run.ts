@@ -3,11 +3,16 @@
  * @module
  */
 import { availableParallelism } from 'node:os';
+import { digestFile, type FileDigest } from '../capture/file-digest.ts';
+import type { InputSummary } from '../capture/record.ts';
+import { assert } from '../diagnostic/diagnostic.ts';
 import { findWalker } from '../lab/lane/columns.ts';
 import { mayUseLanes } from '../lab/replay.ts';
 import type { World } from '../lab/world.ts';
 import type { Job, RowsJob, ShareResult } from '../workers/job.ts';
-import { ownersOf, type PoolSinks, runShares } from '../workers/pool.ts';
+import { ownersOf, weightsOf } from '../workers/owners.ts';
+import { type PoolSinks, runShares } from '../workers/pool.ts';
+import { Shards } from '../workers/shards.ts';
 import { type Sharing, shareOut } from '../workers/sharing.ts';
 import type { CaptureSource } from './capture-source.ts';
 import type { Given } from './inputs.ts';
@@ -48,16 +53,31 @@ function goesInBulk(worlds: readonly World[], { openLoop }: ReplayFlags): boolea
   return mayUseLanes({ engine: world.engine, openLoop }) && findWalker() !== null;
 }
 
-/** Have the run judged by workers. `what` is being done to packets, for the progress bar. */
+/** What workers counted, and what they read. */
+export interface Together {
+  readonly results: readonly ShareResult[];
+  readonly inputs: readonly InputSummary[];
+}
+
+export interface TogetherOptions {
+  /** What is being done to packets, for the progress bar. */
+  readonly what: string;
+  /** Whether somebody names the inputs' digests. */
+  readonly digest: boolean;
+}
+
+/** Have the run judged by workers. */
 export async function runTogether(
   run: RunInput,
   sharing: Sharing,
   rows: RowsJob,
   sinks: Omit<PoolSinks, 'progress'>,
-  what: string,
-): Promise<readonly ShareResult[]> {
+  { what, digest }: TogetherOptions,
+): Promise<Together> {
   const { source, flags, interruption } = run;
   const capture = source.job();
+  // Once, here, while the workers read without.
+  const digests = digest ? digestAll(filesOf(run), capture.stdin) : null;
   const bar = progressBar(flags.quiet, what, () => source.sizeOfAll(capture.paths));
   try {
     const results = await runShares(
@@ -70,10 +90,48 @@ export async function runTogether(
       results.reduce((sum, result) => sum + result.tableFull, 0),
       flags,
     );
-    return results;
+    const [first] = results;
+    assert(first !== undefined, 'a run has workers');
+    const inputs =
+      digests === null ? first.inputs : await digested(first.inputs, await digests, capture.stdin);
+    return { results, inputs: source.summaries({ summaries: inputs }) };
   } finally {
     bar.stop();
   }
+}
+
+/** Digests of stored files, by path as readers name them. */
+type Digests = ReadonlyMap<string, FileDigest>;
+
+/** Files as the first reading named them. */
+function filesOf({ source, prepared }: RunInput): readonly string[] {
+  return source.resolved(prepared.inputs.map(({ path }) => path));
+}
+
+async function digestAll(paths: readonly string[], stdin: string | null): Promise<Digests> {
+  const digests = new Map<string, FileDigest>();
+  for (const path of new Set(paths)) {
+    const found = await digestFile(path === '-' ? (stdin ?? path) : path);
+    if (found !== null) digests.set(path, found);
+  }
+  return digests;
+}
+
+/** What was read of each file, with its digest: of a file's beginning, where that was read. */
+async function digested(
+  inputs: readonly InputSummary[],
+  digests: Digests,
+  stdin: string | null,
+): Promise<readonly InputSummary[]> {
+  const all: InputSummary[] = [];
+  for (const input of inputs) {
+    const { path, bytes } = input;
+    const whole = digests.get(path);
+    const file = path === '-' ? (stdin ?? path) : path;
+    const found = whole?.bytes === bytes ? whole : await digestFile(file, bytes);
+    all.push({ ...input, sha256: found?.sha256 ?? '' });
+  }
+  return all;
 }
 
 function jobOf(
@@ -84,6 +142,10 @@ function jobOf(
   const [first] = worlds;
   if (first === undefined) throw new RangeError('a run has a stack');
   const { workers, clientsHidden } = sharing;
+  const { cluster, addresses, identities } = first;
+  const { fragmented } = prepared.job;
+  const shards = new Shards({ cluster, addresses, fragmented, clientsHidden });
+  const weights = weightsOf(shards, identities, prepared.pairs);
   return {
     cluster: first.cluster,
     policies: first.policies,
@@ -96,7 +158,7 @@ function jobOf(
     traffic: prepared.job,
     rows,
     clientsHidden,
-    owners: ownersOf(workers, prepared.outsidePart),
+    owners: ownersOf(workers, weights),
     workers,
   };
 }

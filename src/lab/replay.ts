@@ -10,11 +10,11 @@ import { recordOf, type Slab } from '../capture/slab.ts';
 import { CompiledEngine } from '../engine/compiled.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { LaneWalker } from './lane/columns.ts';
-import { Lanes, type TakenFrame } from './lane/lanes.ts';
+import { Lanes } from './lane/lanes.ts';
 import { NativeSightings } from './lane/sightings.ts';
 import { type RunOptions, type RunSink, StackRun } from './stack-run.ts';
 import type { RunSummary, TallyPart } from './tally.ts';
-import type { Captured } from './traffic/captured.ts';
+import type { Captured, Followed } from './traffic/captured.ts';
 import type { Clock } from './traffic/clock.ts';
 import type { Conversation } from './traffic/conversation.ts';
 import { Traffic, type TrafficOptions } from './traffic/traffic.ts';
@@ -47,6 +47,9 @@ export interface ReplayInput {
 
 /** A part of the capture's conversations; the others are followed, and judged elsewhere. */
 export interface Share {
+  /** Whether a conversation is judged here. */
+  owns(conversation: Conversation): boolean;
+  /** Whether a frame of one that is, or of none, is. */
   frame(captured: Captured): boolean;
   /** Asked right before a conversation is closed; `place` counts those closed, from 0. */
   conversation(conversation: Conversation, place: number): boolean;
@@ -82,14 +85,15 @@ export async function replay(input: ReplayInput): Promise<ReplayOutput> {
   };
   let frames = 0;
   let interrupted = false;
-  const byHand = (record: PacketRecord): TakenFrame => {
-    const captured = traffic.take(record);
+  const isOwn = (conversation: Conversation) => share?.owns(conversation) !== false;
+  const byHand = (record: PacketRecord): Captured | Followed => {
+    const captured = share ? traffic.takeShare(record, isOwn) : traffic.take(record);
     close(traffic.replaced());
     close(traffic.expired());
-    if (share?.frame(captured) === false) return { captured, isOwn: false };
+    if (captured.kind === 'followed' || share?.frame(captured) === false) return captured;
     input.onFrame?.(captured, record);
     for (const run of runs) run.handle(captured);
-    return { captured, isOwn: true };
+    return captured;
   };
   const lanes = lanesOf(input, traffic, runs, byHand);
   const one = (record: PacketRecord) => (lanes === null ? void byHand(record) : lanes.one(record));
@@ -132,7 +136,7 @@ function lanesOf(
   input: ReplayInput,
   traffic: Traffic,
   runs: readonly StackRun[],
-  byHand: (record: PacketRecord) => TakenFrame,
+  byHand: (record: PacketRecord) => Captured | Followed,
 ): Lanes | null {
   const { walker, share, onFrame, traffic: options } = input;
   const [run] = runs;

@@ -32,6 +32,10 @@ export class OwnShare implements Share {
     this.#self = self;
   }
 
+  owns(conversation: Conversation): boolean {
+    return this.#owners[this.#ofConversation(conversation)] === this.#self;
+  }
+
   frame(captured: Captured): boolean {
     const shard = this.#ofFrame(captured);
     return this.#owners[shard] === this.#self;

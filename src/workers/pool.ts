@@ -16,7 +16,6 @@ import { Control } from './control.ts';
 import type { Job, Progress, ShareOutcome, ShareResult } from './job.ts';
 import { OrderedMerge } from './ordered-merge.ts';
 import { rowsOf } from './row-collector.ts';
-import { ORDERED, SHARDS } from './shards.ts';
 import type { Task } from './worker.ts';
 
 /** Where joined rows go. */
@@ -195,21 +194,4 @@ class Joiner {
       }
     });
   }
-}
-
-/**
- * The worker of each shard. The ordered shard is the first worker's, which gets the fewer others
- * the more of the packets are in it.
- *
- * @param orderedPart how much of the traffic is in the ordered shard, of 1, as far as one can tell
- */
-export function ownersOf(workers: number, orderedPart: number): readonly number[] {
-  const rest = 1 - orderedPart;
-  const wanted = rest <= 0 ? 0 : (1 / workers - orderedPart) / rest;
-  const own = workers === 1 ? 1 : Math.min(1, Math.max(0, wanted));
-  const first = Math.round((SHARDS - 1) * own);
-  return Array.from({ length: SHARDS }, (_, shard) => {
-    if (shard === ORDERED || shard <= first) return 0;
-    return 1 + ((shard - first - 1) % (workers - 1));
-  });
 }

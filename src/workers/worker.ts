@@ -190,6 +190,8 @@ class ShareRun {
 function openStream(job: CaptureJob): CaptureStream {
   const { paths, stdin, filter, since, until, count, offsetsNs } = job;
   return openCaptures(paths, {
+    // Who leads the run digests each file once.
+    digest: false,
     ...(stdin === null ? {} : { stdin: createReadStream(stdin) }),
     ...(filter === null ? {} : { filter: parseFilter(filter) }),
     ...(since === null ? {} : { since }),

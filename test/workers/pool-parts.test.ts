@@ -15,7 +15,8 @@ import { Protocol } from '../../src/wire/protocol.ts';
 import { Control } from '../../src/workers/control.ts';
 import type { Job } from '../../src/workers/job.ts';
 import { OrderedMerge } from '../../src/workers/ordered-merge.ts';
-import { ownersOf, runShares } from '../../src/workers/pool.ts';
+import { ownersOf, weightsOf } from '../../src/workers/owners.ts';
+import { runShares } from '../../src/workers/pool.ts';
 import { RowCollector, rowsOf } from '../../src/workers/row-collector.ts';
 import { ORDERED, SHARDS, Shards } from '../../src/workers/shards.ts';
 import { shareOut } from '../../src/workers/sharing.ts';
@@ -153,16 +154,58 @@ t.test('shards are those of either direction', async (t) => {
   t.pass('holds');
 });
 
-t.test('the worker of the ordered shard gets the fewer others the more is in order', async (t) => {
-  const own = (part: number) => ownersOf(2, part).filter((owner) => owner === 0).length - 1;
+t.test('shards are shared out by how much of the traffic is in each', async (t) => {
+  const own = (part: number) => {
+    const even = Array.from({ length: SHARDS }, () => (1 - part) / (SHARDS - 1));
+    return ownersOf(2, even.with(ORDERED, part)).filter((owner) => owner === 0).length - 1;
+  };
   t.equal(own(0), 32);
   t.equal(own(0.25), 21);
   t.equal(own(0.5), 0);
   t.equal(own(1), 0);
   t.equal(
-    ownersOf(1, 0).every((owner) => owner === 0),
+    ownersOf(1, []).every((owner) => owner === 0),
     true,
   );
+  const weights = fc.array(fc.nat(1000), { minLength: SHARDS, maxLength: SHARDS });
+  fc.assert(
+    fc.property(weights, fc.integer({ min: 1, max: 5 }), (drawn, workers) => {
+      const sum = drawn.reduce((a, b) => a + b, 0) || 1;
+      const owners = ownersOf(
+        workers,
+        drawn.map((weight) => weight / sum),
+      );
+      const loads = Array.from({ length: workers }, (_, worker) =>
+        owners.reduce(
+          (load, owner, shard) => load + (owner === worker ? (drawn[shard] ?? 0) : 0),
+          0,
+        ),
+      );
+      // Nobody has more than the least has by more than one shard.
+      const most = Math.max(...drawn);
+      return owners[ORDERED] === 0 && Math.max(...loads) - Math.min(...loads) <= most;
+    }),
+    SEED,
+  );
+});
+
+t.test('who talks with whom says how much is in each shard', async (t) => {
+  const [a, b, c] = cluster.pods.flatMap((pod) => pod.addresses);
+  const outside = address('203.0.113.9');
+  if (a === undefined || b === undefined || c === undefined) throw new Error('three pods');
+  const pairs = [
+    { a, b, packets: 50 },
+    { a, b: c, packets: 30 },
+    { a, b: outside, packets: 15 },
+    { a, b: address('10.0.0.30'), packets: 5 },
+  ];
+  const weights = weightsOf(shards, world.identities, pairs);
+  const ofPair = (dst: typeof a) =>
+    shards.of(Protocol.tcp, { src: a, dst, sport: 40_000, dport: 4000 });
+  t.ok((weights[ofPair(b)] ?? 0) >= 0.5);
+  t.ok((weights[ofPair(c)] ?? 0) >= 0.3);
+  t.equal(weights[ORDERED], 0.15);
+  t.ok(Math.abs(weights.reduce((x, y) => x + y, 0) - 1) < 1e-9);
 });
 
 t.test('tuples are counted well enough', async (t) => {

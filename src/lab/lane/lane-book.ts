@@ -15,7 +15,7 @@ import type { Datagram } from '../datagram/datagram.ts';
 import { headersOf } from '../datagram/headers.ts';
 import type { FrameResult } from '../result.ts';
 import type { LastSent, StackRun } from '../stack-run.ts';
-import type { Captured } from '../traffic/captured.ts';
+import type { Captured, Followed } from '../traffic/captured.ts';
 import { type Conversation, isOver, lifetimeNs, type Membership } from '../traffic/conversation.ts';
 import { endsOf } from '../traffic/duplicates.ts';
 import { nameOf, type Traffic, type TrafficOptions } from '../traffic/traffic.ts';
@@ -161,8 +161,7 @@ export class LaneBook {
   }
 
   /** Learn from a frame that somebody else judges. */
-  follow({ membership, datagram }: Captured, { data, iface }: PacketRecord): void {
-    if (membership === null || datagram === null) return;
+  follow({ membership, datagram }: Followed, { data, iface }: PacketRecord): void {
     const { conversation } = membership;
     this.review(conversation);
     if (hasEnd(conversation) || datagram.fragment !== null || datagram.quoted !== null) return;

@@ -23,7 +23,7 @@ import { LaneWord } from '../../engine/compiled/lane-door.ts';
 import { MOST_DECISIONS } from '../../engine/compiled/table-sizes.ts';
 import type { NativeBatch } from '../../engine/compiled.ts';
 import type { StackRun } from '../stack-run.ts';
-import type { Captured } from '../traffic/captured.ts';
+import type { Captured, Followed } from '../traffic/captured.ts';
 import type { Conversation } from '../traffic/conversation.ts';
 import type { Traffic, TrafficOptions } from '../traffic/traffic.ts';
 import type { LaneWalker } from './columns.ts';
@@ -35,12 +35,6 @@ const NO_IFACE = 0xffffffff;
 const OFFLOADED: readonly string[] = ['checksumOffloaded'];
 const NO_NOTES: readonly string[] = [];
 
-/** A frame that was taken by hand, and whether it was judged here. */
-export interface TakenFrame {
-  readonly captured: Captured;
-  readonly isOwn: boolean;
-}
-
 export interface LanesInput {
   readonly walker: LaneWalker;
   readonly traffic: Traffic;
@@ -50,7 +44,7 @@ export interface LanesInput {
   readonly options: TrafficOptions;
   readonly wantsRows: boolean;
   /** Takes a record in and judges it, as if there were no lanes. */
-  readonly byHand: (record: PacketRecord) => TakenFrame;
+  readonly byHand: (record: PacketRecord) => Captured | Followed;
   readonly onFrame?: ((captured: Captured, record: PacketRecord) => void) | undefined;
 }
 
@@ -133,9 +127,9 @@ export class Lanes {
   one(record: PacketRecord): void {
     const { book, byHand } = this.#in;
     book.settle();
-    const { captured, isOwn } = byHand(record);
-    if (isOwn) book.learn(captured, record);
-    else book.follow(captured, record);
+    const taken = byHand(record);
+    if (taken.kind === 'followed') book.follow(taken, record);
+    else book.learn(taken, record);
     book.resume();
   }
 

@@ -27,6 +27,13 @@ export type CapturedKind =
   | { readonly kind: 'malformed'; readonly reason: DropReason }
   | { readonly kind: 'unknown'; readonly reason: UnknownReason };
 
+/** A frame of a conversation that is judged elsewhere: only its conversation goes on. */
+export interface Followed {
+  readonly kind: 'followed';
+  readonly datagram: Datagram;
+  readonly membership: Membership;
+}
+
 export type Captured = CapturedKind & {
   readonly frame: number;
   readonly timeNs: bigint;

@@ -18,7 +18,7 @@ import { visiblePorts } from '../datagram/headers.ts';
 import { segmentSizeOf } from '../datagram/segments.ts';
 import type { Identities, Place } from '../identity.ts';
 import type { Endpoints } from '../result.ts';
-import type { Captured, CapturedKind } from './captured.ts';
+import type { Captured, CapturedKind, Followed } from './captured.ts';
 import { Clock } from './clock.ts';
 import {
   type Conversation,
@@ -48,6 +48,11 @@ export interface TrafficOptions {
   /** `--at` was given: a sender that can not be placed does not matter. */
   readonly entryIsGiven: boolean;
 }
+
+/** Whether a conversation is judged here. */
+export type IsOwn = (conversation: Conversation) => boolean;
+
+const isAnybodys: IsOwn = () => true;
 
 const NOWHERE: Place = { kind: 'unplaced', name: null, reason: 'notIp' };
 const NO_ENDS: Endpoints = {
@@ -91,6 +96,13 @@ export class Traffic {
 
   /** Take in the next record. */
   take(record: PacketRecord): Captured {
+    const taken = this.takeShare(record, isAnybodys);
+    if (taken.kind === 'followed') throw new RangeError('all conversations are judged here');
+    return taken;
+  }
+
+  /** Take in the next record; of conversations that are judged elsewhere no more than must be. */
+  takeShare(record: PacketRecord, isOwn: IsOwn): Captured | Followed {
     const nowNs = this.#clock.advance(record.timeNs);
     this.#timeNs = record.timeNs;
     const view = toIp(record);
@@ -105,7 +117,7 @@ export class Traffic {
     if (read === 'headerCut') return this.#bare(record, nowNs, { kind: 'unknown', reason: read });
     if (typeof read === 'string')
       return this.#bare(record, nowNs, { kind: 'malformed', reason: read });
-    return this.#datagram(record, nowNs, view, this.#fragments.complete(read, nowNs));
+    return this.#datagram(record, nowNs, view, this.#fragments.complete(read, nowNs), isOwn);
   }
 
   /**
@@ -138,16 +150,28 @@ export class Traffic {
     return this.#conversations.drain();
   }
 
-  #datagram(record: PacketRecord, nowNs: number, view: LinkView, read: Datagram): Captured {
+  #datagram(
+    record: PacketRecord,
+    nowNs: number,
+    view: LinkView,
+    read: Datagram,
+    isOwn: IsOwn,
+  ): Captured | Followed {
     const { identities, map } = this.#options;
     const datagram = map.apply(read);
     const sender = identities.placeOf(datagram.src);
     const to = identities.placeOf(datagram.dst);
     const membership = this.#join(datagram, sender, to, nowNs);
+    const isFollowed = membership !== null && !isOwn(membership.conversation);
+    if (isFollowed && !opensOrEnds(datagram)) {
+      this.#conversations.touch(membership, datagram, nowNs);
+      return { kind: 'followed', datagram, membership };
+    }
     const whose = membership === null ? undefined : nameOf(membership);
     const repeat = this.#duplicates.note(datagram, vantageKey(record, view), nowNs, whose);
     if (membership && repeat === null) this.#conversations.note(membership, datagram, nowNs);
     else if (membership) this.#conversations.touch(membership, datagram, nowNs);
+    if (isFollowed) return { kind: 'followed', datagram, membership };
     const captured = this.#described({ record, nowNs, read, datagram, sender, to, membership });
     if (repeat === null) return captured;
     return { ...captured, kind: 'observed', beyondSender: repeat.beyondSender };
@@ -294,6 +318,11 @@ interface Taken {
   readonly sender: Place;
   readonly to: Place;
   readonly membership: Membership | null;
+}
+
+/** A segment of which a copy would count, as one that opens or ends its conversation. */
+function opensOrEnds({ tcp }: Datagram): boolean {
+  return tcp !== null && (tcp.syn || tcp.fin || tcp.rst);
 }
 
 /** The name of a packet's conversation and direction where its ends do not say it. */
