@@ -261,8 +261,19 @@ function topologyOf(network: Network, hosts: Topology['hosts']): Topology {
   };
 }
 
+type Images = (host: string) => HostImage | undefined;
+
+/** Worlds on one network share its images: what packets change is in the hosts' states. */
+const IMAGES = new WeakMap<Network, Images>();
+
 /** Images of all hosts, lowered when first asked for. */
-function imagesOf(network: Network): (host: string) => HostImage | undefined {
+function imagesOf(network: Network): Images {
+  const known = IMAGES.get(network) ?? lowered(network);
+  IMAGES.set(network, known);
+  return known;
+}
+
+function lowered(network: Network): Images {
   const { nodes, fabric, appliances = [] } = network;
   const plans = new Map([...nodes, fabric, ...appliances].map((plan) => [plan.host, plan]));
   const pods = network.isPod ? null : new Set(network.pods);

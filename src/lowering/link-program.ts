@@ -16,7 +16,7 @@ import {
   type RuleProgram,
 } from '../image/program.ts';
 import { builtinChain, HOOKS, type Hook, TABLE_ORDER } from '../netfilter/hook.ts';
-import type { Match } from '../netfilter/match.ts';
+import type { IpMatch, Match } from '../netfilter/match.ts';
 import type { Chain, Rule, Table } from '../netfilter/rule.ts';
 
 type Sets = ReadonlyMap<string, CompiledSet>;
@@ -83,7 +83,7 @@ function linkRule(rule: Rule, place: RulePlace): LinkedRule {
   return {
     id,
     address: place.legacy ? { ...address, legacy: true } : address,
-    ip: rule.ip,
+    ip: linkHead(rule.ip),
     matches: rule.matches.map((match) => linkMatch(match, sets)),
     targetSet: target.kind === 'set' ? (sets.get(target.set) ?? null) : null,
     target,
@@ -93,6 +93,12 @@ function linkRule(rule: Rule, place: RulePlace): LinkedRule {
     markBits: markBits(rule.matches),
     source: rule,
   };
+}
+
+/** Every field written, absent or not: the walk reads heads of one shape several times as fast. */
+function linkHead(ip: IpMatch): IpMatch {
+  const { source, destination, inInterface, outInterface, protocol, fragment } = ip;
+  return { source, destination, inInterface, outInterface, protocol, fragment } as IpMatch;
 }
 
 function linkMatch(match: Match, sets: Sets): LinkedMatch {

@@ -59,7 +59,7 @@ export class Host {
   readonly loopback: ImageInterface | null;
   /** Looks of matched rules, by rule id (hook-recorder.ts). */
   readonly matchedLooks: MatchedLooks = new Map();
-  /** Decisions made so far, by hook and number of the rule (settle.ts). */
+  /** Decisions made so far, by hook and number of the rule, without origins (settle.ts). */
   readonly decisions: Readonly<Record<Hook, Map<number, Decision>>> = {
     prerouting: new Map(),
     input: new Map(),
@@ -71,6 +71,8 @@ export class Host {
   readonly tables: { readonly 4: ReadonlySet<TableName>; readonly 6: ReadonlySet<TableName> };
   /** `net.bridge.bridge-nf-call-iptables` and its IPv6 twin. */
   readonly bridgeCalls: { readonly 4: boolean; readonly 6: boolean };
+  /** `net.ipv6.conf.all.forwarding`. */
+  readonly forwards6: boolean;
   /** Told when a MAC or a neighbour was learned: what was concluded before may no longer hold. */
   onLearned: (() => void) | null = null;
   /** Whether a bridge learned a MAC, or that one moved: later packets of others see it. */
@@ -94,6 +96,7 @@ export class Host {
     this.loopback = devices.find((device) => device.kind === 'loopback') ?? null;
     const bridges = [...image.bridges.values()].map((bridge) => makeBridge(image, bridge));
     this.bridges = new Map(bridges.map((bridge) => [bridge.device.name, bridge]));
+    this.forwards6 = image.sysctl.device('ipv6', 'all', 'forwarding') !== 0;
     this.bridgeCalls = {
       4: image.sysctl.get('net.bridge.bridge-nf-call-iptables') !== 0,
       6: image.sysctl.get('net.bridge.bridge-nf-call-ip6tables') !== 0,

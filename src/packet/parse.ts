@@ -56,6 +56,8 @@ export function newPacket(options: {
     ctState: 'none',
     connection: null,
     ctDirection: 'original',
+    virtualServed: false,
+    ctTemplate: null,
   };
 }
 

@@ -86,8 +86,11 @@ export function payloadOffset(b: Uint8Array): number {
   return typeOffset(b) + 2;
 }
 
+const NO_TAGS: readonly VlanTag[] = [];
+
 /** The VLAN tags, outermost first. */
 export function tags(b: Uint8Array): readonly VlanTag[] {
+  if (!isTag(u16(b, TYPE))) return NO_TAGS;
   const found: VlanTag[] = [];
   for (let off = TYPE; isTag(u16(b, off)); off += TAG_LENGTH) {
     found.push({ tpid: u16(b, off), tci: u16(b, off + 2) });

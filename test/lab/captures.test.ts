@@ -14,7 +14,7 @@ import { autoMap } from '../../src/lab/traffic/auto-map.ts';
 import { AddressMap } from '../../src/lab/traffic/mapping.ts';
 import { Survey } from '../../src/lab/traffic/survey.ts';
 import { Vantages } from '../../src/lab/traffic/vantage.ts';
-import { World } from '../../src/lab/world.ts';
+import { World, type WorldInput } from '../../src/lab/world.ts';
 import { frameJson } from '../../src/report/json-shape.ts';
 import { bigCluster } from '../support/big-cluster.ts';
 
@@ -37,8 +37,8 @@ interface Ran {
   readonly rows: readonly string[];
 }
 
-async function run(file: string, stack: string, batchSize: number): Promise<Ran> {
-  const world = new World({ cluster, policies, stack: parseStack(stack) });
+async function run(file: string, on: WorldInput, batchSize: number): Promise<Ran> {
+  const world = new World(on);
   const paths = [join(FOLDER, file)];
   const survey = new Survey();
   for await (const batch of openCaptures(paths)) for (const record of batch) survey.add(record);
@@ -82,8 +82,10 @@ for (const stack of ['azure-bridge+npm', 'azure-transparent+calico']) {
     `every capture replays on ${stack}`,
     { skip: have ? false : 'needs ../shared' },
     async (t) => {
+      const input = { cluster, policies, stack: parseStack(stack) };
+      const on = { ...input, network: new World(input).network };
       for (const file of readdirSync(FOLDER).sort()) {
-        const { summary, rows } = await run(file, stack, 256);
+        const { summary, rows } = await run(file, on, 256);
         const { counts, reasons } = summary;
         t.equal(counts.packets, await framesIn(file), `${file}: every frame has one outcome`);
         const judged = 1 - counts.outcomes.unknown / Math.max(1, counts.packets);
@@ -94,7 +96,7 @@ for (const stack of ['azure-bridge+npm', 'azure-transparent+calico']) {
           t.ok(named.length > 0 || allowed.length > 0, `${file}: what is not judged has a reason`);
         }
         if (counts.packets > 10_000) continue;
-        const other = await run(file, stack, 7);
+        const other = await run(file, on, 7);
         t.strictSame(other.rows, rows, `${file}: batches of 7 give the same rows`);
       }
     },

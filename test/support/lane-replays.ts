@@ -19,6 +19,7 @@ import { Survey } from '../../src/lab/traffic/survey.ts';
 import type { TrafficOptions } from '../../src/lab/traffic/traffic.ts';
 import { Vantages } from '../../src/lab/traffic/vantage.ts';
 import { World } from '../../src/lab/world.ts';
+import type { Network } from '../../src/plan/model.ts';
 import type { NetworkPolicy } from '../../src/policy/model.ts';
 import { connectionJson, frameJson } from '../../src/report/json-shape.ts';
 import { addressKey } from '../../src/wire/address.ts';
@@ -29,6 +30,8 @@ export interface LaneCase {
   readonly policies: readonly NetworkPolicy[];
   readonly stack: string;
   readonly paths: readonly string[];
+  /** What the stack makes of the cluster, where that is known already. */
+  readonly network?: Network;
   readonly checksums?: TrafficOptions['checksums'];
   readonly midstream?: TrafficOptions['midstream'];
 }

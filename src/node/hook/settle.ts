@@ -20,20 +20,18 @@ export function decision(
   origin: Origins,
 ): Decision {
   const { image, decisions } = passage.host;
-  const id = rule === null ? -1 : rule.id;
-  const known = decisions[at].get(id);
-  if (known !== undefined && (known.origin ?? NOBODY) === (origin.length === 0 ? NOBODY : origin)) {
-    return known;
+  const id = rule === null ? NO_RULE : rule.id;
+  let made = decisions[at].get(id);
+  if (made === undefined) {
+    const place = { host: image.host, stage: at, hook: at };
+    made =
+      rule === null ? place : { ...place, rule: rule.address, text: image.texts.rule(rule.id) };
+    decisions[at].set(id, made);
   }
-  const place = { host: image.host, stage: at, hook: at };
-  const by =
-    rule === null ? place : { ...place, rule: rule.address, text: image.texts.rule(rule.id) };
-  const made = origin.length === 0 ? by : { ...by, origin };
-  decisions[at].set(id, made);
-  return made;
+  return origin.length === 0 ? made : { ...made, origin };
 }
 
-const NOBODY: Origins = [];
+const NO_RULE = -1;
 
 /** What a verdict does to the packet; true when it goes on. */
 export function settle(visit: Visit, verdict: WalkVerdict): boolean {

@@ -173,7 +173,7 @@ function routeInput6(host: Host, packet: Packet, device: ImageInterface): InputR
     case 'anycast':
       return { kind: 'local', route };
     case 'unicast':
-      return forwards6(host) ? { kind: 'forward', route } : dropped('forwardingDisabled');
+      return host.forwards6 ? { kind: 'forward', route } : dropped('forwardingDisabled');
     case 'none':
       return dropped('noRoute', 'noRoute');
     case 'unreachable':
@@ -185,8 +185,4 @@ function routeInput6(host: Host, packet: Packet, device: ImageInterface): InputR
     default:
       return dropped('martianDestination');
   }
-}
-
-function forwards6(host: Host): boolean {
-  return host.image.sysctl.device('ipv6', 'all', 'forwarding') !== 0;
 }

@@ -17,11 +17,18 @@ import type { WalkContext } from '../hook/walk.ts';
  */
 export function packetStates(ctx: WalkContext, packet: Packet): ReadonlySet<CtState> {
   const states = new Set<CtState>([baseState(packet)]);
-  const connection = connectionOf(packet);
-  if (connection === null) return states;
-  if (ctx.connections.isSourceTranslated(connection)) states.add('SNAT');
-  if (ctx.connections.isDestinationTranslated(connection)) states.add('DNAT');
+  if (isTranslated(ctx, 'SNAT', packet)) states.add('SNAT');
+  if (isTranslated(ctx, 'DNAT', packet)) states.add('DNAT');
   return states;
+}
+
+function isTranslated(ctx: WalkContext, state: CtState, packet: Packet): boolean {
+  if (state !== 'SNAT' && state !== 'DNAT') return false;
+  const connection = connectionOf(packet);
+  if (connection === null) return false;
+  return state === 'SNAT'
+    ? ctx.connections.isSourceTranslated(connection)
+    : ctx.connections.isDestinationTranslated(connection);
 }
 
 /** The connection that rules see: untracked packets have none. */
@@ -50,8 +57,9 @@ function baseState(packet: Packet): CtState {
 }
 
 export function statesHold(ctx: WalkContext, states: readonly CtState[], packet: Packet): boolean {
-  const has = packetStates(ctx, packet);
-  return states.some((state) => has.has(state));
+  const own = baseState(packet);
+  for (const state of states) if (state === own || isTranslated(ctx, state, packet)) return true;
+  return false;
 }
 
 /** A packet without a connection never matches, negated or not. */

@@ -85,7 +85,8 @@ function isIn(net: HeadNetwork, address: Address): boolean {
 
 /** Compare a device with a name, or with the beginning of one when it ends in `+`. */
 export function nameMatches(pattern: string, name: string): boolean {
-  return pattern.endsWith('+') ? name.startsWith(pattern.slice(0, -1)) : name === pattern;
+  if (pattern === name) return true;
+  return pattern.endsWith('+') && name.startsWith(pattern.slice(0, -1));
 }
 
 function interfaceHolds(want: Negatable<string> | undefined, name: string): boolean {

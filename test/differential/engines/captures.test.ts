@@ -14,7 +14,7 @@ import { autoMap } from '../../../src/lab/traffic/auto-map.ts';
 import { AddressMap } from '../../../src/lab/traffic/mapping.ts';
 import { Survey } from '../../../src/lab/traffic/survey.ts';
 import { Vantages } from '../../../src/lab/traffic/vantage.ts';
-import { World } from '../../../src/lab/world.ts';
+import { World, type WorldInput } from '../../../src/lab/world.ts';
 import { bigCluster } from '../../support/big-cluster.ts';
 import { type TwinEngine, twins } from '../../support/twin-engine.ts';
 
@@ -26,10 +26,10 @@ const have = existsSync(FOLDER);
 const native = findNative();
 const { cluster, policies } = bigCluster({ nodes: 2, podsPerNode: 300 });
 
-async function run(file: string, stack: string): Promise<TwinEngine> {
+async function run(file: string, on: Omit<WorldInput, 'makeEngine'>): Promise<TwinEngine> {
   const made: TwinEngine[] = [];
   const makeEngine = twins((twin) => made.push(twin));
-  const world = new World({ cluster, policies, stack: parseStack(stack), makeEngine });
+  const world = new World({ ...on, makeEngine });
   const paths = [join(FOLDER, file)];
   const survey = new Survey();
   for await (const batch of openCaptures(paths)) for (const record of batch) survey.add(record);
@@ -58,8 +58,10 @@ const files = have ? readdirSync(FOLDER).filter((name) => /\.(p?cap(ng)?)(\.gz)?
 
 for (const stack of ['azure-bridge+npm', 'azure-transparent+calico']) {
   t.test(`every capture comes out of both engines alike on ${stack}`, { skip }, async (t) => {
+    const input = { cluster, policies, stack: parseStack(stack) };
+    const { network } = new World(input);
     for (const file of files.toSorted()) {
-      const twin = await run(file, stack);
+      const twin = await run(file, { ...input, network });
       const { moved, slow } = twin.compiled.statistics();
       t.pass(`${file}: ${twin.packets} packets, ${moved} compiled, ${JSON.stringify(slow)}`);
     }

@@ -6,7 +6,9 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { parseStack } from '../../../src/dataplane/stack.ts';
 import { findNative } from '../../../src/engine/compiled/native-door.ts';
+import { World } from '../../../src/lab/world.ts';
 import { bigCluster } from '../../support/big-cluster.ts';
 import { type LaneCase, laneRun } from '../../support/lane-replays.ts';
 
@@ -36,9 +38,11 @@ async function compare(t: Test, name: string, c: LaneCase): Promise<number> {
 
 t.test('every capture says the same in lanes', { skip }, async (t) => {
   let inLanes = 0;
+  const stack = 'azure-bridge+npm';
+  const { network } = new World({ cluster, policies, stack: parseStack(stack) });
   for (const file of files.toSorted()) {
     const paths = [join(FOLDER, file)];
-    inLanes += await compare(t, file, { cluster, policies, stack: 'azure-bridge+npm', paths });
+    inLanes += await compare(t, file, { cluster, policies, stack, network, paths });
   }
   t.ok(inLanes > 5_000, `${inLanes} packets went in lanes`);
 });

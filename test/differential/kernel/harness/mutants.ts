@@ -83,7 +83,7 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
   'node/match/conntrack': [
     ['RELATED is ESTABLISHED', "return 'RELATED'", "return 'ESTABLISHED'"],
     ['untracked packets are INVALID', "return 'UNTRACKED'", "return 'INVALID'"],
-    ['ctstate DNAT never holds', "states.add('DNAT')", 'undefined'],
+    ['ctstate DNAT never holds', 'ctx.connections.isDestinationTranslated(connection)', 'false'],
     ['reply ports are those of the original', 'inRange(reply.sport)', 'inRange(original.dport)'],
     ['SEEN_REPLY is ASSURED', 'return connection.seenReply', 'return connection.assured'],
   ],
