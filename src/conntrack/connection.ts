@@ -6,7 +6,7 @@
  * it.
  * @module
  */
-import type { Provenance } from '../netfilter/rule.ts';
+import type { MarkOrigins } from '../packet/mark-origins.ts';
 import type { CtZone } from '../packet/packet.ts';
 import type { SctpState } from './protocol/sctp-states.ts';
 import type { TcpState } from './protocol/tcp-states.ts';
@@ -98,7 +98,7 @@ export interface Connection {
   masqueradeDevice: string;
   mark: number;
   /** Who last set each mark bit, as in `Packet.markOrigins`. */
-  markOrigins: Map<number, readonly Provenance[]> | null;
+  markOrigins: Map<number, MarkOrigins> | null;
   /** How long it lives from confirmation on; counts only while unconfirmed. */
   lifetimeNs: number;
   /** When it ends; counts only while confirmed. */

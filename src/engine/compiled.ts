@@ -47,7 +47,8 @@ import type { Execution } from './execution.ts';
 import { ReferenceEngine, type ReferenceOptions } from './reference.ts';
 import type { Topology } from './topology.ts';
 
-export interface CompiledOptions extends Pick<ReferenceOptions, 'seed' | 'drawn'> {
+export interface CompiledOptions
+  extends Pick<ReferenceOptions, 'seed' | 'drawn' | 'shortestIndexed'> {
   readonly addon: NativeAddon;
   /** `--max-connections` and the like; what is left out has a default for an ordinary replay. */
   readonly sizes?: Partial<NativeSizes>;
@@ -111,10 +112,11 @@ export class CompiledEngine implements Engine {
     this.#store = new ConnectionStore(this.#native, this.#words, this.#sets, this.#ends);
     this.#flows = new FlowReader(this.#store, this.#sets);
     this.#book = new DecisionBook(this.#native, this.#words);
-    const { seed, drawn } = options;
+    const { seed, drawn, shortestIndexed } = options;
     this.#reference = new ReferenceEngine(topology, {
       ...(seed === undefined ? {} : { seed }),
       ...(drawn === undefined ? {} : { drawn }),
+      ...(shortestIndexed === undefined ? {} : { shortestIndexed }),
       tableOf: (settings) => this.#store.makeTable(settings),
       onHost: (host) => this.#meet(host),
       onExecuted: (execution) => {

@@ -3,8 +3,8 @@
  * injected packet is run to completion before the next; nothing is remembered but what the hosts'
  * kernels would remember.
  *
- * It walks every rule for every packet, and is the statement of what is right for any engine that
- * does not.
+ * It is the statement of what is right for any engine that remembers. Rules of long chains that a
+ * packet misses are skipped by index (node/rule-index), which a test holds against looking at each.
  * @module
  */
 import type { Connection } from '../conntrack/connection.ts';
@@ -41,6 +41,11 @@ export interface ReferenceOptions {
    * for a free one starts. Undefined where nobody looked.
    */
   readonly drawn?: World['drawn'];
+  /**
+   * From how many rules on chains are indexed (node/rule-index); `false`: every rule of every chain
+   * is looked at. The results are the same.
+   */
+  readonly shortestIndexed?: number | false;
   /** Who keeps the hosts' connections; absent: tables of the hosts' own. */
   readonly tableOf?: MakeTable;
   /** Told of every host that is made, and of every packet that was run to its end. */
@@ -62,7 +67,8 @@ export class ReferenceEngine implements Engine {
       const known = this.#hosts.get(name);
       if (known !== undefined) return known;
       const image = topology.hosts(name);
-      const made = image === undefined ? null : new Host(image, options.tableOf);
+      const made =
+        image === undefined ? null : new Host(image, options.tableOf, options.shortestIndexed);
       if (made !== null) options.onHost?.(made);
       for (const listed of (made && topology.connections?.(name)) ?? []) {
         made?.state.connections.admit((id) => connectionOfList(listed, id, 0), 0);

@@ -11,7 +11,14 @@
 import { unreachable } from '../diagnostic/diagnostic.ts';
 import type { IpSet, SetMember, SetType } from '../netfilter/ip-set.ts';
 import type { SetDirection } from '../netfilter/match.ts';
-import { type Address, bits, type Family, maskAddress } from '../wire/address.ts';
+import {
+  type Address,
+  bits,
+  type Family,
+  hostPrefix,
+  maskAddress,
+  type Prefix,
+} from '../wire/address.ts';
 import { ChangingSet, changeList } from './changing-set.ts';
 import type { SetMemory } from './set-memory.ts';
 import {
@@ -105,6 +112,11 @@ class ListSet implements CompiledSet {
     return answer;
   }
 
+  prefixes(): Iterable<Prefix> | null {
+    const members = this.#members.map((member) => member.prefixes?.() ?? null);
+    return members.every((own) => own !== null) ? flat(members) : null;
+  }
+
   change(
     view: SetView,
     directions: readonly SetDirection[],
@@ -113,6 +125,10 @@ class ListSet implements CompiledSet {
   ): ChangeResult {
     return changeList(this.#members, view, directions, memory, change);
   }
+}
+
+function* flat(members: readonly Iterable<Prefix>[]): Iterable<Prefix> {
+  for (const own of members) yield* own;
 }
 
 const MATCH = 0;
@@ -141,8 +157,10 @@ class HashSet implements CompiledSet {
   readonly #lengths: readonly number[];
   readonly #table: WordTable;
   readonly #key: Uint32Array;
+  readonly #members: readonly SetMember[];
 
   constructor(set: IpSet, family: Family) {
+    this.#members = set.members;
     this.name = set.name;
     this.type = set.type;
     this.dimension = SET_DIMENSION[set.type];
@@ -177,6 +195,10 @@ class HashSet implements CompiledSet {
     return false;
   }
 
+  prefixes(): Iterable<Prefix> | null {
+    return this.#withPort ? null : prefixesOf(this.#members);
+  }
+
   /** Store a member; returns its prefix length. */
   #add(member: SetMember): number {
     if (!isOfHashSet(member)) return 0;
@@ -204,5 +226,13 @@ class HashSet implements CompiledSet {
     key[at++] = masked.w3;
     key[at++] = service;
     key[at] = length;
+  }
+}
+
+/** Where the members of a set of addresses or nets are. */
+function* prefixesOf(members: readonly SetMember[]): Iterable<Prefix> {
+  for (const member of members) {
+    if (member.kind === 'ip') yield hostPrefix(member.address);
+    else if (member.kind === 'net') yield member.net;
   }
 }

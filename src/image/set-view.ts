@@ -6,7 +6,7 @@
  */
 import type { SetType } from '../netfilter/ip-set.ts';
 import type { SetDirection } from '../netfilter/match.ts';
-import type { Address, Family } from '../wire/address.ts';
+import type { Address, Family, Prefix } from '../wire/address.ts';
 import { Protocol } from '../wire/protocol.ts';
 import type { SetMemory } from './set-memory.ts';
 
@@ -40,6 +40,11 @@ export interface CompiledSet {
    * nobody knows.
    */
   test(view: SetView, directions: readonly SetDirection[], memory?: SetMemory): SetAnswer;
+  /**
+   * Where its members are, of sets that ask for one address and nothing else: an address outside of
+   * all of these is none. Null, or absent, where that can not be said.
+   */
+  prefixes?(): Iterable<Prefix> | null;
   /** Add or delete the packet's element; absent on sets of which it has none to give. */
   change?(
     view: SetView,

@@ -10,11 +10,15 @@ import { formatRuleAddress } from '../netfilter/rule.ts';
 import type { Packet } from '../packet/packet.ts';
 import { emptyMemory, type RuleMemory } from './match/rule-memory.ts';
 import { type NftCounter, NftCounters } from './nft/counters.ts';
+import { addUp, type Count, type RuleRun } from './rule-index/rule-run.ts';
 
 /** Told which rules walks look at and what they count, so that reasons can be remembered. */
 export interface RuleObserver {
   look(rule: LinkedRule): void;
+  /** Ports decided of rules that nobody looked at: `LOOKS_AT_` bits of rule-index/literal.ts. */
+  ports(looks: number): void;
   count(rule: LinkedRule, length: number): void;
+  countRun(run: RuleRun, length: number): void;
   policy(chain: LinkedChain, length: number): void;
   /** A step of an nft rule, and the packet that it looks at. */
   lookNft(operation: NftOperation, packet: Pick<Packet, 'family' | 'protocol'>): void;
@@ -25,6 +29,9 @@ export interface RuleObserver {
   exact(side: 'source' | 'destination'): void;
 }
 
+/** Runs that wait to be counted rule by rule. */
+const MOST_RUNS = 4096;
+
 export class RuleCounters {
   /** Null but while somebody watches. */
   observer: RuleObserver | null = null;
@@ -34,6 +41,8 @@ export class RuleCounters {
   readonly nft: NftCounters | null;
   readonly #packets: Float64Array;
   readonly #bytes: Float64Array;
+  /** Counted, and not yet in `#packets` and `#bytes`. */
+  readonly #runs = new Map<RuleRun, Count>();
   readonly #policies = new Map<LinkedChain, { packets: number; bytes: number }>();
 
   constructor(program: RuleProgram, nft: NftProgram | null = null) {
@@ -48,10 +57,37 @@ export class RuleCounters {
     this.addMany(rule, 1, length);
   }
 
+  /** Count a packet for all rules of a run. */
+  addRun(run: RuleRun, length: number): void {
+    this.observer?.countRun(run, length);
+    this.addRunMany(run, 1, length);
+  }
+
+  /** As `addMany`, for all rules of a run. */
+  addRunMany(run: RuleRun, packets: number, bytes: number): void {
+    const known = this.#runs.get(run);
+    if (known === undefined) {
+      if (this.#runs.size >= MOST_RUNS) this.#settleRuns();
+      this.#runs.set(run, { packets, bytes });
+      return;
+    }
+    known.packets += packets;
+    known.bytes += bytes;
+  }
+
+  #settleRuns(): void {
+    if (this.#runs.size === 0) return;
+    addUp(this.#runs, (rule, packets, bytes) => {
+      this.#packets[rule.id] = (this.#packets[rule.id] ?? 0) + packets;
+      this.#bytes[rule.id] = (this.#bytes[rule.id] ?? 0) + bytes;
+    });
+    this.#runs.clear();
+  }
+
   /** Count packets of `bytes` in all, of which nobody is told. */
   addMany(rule: LinkedRule, packets: number, bytes: number): void {
-    this.#packets[rule.id] = this.packets(rule) + packets;
-    this.#bytes[rule.id] = this.bytes(rule) + bytes;
+    this.#packets[rule.id] = (this.#packets[rule.id] ?? 0) + packets;
+    this.#bytes[rule.id] = (this.#bytes[rule.id] ?? 0) + bytes;
   }
 
   /** Count a packet for an nft rule, or for a named counter. */
@@ -76,10 +112,12 @@ export class RuleCounters {
   }
 
   packets(rule: LinkedRule): number {
+    this.#settleRuns();
     return this.#packets[rule.id] ?? 0;
   }
 
   bytes(rule: LinkedRule): number {
+    this.#settleRuns();
     return this.#bytes[rule.id] ?? 0;
   }
 

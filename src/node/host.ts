@@ -20,6 +20,7 @@ import type { MatchedLooks } from './hook/hook-recorder.ts';
 import { type HookPart, hookParts } from './hook/order.ts';
 import { HostState, trackingSettings } from './host-state.ts';
 import { type DeviceSettings, deviceSettings } from './link/device-settings.ts';
+import { RuleIndexes, SHORTEST_INDEXED } from './rule-index/rule-indexes.ts';
 import type { Decision } from './trail.ts';
 
 /** Where the bridge sends frames for a MAC; `local` entries go up to the bridge device. */
@@ -81,9 +82,17 @@ export class Host {
   /** Neighbours that were asked for; null while nobody has answered. */
   readonly #learned = new Map<ImageInterface, AddressMap<string | null>>();
   readonly #parts = new Map<string, readonly HookPart[]>();
+  /** Of its long chains; null when every rule is to be looked at. */
+  readonly indexes: RuleIndexes | null;
 
-  constructor(image: HostImage, tableOf: MakeTable = plainTable) {
+  /** `shortestIndexed`: as for `RuleIndexes`; `false`: no indexes. */
+  constructor(
+    image: HostImage,
+    tableOf: MakeTable = plainTable,
+    shortestIndexed: number | false = SHORTEST_INDEXED,
+  ) {
     this.image = image;
+    this.indexes = shortestIndexed === false ? null : new RuleIndexes(shortestIndexed);
     this.name = image.host;
     this.counters = new RuleCounters(image.program, image.nft);
     this.scratchCounters = new RuleCounters(image.program, image.nft);

@@ -60,7 +60,31 @@ export interface Crossing {
   readonly ends: PacketEnds;
 }
 
+/** Looks at many rules, listed when they are asked for. */
+export interface RunOfLooks {
+  all(): readonly RuleLook[];
+}
+
+/** Looks in order, some of them as runs. */
+export type Looks = readonly (RuleLook | RunOfLooks)[];
+
 const NO_RULES: readonly RuleLook[] = [];
+
+function isRun(look: RuleLook | RunOfLooks): look is RunOfLooks {
+  return 'all' in look;
+}
+
+/** A step whose looks are listed when somebody reads them. */
+function lateStep(step: Omit<Step, 'rules'>, looks: Looks): Step {
+  let rules: readonly RuleLook[] | null = null;
+  return {
+    ...step,
+    get rules() {
+      rules ??= looks.flatMap((look) => (isRun(look) ? look.all() : [look]));
+      return rules;
+    },
+  };
+}
 
 export class Trail {
   readonly parent: Trail | null;
@@ -88,8 +112,11 @@ export class Trail {
     this.steps.push({ host, stage, fact, rules });
   }
 
-  hookStep(host: string, hook: Hook, fact: string, rules: readonly RuleLook[]): void {
-    this.steps.push({ host, stage: hook, hook, fact, rules });
+  hookStep(host: string, hook: Hook, fact: string, looks: Looks): void {
+    const step = { host, stage: hook, hook, fact };
+    this.steps.push(
+      looks.some(isRun) ? lateStep(step, looks) : { ...step, rules: looks as Step['rules'] },
+    );
   }
 
   /** The ends with which this copy left the last host; null before it left any. */

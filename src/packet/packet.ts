@@ -7,9 +7,9 @@
  * neither check nor throw.
  * @module
  */
-import type { Provenance } from '../netfilter/rule.ts';
 import type { Address, Family } from '../wire/address.ts';
 import type { VlanTag } from '../wire/ethernet.ts';
+import type { MarkOrigins } from './mark-origins.ts';
 
 /** Connection state as rules see it (`enum ip_conntrack_info` folded to words). */
 export type PacketCtState = 'none' | 'new' | 'established' | 'related' | 'invalid' | 'untracked';
@@ -68,7 +68,7 @@ export interface Packet {
   physOut: string;
   mark: number;
   /** Who last set each mark bit: origin of the MARK rule, by bit number. */
-  markOrigins: Map<number, readonly Provenance[]> | null;
+  markOrigins: Map<number, MarkOrigins> | null;
   ctState: PacketCtState;
   /** The tracked connection (conntrack/connection.ts), and which way this packet goes. */
   connection: object | null;

@@ -4,6 +4,7 @@
  */
 import fc from 'fast-check';
 import t from 'tap';
+import { MarkOrigins } from '../../src/packet/mark-origins.ts';
 import {
   buildFrame,
   clonePacket,
@@ -133,7 +134,7 @@ t.test('a clone shares nothing that changes', async (t) => {
   packet.markOrigins = new Map();
   const copy = clonePacket(packet);
   copy.bytes[20] = 99;
-  copy.markOrigins?.set(1, []);
+  copy.markOrigins?.set(1, MarkOrigins.after(undefined, []));
   t.not(packet.bytes[20], 99);
   t.equal(packet.markOrigins.size, 0);
   t.notOk(isFragment(copy));

@@ -1,7 +1,7 @@
 /**
  * Both engines side by side: every packet goes to each, and whatever differs is an error that names
  * packet and fields. Law P3: compiled = reference in outcome, reason, deciding rule, bytes out,
- * connection table and counters.
+ * connection table and counters. What is walked is walked by rule on one side, by index on the other.
  * @module
  */
 import { findNative } from '../../src/engine/compiled/native-door.ts';
@@ -38,14 +38,16 @@ export class TwinEngine implements Engine {
   ) {
     const found = findNative();
     if (found.addon === null) throw new Error(found.reason);
-    const { seed, drawn, sizes, classes } = options;
+    const { seed, drawn, sizes, classes, shortestIndexed } = options;
     const common = {
       ...(seed === undefined ? {} : { seed }),
       ...(drawn === undefined ? {} : { drawn }),
     };
-    this.reference = new ReferenceEngine(topology, common);
+    // One looks at every rule; the other finds those of long chains by index.
+    this.reference = new ReferenceEngine(topology, { ...common, shortestIndexed: false });
     const compiled = {
       ...common,
+      ...(shortestIndexed === undefined ? {} : { shortestIndexed }),
       addon: found.addon,
       ...(sizes ? { sizes } : {}),
       ...(classes ? { classes } : {}),

@@ -115,8 +115,9 @@ export class DecisionBook {
     for (const [number, { counted }] of this.#pages.entries()) {
       if (this.#native.takeCounts(number) === 0) continue;
       const [packets = 0, bytes = 0] = this.#words;
-      for (const { host, rule, chain, nft } of counted) {
+      for (const { host, rule, run, chain, nft } of counted) {
         if (rule !== null) host.counters.addMany(rule, packets, bytes);
+        else if (run !== null) host.counters.addRunMany(run, packets, bytes);
         else if (chain !== null) host.counters.addPolicyMany(chain, packets, bytes);
         else if (nft !== null) host.counters.nft?.addMany(nft, packets, bytes);
       }

@@ -163,7 +163,8 @@ export class HostSets {
 function memberKey(m: Member): string {
   const { sourceDone, destinationDone, sourceNat, destinationNat } = m;
   const bits = [sourceDone, destinationDone, sourceNat, destinationNat].map(Number).join('');
-  const origins = m.markOrigins === null ? '' : JSON.stringify([...m.markOrigins]);
+  const known = [...(m.markOrigins ?? [])].map(([bit, origins]) => [bit, origins.list()]);
+  const origins = m.markOrigins === null ? '' : JSON.stringify(known);
   return `${m.host} ${m.from}>${m.to} ${bits} ${m.mark} ${m.masqueradeDevice} ${origins}`;
 }
 

@@ -7,17 +7,22 @@ import type { LinkedChain, LinkedRule } from '../../image/program.ts';
 import type { RuleObserver } from '../../node/counters.ts';
 import type { Host } from '../../node/host.ts';
 import type { NftCounter } from '../../node/nft/counters.ts';
+import { LOOKS_AT_DPORT, LOOKS_AT_SPORT } from '../../node/rule-index/literal.ts';
+import type { RuleRun } from '../../node/rule-index/rule-run.ts';
 import { By } from './layout.ts';
 import { operationLooksAt } from './nft-facts.ts';
 import { looksAt, OPAQUE, raisesTtl } from './rule-facts.ts';
 
-/** A rule, the policy of a built-in chain, or something of nft that counted the packet. */
+/** What counted the packet: a rule, a run of them, a built-in chain's policy, something of nft. */
 export interface Counted {
   readonly host: Host;
   readonly rule: LinkedRule | null;
+  readonly run: RuleRun | null;
   readonly chain: LinkedChain | null;
   readonly nft: NftCounter | null;
 }
+
+const NOTHING = { rule: null, run: null, chain: null, nft: null };
 
 export class Recording {
   /** `By` bits, and `OPAQUE`. */
@@ -61,16 +66,25 @@ export class Recording {
         const raised = raisesTtl(rule);
         if (raised === null) this.facts |= OPAQUE;
         else this.ttlRoom += raised;
-        this.#count({ host, rule, chain: null, nft: null }, length);
+        this.#count({ ...NOTHING, host, rule }, length);
+      },
+      ports: (looks) => {
+        if (!this.#isOn) return;
+        this.facts |= looks & LOOKS_AT_SPORT ? By.sport : 0;
+        this.facts |= looks & LOOKS_AT_DPORT ? By.dport : 0;
+      },
+      // Nothing but counters changes on such a run.
+      countRun: (run, length) => {
+        if (this.#isOn) this.#count({ ...NOTHING, host, run }, length);
       },
       policy: (chain, length) => {
-        if (this.#isOn) this.#count({ host, rule: null, chain, nft: null }, length);
+        if (this.#isOn) this.#count({ ...NOTHING, host, chain }, length);
       },
       lookNft: (operation, packet) => {
         if (this.#isOn) this.facts |= operationLooksAt(operation, packet);
       },
       countNft: (counter, length) => {
-        if (this.#isOn) this.#count({ host, rule: null, chain: null, nft: counter }, length);
+        if (this.#isOn) this.#count({ ...NOTHING, host, nft: counter }, length);
       },
       opaque: () => {
         this.facts |= OPAQUE;

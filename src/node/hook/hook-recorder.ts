@@ -9,10 +9,12 @@ import type { NftLinkedRule } from '../../image/nft/program.ts';
 import type { LinkedRule } from '../../image/program.ts';
 import type { Packet } from '../../packet/packet.ts';
 import type { NftRecorder } from '../nft/walk.ts';
+import type { RuleRun } from '../rule-index/rule-run.ts';
+import type { Looks, RunOfLooks } from '../trail.ts';
 import type { Recorder, RuleLook, WalkContext } from './walk.ts';
 import { RuleLooks } from './walk-recorder.ts';
 
-const NOTHING: readonly RuleLook[] = [];
+const NOTHING: Looks = [];
 
 /** The look of a rule that matched, made when it first does. */
 export type MatchedLooks = Map<number, RuleLook>;
@@ -20,7 +22,7 @@ export type MatchedLooks = Map<number, RuleLook>;
 export class HookLooks implements Recorder, NftRecorder {
   readonly tracing: boolean;
   readonly #matched: MatchedLooks;
-  #looks: RuleLook[] | null = null;
+  #looks: (RuleLook | RunOfLooks)[] | null = null;
 
   constructor(matched: MatchedLooks, tracing: boolean) {
     this.#matched = matched;
@@ -28,6 +30,15 @@ export class HookLooks implements Recorder, NftRecorder {
   }
 
   matched(ctx: WalkContext, rule: LinkedRule): void {
+    this.#add(this.#lookOf(ctx, rule));
+  }
+
+  /** Listed only when somebody reads the step: they can be ten thousands. */
+  matchedRun(ctx: WalkContext, run: RuleRun): void {
+    this.#add({ all: () => run.rules().map((rule) => this.#lookOf(ctx, rule)) });
+  }
+
+  #lookOf(ctx: WalkContext, rule: LinkedRule): RuleLook {
     let look = this.#matched.get(rule.id);
     if (look === undefined) {
       const target = ctx.image.texts.target(rule.id);
@@ -35,7 +46,7 @@ export class HookLooks implements Recorder, NftRecorder {
       look = rule.origin.length === 0 ? head : { ...head, origin: rule.origin };
       this.#matched.set(rule.id, look);
     }
-    this.#add(look);
+    return look;
   }
 
   missed(ctx: WalkContext, rule: LinkedRule, part: RulePart, packet: Packet): void {
@@ -54,13 +65,13 @@ export class HookLooks implements Recorder, NftRecorder {
   }
 
   /** Hand over what was seen. */
-  take(): readonly RuleLook[] {
+  take(): Looks {
     const looks = this.#looks ?? NOTHING;
     this.#looks = null;
     return looks;
   }
 
-  #add(look: RuleLook): void {
+  #add(look: RuleLook | RunOfLooks): void {
     if (this.#looks === null) this.#looks = [look];
     else this.#looks.push(look);
   }

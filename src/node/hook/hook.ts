@@ -74,6 +74,7 @@ function beginVisit(run: Run, passage: Passage, at: Hook): Visit {
     utcSeconds: run.utcSeconds,
     draws: undefined,
     forgive: run.forgiving ? forgiving(passage, at) : undefined,
+    indexes: host.indexes,
   };
   return { run, passage, hook: at, looks, ctx };
 }

@@ -8,12 +8,15 @@ import type { LinkedRule } from '../../image/program.ts';
 import type { Provenance, RuleAddress } from '../../netfilter/rule.ts';
 import type { Packet } from '../../packet/packet.ts';
 import { foundInstead } from '../match/found.ts';
+import type { RuleRun } from '../rule-index/rule-run.ts';
 import type { WalkContext } from './walk.ts';
 
 /** What sees the rules go by. `missed` is only called while `tracing`. */
 export interface Recorder {
   readonly tracing: boolean;
   matched(ctx: WalkContext, rule: LinkedRule, packet: Packet): void;
+  /** Rules that were matched one after the other; never called while `tracing`. */
+  matchedRun(ctx: WalkContext, run: RuleRun, packet: Packet): void;
   missed(ctx: WalkContext, rule: LinkedRule, part: RulePart, packet: Packet): void;
 }
 
@@ -40,6 +43,10 @@ export class RuleLooks implements Recorder {
 
   matched(ctx: WalkContext, rule: LinkedRule): void {
     this.#looks.push({ ...describe(ctx, rule), matched: true });
+  }
+
+  matchedRun(ctx: WalkContext, run: RuleRun): void {
+    for (const rule of run.rules()) this.matched(ctx, rule);
   }
 
   missed(ctx: WalkContext, rule: LinkedRule, part: RulePart, packet: Packet): void {

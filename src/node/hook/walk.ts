@@ -28,6 +28,8 @@ import type { RuleCounters } from '../counters.ts';
 import type { Draws } from '../match/draws.ts';
 import { ask, missedHead, openDevice, protocolFault } from '../match/match.ts';
 import type { RuleMemory } from '../match/rule-memory.ts';
+import type { ChainIndex, Leap } from '../rule-index/chain-index.ts';
+import type { RuleIndexes } from '../rule-index/rule-indexes.ts';
 import { applyCt, hasTracking } from '../target/ct.ts';
 import { applyClass, applyMss, applyTtl } from '../target/header.ts';
 import { type RewriteTarget, rewriteOf } from '../target/rewrite.ts';
@@ -66,6 +68,8 @@ export interface WalkContext {
   readonly table?: ConntrackTable;
   /** Whom its virtual servers gave connections to, for rules that ask. */
   readonly virtual?: VirtualConnections;
+  /** Of long chains: what spares the walk rules that miss. Absent: every rule is looked at. */
+  readonly indexes?: RuleIndexes | null;
   /** Seed of everything the kernel would draw. */
   readonly seed: number;
   /** The chances of a new connection, while the nat table is asked about it. */
@@ -181,20 +185,54 @@ class Walk {
   #chain: LinkedChain;
   #index = 0;
   #via: Via | null = null;
+  #chainIndex: ChainIndex | null;
 
   constructor(ctx: WalkContext, at: { entry: LinkedChain; hook: Hook }, packet: Packet) {
     this.#ctx = ctx;
     this.#chain = at.entry;
     this.#hook = at.hook;
     this.#packet = packet;
+    this.#chainIndex = this.#indexOf(at.entry);
   }
 
   run(): WalkVerdict {
     for (;;) {
+      if (this.#chainIndex !== null) this.#leap(this.#chainIndex);
       const rule = this.#chain.rules[this.#index];
       const verdict = rule === undefined ? this.#leaveChain() : this.#look(rule);
       if (verdict !== null) return verdict;
     }
+  }
+
+  /** What is written down of rules that miss is written rule by rule. */
+  #indexOf(chain: LinkedChain): ChainIndex | null {
+    return this.#ctx.recorder.tracing ? null : (this.#ctx.indexes?.of(chain) ?? null);
+  }
+
+  /** Go to the next rule of the chain that may do something, as if by all rules before it. */
+  #leap(index: ChainIndex): void {
+    const leap = index.leap(this.#ctx, this.#packet, this.#index);
+    if (leap === null) this.#chainIndex = null;
+    else this.#land(leap);
+  }
+
+  #land({ to, run, looks }: Leap): void {
+    const { counters, recorder } = this.#ctx;
+    if (looks !== 0) counters.observer?.ports(looks);
+    if (run !== null) {
+      counters.addRun(run, this.#packet.end - this.#packet.l3);
+      recorder.matchedRun(this.#ctx, run, this.#packet);
+      for (const mark of run.marks) applyMark(mark, this.#packet, mark.part);
+    }
+    if (to === null) {
+      this.#index = this.#chain.rules.length;
+      return;
+    }
+    for (const jump of to.path) {
+      this.#index = jump.address.index;
+      this.#enter(jump);
+    }
+    this.#index = to.rule.address.index - 1;
   }
 
   /** Look at one rule; null when the walk goes on. */
@@ -340,6 +378,7 @@ class Walk {
     this.#via = { rule, before: this.#via };
     this.#chain = rule.chain;
     this.#index = 0;
+    this.#chainIndex = this.#indexOf(this.#chain);
     return null;
   }
 
@@ -350,6 +389,7 @@ class Walk {
       this.#chain = back.chain;
       this.#index = back.index;
       this.#via = back.via;
+      this.#chainIndex = this.#indexOf(this.#chain);
       return null;
     }
     const entry = this.#entry();

@@ -6,6 +6,7 @@
  */
 import type { Provenance } from '../../netfilter/rule.ts';
 import type { Target } from '../../netfilter/target.ts';
+import { MarkOrigins, mergeOrigins, type OriginPart } from '../../packet/mark-origins.ts';
 import type { Packet } from '../../packet/packet.ts';
 import type { WalkContext } from '../hook/walk.ts';
 import { connectionOf } from '../match/conntrack.ts';
@@ -17,20 +18,29 @@ import { connectionOf } from '../match/conntrack.ts';
 export function applyMark(
   target: { readonly value: number; readonly mask: number },
   packet: Packet,
-  origin: readonly Provenance[],
+  origin: OriginPart,
 ): void {
   const { value, mask } = target;
-  packet.mark = ((packet.mark & ~mask) ^ value) >>> 0;
+  packet.mark = markAfter(target, packet.mark);
   const touched = (mask | value) >>> 0;
-  if (origin.length === 0 && packet.markOrigins === null) return;
+  const isNobody = 'length' in origin && origin.length === 0;
+  if (isNobody && packet.markOrigins === null) return;
   packet.markOrigins ??= new Map();
   for (let bit = 0; bit < 32; bit++) {
     if (((touched >>> bit) & 1) === 0) continue;
     if (((packet.mark >>> bit) & 1) === 0) packet.markOrigins.delete(bit);
     else if (((value >>> bit) & 1) === 1) {
-      packet.markOrigins.set(bit, merge(packet.markOrigins.get(bit) ?? [], origin));
+      packet.markOrigins.set(bit, MarkOrigins.after(packet.markOrigins.get(bit), origin));
     }
   }
+}
+
+/** The mark that a MARK rule leaves behind. */
+export function markAfter(
+  { value, mask }: { readonly value: number; readonly mask: number },
+  mark: number,
+): number {
+  return ((mark & ~mask) ^ value) >>> 0;
 }
 
 /** Who set those of `bits` that are set on the packet, in order of bit and of setting. */
@@ -38,28 +48,11 @@ export function originsOfMark(packet: Packet, bits: number): readonly Provenance
   const { markOrigins } = packet;
   if (markOrigins === null) return [];
   const on = (packet.mark & bits) >>> 0;
-  let origins: readonly Provenance[] = [];
+  const lists: (readonly Provenance[])[] = [];
   for (let bit = 0; bit < 32; bit++) {
-    if (((on >>> bit) & 1) === 1) origins = merge(origins, markOrigins.get(bit) ?? []);
+    if (((on >>> bit) & 1) === 1) lists.push(markOrigins.get(bit)?.list() ?? []);
   }
-  return origins;
-}
-
-/** Append what is not there yet. */
-function merge(first: readonly Provenance[], second: readonly Provenance[]): readonly Provenance[] {
-  const added = second.filter((p) => !first.some((q) => sameProvenance(p, q)));
-  return added.length === 0 ? first : [...first, ...added];
-}
-
-function sameProvenance(a: Provenance, b: Provenance): boolean {
-  return (
-    a === b ||
-    (a.object === b.object &&
-      a.direction === b.direction &&
-      a.effect === b.effect &&
-      a.field === b.field &&
-      a.source === b.source)
-  );
+  return mergeOrigins(lists);
 }
 
 /**
@@ -101,7 +94,7 @@ function shifted(mark: number, shift: Shift): number {
   return shift.direction === 'left' ? (mark << shift.bits) >>> 0 : (mark >>> 0) >>> shift.bits;
 }
 
-type BitOrigins = Map<number, readonly Provenance[]>;
+type BitOrigins = Map<number, MarkOrigins>;
 
 interface MarkOwner {
   markOrigins?: BitOrigins | null;

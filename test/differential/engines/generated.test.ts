@@ -82,7 +82,8 @@ function run(plan: Plan, frames: readonly Frame[], dice: Dice): TwinEngine {
   const image = lower(plan);
   const edges = portsOf(plan).map((device) => ({ host: plan.host, device }));
   const hosts = (name: string) => (name === plan.host ? image : undefined);
-  const twin = new TwinEngine({ hosts, links: [], edges });
+  // No chain is too short for an index.
+  const twin = new TwinEngine({ hosts, links: [], edges }, { shortestIndexed: 1 });
   const values = edgesOf(image.cuts());
   let frame = 0;
   const inject = (device: string, frameBytes: Uint8Array) => {
