@@ -8,7 +8,7 @@ import { openPcap, PCAP_HEADER_BYTES, pcapMagic } from './format/pcap.ts';
 import { isPcapngMagic, PcapngFormat } from './format/pcapng.ts';
 import { type CutShort, captureError } from './input-error.ts';
 import type { CaptureInterface, InputSummary, ResolvedName } from './record.ts';
-import type { RecordWalker, Slab } from './slab.ts';
+import type { RecordWalker, UnnumberedSlab } from './slab.ts';
 
 const MAGIC_BYTES = 4;
 const PCAPNG_HEADER_BYTES = 28;
@@ -83,7 +83,7 @@ export class CaptureInput {
    * Ordinary records that are in the window already, at most `limit`, none from `untilNs` on; null
    * when the next record must come from `next`. Frames and interfaces are not numbered yet.
    */
-  walk(walker: RecordWalker, limit: number, untilNs: bigint): Omit<Slab, 'firstFrame'> | null {
+  walk(walker: RecordWalker, limit: number, untilNs: bigint): UnnumberedSlab | null {
     const source = this.#source;
     const format = this.#format;
     if (this.#done || format === null || source.available === 0) return null;
@@ -151,6 +151,17 @@ export class CaptureInput {
       if (iface === last) break;
     }
     return id;
+  }
+
+  /**
+   * Nobody wants more of it, nor the last `unwanted` records that it gave: what was met behind them
+   * does not count. What is stored is read to its end where it is digested.
+   */
+  async breakOff(unwanted: number): Promise<void> {
+    this.#packets -= unwanted;
+    this.#done = false;
+    this.#cut = null;
+    await this.#source.stored.readOut();
   }
 
   /** To be asked for once, after the last `next`. */

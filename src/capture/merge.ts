@@ -10,7 +10,7 @@ import { CaptureInput } from './capture-input.ts';
 import type { Access } from './format/byte-source.ts';
 import type { UnnumberedRecord } from './format/packet-format.ts';
 import type { CaptureInterface, InputSummary, PacketRecord, ResolvedName } from './record.ts';
-import type { RecordWalker, Slab } from './slab.ts';
+import type { RecordWalker, Slab, UnnumberedSlab } from './slab.ts';
 
 /** How many records are taken from one file at a time. */
 const READ_AHEAD = 256;
@@ -94,7 +94,14 @@ export class MergedInputs {
     while (out.length < limit && this.#heap.length > 0) {
       const lane = this.#heap[0];
       if (lane === undefined) break;
-      if (lane.next >= lane.ahead.length && !(await this.#refill(lane, readAhead))) continue;
+      if (lane.next >= lane.ahead.length && !(await this.#refill(lane, readAhead))) {
+        if (lane.ahead.length > 0) continue;
+        // A file that is over is closed only when all of it was taken.
+        if (out.length > 0) break;
+        await this.#close(lane);
+        this.#pop();
+        continue;
+      }
       if (this.#heap.length === 1) this.#takeRun(lane, out, limit);
       else this.#takeOne(lane, out);
     }
@@ -116,7 +123,7 @@ export class MergedInputs {
     const firstFrame = this.#frame + 1;
     this.#frame += slab.count;
     this.#numberAll(lane, slab);
-    return { ...slab, firstFrame };
+    return { ...slab, firstFrame, isSelection: false };
   }
 
   /** Read on for `slab`; false when what comes next is to be had from `next`. */
@@ -127,7 +134,7 @@ export class MergedInputs {
   }
 
   /** Number interfaces in the order in which their packets come. */
-  #numberAll(lane: Lane, { columns, count, interfaces }: Omit<Slab, 'firstFrame'>): void {
+  #numberAll(lane: Lane, { columns, count, interfaces }: UnnumberedSlab): void {
     if (interfaces.every(({ id }) => id >= 0)) return;
     for (let n = 0; n < count; n++) {
       const iface = interfaces[columns.iface[n] ?? 0];
@@ -169,18 +176,14 @@ export class MergedInputs {
     }
   }
 
-  /** Read on in the lane at the heap's top. @returns false when it ended and left the heap. */
+  /** Read on in the lane at the heap's top. @returns false when it ended or is not at the top. */
   async #refill(lane: Lane, readAhead: number): Promise<boolean> {
     lane.input ??= await CaptureInput.open(lane.path, this.#access);
     lane.ahead = await lane.input.next(readAhead);
     lane.next = 0;
     this.#takeNames(lane.input);
     const first = lane.ahead[0];
-    if (first === undefined) {
-      await this.#close(lane);
-      this.#pop();
-      return false;
-    }
+    if (first === undefined) return false;
     lane.timeNs = first.timeNs + lane.offsetNs;
     this.#sink();
     return this.#heap[0] === lane;
@@ -208,11 +211,19 @@ export class MergedInputs {
     for (const lane of this.#lanes) await this.#close(lane);
   }
 
-  /** Close what is open and settle the summaries, also of inputs that were never reached. */
-  async finish(): Promise<void> {
+  /**
+   * Close what is open and settle the summaries, also of inputs that were never reached.
+   *
+   * @param surplus when a count ended the reading: the files of records that were handed out behind
+   * the last one that counts. How those files end, nobody asked; their digests are whole.
+   */
+  async finish(surplus: readonly string[] | null): Promise<void> {
     for (const lane of this.#lanes) {
       if (this.#summaries.has(lane.index)) continue;
       lane.input ??= await CaptureInput.open(lane.path, this.#access);
+      if (surplus === null) continue;
+      const beyond = surplus.filter((file) => file === lane.path).length;
+      await lane.input.breakOff(lane.ahead.length - lane.next + beyond);
     }
     await this.#closeAll();
   }

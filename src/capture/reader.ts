@@ -13,9 +13,9 @@ import type { Readable } from 'node:stream';
 import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
 import { captureFiles } from './capture-files.ts';
 import type { Filter } from './filter/filter.ts';
-import { matches } from './filter/filter.ts';
 import { MergedInputs } from './merge.ts';
 import type { CaptureInterface, InputSummary, PacketRecord, ResolvedName } from './record.ts';
+import { Selection } from './selection.ts';
 import type { RecordWalker, Slab } from './slab.ts';
 import type { TimeBound } from './time-bound.ts';
 
@@ -45,8 +45,7 @@ export interface CaptureOptions {
 export interface CaptureStream extends AsyncIterable<readonly PacketRecord[]> {
   /**
    * The same reading, in its stead: ordinary records in bulk. The records are the same, in the same
-   * order, however they come; with a filter, a time window or a count
-   * all come one by one.
+   * order, however they come.
    */
   parts(walker: RecordWalker): AsyncIterable<readonly PacketRecord[] | Slab>;
   /** The files behind the paths, known after the first batch. */
@@ -115,35 +114,45 @@ class Captures implements CaptureStream {
   async *#read(walker: RecordWalker | null): AsyncGenerator<readonly PacketRecord[] | Slab> {
     const options = this.#options;
     this.paths = await captureFiles(this.#given);
-    const window = await timeWindow(this.paths, options);
+    const selection = await this.#selection(walker);
     const inputs = await this.#open();
     this.#inputs = inputs;
     const size = Math.max(1, Math.min(options.batchSize ?? BATCH_MAX, BATCH_MAX));
-    let left = options.count ?? Number.POSITIVE_INFINITY;
-    // What was read beyond the last packet counts as read: equal however records come.
-    const isWhole = window === null && options.filter === undefined && options.count === undefined;
-    const bulk = isWhole ? walker : null;
     // Of what is not in bulk: the more there was of it, the more is taken at a time.
     let few = 1;
     try {
-      while (left > 0) {
-        const slab = bulk === null ? null : inputs.slab(bulk, MOST_IN_SLAB);
+      while (!selection.isFull) {
+        const slab = walker === null ? null : inputs.slab(walker, MOST_IN_SLAB);
         if (slab !== null) {
           few = 1;
-          yield slab;
+          const kept = selection.ofSlab(slab);
+          if (kept.count > 0) yield kept;
           continue;
         }
-        if (bulk !== null && (await inputs.extend())) continue;
-        const batch = await (bulk === null ? inputs.next(size) : inputs.next(few, few));
+        if (walker !== null && (await inputs.extend())) continue;
+        const batch = await (walker === null ? inputs.next(size) : inputs.next(few, few));
         few = Math.min(few * 2, size);
         if (batch.length === 0) break;
-        const kept = select(batch, window, options.filter ?? null, left);
-        left -= kept.length;
+        const kept = selection.of(batch);
         if (kept.length > 0) yield kept;
       }
     } finally {
-      await inputs.finish();
+      await inputs.finish(selection.isFull ? selection.surplus : null);
     }
+  }
+
+  /** Bounds resolved; a span before the end needs the end, so the files are read once before. */
+  async #selection(walker: RecordWalker | null): Promise<Selection> {
+    const { since, until, count, filter } = this.#options;
+    const isRelative = since?.kind === 'beforeEnd' || until?.kind === 'beforeEnd';
+    const end = isRelative ? await latestTime(this.paths, this.#options, walker) : 0n;
+    const resolve = (bound: TimeBound) => (bound.kind === 'at' ? bound.timeNs : end - bound.spanNs);
+    return new Selection({
+      sinceNs: since === undefined ? null : resolve(since),
+      untilNs: until === undefined ? null : resolve(until),
+      filter: filter ?? null,
+      count: count ?? null,
+    });
   }
 
   #open(): Promise<MergedInputs> {
@@ -154,51 +163,13 @@ class Captures implements CaptureStream {
   }
 }
 
-interface TimeWindow {
-  readonly sinceNs: bigint;
-  readonly untilNs: bigint;
-}
-
-function select(
-  batch: readonly PacketRecord[],
-  window: TimeWindow | null,
-  filter: Filter | null,
-  limit: number,
-): readonly PacketRecord[] {
-  if (window === null && filter === null && batch.length <= limit) return batch;
-  const kept: PacketRecord[] = [];
-  for (const record of batch) {
-    if (kept.length >= limit) break;
-    if (window !== null && !inWindow(window, record.timeNs)) continue;
-    if (filter === null || matches(filter, record)) kept.push(record);
-  }
-  return kept;
-}
-
-function inWindow(window: TimeWindow, timeNs: bigint): boolean {
-  return timeNs >= window.sinceNs && timeNs <= window.untilNs;
-}
-
 const BEFORE_ALL = -(1n << 100n);
-const AFTER_ALL = 1n << 100n;
 
-/** Resolve the bounds; a span before the end needs the end, so the files are read once before. */
-async function timeWindow(
+async function latestTime(
   paths: readonly string[],
-  options: CaptureOptions,
-): Promise<TimeWindow | null> {
-  const { since, until } = options;
-  if (since === undefined && until === undefined) return null;
-  const relative = since?.kind === 'beforeEnd' || until?.kind === 'beforeEnd';
-  const end = relative ? await latestTime(paths, options) : 0n;
-  const resolve = (bound: TimeBound) => (bound.kind === 'at' ? bound.timeNs : end - bound.spanNs);
-  return {
-    sinceNs: since === undefined ? BEFORE_ALL : resolve(since),
-    untilNs: until === undefined ? AFTER_ALL : resolve(until),
-  };
-}
-
-async function latestTime(paths: readonly string[], options: CaptureOptions): Promise<bigint> {
+  { clockOffsetsNs }: CaptureOptions,
+  walker: RecordWalker | null,
+): Promise<bigint> {
   if (paths.includes('-')) {
     const mistake: Diagnostic = {
       code: 'TIME_BOUND_STDIN',
@@ -208,11 +179,15 @@ async function latestTime(paths: readonly string[], options: CaptureOptions): Pr
     };
     throw new UserError([mistake]);
   }
-  const { clockOffsetsNs } = options;
+  const offsets = clockOffsetsNs === undefined ? {} : { clockOffsetsNs };
+  const whole = openCaptures(paths, { ...offsets, digest: false });
   let latest = BEFORE_ALL;
-  const whole = openCaptures(paths, clockOffsetsNs === undefined ? {} : { clockOffsetsNs });
-  for await (const batch of whole) {
-    for (const record of batch) if (record.timeNs > latest) latest = record.timeNs;
+  for await (const part of walker === null ? whole : whole.parts(walker)) {
+    const times =
+      'window' in part
+        ? part.columns.times.subarray(0, part.count)
+        : part.map(({ timeNs }) => timeNs);
+    for (const timeNs of times) if (timeNs > latest) latest = timeNs;
   }
   return latest;
 }

@@ -72,9 +72,12 @@ export interface ResolvedName {
 /** What is known of one input once it has been read to its end. */
 export interface InputSummary {
   readonly path: string;
-  /** Of the file's bytes as stored (compressed when it is), as far as they were read. */
+  /**
+   * Of the file's bytes as stored (compressed when it is), as far as they were read; all of them
+   * when a count ended the reading. '' where nobody asked for it.
+   */
   readonly sha256: string;
-  /** Whole packets read, before any filter. */
+  /** Whole packets read, before any filter; up to the last one that a count asked for. */
   readonly packets: number;
   /** Bytes of the file as stored, as far as they were read. */
   readonly bytes: number;

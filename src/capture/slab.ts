@@ -15,6 +15,8 @@ export interface SlabColumns {
   /** By place in `Slab.interfaces`. */
   readonly iface: Uint32Array;
   readonly times: BigInt64Array;
+  /** Frame numbers, where they do not follow each other. */
+  readonly frames: Float64Array;
 }
 
 /** Valid until the next part of the stream is asked for. */
@@ -23,8 +25,13 @@ export interface Slab {
   readonly columns: SlabColumns;
   readonly count: number;
   readonly firstFrame: number;
+  /** Some records were left out: frame numbers stand in `columns.frames`. */
+  readonly isSelection: boolean;
   readonly interfaces: readonly CaptureInterface[];
 }
+
+/** Frames and interfaces are not numbered yet. */
+export type UnnumberedSlab = Omit<Slab, 'firstFrame' | 'isSelection'>;
 
 /** Who takes ordinary records out of a window. */
 export interface RecordWalker {
@@ -38,14 +45,19 @@ export interface RecordWalker {
   ): { readonly count: number; readonly next: number };
 }
 
+/** The n-th record's frame number. */
+export function frameAt({ columns, firstFrame, isSelection }: Slab, n: number): number {
+  return isSelection ? (columns.frames[n] ?? 0) : firstFrame + n;
+}
+
 /** The n-th record of a slab as the readers would have given it, with bytes of its own. */
 export function recordOf(slab: Slab, n: number): PacketRecord {
-  const { columns, window, interfaces, firstFrame } = slab;
+  const { columns, window, interfaces } = slab;
   const at = columns.at[n] ?? 0;
   const iface = interfaces[columns.iface[n] ?? 0];
   if (iface === undefined) throw new RangeError('a record has an interface');
   return {
-    frame: firstFrame + n,
+    frame: frameAt(slab, n),
     iface,
     timeNs: columns.times[n] ?? 0n,
     data: window.slice(at, at + (columns.captured[n] ?? 0)),

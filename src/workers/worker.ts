@@ -12,6 +12,7 @@ import { createReadStream } from 'node:fs';
 import type { MessagePort } from 'node:worker_threads';
 import { parseFilter } from '../capture/filter/filter.ts';
 import { type CaptureStream, openCaptures } from '../capture/reader.ts';
+import { frameAt } from '../capture/slab.ts';
 import { UserError } from '../diagnostic/diagnostic.ts';
 import { chooseEngine, tableFull } from '../engine/make-engine.ts';
 import { ChecksumSurvey } from '../lab/datagram/checksums.ts';
@@ -144,7 +145,7 @@ class ShareRun {
     for await (const part of walker === null ? stream : stream.parts(walker)) {
       const isSlab = 'window' in part;
       const count = isSlab ? part.count : part.length;
-      const last = isSlab ? part.firstFrame + count - 1 : part.at(-1)?.frame;
+      const last = isSlab ? frameAt(part, count - 1) : part.at(-1)?.frame;
       this.#lastRead = last ?? this.#lastRead;
       this.#packetsRead += count;
       yield part;

@@ -3,7 +3,7 @@
  * the reader said of its files.
  * @module
  */
-import { openCaptures } from '../../src/capture/reader.ts';
+import { type CaptureOptions, openCaptures } from '../../src/capture/reader.ts';
 import type { InputSummary } from '../../src/capture/record.ts';
 import type { Cluster } from '../../src/cluster/model.ts';
 import { parseStack } from '../../src/dataplane/stack.ts';
@@ -34,6 +34,8 @@ export interface LaneCase {
   readonly network?: Network;
   readonly checksums?: TrafficOptions['checksums'];
   readonly midstream?: TrafficOptions['midstream'];
+  /** Which part of the captures. */
+  readonly part?: CaptureOptions;
 }
 
 export interface LaneRun {
@@ -60,8 +62,8 @@ export async function laneRun(
       new CompiledEngine(topology, { ...options, addon: there });
   const makeEngine = addon === null ? {} : { makeEngine: compiled(addon) };
   const world = new World({ ...c, stack, ...makeEngine });
-  const survey = await surveyed(c.paths, addon === null ? null : findWalker());
-  const stream = openCaptures(c.paths);
+  const survey = await surveyed(c, addon === null ? null : findWalker());
+  const stream = openCaptures(c.paths, c.part);
   const walker = addon === null ? null : findWalker();
   const rows: string[] = [];
   const done = await replay({
@@ -108,8 +110,8 @@ function lookOf(survey: Survey) {
 }
 
 /** The first pass, in bulk or by hand. */
-async function surveyed(paths: readonly string[], walker: LaneWalker | null): Promise<Survey> {
-  const stream = openCaptures(paths);
+async function surveyed({ paths, part }: LaneCase, walker: LaneWalker | null): Promise<Survey> {
+  const stream = openCaptures(paths, part);
   if (walker === null) {
     const survey = new Survey();
     for await (const batch of stream) for (const record of batch) survey.add(record);

@@ -51,12 +51,21 @@ export function parseFilter(text: string): Filter {
  * libpcap refuses to compile such an expression for such a file.
  */
 export function matches(filter: Filter, record: PacketRecord): boolean {
+  return matchesBytes(filter, record.iface.linkType, record.data, record.wireLength);
+}
+
+/** The same of a packet's bytes. */
+export function matchesBytes(
+  filter: Filter,
+  linkType: number,
+  data: Uint8Array,
+  wireLength: number,
+): boolean {
   if (filter.tree === null) return true;
-  const { linkType } = record.iface;
   let test = filter.compiled.get(linkType);
   if (test === undefined) {
     test = compileFor(filter.tree, linkType);
     filter.compiled.set(linkType, test);
   }
-  return test(record.data, record.wireLength) === YES;
+  return test(data, wireLength) === YES;
 }

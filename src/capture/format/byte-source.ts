@@ -25,6 +25,8 @@ export interface StoredBytes {
   bytes: number;
   /** Hex digest of what was read, '' when there is none; to be asked for once, at the end. */
   sha256(): string;
+  /** Read what is left, where it is digested. */
+  readOut(): Promise<void>;
 }
 
 const CHUNK_BYTES = 512 * 1024;
@@ -147,7 +149,16 @@ export class ByteSource {
  */
 export async function openBytes(path: string, access: Access): Promise<ByteSource> {
   const digest = access.digest ? createHash('sha256') : null;
-  const stored: StoredBytes = { bytes: 0, sha256: () => digest?.digest('hex') ?? '' };
+  const stored: StoredBytes = {
+    bytes: 0,
+    sha256: () => digest?.digest('hex') ?? '',
+    readOut: async () => {
+      if (digest === null) return;
+      for (let chunk = await counted.next(); chunk !== null; chunk = await counted.next()) {
+        counted.reuse?.(chunk);
+      }
+    },
+  };
   const raw = path === '-' ? streamChunks(access.stdin()) : await fileChunks(path);
   const counted: Chunks = {
     next: async () => {

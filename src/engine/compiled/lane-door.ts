@@ -139,6 +139,7 @@ export interface LaneColumns {
   /** The record's interface, by its place in the file or section. */
   readonly iface: Uint32Array;
   readonly times: BigInt64Array;
+  readonly frames: Float64Array;
   readonly packets: Uint8Array;
   readonly offsets: Uint32Array;
   readonly lengths: Uint32Array;
@@ -175,6 +176,7 @@ export function makeColumns({ records, staged, stagedBytes, flows }: LaneSizes):
     wire: new Uint32Array(records),
     iface: new Uint32Array(records),
     times: new BigInt64Array(records),
+    frames: new Float64Array(records),
     packets: new Uint8Array(stagedBytes),
     offsets: new Uint32Array(staged),
     lengths: new Uint32Array(staged),

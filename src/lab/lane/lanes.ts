@@ -18,7 +18,7 @@
  * @module
  */
 import type { PacketRecord } from '../../capture/record.ts';
-import { recordOf, type Slab } from '../../capture/slab.ts';
+import { frameAt, recordOf, type Slab } from '../../capture/slab.ts';
 import { LaneWord } from '../../engine/compiled/lane-door.ts';
 import { MOST_DECISIONS } from '../../engine/compiled/table-sizes.ts';
 import type { NativeBatch } from '../../engine/compiled.ts';
@@ -246,7 +246,7 @@ export class Lanes {
       if (offloaded[i] === 1) addTo(noted, i);
       if (wantsRows) this.#row(slab, i);
     }
-    const frameOf = ({ first }: Few) => slab.firstFrame + (record[first] ?? 0);
+    const frameOf = ({ first }: Few) => frameAt(slab, record[first] ?? 0);
     const { rows } = run;
     rows.moved('delivered', delivered.count, frameOf(delivered));
     rows.moved('exited', exited.count, frameOf(exited));
@@ -260,7 +260,7 @@ export class Lanes {
     const record = columns.record[i] ?? 0;
     run.rows.movedRow({
       ...book.rowOf(columns.lane[i] ?? 0, this.#batch.results[i] ?? -1),
-      frame: slab.firstFrame + record,
+      frame: frameAt(slab, record),
       timeNs: columns.times[record] ?? 0n,
       notes: columns.offloaded[i] === 1 ? OFFLOADED : NO_NOTES,
     });

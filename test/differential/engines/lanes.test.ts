@@ -6,6 +6,9 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { parseFilter } from '../../../src/capture/filter/filter.ts';
+import type { CaptureOptions } from '../../../src/capture/reader.ts';
+import { parseTimeBound } from '../../../src/capture/time-bound.ts';
 import { parseStack } from '../../../src/dataplane/stack.ts';
 import { findNative } from '../../../src/engine/compiled/native-door.ts';
 import { World } from '../../../src/lab/world.ts';
@@ -50,4 +53,29 @@ t.test('every capture says the same in lanes', { skip }, async (t) => {
 t.test('several captures merged by time say the same in lanes', { skip }, async (t) => {
   const paths = files.filter((name) => name.startsWith('k8s-')).map((name) => join(FOLDER, name));
   await compare(t, 'all of k8s', { cluster, policies, stack: 'azure-transparent+calico', paths });
+});
+
+const PARTS: readonly CaptureOptions[] = [
+  { filter: parseFilter('tcp or udp port 53') },
+  { filter: parseFilter('len > 70'), count: 700 },
+  { count: 333 },
+  { since: parseTimeBound('3s', '--since') },
+];
+
+t.test('a part of a capture says the same in lanes', { skip }, async (t) => {
+  let inLanes = 0;
+  // Some with long connections.
+  const most = [
+    'sll2-http-gso.pcap',
+    'vlan-isp-sanitized4k.pcap',
+    'tcp-out-of-order-ctf.pcapng.gz',
+  ];
+  for (const file of most) {
+    const paths = [join(FOLDER, file)];
+    for (const [n, part] of PARTS.entries()) {
+      const c = { cluster, policies, stack: 'azure-bridge+npm', paths, part };
+      inLanes += await compare(t, `${file}, part ${n}`, c);
+    }
+  }
+  t.ok(inLanes > 500, `${inLanes} packets went in lanes`);
 });
