@@ -76,37 +76,43 @@ inline bool are_nodes(const uint32_t* nodes, size_t count, uint32_t width) {
   return true;
 }
 
-}  // namespace image
-
-// Find the tables in an image; false when it is not whole. `words` is as long as `count` says.
-inline bool read_image(const uint32_t* words, size_t count, ClassTables& tables) {
+// Find the tables in an image, whatever its checksum; false when it leads outside of itself.
+inline bool find_tables(const uint32_t* words, size_t count, ClassTables& tables) {
   const uint64_t bytes = static_cast<uint64_t>(count) * 4;
-  if (count < image::kHead || bytes % image::kAlignment != 0) return false;
-  if (words[0] != image::kMagic || words[1] != image::kVersion) return false;
-  if (words[2] != bytes || words[3] != image::sum(words, count)) return false;
-  const uint32_t* at[image::kSections];
-  uint32_t size[image::kSections];
+  if (count < kHead || bytes % kAlignment != 0) return false;
+  if (words[0] != kMagic || words[1] != kVersion) return false;
+  if (words[2] != bytes) return false;
+  const uint32_t* at[kSections];
+  uint32_t size[kSections];
   // The hosts' names stand first; nothing here reads them.
-  for (uint32_t i = 0; i <= image::kSections; i++) {
+  for (uint32_t i = 0; i <= kSections; i++) {
     const uint64_t offset = words[4 + 2 * i];
     const uint64_t length = words[5 + 2 * i];
-    if (offset % image::kAlignment != 0 || offset + length > bytes) return false;
+    if (offset % kAlignment != 0 || offset + length > bytes) return false;
     if (i == 0) continue;
     at[i - 1] = words + offset / 4;
     size[i - 1] = static_cast<uint32_t>(length);
     if (length % (i > 6 ? 2 : 4) != 0) return false;
   }
   for (uint32_t side = 0; side < 2; side++) {
-    if (!image::are_cells(at[side], size[side] / 4)) return false;
-    if (!image::are_nodes(at[2 + side], size[2 + side] / 4, 1)) return false;
-    if (!image::are_nodes(at[4 + side], size[4 + side] / 4, 4)) return false;
-    if (size[6 + side] != image::kPorts * 2 || size[8 + side] != image::kPorts * 2) return false;
+    if (!are_cells(at[side], size[side] / 4)) return false;
+    if (!are_nodes(at[2 + side], size[2 + side] / 4, 1)) return false;
+    if (!are_nodes(at[4 + side], size[4 + side] / 4, 4)) return false;
+    if (size[6 + side] != kPorts * 2 || size[8 + side] != kPorts * 2) return false;
     tables.direct[side] = at[side];
     tables.trie6[side] = at[4 + side];
     tables.tcp[side] = reinterpret_cast<const uint16_t*>(at[6 + side]);
     tables.udp[side] = reinterpret_cast<const uint16_t*>(at[8 + side]);
   }
   return true;
+}
+
+}  // namespace image
+
+// Find the tables in an image; false when it is not whole. `words` is as long as `count` says.
+inline bool read_image(const uint32_t* words, size_t count, ClassTables& tables) {
+  if (count < image::kHead || words[3] != image::sum(words, count)) return false;
+  return image::find_tables(words, count, tables);
 }
 
 }  // namespace wiretrial

@@ -1,0 +1,170 @@
+// Any bytes as capture files, through everything that native code reads of them: records walked out
+// of a window, the first look, lanes that are opened, closed and forgotten, packets laid down for the
+// engine. Nothing may be read or written that is not there, whatever a file claims of itself.
+//
+// Input: one byte of choices (bit 0 pcapng, bit 1 little-endian, bit 2 lengths that may be swapped,
+// bits 3–5 link types, bit 6 packets rewritten, bit 7 lanes that are only followed), then the file.
+// Where a walk ends, JavaScript would read one record; here that place is passed over.
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "../src/lane/lanes.hh"
+#include "../src/lane/look.hh"
+#include "driver.hh"
+
+namespace {
+
+using namespace wiretrial::lane;
+
+constexpr uint32_t kRecords = 256;
+constexpr uint32_t kStagedPackets = 64;
+constexpr uint32_t kStagedBytes = 16 * 1024;
+constexpr uint32_t kFlows = 32;
+constexpr uint32_t kLinkTypes[] = {1, 101, 113, 276, 0, 12, 228, 229};
+
+// What JavaScript gives to native code, with nothing behind its end.
+struct Columns {
+  std::vector<uint32_t> at = std::vector<uint32_t>(kRecords), captured = at, wire = at, iface = at;
+  std::vector<int64_t> time_ns = std::vector<int64_t>(kRecords);
+  std::vector<uint8_t> packets = std::vector<uint8_t>(kStagedBytes);
+  std::vector<uint32_t> offsets = std::vector<uint32_t>(kStagedPackets), lengths = offsets,
+                        entries = offsets, lane = offsets, record = offsets;
+  std::vector<double> times = std::vector<double>(kStagedPackets);
+  std::vector<uint8_t> offloaded = std::vector<uint8_t>(kStagedPackets);
+  std::vector<uint32_t> lane_packets = std::vector<uint32_t>(kFlows), dirty = lane_packets;
+  std::vector<double> lane_bytes = std::vector<double>(kFlows), flow_nows = lane_bytes;
+  std::vector<double> words = std::vector<double>(16);
+  std::vector<Sender> senders = std::vector<Sender>(Tallied<Sender>::kMost);
+  std::vector<Pair> pairs = std::vector<Pair>(Tallied<Pair>::kMost);
+
+  Records records() {
+    return {at.data(), captured.data(), wire.data(), iface.data(), time_ns.data()};
+  }
+  Staged staged() {
+    return {packets.data(), kStagedBytes,  offsets.data(),      lengths.data(),    entries.data(),
+            times.data(),   offloaded.data(), lane.data(),      record.data(),     lane_packets.data(),
+            lane_bytes.data(), flow_nows.data(), dirty.data(), kStagedPackets};
+  }
+};
+
+class Reader {
+ public:
+  Reader(uint8_t choices, std::vector<uint8_t> file) : choices_(choices), file_(std::move(file)) {
+    for (uint32_t i = 0; i < 2; i++) {
+      link_types_.push_back(kLinkTypes[(choices >> 3 & 7) ^ i]);
+      ifaces_.push_back(i);
+    }
+  }
+
+  uint64_t run() {
+    const std::vector<double> units = {1000, 1};
+    const std::vector<int64_t> offsets = {0, -5};
+    const Shape shape{(choices_ & 1) != 0, (choices_ & 2) != 0, (choices_ & 4) != 0, 2,
+                      units.data(),        offsets.data()};
+    const auto end = static_cast<uint32_t>(file_.size());
+    uint64_t staged = 0;
+    for (uint32_t at = 0; at < end;) {
+      const Walked found = walk({file_.data(), at, end}, shape, columns_.records(), kRecords);
+      if (found.records > 0) {
+        look(found.records);
+        staged += follow(found.records);
+      }
+      at = found.next > at ? found.next : past(at, end);
+    }
+    return staged;
+  }
+
+ private:
+  // Behind the block of a pcapng file at `at`, if it is one; else a little further.
+  uint32_t past(uint32_t at, uint32_t end) const {
+    if (end - at < 12 || !(choices_ & 1)) return at + 8;
+    const uint32_t size = read32(file_.data() + at + 4, (choices_ & 2) != 0);
+    return size >= 12 && size <= end - at && size % 4 == 0 ? at + size : at + 4;
+  }
+
+  void look(uint32_t count) {
+    const Look::Source source{file_.data(), columns_.records(), link_types_.data(), ifaces_.data()};
+    for (uint32_t at = 0; at < count;) {
+      uint32_t stopped = at;
+      look_->run(source, at, count, stopped);
+      at = stopped + 1;
+    }
+  }
+
+  // Returns how many packets were laid down.
+  uint64_t follow(uint32_t count) {
+    const Lanes::Source source{file_.data(), columns_.records(), link_types_.data(), ifaces_.data(),
+                               columns_.time_ns[0]};
+    double* words = columns_.words.data();
+    words[kSweepAt] = 1e18;
+    uint64_t staged = 0;
+    for (uint32_t at = 0; at < count;) {
+      if (!lanes_.run(source, at, count, columns_.staged(), words)) return staged;
+      staged += static_cast<uint64_t>(words[kStaged]);
+      at = static_cast<uint32_t>(words[kStop]);
+      if (at >= count || words[kFull] != 0) continue;
+      open(at++);
+    }
+    settle();
+    return staged;
+  }
+
+  void settle() {
+    double* words = columns_.words.data();
+    for (uint32_t i = 0; i < static_cast<uint32_t>(words[kDirty]); i++) {
+      lanes_.at(columns_.dirty[i]).is_dirty = false;
+    }
+    words[kDirty] = 0;
+  }
+
+  // As the door opens a lane behind a packet that was understood; now and then it closes one, or
+  // forgets a flow.
+  void open(uint32_t r) {
+    const uint8_t* frame = file_.data() + columns_.at[r];
+    const uint32_t captured = columns_.captured[r];
+    Packet p;
+    if (!read_packet(frame, captured, link_types_[columns_.iface[r]], p)) return;
+    if (p.link_length > kMaxLink) return;
+    const uint32_t place = lanes_.make(p.name);
+    if (place == kNone) {
+      settle();
+      lanes_.forget(r % kFlows);
+      return;
+    }
+    Flow& flow = lanes_.at(place);
+    flow.lifetime_ns = 30e9;
+    flow.last_ns = columns_.words[kNow];
+    Lane& l = flow.lanes[p.turned];
+    l = Lane{};
+    l.is_open = r % 7 != 3;
+    l.is_silent = (choices_ & 0x80) != 0;
+    l.ttl = p.ttl;
+    l.sent_ttl = static_cast<uint8_t>(p.ttl + (choices_ & 1));
+    l.link_length = static_cast<uint8_t>(p.link_length);
+    std::memcpy(l.link, frame, p.link_length);
+    for (uint32_t i = 0; i < 4; i++) l.treat[i] = static_cast<uint8_t>(1 + i % 2);
+    l.iface = columns_.iface[r];
+    l.whose = r;
+    l.vantage = uint64_t{r} << 8;
+    l.rewrites = (choices_ & 0x40) != 0;
+  }
+
+  uint8_t choices_;
+  std::vector<uint8_t> file_;
+  std::vector<uint32_t> link_types_;
+  std::vector<uint32_t> ifaces_;
+  Columns columns_;
+  Lanes lanes_{kFlows};
+  std::unique_ptr<Look> look_ = std::make_unique<Look>(columns_.senders.data(), columns_.pairs.data());
+};
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size < 2) return 0;
+  // Copied to its exact size, so that a read behind it is seen.
+  Reader reader(data[0], std::vector<uint8_t>(data + 1, data + size));
+  wiretrial::fuzz::reached(reader.run());
+  return 0;
+}
