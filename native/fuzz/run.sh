@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")"
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
-seconds=${1:-10}
+seconds=${1:-6}
 flags="-std=c++20 -O1 -g -Wall -Wextra -Werror -DWIRETRIAL_GUARDED_MEMORY
   -fsanitize=address,undefined -fno-sanitize-recover=all"
 [ -f ../../dist/bench/fuzz-seeds.js ] || { echo "npm run build first: the seeds are made by it"; exit 1; }
