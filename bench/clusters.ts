@@ -27,6 +27,11 @@ const UNUSED_PORTS = 40_000;
 
 /** Pods 10.240.N.P and fd00:240::N:P, all labelled app=web, and policies that select them. */
 export function generateCluster(shape: ClusterShape): Inputs {
+  return parseInputs('bench.json', clusterJson(shape));
+}
+
+/** The same as the text of one List. */
+export function clusterJson(shape: ClusterShape): string {
   const { nodes, podsPerNode, policies, allows } = shape;
   const items: object[] = [];
   for (let n = 0; n < nodes; n++) {
@@ -38,7 +43,7 @@ export function generateCluster(shape: ClusterShape): Inputs {
     items.push(policy(i, isLast, isLast && allows === 'everything'));
   }
   if (shape.service) items.push(service());
-  return parseInputs('bench.json', JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
+  return JSON.stringify({ apiVersion: 'v1', kind: 'List', items });
 }
 
 function node(n: number): object {

@@ -13,7 +13,7 @@ import type { Job, RowsJob, ShareResult } from '../workers/job.ts';
 import { ownersOf, weightsOf } from '../workers/owners.ts';
 import { type PoolSinks, runShares } from '../workers/pool.ts';
 import { Shards } from '../workers/shards.ts';
-import { type Sharing, shareOut } from '../workers/sharing.ts';
+import { gainsInBulk, type Sharing, shareOut } from '../workers/sharing.ts';
 import type { CaptureSource } from './capture-source.ts';
 import type { Given } from './inputs.ts';
 import type { Interruption } from './interruption.ts';
@@ -34,11 +34,14 @@ export interface RunInput {
 
 /** By how many workers the run is judged; says so when it is one although more were asked for. */
 export function chooseWorkers({ inputs, worlds, prepared, flags }: RunInput): Sharing {
+  const { census } = prepared;
+  const packets = prepared.inputs.reduce((sum, input) => sum + input.packets, 0);
+  const gains = !goesInBulk(worlds, flags) || gainsInBulk(packets, census.tuples);
   const sharing = shareOut({
     worlds,
-    packets: prepared.inputs.reduce((sum, { packets }) => sum + packets, 0),
-    census: prepared.census,
-    workers: flags.workers ?? (goesInBulk(worlds, flags) ? 1 : availableParallelism()),
+    packets,
+    census,
+    workers: flags.workers ?? (gains ? availableParallelism() : 1),
     entryIsGiven: flags.at !== 'auto',
     dumped: inputs.dump !== undefined,
   });
@@ -46,7 +49,7 @@ export function chooseWorkers({ inputs, worlds, prepared, flags }: RunInput): Sh
   return sharing;
 }
 
-/** Whether one worker takes most packets in bulk, which several can not. */
+/** Whether most packets are moved in bulk. */
 function goesInBulk(worlds: readonly World[], { openLoop }: ReplayFlags): boolean {
   const [world] = worlds;
   if (world === undefined || worlds.length > 1) return false;

@@ -17,6 +17,20 @@ import { orderedRule } from './ordered-rules.ts';
 /** Packets below which starting workers costs more than they save. */
 export const LEAST_PACKETS = 10_000;
 
+/** What the second of several workers saves of each packet that goes in lanes, and of a first one. */
+const SAVED_NS = { packet: 150, opening: 25_000 };
+/** What starting workers costs, and a little more. */
+const START_NS = 1.5e9;
+
+/**
+ * Whether a run of which most packets go in bulk gains by several workers: reading and following
+ * all of the capture is most of what such a packet costs, and every worker does it.
+ */
+export function gainsInBulk(packets: number, connections: number): boolean {
+  const openings = Math.min(packets, connections);
+  return packets * SAVED_NS.packet + openings * SAVED_NS.opening > START_NS;
+}
+
 export interface SharingInput {
   readonly worlds: readonly World[];
   readonly packets: number;

@@ -19,7 +19,7 @@ import { ownersOf, weightsOf } from '../../src/workers/owners.ts';
 import { runShares } from '../../src/workers/pool.ts';
 import { RowCollector, rowsOf } from '../../src/workers/row-collector.ts';
 import { ORDERED, SHARDS, Shards } from '../../src/workers/shards.ts';
-import { shareOut } from '../../src/workers/sharing.ts';
+import { gainsInBulk, shareOut } from '../../src/workers/sharing.ts';
 import { CROWD_CLUSTER } from '../support/crowd.ts';
 import { address } from '../support/packets.ts';
 
@@ -217,6 +217,24 @@ t.test('tuples are counted well enough', async (t) => {
   }
   t.ok(Math.abs(census.tuples - 60_000) < 1000, `${census.tuples}`);
 });
+
+t.test(
+  'in bulk workers are worth their start for large captures, or many connections',
+  async (t) => {
+    const rows: readonly (readonly [number, number, boolean])[] = [
+      [1_000_000, 1000, false],
+      [9_000_000, 1000, false],
+      [12_000_000, 1000, true],
+      [50_000, 50_000, false],
+      [80_000, 80_000, true],
+      // As many connections as there are packets, at most.
+      [10_000, Number.POSITIVE_INFINITY, false],
+    ];
+    for (const [packets, connections, gains] of rows) {
+      t.equal(gainsInBulk(packets, connections), gains, `${packets}, ${connections}`);
+    }
+  },
+);
 
 t.test('a run is shared out only where nothing can meet', async (t) => {
   const asked = { packets: 50_000, workers: 4, entryIsGiven: false, dumped: false };
