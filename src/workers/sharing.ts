@@ -17,7 +17,7 @@ import { orderedRule } from './ordered-rules.ts';
 /** Packets below which starting workers costs more than they save. */
 export const LEAST_PACKETS = 10_000;
 
-/** What the second of several workers saves of each packet that goes in lanes, and of a first one. */
+/** What a second worker saves of each packet that goes in lanes, and of each first one. */
 const SAVED_NS = { packet: 150, opening: 25_000 };
 /** What starting workers costs, and a little more. */
 const START_NS = 1.5e9;
