@@ -82,13 +82,23 @@ function convertPolicy(policy: NetworkPolicy, release: Release): CalicoPolicy {
       ingress: policy.ingress.flatMap((rule, i) => convertRule(policy, rule, 'ingress', i)),
       egress: policy.egress.flatMap((rule, i) => convertRule(policy, rule, 'egress', i)),
     },
-    origin: (direction, effect) => ({
-      object: policyId(policy),
-      direction,
-      effect,
-      field: 'spec.podSelector',
-      source: formatSource(policy.source),
-    }),
+    origin: originsOf(policy),
+  };
+}
+
+/** Each made once: every endpoint that the policy selects names it. */
+function originsOf(policy: NetworkPolicy): CalicoPolicy['origin'] {
+  const made = new Map<string, Provenance>();
+  const common = {
+    object: policyId(policy),
+    field: 'spec.podSelector',
+    source: formatSource(policy.source),
+  };
+  return (direction, effect) => {
+    const key = `${direction} ${effect}`;
+    const known = made.get(key) ?? { ...common, direction, effect };
+    made.set(key, known);
+    return known;
   };
 }
 

@@ -41,8 +41,8 @@ const RETURN_STRIDE = 5;
 export interface EndpointChainInput {
   readonly device: string;
   readonly direction: Direction;
-  /** The policies of this direction that select the endpoint, in order. */
-  readonly policies: readonly CalicoPolicy[];
+  /** Of the policies that select the endpoint (`policyTier`). */
+  readonly tier: readonly FelixRule[];
   readonly profiles: readonly string[];
 }
 
@@ -60,7 +60,7 @@ export function endpointChain(config: FelixConfig, input: EndpointChainInput): F
     ...conntrackRules(config),
     { action: clearMark(clearsPass ? marks.accept | marks.pass : marks.accept) },
     ...(direction === 'egress' ? TUNNELS_FROM_PODS : []),
-    ...tierRules(config.release, input),
+    ...input.tier,
     ...input.profiles.flatMap((profile): FelixRule[] => [
       { action: jump(profileChainName(profile, direction)) },
       {
@@ -103,9 +103,31 @@ const TUNNELS_FROM_PODS: readonly FelixRule[] = [
   },
 ];
 
-/** Tier `default`; nothing when it has no policy in this direction. */
-function tierRules(release: Release, input: EndpointChainInput): FelixRule[] {
-  const { direction, policies } = input;
+/** What endpoints with the same policies have in common. */
+export interface PolicyTier {
+  /** Rules of tier `default`; none when it has no policy in this direction. */
+  readonly rules: readonly FelixRule[];
+  /** The chains of those groups of the policies that have one. */
+  readonly groups: readonly FelixChain[];
+}
+
+export function policyTier(
+  release: Release,
+  policies: readonly CalicoPolicy[],
+  direction: Direction,
+): PolicyTier {
+  const applied = policies.filter((policy) => policy.applies[direction]);
+  return {
+    rules: tierRules(release, applied, direction),
+    groups: groupChains(release, applied, direction),
+  };
+}
+
+function tierRules(
+  release: Release,
+  policies: readonly CalicoPolicy[],
+  direction: Direction,
+): FelixRule[] {
   if (policies.length === 0) return [];
   const { accept, pass } = release.marks;
   const select = origins(policies, direction, 'select');
@@ -172,8 +194,7 @@ function groupChain(release: Release, run: readonly CalicoPolicy[], direction: D
   });
 }
 
-/** The chains of those groups of these policies that have one. */
-export function groupChains(
+function groupChains(
   release: Release,
   policies: readonly CalicoPolicy[],
   direction: Direction,
@@ -194,7 +215,8 @@ export function groupChains(
         comments: ['Return on verdict'],
         matches: [markNotClear(pass | accept)],
         action: RETURN,
-        origin: origins(run.slice(0, i), direction, 'select'),
+        // Those before have had a rule like this of their own.
+        origin: origins(run.slice(i - RETURN_STRIDE, i), direction, 'select'),
       };
       return [decided, jumpRule];
     });

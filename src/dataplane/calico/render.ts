@@ -18,7 +18,7 @@ import {
   type Direction,
 } from './conversion.ts';
 import { dispatchChains } from './dispatch.ts';
-import { endpointChain, groupChains } from './endpoint-chains.ts';
+import { endpointChain } from './endpoint-chains.ts';
 import { type Endpoint, EndpointIndex, workloadEndpoints } from './endpoints.ts';
 import { type FelixChain, planRules, targetChain } from './felix-rule.ts';
 import { workloadInterface } from './names.ts';
@@ -169,14 +169,10 @@ function felixChains(
   const { table, family, local, shared } = what;
   const fixed = shared.fixed(table, family);
   if (table !== 'filter') return fixed;
-  const { release } = config;
   const perEndpoint = local.flatMap(({ device, profiles, policies }) =>
     DIRECTIONS.flatMap((direction) => {
-      const applied = policies.filter((p) => p.applies[direction]);
-      return [
-        endpointChain(config, { device, direction, policies: applied, profiles }),
-        ...groupChains(release, applied, direction),
-      ];
+      const { rules, groups } = shared.tier(policies, direction);
+      return [endpointChain(config, { device, direction, tier: rules, profiles }), ...groups];
     }),
   );
   const profiles = [...new Set(local.flatMap((e) => e.profiles))];

@@ -1,12 +1,14 @@
 /**
- * Felix's chains that are the same on every node: its own, those of policies and of profiles. Each
- * is made once, and with it its rules' labels.
+ * Felix's chains that are the same on every node: its own, those of policies and of profiles, and
+ * what endpoints that the same policies select have in common. Each is made once, and with it its
+ * rules' labels.
  * @module
  */
 import type { IpPool } from '../../cluster/model.ts';
 import type { TableName } from '../../netfilter/hook.ts';
 import type { Family } from '../../wire/address.ts';
 import type { CalicoPolicy, Direction } from './conversion.ts';
+import { type PolicyTier, policyTier } from './endpoint-chains.ts';
 import { appendedName, type FelixChain } from './felix-rule.ts';
 import type { FelixConfig } from './options.ts';
 import { policyChain, profileChain } from './policy-chains.ts';
@@ -25,6 +27,8 @@ export class SharedChains {
   readonly #pools: readonly IpPool[];
   readonly #static = new Map<string, readonly FelixChain[]>();
   readonly #policies = new Map<CalicoPolicy, Map<string, FelixChain>>();
+  readonly #tiers = new Map<string, PolicyTier>();
+  readonly #numbers = new Map<CalicoPolicy, number>();
   readonly #profiles = new Map<string, FelixChain>();
   readonly hooks: readonly Hooked[];
 
@@ -51,6 +55,18 @@ export class SharedChains {
     return once(own, `${direction} ${family}`, () =>
       policyChain(this.#config.release, policy, direction, family),
     );
+  }
+
+  /** Of all policies that select an endpoint, in their order. */
+  tier(policies: readonly CalicoPolicy[], direction: Direction): PolicyTier {
+    const key = policies.map((policy) => this.#numberOf(policy)).join();
+    return once(this.#tiers, `${direction} ${key}`, () =>
+      policyTier(this.#config.release, policies, direction),
+    );
+  }
+
+  #numberOf(policy: CalicoPolicy): number {
+    return once(this.#numbers, policy, () => this.#numbers.size);
   }
 
   profile(profile: string, direction: Direction): FelixChain {
