@@ -95,8 +95,10 @@ export async function runTogether(
     );
     const [first] = results;
     assert(first !== undefined, 'a run has workers');
+    const isCounted = capture.count !== null && !first.interrupted;
+    const known = digests === null ? null : { digests: await digests, isCounted };
     const inputs =
-      digests === null ? first.inputs : await digested(first.inputs, await digests, capture.stdin);
+      known === null ? first.inputs : await digested(first.inputs, known, capture.stdin);
     return { results, inputs: source.summaries({ summaries: inputs }) };
   } finally {
     bar.stop();
@@ -120,19 +122,23 @@ async function digestAll(paths: readonly string[], stdin: string | null): Promis
   return digests;
 }
 
-/** What was read of each file, with its digest: of a file's beginning, where that was read. */
+/**
+ * What was read of each file, with its digest: of a file's beginning, where that was read; of all of
+ * it, where a count ended the reading.
+ */
 async function digested(
   inputs: readonly InputSummary[],
-  digests: Digests,
+  { digests, isCounted }: { readonly digests: Digests; readonly isCounted: boolean },
   stdin: string | null,
 ): Promise<readonly InputSummary[]> {
   const all: InputSummary[] = [];
   for (const input of inputs) {
-    const { path, bytes } = input;
+    const { path, readToEnd } = input;
     const whole = digests.get(path);
     const file = path === '-' ? (stdin ?? path) : path;
+    const bytes = isCounted && readToEnd === false ? (whole?.bytes ?? input.bytes) : input.bytes;
     const found = whole?.bytes === bytes ? whole : await digestFile(file, bytes);
-    all.push({ ...input, sha256: found?.sha256 ?? '' });
+    all.push({ ...input, bytes, sha256: found?.sha256 ?? '' });
   }
   return all;
 }

@@ -3,6 +3,7 @@
  * when a worker fails, when the run is interrupted, and when it can not be shared out.
  * @module
  */
+import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -72,6 +73,21 @@ t.test('rows of connections, narrowed, and gates do not depend on workers', asyn
   t.ok((one?.stdout.length ?? 0) > 1000);
   t.strictSame(two, one);
 });
+
+t.test(
+  'of a beginning of the capture, files are said and digested as one worker does',
+  async (t) => {
+    const args = ['replay', ...CROWD, '--stack', 'azure-transparent+none', '-o', 'json', '-q'];
+    const [one, two] = await Promise.all(
+      ['1', '2'].map((n) => wiretrial([...args, '-c', '10050', '--workers', n], { cwd })),
+    );
+    const { inputs, counts } = JSON.parse(one?.stdout ?? '{}');
+    t.equal(counts.packets, 10_050);
+    const sha256 = createHash('sha256').update(readFileSync(join(cwd, 'crowd.pcap')));
+    t.equal(inputs[0].sha256, sha256.digest('hex'));
+    t.strictSame(two, one);
+  },
+);
 
 t.test('stacks compare the same by several workers', async (t) => {
   const stacks = ['--stack', 'azure-bridge+npm', '--stack', 'azure-transparent+calico'];
