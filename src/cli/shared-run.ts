@@ -123,8 +123,8 @@ async function digestAll(paths: readonly string[], stdin: string | null): Promis
 }
 
 /**
- * What was read of each file, with its digest: of a file's beginning, where that was read; of all of
- * it, where a count ended the reading.
+ * What was read of each file, with its digest: of a file's beginning, where that was read; of all
+ * of it, where a count ended the reading.
  */
 async function digested(
   inputs: readonly InputSummary[],
