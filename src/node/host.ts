@@ -18,10 +18,10 @@ import { type Ebtables, linkEbtables } from './bridge/linked-ebtables.ts';
 import { RuleCounters } from './counters.ts';
 import type { MatchedLooks } from './hook/hook-recorder.ts';
 import { type HookPart, hookParts } from './hook/order.ts';
+import type { KnownDecision } from './hook/settle.ts';
 import { HostState, trackingSettings } from './host-state.ts';
 import { type DeviceSettings, deviceSettings } from './link/device-settings.ts';
 import { RuleIndexes, SHORTEST_INDEXED } from './rule-index/rule-indexes.ts';
-import type { Decision } from './trail.ts';
 
 /** Where the bridge sends frames for a MAC; `local` entries go up to the bridge device. */
 export interface FdbTarget {
@@ -60,8 +60,8 @@ export class Host {
   readonly loopback: ImageInterface | null;
   /** Looks of matched rules, by rule id (hook-recorder.ts). */
   readonly matchedLooks: MatchedLooks = new Map();
-  /** Decisions made so far, by hook and number of the rule, without origins (settle.ts). */
-  readonly decisions: Readonly<Record<Hook, Map<number, Decision>>> = {
+  /** Decisions made so far, by hook and number of the rule. */
+  readonly decisions: Readonly<Record<Hook, Map<number, KnownDecision>>> = {
     prerouting: new Map(),
     input: new Map(),
     forward: new Map(),

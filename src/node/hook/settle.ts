@@ -2,6 +2,7 @@
  * What a table's verdict does to a packet, and how it is written down.
  * @module
  */
+import type { HostImage } from '../../image/image.ts';
 import type { LinkedRule } from '../../image/program.ts';
 import type { Hook } from '../../netfilter/hook.ts';
 import type { Packet } from '../../packet/packet.ts';
@@ -21,14 +22,25 @@ export function decision(
 ): Decision {
   const { image, decisions } = passage.host;
   const id = rule === null ? NO_RULE : rule.id;
-  let made = decisions[at].get(id);
-  if (made === undefined) {
-    const place = { host: image.host, stage: at, hook: at };
-    made =
-      rule === null ? place : { ...place, rule: rule.address, text: image.texts.rule(rule.id) };
-    decisions[at].set(id, made);
-  }
-  return origin.length === 0 ? made : { ...made, origin };
+  const known = decisions[at].get(id);
+  if (known !== undefined && known.origin === origin) return known.decision;
+  // The text is the dear part, and the same whoever the verdict goes back to.
+  const plain = known?.plain ?? plainDecision(image, at, rule);
+  const decision = origin.length === 0 ? plain : { ...plain, origin };
+  decisions[at].set(id, { plain, origin, decision });
+  return decision;
+}
+
+function plainDecision(image: HostImage, at: Hook, rule: LinkedRule | null): Decision {
+  const place = { host: image.host, stage: at, hook: at };
+  return rule === null ? place : { ...place, rule: rule.address, text: image.texts.rule(rule.id) };
+}
+
+/** A decision that was made, as it is without origins and as it last was. */
+export interface KnownDecision {
+  readonly plain: Decision;
+  readonly origin: Origins;
+  readonly decision: Decision;
 }
 
 const NO_RULE = -1;

@@ -26,8 +26,8 @@ export function applyMark(
   const isNobody = 'length' in origin && origin.length === 0;
   if (isNobody && packet.markOrigins === null) return;
   packet.markOrigins ??= new Map();
-  for (let bit = 0; bit < 32; bit++) {
-    if (((touched >>> bit) & 1) === 0) continue;
+  for (let rest = touched; rest !== 0; rest &= rest - 1) {
+    const bit = lowestBit(rest);
     if (((packet.mark >>> bit) & 1) === 0) packet.markOrigins.delete(bit);
     else if (((value >>> bit) & 1) === 1) {
       packet.markOrigins.set(bit, MarkOrigins.after(packet.markOrigins.get(bit), origin));
@@ -47,12 +47,16 @@ export function markAfter(
 export function originsOfMark(packet: Packet, bits: number): readonly Provenance[] {
   const { markOrigins } = packet;
   if (markOrigins === null) return [];
-  const on = (packet.mark & bits) >>> 0;
   const lists: (readonly Provenance[])[] = [];
-  for (let bit = 0; bit < 32; bit++) {
-    if (((on >>> bit) & 1) === 1) lists.push(markOrigins.get(bit)?.list() ?? []);
+  for (let rest = packet.mark & bits; rest !== 0; rest &= rest - 1) {
+    lists.push(markOrigins.get(lowestBit(rest))?.list() ?? []);
   }
   return mergeOrigins(lists);
+}
+
+/** The number of the lowest bit that is set. */
+function lowestBit(bits: number): number {
+  return 31 - Math.clz32(bits & -bits);
 }
 
 /**
