@@ -21,6 +21,7 @@ import type { Sharing } from '../workers/sharing.ts';
 import { CaptureSource } from './capture-source.ts';
 import { chooseOutputs } from './destinations.ts';
 import { ExitCode, worst } from './exit-code.ts';
+import { engineFor, recordsOf } from './in-bulk.ts';
 import { checkRun, chooseStack, type Given, loadCluster, makeWorld } from './inputs.ts';
 import { Interruption } from './interruption.ts';
 import { together } from './mistakes.ts';
@@ -36,7 +37,6 @@ import {
   withRun,
 } from './options.ts';
 import { prepareTraffic } from './prepare-traffic.ts';
-import { withProgress } from './progress.ts';
 import { noteFull, say, warn, warnOfCuts } from './say.ts';
 import { chooseWorkers, type RunInput, runTogether } from './shared-run.ts';
 
@@ -85,8 +85,11 @@ async function compareVerb(words: readonly string[], flags: Flags): Promise<numb
     () => CaptureSource.parse(flags, words),
     () => loadAndWeigh(flags),
   );
+  const engine = await engineFor(source, inputs, flags);
   const worlds = together(
-    ...flags.stack.map((text) => () => makeWorld(inputs, chooseStack(text, inputs), flags)),
+    ...flags.stack.map(
+      (text) => () => makeWorld(inputs, chooseStack(text, inputs), { ...flags, engine }),
+    ),
   );
   const [first] = worlds;
   if (first === undefined) return ExitCode.internal;
@@ -161,9 +164,12 @@ async function compareAlone(
 ): Promise<Compared> {
   const stream = source.stream({ digest });
   const { summaries, interrupted } = await replay({
-    records: withProgress(stream, source, flags.quiet, 'comparing'),
+    ...recordsOf(stream, source, flags, worlds, 'comparing'),
     traffic: prepared.traffic,
-    stacks: worlds.map((world, i) => ({ world, sink: comparison.sink(i, () => {}) })),
+    stacks: worlds.map((world, i) => ({
+      world,
+      sink: { ...comparison.sink(i, () => {}), wantsFrames: false },
+    })),
     options: { openLoop: flags.openLoop },
     onClosed: (conversation, place) => comparison.closed(conversation, place),
     betweenBatches: () => interruption.listen(),

@@ -3,12 +3,9 @@
  * @module
  */
 import { Command, Option } from 'commander';
-import { captureFiles } from '../capture/capture-files.ts';
-import type { CaptureStream } from '../capture/reader.ts';
 import { assert } from '../diagnostic/diagnostic.ts';
-import { chooseEngine, tableFull } from '../engine/make-engine.ts';
-import { findWalker } from '../lab/lane/columns.ts';
-import { mayUseLanes, replay } from '../lab/replay.ts';
+import { tableFull } from '../engine/make-engine.ts';
+import { replay } from '../lab/replay.ts';
 import type { RunSink } from '../lab/stack-run.ts';
 import { Tally } from '../lab/tally.ts';
 import type { World } from '../lab/world.ts';
@@ -26,6 +23,7 @@ import { CaptureSource } from './capture-source.ts';
 import { chooseOutputs } from './destinations.ts';
 import { ExitCode, worst } from './exit-code.ts';
 import { failedGates, parseFailOn } from './gates.ts';
+import { engineFor, recordsOf } from './in-bulk.ts';
 import { checkRun, chooseStack, loadCluster, makeWorld } from './inputs.ts';
 import { Interruption } from './interruption.ts';
 import { together } from './mistakes.ts';
@@ -43,7 +41,6 @@ import {
   withRun,
 } from './options.ts';
 import { prepareTraffic } from './prepare-traffic.ts';
-import { withProgress, withProgressInBulk } from './progress.ts';
 import { noteFull, say, warnOfCuts } from './say.ts';
 import { chooseWorkers, type RunInput, runTogether } from './shared-run.ts';
 
@@ -138,28 +135,6 @@ async function replayVerb(words: readonly string[], flags: Flags): Promise<numbe
   }
 }
 
-/** Captures below this are judged before the compiled engine's tables are laid out. */
-const BULK_BYTES = 4 * 1024 * 1024;
-
-/**
- * What `--engine auto` comes to: the compiled engine where it is there and the capture is large
- * enough to be taken in bulk. Both engines say the same; this is a question of time only.
- */
-async function engineFor(
-  source: CaptureSource,
-  { dump }: { readonly dump?: unknown },
-  { engine, openLoop, workers, quiet }: Flags,
-): Promise<RunFlags['engine']> {
-  if (engine !== 'auto' || openLoop || dump !== undefined || (workers ?? 1) > 1) return engine;
-  // What can not be read is told by the reading itself; pipes are of no known size.
-  const files = await captureFiles(source.paths).catch(() => []);
-  if (source.sizeOfAll(files) < BULK_BYTES) return 'reference';
-  const { missing } = chooseEngine('auto');
-  if (missing === null) return 'compiled';
-  if (!quiet) say(`note: the reference engine judges: no compiled engine here (${missing})`);
-  return 'reference';
-}
-
 /** Where a replay's rows go. */
 interface Destinations {
   readonly reports: readonly RunReport[];
@@ -192,7 +167,7 @@ async function judgeAlone(
   };
   const stream = source.stream({ digest: digest });
   const { summaries, clock, interrupted } = await replay({
-    ...recordsOf(stream, source, flags, world),
+    ...recordsOf(stream, source, flags, [world], 'replaying'),
     traffic: prepared.traffic,
     stacks: [{ world, sink }],
     options: { openLoop: flags.openLoop },
@@ -208,19 +183,6 @@ async function judgeAlone(
   const [summary] = summaries;
   assert(summary !== undefined, 'a run of one stack has one summary');
   return { summary, clock, interrupted, inputs: source.summaries(stream) };
-}
-
-/** The records of the second reading: in bulk where the run can take them so. */
-function recordsOf(
-  stream: CaptureStream,
-  source: CaptureSource,
-  { quiet, openLoop }: RunInput['flags'],
-  { engine }: World,
-) {
-  const walker = mayUseLanes({ engine, openLoop }) ? findWalker() : null;
-  if (walker === null) return { records: withProgress(stream, source, quiet, 'replaying') };
-  const records = withProgressInBulk(stream, walker, source, quiet, 'replaying');
-  return { records, walker };
 }
 
 async function judgeTogether(

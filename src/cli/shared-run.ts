@@ -51,9 +51,7 @@ export function chooseWorkers({ inputs, worlds, prepared, flags }: RunInput): Sh
 
 /** Whether most packets are moved in bulk. */
 function goesInBulk(worlds: readonly World[], { openLoop }: ReplayFlags): boolean {
-  const [world] = worlds;
-  if (world === undefined || worlds.length > 1) return false;
-  return mayUseLanes({ engine: world.engine, openLoop }) && findWalker() !== null;
+  return worlds.every(({ engine }) => mayUseLanes({ engine, openLoop })) && findWalker() !== null;
 }
 
 /** What workers counted, and what they read. */

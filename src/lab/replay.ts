@@ -126,7 +126,7 @@ export async function replay(input: ReplayInput): Promise<ReplayOutput> {
   };
 }
 
-/** Whether packets of a run of one stack can go in lanes: the compiled engine moves them. */
+/** Whether packets can go in lanes on a stack of a run: the compiled engine moves them. */
 export function mayUseLanes(run: { readonly engine: Engine } & RunOptions): boolean {
   if (run.openLoop || run.traceFrame !== undefined) return false;
   return run.engine instanceof CompiledEngine;
@@ -139,12 +139,14 @@ function lanesOf(
   byHand: (record: PacketRecord) => Captured | Followed,
 ): Lanes | null {
   const { walker, share, onFrame, traffic: options } = input;
-  const [run] = runs;
-  if (walker === undefined || run === undefined) return null;
-  const { engine } = run.world;
-  const isMoving = runs.length === 1 && mayUseLanes({ engine, ...input.options });
-  const mover = isMoving && engine instanceof CompiledEngine ? { run, engine } : null;
-  if (mover === null && share === undefined) return null;
-  const wantsRows = input.stacks[0]?.sink.wantsFrames ?? true;
-  return new Lanes({ walker, traffic, runs, mover, options, wantsRows, byHand, onFrame });
+  if (walker === undefined) return null;
+  const all = runs.flatMap((run) => {
+    const { engine } = run.world;
+    const isMoving = mayUseLanes({ engine, ...input.options });
+    return isMoving && engine instanceof CompiledEngine ? [{ run, engine }] : [];
+  });
+  const movers = all.length === runs.length ? all : [];
+  if (movers.length === 0 && share === undefined) return null;
+  const wantsRows = input.stacks.map(({ sink }) => sink.wantsFrames ?? true);
+  return new Lanes({ walker, traffic, runs, movers, options, wantsRows, byHand, onFrame });
 }

@@ -9,6 +9,7 @@ import type { Cluster } from '../../src/cluster/model.ts';
 import { parseStack } from '../../src/dataplane/stack.ts';
 import { CompiledEngine, type CompiledOptions } from '../../src/engine/compiled.ts';
 import type { MakeEngine } from '../../src/engine/make-engine.ts';
+import { Comparison } from '../../src/lab/compare/compare.ts';
 import { findWalker, type LaneWalker } from '../../src/lab/lane/columns.ts';
 import { BulkSurvey } from '../../src/lab/lane/look.ts';
 import { replay } from '../../src/lab/replay.ts';
@@ -21,7 +22,7 @@ import { Vantages } from '../../src/lab/traffic/vantage.ts';
 import { World } from '../../src/lab/world.ts';
 import type { Network } from '../../src/plan/model.ts';
 import type { NetworkPolicy } from '../../src/policy/model.ts';
-import { connectionJson, frameJson } from '../../src/report/json-shape.ts';
+import { connectionJson, differenceJson, frameJson } from '../../src/report/json-shape.ts';
 import { addressKey } from '../../src/wire/address.ts';
 
 /** What is replayed, and on what. */
@@ -68,16 +69,7 @@ export async function laneRun(
   const rows: string[] = [];
   const done = await replay({
     ...(walker === null ? { records: stream } : { records: stream.parts(walker), walker }),
-    traffic: {
-      identities: world.identities,
-      map: new AddressMap(autoMap(world, survey.pairs(), [])),
-      checksums: c.checksums ?? 'auto',
-      survey: survey.checksums,
-      translations: survey.translations,
-      midstream: c.midstream ?? 'assume',
-      vantages: new Vantages([]),
-      entryIsGiven: false,
-    },
+    traffic: trafficOf(c, world, survey),
     stacks: [
       {
         world,
@@ -103,6 +95,19 @@ export async function laneRun(
   };
 }
 
+function trafficOf(c: LaneCase, world: World, survey: Survey): TrafficOptions {
+  return {
+    identities: world.identities,
+    map: new AddressMap(autoMap(world, survey.pairs(), [])),
+    checksums: c.checksums ?? 'auto',
+    survey: survey.checksums,
+    translations: survey.translations,
+    midstream: c.midstream ?? 'assume',
+    vantages: new Vantages([]),
+    entryIsGiven: false,
+  };
+}
+
 function lookOf(survey: Survey) {
   const pairs = survey.pairs().map(({ a, b, packets }) => [addressKey(a), addressKey(b), packets]);
   const views = survey.translations.all().map(({ lastNs, ...rest }) => [String(lastNs), rest]);
@@ -125,4 +130,47 @@ async function surveyed({ paths, part }: LaneCase, walker: LaneWalker | null): P
 function countersOf(world: World): string {
   const hosts = world.network.nodes.map(({ host }) => host);
   return JSON.stringify(hosts.map((host) => [host, [...world.engine.counters(host)].sort()]));
+}
+
+/** What a comparison of stacks says: with lanes and the compiled engine, or without either. */
+export interface StacksRun {
+  readonly differences: readonly string[];
+  readonly summaries: readonly RunSummary[];
+  readonly counters: readonly string[];
+  readonly inLanes: number;
+}
+
+/** Compare the capture of a case on several stacks. */
+export async function stacksRun(
+  c: LaneCase,
+  stacks: readonly string[],
+  addon: CompiledOptions['addon'] | null,
+): Promise<StacksRun> {
+  const makeEngine: { makeEngine?: MakeEngine } =
+    addon === null
+      ? {}
+      : { makeEngine: (topology, options) => new CompiledEngine(topology, { ...options, addon }) };
+  const worlds = stacks.map((text) => new World({ ...c, stack: parseStack(text), ...makeEngine }));
+  const [first] = worlds;
+  if (first === undefined) throw new Error('no stack');
+  const walker = addon === null ? null : findWalker();
+  const survey = await surveyed(c, walker);
+  const stream = openCaptures(c.paths, c.part);
+  const differences: string[] = [];
+  const comparison = new Comparison(worlds, (row) =>
+    differences.push(JSON.stringify(differenceJson(row))),
+  );
+  const done = await replay({
+    ...(walker === null ? { records: stream } : { records: stream.parts(walker), walker }),
+    traffic: trafficOf(c, first, survey),
+    stacks: worlds.map((world, i) => ({ world, sink: comparison.sink(i, () => {}) })),
+    options: { openLoop: false },
+    onClosed: (conversation, place) => comparison.closed(conversation, place),
+  });
+  return {
+    differences: [...differences, JSON.stringify([comparison.counts(), comparison.classes()])],
+    summaries: done.summaries,
+    counters: worlds.map(countersOf),
+    inLanes: done.framesInLanes,
+  };
 }

@@ -29,17 +29,22 @@ const LINK_HEADER = 14;
 /** The parts of a frame's row that are equal for all packets of a lane. */
 type RowTerms = Omit<FrameResult, 'frame' | 'timeNs' | 'notes'>;
 
-export interface OpenLane extends AnyLane {
+/** How packets of a lane go through one stack. */
+export interface LaneWay {
+  /** Where they enter, as the stack's engine numbers it. */
+  readonly entry: number;
   readonly row: RowTerms;
   /** By number of decision, as far as asked for. */
   readonly rows: Map<number, RowTerms>;
 }
 
-interface AnyLane {
+export interface OpenLane {
   readonly membership: Membership;
+  /** By stack; none of a silent lane. */
+  readonly ways: readonly LaneWay[];
 }
 
-/** The one stack of a run, and the engine that moves its packets. */
+/** One stack of a run, and the engine that moves its packets. */
 export interface Mover {
   readonly run: StackRun;
   readonly engine: CompiledEngine;
@@ -49,16 +54,15 @@ export interface LaneBookInput {
   readonly walker: LaneWalker;
   readonly traffic: Traffic;
   readonly options: TrafficOptions;
-  /** Absent: all lanes are silent. */
-  readonly mover: Mover | null;
+  /** One a stack; none where all lanes are silent. */
+  readonly movers: readonly Mover[];
 }
 
 export class LaneBook {
   readonly #in: LaneBookInput;
-  /** By number; silent ones say only whose they are. */
-  readonly #lanes: (OpenLane | (AnyLane & { readonly row: null }) | undefined)[] = [];
+  readonly #lanes: (OpenLane | undefined)[] = [];
   readonly #byConversation = new Map<Conversation, number[]>();
-  #epoch = 0;
+  readonly #epochs: number[] = [];
 
   constructor(input: LaneBookInput) {
     this.#in = input;
@@ -67,7 +71,8 @@ export class LaneBook {
   /** An open lane whose packets are moved. */
   at(number: number): OpenLane {
     const lane = this.#lanes[number];
-    if (lane === undefined || lane.row === null) throw new RangeError(`lane ${number} is not open`);
+    if (lane === undefined || lane.ways.length === 0)
+      throw new RangeError(`lane ${number} is not open`);
     return lane;
   }
 
@@ -124,16 +129,8 @@ export class LaneBook {
     }
   }
 
-  /** Whether a packet of this lane came to other ends than those before it. */
-  isElsewhere({ row: { out } }: OpenLane, { packet }: Journey): boolean {
-    const now = headersOf(packet);
-    if (out === null || now === null) return out !== now;
-    const isSame = out.src === now.src && out.dst === now.dst;
-    return !isSame || out.sport !== now.sport || out.dport !== now.dport;
-  }
-
-  #isClear({ membership, row }: AnyLane & { readonly row: RowTerms | null }): boolean {
-    return row === null || this.#in.mover?.run.isClear(membership) === true;
+  #isClear({ membership, ways }: OpenLane): boolean {
+    return ways.length === 0 || this.#in.movers.every(({ run }) => run.isClear(membership));
   }
 
   /** A conversation is over. Call between `settle` and `resume`. */
@@ -152,12 +149,12 @@ export class LaneBook {
     const { membership } = captured;
     if (membership === null) return;
     this.review(membership.conversation);
-    const { mover } = this.#in;
-    if (captured.kind !== 'datagram' || mover === null) return;
+    const { movers } = this.#in;
+    if (captured.kind !== 'datagram' || movers.length === 0) return;
     const { conversation } = membership;
     if (conversation.unjudged !== null || hasEnd(conversation)) return;
-    const last = mover.run.standing(captured);
-    if (last !== null) this.#open(last, mover, record, captured.datagram, membership);
+    const sent = movers.flatMap(({ run }) => run.standing(captured) ?? []);
+    if (sent.length === movers.length) this.#open(sent, record, captured, captured.datagram);
   }
 
   /** Learn from a frame that somebody else judges. */
@@ -169,32 +166,32 @@ export class LaneBook {
     const terms = { silent: true, lifetimeNs: lifetimeNs(conversation), lastNs } as const;
     const number = this.#in.walker.native.open(data, iface.linkType, terms);
     if (number < 0) return;
-    this.#lanes[number] = { membership, row: null };
+    this.#lanes[number] = { membership, ways: [] };
     this.#belongs(number, conversation);
   }
 
   #open(
-    last: LastSent,
-    { engine }: Mover,
+    sent: readonly LastSent[],
     record: PacketRecord,
+    { ttl, endpoints, membership }: Captured,
     d: Datagram,
-    membership: Membership,
   ): void {
-    const { walker, options } = this.#in;
-    const { captured, injection, journey } = last;
-    if (options.checksums === 'ignore' || !CompiledEngine.mayMove(injection)) return;
+    const { walker, options, movers } = this.#in;
+    if (membership === null || options.checksums === 'ignore') return;
+    if (!sent.every(({ injection }) => CompiledEngine.mayMove(injection))) return;
     const view = toIp(record);
     if (typeof view === 'string' || d.fragment !== null || d.quoted !== null) return;
-    const ends = changedEnds(view.bytes.subarray(view.offset), d, injection);
+    const ends = commonEnds(view.bytes.subarray(view.offset), d, sent);
     if (ends === null) return;
     const { conversation } = membership;
     const { bytes, offset } = view;
     const sender = d.family === 4 ? ipv4.src(bytes, offset) : ipv6.src(bytes, offset);
+    const entries = sent.map(({ injection }, i) => movers[i]?.engine.entryOf(injection) ?? 0);
     const number = walker.native.open(record.data, record.iface.linkType, {
       silent: false,
       iface: record.iface.id,
-      entry: engine.entryOf(injection),
-      sentTtl: captured.ttl,
+      entry: entries[0] ?? 0,
+      sentTtl: ttl,
       treat: VERDICTS.map((verdict) => this.#treat(record, sender, verdict)),
       whose: hashOf(nameOf(membership) ?? endsOf(d)),
       vantage: vantageOf(vantageKey(record, view)),
@@ -203,17 +200,20 @@ export class LaneBook {
       lastNs: conversation.lastNs,
     });
     if (number < 0) return;
-    const row: RowTerms = {
-      ...captured.endpoints,
-      connection: conversation.id,
-      outcome: journey.outcome,
-      reason: null,
-      decidedBy: decidedBy(journey.decision),
-      out: headersOf(journey.packet),
-      retransmission: false,
-      journey,
-    };
-    this.#lanes[number] = { membership, row, rows: new Map() };
+    const ways = sent.map(({ journey }, i): LaneWay => {
+      const row: RowTerms = {
+        ...endpoints,
+        connection: conversation.id,
+        outcome: journey.outcome,
+        reason: null,
+        decidedBy: decidedBy(journey.decision),
+        out: headersOf(journey.packet),
+        retransmission: false,
+        journey,
+      };
+      return { entry: entries[i] ?? 0, row, rows: new Map() };
+    });
+    this.#lanes[number] = { membership, ways };
     this.#belongs(number, conversation);
   }
 
@@ -231,30 +231,40 @@ export class LaneBook {
     return survey.isOffloaded(record.iface.id, src, verdict) ? Treat.offloaded : Treat.byHand;
   }
 
-  /** What the row of a packet of this lane says that a decision moved. */
-  rowOf(number: number, decision: number): RowTerms {
-    const lane = this.at(number);
-    const { mover } = this.#in;
-    if (mover !== null && mover.engine.epoch !== this.#epoch) {
-      this.#epoch = mover.engine.epoch;
-      for (const open of this.#lanes) if (open?.row) open.rows.clear();
+  /** What the row of a packet of this lane says that a decision of this stack's engine moved. */
+  rowOf(number: number, decision: number, stack: number): RowTerms {
+    const way = this.at(number).ways[stack];
+    const mover = this.#in.movers[stack];
+    if (way === undefined || mover === undefined) throw new RangeError(`no stack ${stack}`);
+    const { engine } = mover;
+    if (engine.epoch !== this.#epochs[stack]) {
+      this.#epochs[stack] = engine.epoch;
+      for (const open of this.#lanes) open?.ways[stack]?.rows.clear();
     }
-    const known = lane.rows.get(decision);
+    const known = way.rows.get(decision);
     if (known !== undefined) return known;
-    const journey = mover?.engine.decision(decision) ?? null;
+    const journey = engine.decision(decision) ?? null;
     const made: RowTerms =
       journey === null
-        ? { ...lane.row, like: {} }
+        ? { ...way.row, like: {} }
         : {
-            ...lane.row,
+            ...way.row,
             outcome: journey.outcome,
             decidedBy: decidedBy(journey.decision),
             journey,
             like: {},
           };
-    lane.rows.set(decision, made);
+    way.rows.set(decision, made);
     return made;
   }
+}
+
+/** Whether a packet came to other ends than those of its lane before it. */
+export function isElsewhere({ row: { out } }: LaneWay, { packet }: Journey): boolean {
+  const now = headersOf(packet);
+  if (out === null || now === null) return out !== now;
+  const isSame = out.src === now.src && out.dst === now.dst;
+  return !isSame || out.sport !== now.sport || out.dport !== now.dport;
 }
 
 /** Whether one of its ends has begun to end it. */
@@ -266,6 +276,17 @@ function hasEnd(conversation: Conversation): boolean {
 interface ChangedEnds {
   readonly src: Uint8Array | null;
   readonly dst: Uint8Array | null;
+}
+
+/** The same over all stacks; null where it was not sent with the same addresses on each. */
+function commonEnds(raw: Uint8Array, d: Datagram, sent: readonly LastSent[]): ChangedEnds | null {
+  const all = sent.map(({ injection }) => changedEnds(raw, d, injection));
+  const [first] = all;
+  if (first === undefined || first === null) return null;
+  const isSame = (a: Uint8Array | null, b: Uint8Array | null) =>
+    a === null || b === null ? a === b : Buffer.compare(a, b) === 0;
+  const isCommon = all.every((e) => e && isSame(e.src, first.src) && isSame(e.dst, first.dst));
+  return isCommon ? first : null;
 }
 
 /**
