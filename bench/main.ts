@@ -13,6 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { Interval } from '../src/lab/bench/gate.ts';
 import { formatTable } from '../src/report/table.ts';
+import type { EpochFigures } from './epochs.ts';
 import { HEADLINE, TRIALS } from './trials.ts';
 
 interface Row {
@@ -27,6 +28,8 @@ interface Row {
   /** Time a packet, of this over `base`, measured in turns. */
   readonly ratio?: Interval;
   readonly base?: Row;
+  /** Of a trial in which plans change each second. */
+  readonly epochs?: EpochFigures;
 }
 
 const TRIAL = fileURLToPath(new URL('./trial.js', import.meta.url));
@@ -78,6 +81,17 @@ function ratioTable(rows: readonly Row[]): string {
   return formatTable({ columns, rows: cells });
 }
 
+/** Milliseconds of processor time a second of traffic. */
+function epochTable(rows: readonly Row[]): string {
+  const columns = ['EPOCHS', 'RENDER ms', 'PACKETS ms', 'OF A QUIET SECOND', 'WALKED'];
+  const cells = rows.flatMap(({ name, epochs }) => {
+    if (epochs === undefined) return [];
+    const { renderMs, packetsMs, quietMs, walkedAnEpoch } = epochs;
+    return [[name, ...[renderMs, packetsMs, quietMs].map((ms) => ms.toFixed(0)), walkedAnEpoch]];
+  });
+  return formatTable({ columns, rows: cells });
+}
+
 function main(): void {
   const { values } = parseArgs({
     options: {
@@ -99,6 +113,8 @@ function main(): void {
   process.stdout.write(figures(rows));
   const ratios = rows.filter(({ ratio }) => ratio !== undefined);
   if (ratios.length > 0) process.stdout.write(`\n${ratioTable(ratios)}`);
+  const epochs = rows.filter((row) => row.epochs !== undefined);
+  if (epochs.length > 0) process.stdout.write(`\n${epochTable(epochs)}`);
   if (values.write) {
     const machine = { cpu: cpus()[0]?.model, cores: cpus().length, kernel: release() };
     const date = new Date().toISOString().slice(0, 10);

@@ -11,6 +11,7 @@ import { drawWorkload, type Workload } from '../src/lab/bench/workload.ts';
 import { World, type WorldInput } from '../src/lab/world.ts';
 import { measureCaptures, recordCaptures } from './captures.ts';
 import { generateCluster } from './clusters.ts';
+import { measureEpochs } from './epochs.ts';
 import { portsOf, scanPairs, sizesOf } from './scans.ts';
 import { drawTranslated } from './services.ts';
 import { TRIALS, type Trial } from './trials.ts';
@@ -33,6 +34,13 @@ async function run(index: number, wanted: number): Promise<object> {
   const trial = TRIALS[index];
   if (trial === undefined) throw new RangeError(`no trial ${index}`);
   if (trial.captured) return rowOf(trial, await measuredCaptures(trial, wanted));
+  if (trial.opening !== undefined) {
+    const { epochs, ...measured } = measureEpochs(inputOf(trial), {
+      ...{ connections: trial.connections, packets: trial.packets, opening: trial.opening },
+      ...{ samples: wanted, seed: SEED, clock },
+    });
+    return { ...rowOf(trial, measured), epochs };
+  }
   if (trial.over === undefined) {
     const made = prepare(trial, wanted);
     for (let round = 0; round <= wanted; round++) made.round();

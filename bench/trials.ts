@@ -34,6 +34,8 @@ export interface Trial {
   readonly over?: number;
   /** The packets are those of real captures (bench/captures.ts). */
   readonly captured?: true;
+  /** A policy comes or goes each second (bench/epochs.ts); so many connections open meanwhile. */
+  readonly opening?: number;
 }
 
 /**
@@ -121,6 +123,13 @@ function captures(stack: string): Trial {
   };
 }
 
+/** The issue's ten thousand pods, on forty nodes. */
+function epochs(stack: string): Trial {
+  const name = `a plan epoch a second, ${stack}, 10000 pods, 100 policies, 10000 connections`;
+  const rest = { opening: 4096, shape: { nodes: 40, podsPerNode: 250 } } as const;
+  return { ...established(stack, 100, 10_000), name, ...rest, isLarge: true };
+}
+
 /** As many pods as captures have ends. */
 const CAPTURED = { nodes: 2, podsPerNode: 300 } as const;
 
@@ -165,6 +174,8 @@ export const TRIALS: readonly Trial[] = [
   overTen(verdicts(CALICO, 10)),
   captures(NPM),
   captures(CALICO),
+  epochs(NPM),
+  epochs(CALICO),
   ...DATAPLANES.map(onDataplane),
   scan('ports', SCAN_PORTS, NPM, 1000),
   scan('ports', SCAN_PORTS, CALICO, 1000),

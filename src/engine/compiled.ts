@@ -96,6 +96,7 @@ export class CompiledEngine implements Engine {
   readonly #recording = new Recording();
   readonly #classes: ClassTables;
   readonly #hosts = new Map<string, Host>();
+  readonly #renewed = new Set<string>();
   readonly #entries = new Map<string, number>();
   readonly #entryTexts: string[] = [];
   #executed: Execution | null = null;
@@ -135,6 +136,16 @@ export class CompiledEngine implements Engine {
     if (number >= 0) return this.#book.journeyOf(number, this.#out, packet);
     if (number === Slow.noRoom) this.#sweep();
     return this.#walkAndRemember(injection, packet, entry);
+  }
+
+  /** As `ReferenceEngine.renew`: what was concluded by way of these hosts is to be found anew. */
+  renew(hosts: Iterable<string>): void {
+    for (const name of hosts) {
+      const host = this.#hosts.get(name);
+      if (host !== undefined) this.#book.kill(host);
+      this.#renewed.add(name);
+      this.#reference.renew([name]);
+    }
   }
 
   /** The number by which a batch names the place where packets enter. */
@@ -236,6 +247,8 @@ export class CompiledEngine implements Engine {
   #meet(host: Host): void {
     this.#hosts.set(host.name, host);
     this.#classes.takeIn(host.image);
+    // Tells apart what its new plan does; what the old one did, stays told apart.
+    if (this.#renewed.delete(host.name)) this.#classes.add(host.image.cuts());
     if (this.#classes.takeChanged()) {
       this.#native.useClasses(classArrays(this.#classes));
       this.#ends.forgetClasses();

@@ -9,7 +9,8 @@
  */
 import type { Connection } from '../conntrack/connection.ts';
 import { connectionOfList } from '../conntrack/listed.ts';
-import { unreachable } from '../diagnostic/diagnostic.ts';
+import { ConntrackTable } from '../conntrack/table.ts';
+import { assert, unreachable } from '../diagnostic/diagnostic.ts';
 import type { ImageInterface } from '../image/image.ts';
 import { Host, type LearnedMac, type MakeTable } from '../node/host.ts';
 import type { HostState } from '../node/host-state.ts';
@@ -58,6 +59,8 @@ export class ReferenceEngine implements Engine {
   readonly #hosts = new Map<string, Host | null>();
   readonly #world: World;
   readonly #options: ReferenceOptions;
+  /** Connections of hosts that are to be made anew. */
+  readonly #kept = new Map<string, ConntrackTable>();
   /** The latest time that any injection came with. */
   #nowNs = 0;
 
@@ -67,14 +70,24 @@ export class ReferenceEngine implements Engine {
       const known = this.#hosts.get(name);
       if (known !== undefined) return known;
       const image = topology.hosts(name);
-      const made =
-        image === undefined ? null : new Host(image, options.tableOf, options.shortestIndexed);
+      const isRenewed = this.#kept.has(name);
+      const made = image === undefined ? null : new Host(image, tableOf, options.shortestIndexed);
       if (made !== null) options.onHost?.(made);
-      for (const listed of (made && topology.connections?.(name)) ?? []) {
+      for (const listed of (!isRenewed && made && topology.connections?.(name)) || []) {
         made?.state.connections.admit((id) => connectionOfList(listed, id, 0), 0);
       }
       this.#hosts.set(name, made);
       return made;
+    };
+    const tableOf: MakeTable = (settings, name) => {
+      const kept = this.#kept.get(name);
+      this.#kept.delete(name);
+      if (kept === undefined) {
+        return options.tableOf?.(settings, name) ?? new ConntrackTable(settings);
+      }
+      const isSame = JSON.stringify(kept.settings) === JSON.stringify(settings);
+      assert(isSame, `${name} goes on with its connections, so with its tracker's settings`);
+      return kept;
     };
     const draws = options.drawn === undefined ? {} : { drawn: options.drawn };
     this.#world = { cables: new Cables(topology), seed: options.seed ?? 0, ...draws, host };
@@ -131,6 +144,21 @@ export class ReferenceEngine implements Engine {
       const { name, bridgesLearned } = host;
       return [{ host: name, bridgesLearned, rulesRemember: countsPackets(memory), tableShare }];
     });
+  }
+
+  /**
+   * Hosts whose plans have changed: their next packet meets what the topology has of them then.
+   * Their connections go on, as under a real host whose rules are replaced; counters, what rules
+   * remember, fragments that wait and what was learned on the link begin anew.
+   */
+  renew(hosts: Iterable<string>): void {
+    for (const name of hosts) {
+      const host = this.#hosts.get(name);
+      if (!this.#hosts.delete(name) || !host) continue;
+      const { connections } = host.state;
+      assert(host.image.virtualServers === null, `${name} has virtual servers with connections`);
+      this.#kept.set(name, connections);
+    }
   }
 
   /**

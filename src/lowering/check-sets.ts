@@ -76,6 +76,20 @@ function checkSet(
     const message = `a ${set.type} that rules change, or with timeouts, is not emulated`;
     faults.push(fault(place, { code: 'PLAN_UNSUPPORTED', message, found: set.name }));
   }
+  faults.push(...checkMembers(place, set, types));
+  return faults;
+}
+
+/** Sets whose members are sound: nodes share them, and each would look at all of them again. */
+const SOUND = new WeakSet<IpSet>();
+
+function checkMembers(
+  place: FaultPlace,
+  set: IpSet,
+  types: ReadonlyMap<string, SetType>,
+): readonly Diagnostic[] {
+  if (SOUND.has(set)) return [];
+  const faults: Diagnostic[] = [];
   const seen = new Map<string, string>();
   for (const member of set.members) {
     const text = memberFault(set, member, types);
@@ -89,6 +103,8 @@ function checkSet(
     const accepted = `at most ${set.maxElements} (maxelem)`;
     faults.push(fault(place, { code: 'PLAN_SET_FULL', message, found, accepted }));
   }
+  // What a list holds is the plan's matter.
+  if (faults.length === 0 && set.type !== 'list:set') SOUND.add(set);
   return faults;
 }
 

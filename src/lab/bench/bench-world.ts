@@ -13,6 +13,7 @@ import {
 import { CompiledEngine } from '../../engine/compiled.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { ReferenceEngine } from '../../engine/reference.ts';
+import type { Topology } from '../../engine/topology.ts';
 import type { Family } from '../../wire/address.ts';
 import type { World } from '../world.ts';
 import type { Pairs, Party } from './talks.ts';
@@ -72,13 +73,21 @@ export interface BenchEngines {
  * @throws UserError when the compiled engine is not there
  */
 export function enginesOf(world: World, seed: number, sizes: Partial<NativeSizes>): BenchEngines {
+  return enginesOn(world.topology, seed, sizes);
+}
+
+/** The same, on any network. */
+export function enginesOn(
+  topology: Topology,
+  seed: number,
+  sizes: Partial<NativeSizes>,
+): BenchEngines {
   const native = findNative();
   if (native.addon === null) {
     const message = `the compiled engine is not there: ${native.reason}`;
     throw new UserError([{ code: 'ENGINE_MISSING', message }], 'environment');
   }
   const { addon } = native;
-  const { topology } = world;
   return {
     addon,
     compiled: () => new CompiledEngine(topology, { seed, addon, sizes }),
