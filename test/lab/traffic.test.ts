@@ -70,6 +70,30 @@ t.test('the same packet further on is an observation, a retransmission is not', 
   t.equal(elsewhere?.kind, 'datagram', 'five seconds later it is another packet');
 });
 
+t.test(
+  'a copy of a packet shows that its conversation goes on, and counts for nothing',
+  async (t) => {
+    const packet = udp().from(WEB, 40000).to(DB, 5353).payload(9);
+    const asked = packet.id(1);
+    const late = { frame: packet.id(2).frame(), atS: 180.2 };
+    const copy = {
+      frame: asked.ttl(63).frame({ srcMac: '02:00:00:00:00:09' }),
+      iface: 1,
+      atS: 0.5,
+    };
+    const idsOf = (rows: readonly Captured[]) => rows.map((r) => r.membership?.conversation.id);
+    t.strictSame(
+      idsOf(take([{ frame: asked.frame() }, late])),
+      [1, 2],
+      'a silence of 180 s ends it',
+    );
+    const copied = take([{ frame: asked.frame() }, copy, late]);
+    t.equal(copied[1]?.kind, 'observed');
+    t.strictSame(idsOf(copied), [1, 1, 1]);
+    t.equal(copied[0]?.membership?.conversation.packets, 2);
+  },
+);
+
 t.test('who opened a connection whose opening is not in the capture', async (t) => {
   const [answer, unclear, synAck, dns] = take([
     { frame: tcp().from(DB, 443).to(WEB, 50001).ack(1).payload(4).frame() },
