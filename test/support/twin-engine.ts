@@ -22,6 +22,9 @@ import { isSameValue } from './same-value.ts';
 /** Sizes of the compiled engine's tables. */
 export type TwinSizes = NonNullable<CompiledOptions['sizes']>;
 
+/** Far more than trials open at once; tables of the usual size are mostly cleared memory. */
+const TWIN_SIZES: TwinSizes = { connections: 32_768 };
+
 /** Thrown at the first packet on which the engines differ. */
 export class EnginesDiffer extends Error {}
 
@@ -49,7 +52,7 @@ export class TwinEngine implements Engine {
       ...common,
       ...(shortestIndexed === undefined ? {} : { shortestIndexed }),
       addon: found.addon,
-      ...(sizes ? { sizes } : {}),
+      sizes: { ...TWIN_SIZES, ...sizes },
       ...(classes ? { classes } : {}),
     };
     this.compiled = new CompiledEngine(topology, compiled);
