@@ -22,8 +22,8 @@ export const SERVICE_PORT = 80;
 
 /** The port that the last policy opens; the others open ports that nobody uses. */
 export const OPEN_PORT = 8080;
-const FIRST_UNUSED_PORT = 20_000;
-const UNUSED_PORTS = 40_000;
+export const FIRST_UNUSED_PORT = 20_000;
+export const UNUSED_PORTS = 40_000;
 
 /** Pods 10.240.N.P and fd00:240::N:P, all labelled app=web, and policies that select them. */
 export function generateCluster(shape: ClusterShape): Inputs {

@@ -6,7 +6,7 @@ import type { EntryPlace } from '../src/engine/compiled.ts';
 import type { Pairs, Party } from '../src/lab/bench/talks.ts';
 import type { World } from '../src/lab/world.ts';
 import { ipv4 } from '../src/wire/address.ts';
-import { OPEN_PORT } from './clusters.ts';
+import { FIRST_UNUSED_PORT, OPEN_PORT, UNUSED_PORTS } from './clusters.ts';
 import type { Scan } from './trials.ts';
 
 const PORTS = 65_536;
@@ -16,13 +16,27 @@ const CLIENTS = 1 << 17;
 /** Decisions that the engine may hold when it is to forget: fewer than packets between two alike. */
 export const FEW_DECISIONS = 256;
 
-/** The ports that a scan asks for. */
-export function portsOf(scan: Scan | undefined): readonly number[] {
+/** The ports that a scan of a cluster with so many policies asks for. */
+export function portsOf(scan: Scan | undefined, policies: number): readonly number[] {
   if (scan === 'ports') return Array.from({ length: PORTS - 1 }, (_, i) => i + 1);
-  // The ports of policies that nobody uses: each is a class of its own.
-  if (scan === 'combinations') return Array.from({ length: 39_989 }, (_, i) => 20_000 + i);
+  if (scan === 'combinations') return combinations(policies);
   return [OPEN_PORT];
 }
+
+/**
+ * By turns a port that one of the policies opens, the first as often as the last and any other, each
+ * a class of its own; and one that none opens, so that all policies are passed by.
+ */
+function combinations(policies: number): readonly number[] {
+  const opening = Math.min(policies - 1, UNUSED_PORTS);
+  return Array.from({ length: COMBINED }, (_, i) => {
+    if (i % 2 === 1) return FIRST_UNUSED_PORT + UNUSED_PORTS + ((i * 37) % OPENED_BY_NONE);
+    return FIRST_UNUSED_PORT + Math.floor((i * opening) / COMBINED);
+  });
+}
+
+const COMBINED = 4096;
+const OPENED_BY_NONE = 5000;
 
 /** Who sends to whom: pairs of pods, or addresses outside and pods. */
 export function scanPairs(world: World, scan: Scan | undefined, pods: Pairs): Pairs {

@@ -78,7 +78,7 @@ function prepare(trial: Trial, samples: number): Run {
 }
 
 function workloadOf(world: World, engines: BenchEngines, trial: Trial): Workload {
-  const options = { ...trial, ports: portsOf(trial.scan), payload: 12, seed: SEED };
+  const options = { ...trial, ports: portsOf(trial.scan, trial.policies), payload: 12, seed: SEED };
   if (trial.aim !== undefined) {
     return drawTranslated(world, engines.reference(), { ...options, aim: trial.aim });
   }

@@ -183,7 +183,10 @@ export const TRIALS: readonly Trial[] = [
   scan('outside', SCAN_OUTSIDE, CALICO, 1000),
   scan('combinations', COMBINATIONS, NPM, 10),
   scan('combinations', COMBINATIONS, NPM, 1000),
-  { ...scan('combinations', COMBINATIONS, NPM, 10_000), isLarge: true },
+  scan('combinations', COMBINATIONS, NPM, 10_000),
+  scan('combinations', COMBINATIONS, CALICO, 10),
+  scan('combinations', COMBINATIONS, CALICO, 1000),
+  scan('combinations', COMBINATIONS, CALICO, 10_000),
   {
     ...BASE,
     name: `new connections, ${NPM}, 1000 policies, 50000 UDP`,
