@@ -35,6 +35,24 @@ export function lowestBit(word: number): number {
   return 31 - Math.clz32(word & -word);
 }
 
+/** The first bit from `from` on that is on in both; infinite when there is none. */
+export function nextOfBoth(a: Uint32Array, b: Uint32Array, from: number): number {
+  for (let w = from >>> 5; w < a.length; w++) {
+    const left = (a[w] ?? 0) & (b[w] ?? 0) & (w === from >>> 5 ? -1 << (from & 31) : -1);
+    if (left !== 0) return (w << 5) + lowestBit(left);
+  }
+  return Number.POSITIVE_INFINITY;
+}
+
+/** The bits that are on in all of them. */
+export function commonBits([first, ...others]: readonly Uint32Array[]): Uint32Array {
+  const common = first?.slice() ?? emptyBits(0);
+  for (const other of others) {
+    for (let w = 0; w < common.length; w++) common[w] = (common[w] ?? 0) & (other[w] ?? 0);
+  }
+  return common;
+}
+
 /** Told every bit that is on in `from..to`, rising. */
 export function eachBit(
   words: Uint32Array,

@@ -13,7 +13,7 @@
 import type { LinkedChain, LinkedRule } from '../../image/program.ts';
 import type { Packet } from '../../packet/packet.ts';
 import type { WalkContext } from '../hook/walk.ts';
-import { emptyBits, lowestBit, rangeMask, setBit } from './bit-vector.ts';
+import { commonBits, emptyBits, nextBit, nextOfBoth, setBit } from './bit-vector.ts';
 import type { Chains, Entry } from './entries.ts';
 import { FieldIndex, type FieldVector } from './field-index.ts';
 import { FIELDS, type Literal, LOOKS_AT_DPORT, LOOKS_AT_SPORT } from './literal.ts';
@@ -31,8 +31,16 @@ export interface Leap {
   readonly looks: number;
 }
 
-/** Combinations of vectors whose passed rules are kept. */
-const MOST_PASSED = 1024;
+/** Combinations of vectors of which it is kept what holds and what is passed by. */
+const MOST_KEPT = 512;
+const NOWHERE = Number.POSITIVE_INFINITY;
+
+/** Entries that hold but for the service: those where the walk stops, those that ask for ports. */
+interface Held {
+  readonly stops: Uint32Array;
+  readonly sport: Uint32Array;
+  readonly dport: Uint32Array;
+}
 
 export class ChainIndex {
   readonly #entries: readonly Entry[];
@@ -46,6 +54,7 @@ export class ChainIndex {
   readonly #marks: MarkTargets;
   readonly #asksSport: Uint32Array;
   readonly #asksDport: Uint32Array;
+  readonly #held = new Map<string, Held>();
   readonly #passed = new Map<string, PassedRules>();
 
   constructor(chain: LinkedChain, chains: Chains) {
@@ -89,7 +98,7 @@ export class ChainIndex {
     }
     const from = this.#starts[index] ?? this.#entries.length;
     const division = this.#marks.divide(packet.mark, this.#stops, this.#passes);
-    const { at, looks } = this.#scan(vectors, division.stops, from);
+    const { at, looks } = this.#scan(vectors, division, from);
     const run = this.#passedBy(vectors, division).run(from, at);
     return { to: this.#entries[at] ?? null, run, looks };
   }
@@ -107,32 +116,36 @@ export class ChainIndex {
   /** The first entry from `from` on at which the walk stops, and what was asked up to it. */
   #scan(
     vectors: readonly FieldVector[],
-    stops: Uint32Array,
+    division: Division,
     from: number,
   ): { at: number; looks: number } {
-    const [source, destination, service, devices, state] = vectors.map(({ words }) => words);
-    const end = this.#entries.length;
-    const all = stops.length;
-    let [sport, dport] = [0, 0];
-    let at = end;
-    for (let w = from >>> 5; w < all; w++) {
-      // Whatever holds but for the service has its ports asked.
-      let held = rangeMask(w, from, end);
-      held &=
-        (source?.[w] ?? 0) & (destination?.[w] ?? 0) & (devices?.[w] ?? 0) & (state?.[w] ?? 0);
-      if (held === 0) continue;
-      const found = held & (service?.[w] ?? 0) & (stops[w] ?? 0);
-      // The stop itself is looked at by the walk, which says what it asks; but that it is a stop
-      // at all is said here.
-      if (found !== 0) {
-        at = (w << 5) + lowestBit(found);
-        held &= rangeMask(w, from, at + 1);
-      }
-      sport |= held & (this.#asksSport[w] ?? 0);
-      dport |= held & (this.#asksDport[w] ?? 0);
-      if (found !== 0) break;
-    }
-    return { at, looks: (sport && LOOKS_AT_SPORT) | (dport && LOOKS_AT_DPORT) };
+    const service = vectors.at(-1);
+    const { stops, sport, dport } = this.#heldBy(vectors.slice(0, -1), division);
+    const found = service === undefined ? NOWHERE : nextOfBoth(stops, service.words, from);
+    const at = Math.min(found, this.#entries.length);
+    // The stop itself is looked at by the walk, which says what it asks; but that it is a stop at
+    // all is said here.
+    const looks =
+      (nextBit(sport, from) <= at ? LOOKS_AT_SPORT : 0) |
+      (nextBit(dport, from) <= at ? LOOKS_AT_DPORT : 0);
+    return { at, looks };
+  }
+
+  /** What holds but for the service: whatever it is, the ports of these are asked for. */
+  #heldBy(vectors: readonly FieldVector[], { number, stops }: Division): Held {
+    let key = `${number}`;
+    for (const vector of vectors) key += ` ${vector.number}`;
+    const known = this.#held.get(key);
+    if (known !== undefined) return known;
+    const all = vectors.map(({ words }) => words);
+    const made = {
+      stops: commonBits([stops, ...all]),
+      sport: commonBits([this.#asksSport, ...all]),
+      dport: commonBits([this.#asksDport, ...all]),
+    };
+    if (this.#held.size >= MOST_KEPT) this.#held.clear();
+    this.#held.set(key, made);
+    return made;
   }
 
   /** The rules that packets of these vectors hold and pass by. */
@@ -141,11 +154,8 @@ export class ChainIndex {
     for (const { passing } of vectors) key += `${passing.number} `;
     const known = this.#passed.get(key);
     if (known !== undefined) return known;
-    const words = passes.slice();
-    for (const { passing } of vectors) {
-      for (let w = 0; w < words.length; w++) words[w] = (words[w] ?? 0) & (passing.words[w] ?? 0);
-    }
-    if (this.#passed.size >= MOST_PASSED) this.#passed.clear();
+    const words = commonBits([passes, ...vectors.map(({ passing }) => passing.words)]);
+    if (this.#passed.size >= MOST_KEPT) this.#passed.clear();
     const made = new PassedRules(words, this.#rules, marks);
     this.#passed.set(key, made);
     return made;

@@ -15,6 +15,7 @@ import { AddressStab, PortStab } from './stab.ts';
 
 /** Entries that hold. `passing` is about those only that packets may pass by: many share it. */
 export interface FieldVector {
+  readonly number: number;
   readonly words: Uint32Array;
   readonly passing: PassingVector;
 }
@@ -188,7 +189,7 @@ export class FieldIndex {
     const held = this.#heldGroups(yes);
     const words = this.#free.slice();
     for (const group of held) for (const entry of group.entries) setBit(words, entry);
-    const made = { words, passing: this.#passingOf(held, words) };
+    const made = { number: this.#made++, words, passing: this.#passingOf(held, words) };
     if (this.#vectors.size >= this.#mostVectors) this.#vectors.clear();
     this.#vectors.set(key, made);
     return made;

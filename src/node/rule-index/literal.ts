@@ -23,8 +23,8 @@ import type { WalkContext } from '../hook/walk.ts';
 import { ask, missedHead } from '../match/match.ts';
 import type { PacketFacts } from './packet-facts.ts';
 
-/** What of a packet an answer depends on. */
-export const FIELDS = ['source', 'destination', 'service', 'devices', 'state'] as const;
+/** What of a packet an answer depends on; ports are only asked where all the others hold. */
+export const FIELDS = ['source', 'destination', 'devices', 'state', 'service'] as const;
 export type Field = (typeof FIELDS)[number];
 
 /** Does the packet have what is asked for? `null` when the walk has to find out. */
