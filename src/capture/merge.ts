@@ -18,6 +18,8 @@ const NAMES_MAX = 65_536;
 /** Files without packets are read first: all that is left to learn is how they end. */
 const AT_ONCE = -(1n << 100n);
 const NEVER = 1n << 100n;
+/** Records of a file that are looked at before another one's turn, at least. */
+const FEWEST = 16;
 
 interface Lane {
   readonly index: number;
@@ -28,6 +30,8 @@ interface Lane {
   next: number;
   /** Time of the next record, clock offset applied. */
   timeNs: bigint;
+  /** As many came in bulk the last time, or `FEWEST`. */
+  run: number;
 }
 
 export class MergedInputs {
@@ -54,7 +58,16 @@ export class MergedInputs {
   ): Promise<MergedInputs> {
     const lanes: Lane[] = paths.map((path, index) => {
       const offsetNs = offsetsNs.get(path) ?? 0n;
-      return { index, path, offsetNs, input: null, ahead: [], next: 0, timeNs: AT_ONCE };
+      return {
+        index,
+        path,
+        offsetNs,
+        input: null,
+        ahead: [],
+        next: 0,
+        timeNs: AT_ONCE,
+        run: FEWEST,
+      };
     });
     const merged = new MergedInputs(lanes, access);
     const mistakes: Diagnostic[] = [];
@@ -118,7 +131,10 @@ export class MergedInputs {
     if (lane.next < lane.ahead.length) return null;
     const rivals = [left, right].flatMap((rival) => rival?.timeNs ?? []);
     const untilNs = rivals.reduce((least, time) => (time < least ? time : least), NEVER);
-    const slab = lane.input.walk(walker, limit, untilNs);
+    // Where files take turns, few records come at a time: no more are looked at.
+    const most = rivals.length === 0 ? limit : Math.min(limit, lane.run * 4);
+    const slab = lane.input.walk(walker, most, untilNs);
+    lane.run = Math.max(FEWEST, slab?.count ?? 0);
     if (slab === null) return null;
     const firstFrame = this.#frame + 1;
     this.#frame += slab.count;
