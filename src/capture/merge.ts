@@ -142,6 +142,11 @@ export class MergedInputs {
     return { ...slab, firstFrame, isSelection: false };
   }
 
+  /** Whether more than one file has packets left. */
+  get takesTurns(): boolean {
+    return this.#heap.length > 1;
+  }
+
   /** Read on for `slab`; false when what comes next is to be had from `next`. */
   async extend(): Promise<boolean> {
     const [lane] = this.#heap;

@@ -16,13 +16,15 @@ import type { Filter } from './filter/filter.ts';
 import { MergedInputs } from './merge.ts';
 import type { CaptureInterface, InputSummary, PacketRecord, ResolvedName } from './record.ts';
 import { Selection } from './selection.ts';
-import type { RecordWalker, Slab } from './slab.ts';
+import { type RecordWalker, type Slab, slabOf } from './slab.ts';
 import type { TimeBound } from './time-bound.ts';
 
 /** Records are handed out at most so many at a time. */
 export const BATCH_MAX = 256;
 /** And in bulk. */
 const MOST_IN_SLAB = 65_536;
+/** Where files take turns of fewer records than this, their records are put together. */
+const WORTH_A_SLAB = 16;
 
 export interface CaptureOptions {
   readonly filter?: Filter;
@@ -124,7 +126,7 @@ class Captures implements CaptureStream {
       while (!selection.isFull) {
         const slab = walker === null ? null : inputs.slab(walker, MOST_IN_SLAB);
         if (slab !== null) {
-          few = 1;
+          few = inputs.takesTurns && slab.count < WORTH_A_SLAB ? size : 1;
           const kept = selection.ofSlab(slab);
           if (kept.count > 0) yield kept;
           continue;
@@ -134,7 +136,9 @@ class Captures implements CaptureStream {
         few = Math.min(few * 2, size);
         if (batch.length === 0) break;
         const kept = selection.of(batch);
-        if (kept.length > 0) yield kept;
+        if (kept.length === 0) continue;
+        const joined = walker !== null && inputs.takesTurns ? slabOf(kept, walker.columns) : null;
+        yield joined ?? kept;
       }
     } finally {
       await inputs.finish(selection.isFull ? selection.surplus : null);

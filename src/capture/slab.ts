@@ -1,7 +1,8 @@
 /**
- * Records in bulk: a run of ordinary records that lie one behind the other in a window of one file,
- * as columns. A walker (native code) fills them; what is not ordinary comes as single records from
- * the formats' readers, so that a file says the same with and without a walker.
+ * Records in bulk: a run of ordinary records that lie one behind the other in a window of one
+ * file, as columns. A walker (native code) fills them; records of files that take turns are put
+ * together as such a run, and what is not ordinary comes as single records from the formats'
+ * readers, so that a file says the same with and without a walker.
  * @module
  */
 import type { FileShape } from './format/packet-format.ts';
@@ -63,4 +64,30 @@ export function recordOf(slab: Slab, n: number): PacketRecord {
     data: window.slice(at, at + (columns.captured[n] ?? 0)),
     wireLength: columns.wire[n] ?? 0,
   };
+}
+
+/**
+ * Records of several files as one slab, with their bytes side by side; null when some have more to
+ * say than a slab does. Precondition: columns have room for them.
+ */
+export function slabOf(records: readonly PacketRecord[], columns: SlabColumns): Slab | null {
+  const isOrdinary = (r: PacketRecord) => r.comments === undefined && r.annotations === undefined;
+  if (!records.every(isOrdinary)) return null;
+  const window = new Uint8Array(records.reduce((sum, { data }) => sum + data.length, 0));
+  const places = new Map<CaptureInterface, number>();
+  let used = 0;
+  for (const [n, { frame, iface, timeNs, data, wireLength }] of records.entries()) {
+    const place = places.get(iface) ?? places.size;
+    places.set(iface, place);
+    window.set(data, used);
+    columns.at[n] = used;
+    columns.captured[n] = data.length;
+    columns.wire[n] = wireLength;
+    columns.iface[n] = place;
+    columns.times[n] = timeNs;
+    columns.frames[n] = frame;
+    used += data.length;
+  }
+  const interfaces = [...places.keys()];
+  return { window, columns, count: records.length, firstFrame: 0, interfaces, isSelection: true };
 }
