@@ -35,8 +35,8 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
   'node/target/target': [
     [
       'MARK sets bits instead of turning them',
-      '~mask) ^ value) >>> 0;\n    const touched',
-      '~mask) | value) >>> 0;\n    const touched',
+      'return ((mark & ~mask) ^ value) >>> 0',
+      'return ((mark & ~mask) | value) >>> 0',
     ],
     [
       'CONNMARK saves without its mask',
