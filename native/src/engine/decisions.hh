@@ -124,6 +124,8 @@ struct alignas(64) Decision {
   uint8_t tcp_flags;
   uint8_t link_header[14];
   bool offloaded;
+  // The highest TTL that leaves this room; set by `add`.
+  uint8_t ttl_most;
   // Lowest MTU of the devices on the way.
   uint16_t mtu;
 };
@@ -207,6 +209,7 @@ class DecisionTable {
   uint32_t add(const Decision& decision) {
     Decision& d = decisions_[count_];
     d = decision;
+    d.ttl_most = static_cast<uint8_t>(255 - d.ttl_room);
     d.follower = is_express(d) ? follower_of(d) : kNoFollower;
     return count_++;
   }
@@ -239,8 +242,9 @@ class DecisionTable {
   };
 
   // Whether packets that follow leave the connection with the hosts that hold it, open none on
-  // another, and change in no more than TTL and ends.
+  // another, and change in no more than TTL and ends; nor can the TTL of a plain packet wrap.
   static bool is_express(const Decision& d) {
+    if (d.ttl_change > d.ttl_room || d.ttl_change < -static_cast<int32_t>(kSafeTtl)) return false;
     return d.host_set_opened == 0 && d.host_set_after == d.host_set_before &&
            d.tos_after == d.tos_before && !(d.flags & (kDead | kCompletesChecksum));
   }

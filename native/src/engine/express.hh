@@ -7,94 +7,82 @@
 
 using Times = double __attribute__((vector_size(16)));
 
-// Of what packets that were moved here are counted by the engine at the end of a run.
-struct Moved {
-  uint64_t packets = 0;
-  uint64_t translated = 0;
-};
-
 // The connection behind a place, as one direction of it sees it.
 struct Course {
   conntrack::Connection* connection;
   // Null where nobody rewrites its packets.
   const Rewrite* rewrite;
-  uint32_t way;
   uint32_t decision;
 };
 
-// False where the reference engine holds the connection, its packets come by another name, or what
-// the last of this direction did is not known.
-inline bool find_course(Engine& e, uint32_t place, bool swapped, Course& course) {
+// Of a connection with more than one name. False where packets of this direction come by another.
+inline bool find_translated(Engine& e, uint32_t place, uint32_t way, Course& course) {
   FlowTable& flows = e.flows();
-  conntrack::Head& head = flows.head(place);
-  const uint32_t way = swapped != ((head.flags & conntrack::kOriginalSwapped) != 0);
-  course.way = way;
-  if (head.generation != e.generation()) return false;
-  if (head.host_set == kOtherName) {
+  if (flows.head(place).host_set == kOtherName) {
     const Translation& t = flows.translation(place);
     course.connection = &flows.record(t.connection);
     course.rewrite = &t.rewrite[conntrack::kReply];
     course.decision = t.decision;
-    return way == conntrack::kReply && t.ends != 0 && t.decision != DecisionTable::kNone;
+    return way == conntrack::kReply && t.ends != 0;
   }
-  conntrack::Connection& c = flows.record(place);
-  course.connection = &c;
-  course.rewrite = nullptr;
-  course.decision = c.decision[way];
-  if (head.host_set == kForeign || course.decision == DecisionTable::kNone) return false;
-  if (!(head.flags & conntrack::kTranslated)) return true;
   if (way != conntrack::kOriginal) return false;
-  const Translation& t = flows.translation(c.decision[conntrack::kReply]);
+  const Translation& t = flows.translation(course.connection->decision[conntrack::kReply]);
   course.rewrite = &t.rewrite[conntrack::kOriginal];
   return t.ends != 0;
 }
 
 // Track an everyday segment of a connection that is established and stays so: `track_tcp` for one
-// that it accepts. False, with nothing changed, for any other. `bits` says how long it lives now.
-inline bool track_segment(conntrack::TcpTracking& t, const Block& k, uint32_t i, uint32_t way,
-                          const HostTimers& timers, uint32_t& bits) {
+// that it accepts. Below 0, with nothing changed, for any other; else how long it lives now, by the
+// bits of HostTimers. Not inlined: the packet's own numbers fill all registers.
+[[gnu::noinline]] inline int32_t track_segment(conntrack::TcpTracking& t, const Block& k, uint32_t i,
+                                               uint32_t way, const HostTimers& timers) {
   using namespace conntrack;
   TcpSide& sender = t.seen[way];
   TcpSide& receiver = t.seen[way ^ 1];
+  if (!k.ordinary[i] || t.state != kES || timers.is_split) return -1;
+  if (t.bits & (kSimultaneousOpen | kExpectChallengeAck)) return -1;
   const uint32_t seq = k.seq[i], ack = k.ack[i], end = k.seq_end[i], window = k.window[i];
-  if (!k.ordinary[i] || t.state != kES || timers.is_split) return false;
-  if (t.bits & (kSimultaneousOpen | kExpectChallengeAck)) return false;
-  if (sender.max_window == 0 || receiver.max_window == 0) return false;
-  const uint32_t ack_window = std::max(kMaxAckWindow, sender.max_window);
-  const bool accepted = before(seq, sender.max_end + 1) & before(ack, receiver.end + 1) &
-                        after(end, sender.end - receiver.max_window - 1) &
-                        after(ack, receiver.end - ack_window - 1);
-  if (!accepted) return false;
-
+  const uint32_t sent = sender.end, allowed = sender.max_end, most = sender.max_window;
+  const uint32_t answered = receiver.end, taken = receiver.max_window;
+  const uint32_t ack_window = std::max(kMaxAckWindow, most);
+  if (most == 0 || taken == 0 || !before(seq, allowed + 1) || !before(ack, answered + 1) ||
+      !after(end, sent - taken - 1) || !after(ack, answered - ack_window - 1)) {
+    return -1;
+  }
   const uint32_t scaled = window << sender.scale;
-  sender.max_window = std::max(sender.max_window, scaled);
-  uint32_t seen = sender.bits;
-  const bool is_new = after(end, sender.end);
-  sender.end = is_new ? end : sender.end;
-  seen |= is_new ? kDataUnacknowledged : 0;
-  const bool acks_more = !(seen & kMaxAckSet) | after(ack, sender.max_ack);
-  sender.max_ack = acks_more ? ack : sender.max_ack;
-  sender.bits = static_cast<uint8_t>(seen | kMaxAckSet);
-  receiver.max_window += after(end, sender.max_end) ? end - sender.max_end : 0;
-  const bool opens = after(ack + scaled, receiver.max_end - 1);
-  receiver.max_end = opens ? ack + scaled + (scaled == 0 ? 1 : 0) : receiver.max_end;
-  const uint32_t kept = ack == receiver.end ? ~uint32_t{kDataUnacknowledged} : ~0u;
-  receiver.bits = static_cast<uint8_t>(receiver.bits & kept);
+  uint32_t bits = sender.bits | kMaxAckSet;
+  const bool acks_more = !(sender.bits & kMaxAckSet) || after(ack, sender.max_ack);
+  if (acks_more) sender.max_ack = ack;
+  if (most < scaled) sender.max_window = scaled;
+  if (after(end, sent)) {
+    sender.end = end;
+    bits |= kDataUnacknowledged;
+  }
+  sender.bits = static_cast<uint8_t>(bits);
+  if (after(end, allowed)) receiver.max_window = taken + (end - allowed);
+  if (after(ack + scaled, receiver.max_end - 1)) {
+    receiver.max_end = ack + scaled + (scaled == 0 ? 1 : 0);
+  }
+  uint32_t unacknowledged = receiver.bits;
+  if (ack == answered) unacknowledged &= ~uint32_t{kDataUnacknowledged};
+  receiver.bits = static_cast<uint8_t>(unacknowledged);
+  unacknowledged |= bits;
 
   const uint32_t differs = (t.last_seq ^ seq) | (t.last_ack ^ ack) | (t.last_end ^ end) |
                            (t.last_window ^ window) | (t.last_direction ^ way);
   const uint32_t again = std::min<uint32_t>(t.retransmissions + 1u, 255);
-  t.retransmissions = static_cast<uint8_t>(differs == 0 ? again : 0);
+  const uint32_t retransmissions = differs == 0 ? again : 0;
+  t.retransmissions = static_cast<uint8_t>(retransmissions);
   t.last_seq = seq;
   t.last_ack = ack;
   t.last_end = end;
   t.last_window = static_cast<uint16_t>(window);
   t.last_index = kIndexAck;
   t.last_direction = static_cast<uint8_t>(way);
-  bits = ((t.seen[0].bits | t.seen[1].bits) & kDataUnacknowledged ? kUnacknowledged : 0) |
-         (window == 0 ? kWindowClosed : 0) |
-         (t.retransmissions >= timers.max_retransmissions ? kTooManyRetransmissions : 0);
-  return true;
+  return static_cast<int32_t>(
+      (unacknowledged & kDataUnacknowledged ? kUnacknowledged : 0) |
+      (window == 0 ? kWindowClosed : 0) |
+      (retransmissions >= timers.max_retransmissions ? kTooManyRetransmissions : 0));
 }
 
 // Write the ends that `r` says into the copy `out` of an IPv4 packet (`rewrite_ends`).
@@ -113,6 +101,14 @@ inline void write_ends(uint8_t* out, const uint8_t* bytes, const Rewrite& r, boo
   set_word_at(out, field, static_cast<uint16_t>(is_tcp ? sum : old == 0 ? 0 : made));
 }
 
+// The first kHeadRoom bytes, in as few steps as the processor has.
+inline void copy_head(uint8_t* to, const uint8_t* from) {
+  for (uint32_t at = 0; at < kHeadRoom; at += sizeof(Words)) {
+    const auto part = load_as<Words>(from + at);
+    std::memcpy(to + at, &part, sizeof part);
+  }
+}
+
 // `write_packet`: with room for kHeadRoom bytes and a link header, and nothing to fill in.
 inline void write_express(const Batch& b, uint32_t at, const Block& k, uint32_t i,
                           const Decision& d, const Rewrite* r) {
@@ -120,82 +116,97 @@ inline void write_express(const Batch& b, uint32_t at, const Block& k, uint32_t 
   uint8_t* out = b.out + static_cast<size_t>(at & (b.ring - 1)) * b.stride;
   // Overwritten at once where there is none.
   std::memcpy(out, d.link_header, 16);
-  out += d.flags & kLeaves ? sizeof d.link_header : 0;
-  std::memcpy(out, bytes, kHeadRoom);
+  static_assert(kLeaves == 1);
+  const uint32_t link = (d.flags & kLeaves) * sizeof d.link_header;
+  out += link;
+  copy_head(out, bytes);
   const uint32_t length = b.lengths[at];
-  if (length > kHeadRoom) {
-    const uint32_t room = b.stride - (d.flags & kLeaves ? sizeof d.link_header : 0);
-    std::memcpy(out + kHeadRoom, bytes + kHeadRoom, std::min(length, room) - kHeadRoom);
+  if (length > kHeadRoom) [[unlikely]] {
+    const uint32_t end = std::min(length, b.stride - link);
+    std::memcpy(out + kHeadRoom, bytes + kHeadRoom, end - kHeadRoom);
   }
   const uint32_t life = k.life[i];
-  const uint32_t ttl = (life + static_cast<uint32_t>(static_cast<int32_t>(d.ttl_change))) & 0xff;
-  if (k.rest[i] >> 40 != 4) {
-    out[ipv6::kHopLimit] = static_cast<uint8_t>(ttl);
+  const auto change = static_cast<uint32_t>(static_cast<int32_t>(d.ttl_change));
+  if (static_cast<uint8_t>(k.rest[i] >> 40) != 4) [[unlikely]] {
+    out[ipv6::kHopLimit] = static_cast<uint8_t>(life + change);
     return;
   }
-  // TTL and ends change the header's sum in one step: RFC 1624 equation 3 with all differences.
-  uint32_t sum = (~life >> 16) + 0xffff + ttl - (life & 0xff) + (r == nullptr ? 0 : r->header);
+  // TTL and ends change the header's sum in one step: RFC 1624 equation 3 with all differences. The
+  // TTL, which stands lowest, does not wrap (`DecisionTable::is_express`).
+  uint32_t sum = (~life >> 16) + (0xffff + change) + (r == nullptr ? 0 : r->header);
   sum = (sum & 0xffff) + (sum >> 16);
   sum += sum >> 16;
-  const uint32_t now = ttl | (life & 0xff00) | ~sum << 16;
+  const uint32_t now = ((life & 0xffff) + change) | ~sum << 16;
   std::memcpy(out + ipv4::kTtl, &now, 4);
   if (r != nullptr) {
     write_ends(out, bytes, *r, (life >> 8 & 0xff) == kTcp, k.traits[i] >> 11 != 0);
   }
 }
 
-// Move the packet at `i` of the block, at `at` of the batch; false, with nothing changed, when it is
-// none for here.
-inline bool move_express(Engine& e, const Batch& b, uint32_t at, const Block& k, uint32_t i,
-                         Moved& moved) {
+// Move the packet at `i` of the block, at `at` of the batch: its decision; below 0, with nothing
+// changed, when it is none for here.
+[[gnu::always_inline]] inline int32_t move_express(Engine& e, const Batch& b, uint32_t at,
+                                                   const Block& k, uint32_t i,
+                                                   uint64_t& translated) {
   using namespace conntrack;
-  Course course;
-  if (!find_course(e, k.place[i], k.swapped[i] != 0, course)) return false;
-  if (course.rewrite != nullptr && k.rest[i] >> 40 != 4) return false;
+  constexpr int32_t kNot = -1;
+  const uint32_t place = k.place[i];
+  const Head& head = e.flows().head(place);
+  if (head.generation != e.generation()) return kNot;
+  const uint32_t way = (k.swapped[i] ^ head.flags / kOriginalSwapped) & 1;
+  // What stands at the place may have another name: its first bytes alone are of both kinds.
+  Course course{&e.flows().record(place), nullptr, 0};
+  if (head.host_set == kOtherName || (head.flags & kTranslated)) {
+    course.decision = course.connection->decision[kOriginal];
+    if (!find_translated(e, place, way, course)) return kNot;
+    if (k.rest[i] >> 40 != 4) return kNot;
+  } else {
+    course.decision = course.connection->decision[way];
+  }
+  if (course.decision == DecisionTable::kNone) return kNot;
   Connection& c = *course.connection;
-  const uint32_t way = course.way, flags = c.flags, length = b.lengths[at];
   Decision& d = e.decisions().at(course.decision);
-  const auto unreplied = static_cast<uint32_t>(FlowState::kUnreplied);
+  const uint32_t flags = c.flags, length = b.lengths[at];
+  static_assert(static_cast<uint32_t>(FlowState::kUnreplied) == 2);
   static_assert(static_cast<uint32_t>(FlowState::kEstablished) == 3);
   static_assert(static_cast<uint32_t>(FlowState::kReply) == 4);
-  const uint32_t state = unreplied + 2 * way + (flags & ~way & kSeenReply);
+  const uint32_t state = 2 + 2 * way + (flags & ~way & kSeenReply);
   const uint64_t traits = k.traits[i] | state << 8;
+  // The foreign hosts' number is no decision's.
   if (d.follower != (b.entries[at] | static_cast<uint64_t>(c.host_set) << 32 | traits << 48)) {
-    return false;
+    return kNot;
   }
-  if (length > d.mtu || (k.life[i] & 0xff) + d.ttl_room > 255) return false;
-  if ((d.by & kByFlags) && d.tcp_flags != k.tcp_flags[i]) return false;
+  if (length > d.mtu || static_cast<uint8_t>(k.life[i]) > d.ttl_most) return kNot;
+  if ((d.by & kByFlags) && d.tcp_flags != k.tcp_flags[i]) return kNot;
   const double now_ns = b.times[at];
-  if (c.expires_ns[0] <= now_ns || c.expires_ns[1] <= now_ns || (flags & kUncounted)) return false;
+  if (c.expires_ns[0] <= now_ns || c.expires_ns[1] <= now_ns || (flags & kUncounted)) return kNot;
 
   const HostTimers& timers = e.timers(c.host_set);
-  const Times* lives = nullptr;
-  uint32_t assured = 0;
+  const double* lives = nullptr;
+  uint32_t gained = way * kSeenReply;
   if (flags & kIsTcp) {
-    if (!(flags & kSeenReply)) return false;
-    uint32_t bits = 0;
     TcpTracking& tracking = e.flows().tracking(e.flows().place_of(c));
-    if (!track_segment(tracking, k, i, way, timers, bits)) return false;
-    lives = reinterpret_cast<const Times*>(timers.tcp[bits]);
-    assured = kAssured;
+    if (!(flags & kSeenReply)) return kNot;
+    const int32_t bits = track_segment(tracking, k, i, way, timers);
+    if (bits < 0) return kNot;
+    lives = timers.tcp[bits];
+    gained |= kAssured;
   } else {
-    if ((k.rest[i] >> 32 & 0xff) != kUdp) return false;
-    const bool is_stream = (flags & kSeenReply) && now_ns > c.stream_ns;
-    lives = reinterpret_cast<const Times*>(timers.udp[is_stream]);
-    assured = is_stream ? kAssured : 0;
+    if (static_cast<uint8_t>(k.rest[i] >> 32) != kUdp) return kNot;
+    const uint32_t is_stream = (flags & kSeenReply) & static_cast<uint32_t>(now_ns > c.stream_ns);
+    lives = timers.udp[is_stream];
+    gained |= is_stream * kAssured;
   }
-  const Times until = *lives + now_ns;
+  const Times until = load_as<Times>(lives) + now_ns;
   std::memcpy(c.expires_ns, &until, sizeof until);
-  c.flags = static_cast<uint8_t>(flags | assured | (way == kReply ? kSeenReply : 0));
+  c.flags = static_cast<uint8_t>(flags | gained);
   c.packets[way] += 1;
   c.bytes[way] += length;
 
   d.packets += 1;
   d.bytes += length;
-  moved.packets += 1;
   const bool translates = (d.flags & kTranslates) != 0;
-  moved.translated += translates;
+  translated += translates;
   if (b.stride != 0) write_express(b, at, k, i, d, translates ? course.rewrite : nullptr);
-  b.results[at] = static_cast<int32_t>(course.decision);
-  return true;
+  return static_cast<int32_t>(course.decision);
 }

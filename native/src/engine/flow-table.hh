@@ -27,6 +27,11 @@ class FlowTable {
   static constexpr uint32_t kProbes = 16;
   static constexpr uint32_t kWays = 4;
 
+  struct alignas(64) Bucket {
+    uint64_t ends[kWays];
+    uint64_t rest[kWays];
+  };
+
   explicit FlowTable(uint64_t connections)
       : buckets_count_(power_at_least(connections * 10 / 7 / kWays + kProbes)) {
     const uint64_t places = static_cast<uint64_t>(buckets_count_) * kWays;
@@ -56,6 +61,10 @@ class FlowTable {
     __builtin_prefetch(&records_[place], 1);
     if (is_tcp) __builtin_prefetch(&tracking_[place], 1);
   }
+
+  // Where the search for a flow of this hash begins, and the first place there.
+  const Bucket& first_bucket(uint32_t hash) const { return buckets_[hash & (buckets_count_ - 1)]; }
+  uint32_t first_place(uint32_t hash) const { return (hash & (buckets_count_ - 1)) * kWays; }
 
   uint32_t find(const FlowKey& key, uint32_t hash) const {
     uint32_t at = hash & (buckets_count_ - 1);
@@ -149,11 +158,6 @@ class FlowTable {
  private:
   static constexpr uint64_t kEmpty = 0;
   static constexpr uint64_t kErased = ~0ull;
-
-  struct alignas(64) Bucket {
-    uint64_t ends[kWays];
-    uint64_t rest[kWays];
-  };
 
   union Record {
     conntrack::Connection connection;

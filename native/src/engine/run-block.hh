@@ -33,7 +33,6 @@ class Runner {
       at += done;
       if (done < count) break;
     }
-    e_.add_moved(moved_.packets, moved_.translated);
     return at;
   }
 
@@ -54,7 +53,7 @@ class Runner {
     for (; i < count; i++) read_alone(from, i);
   }
 
-  void read_alone(uint32_t from, uint32_t i) {
+  [[gnu::noinline]] void read_alone(uint32_t from, uint32_t i) {
     const Arrival a = arrival(b_, from + i);
     Facts f;
     k_.hash[i] = 0;
@@ -67,13 +66,17 @@ class Runner {
   }
 
   void find(uint32_t count) {
-    FlowTable& flows = e_.flows();
+    const FlowTable& flows = e_.flows();
     for (uint32_t i = 0; i < count; i++) {
-      k_.place[i] = FlowTable::kNone;
-      if (!k_.plain[i]) continue;
-      k_.place[i] = flows.find(FlowKey{k_.ends[i], k_.rest[i]}, k_.hash[i]);
-      if (k_.place[i] == FlowTable::kNone) continue;
-      flows.prefetch_record(k_.place[i], (k_.rest[i] >> 32 & 0xff) == kTcp);
+      const uint32_t hash = k_.hash[i];
+      const uint64_t ends = k_.ends[i], rest = k_.rest[i];
+      const uint32_t ways = ways_of(flows.first_bucket(hash), ends, rest);
+      uint32_t place = flows.first_place(hash) + static_cast<uint32_t>(__builtin_ctz(ways | 16));
+      if (!k_.plain[i]) place = FlowTable::kNone;
+      else if (ways == 0) place = flows.find(FlowKey{ends, rest}, hash);
+      k_.place[i] = place;
+      if (place == FlowTable::kNone) continue;
+      flows.prefetch_record(place, (rest >> 32 & 0xff) == kTcp);
     }
     for (uint32_t i = 0; i < count; i++) {
       if (k_.place[i] != FlowTable::kNone) e_.prefetch_decisions(k_.place[i]);
@@ -83,24 +86,31 @@ class Runner {
   // Returns how many were moved; fewer than `count` where one was not, or by a decision that is not
   // good.
   uint32_t move(uint32_t from, uint32_t count) {
+    const Batch b = b_;
     // A packet that opens or ends a connection moves what was found for those behind it.
     const uint32_t changes = e_.flows().changes();
-    for (uint32_t i = 0; i < count; i++) {
-      const uint32_t at = from + i;
-      const bool is_found = k_.place[i] != FlowTable::kNone && e_.flows().changes() == changes;
-      if (express_ && is_found && k_.roomy[i] && move_express(e_, b_, at, k_, i, moved_)) {
-        if (b_.good == nullptr || b_.good[b_.results[at]]) continue;
-        return i;
+    bool is_found = express_;
+    uint64_t translated = 0;
+    uint32_t alone = 0, i = 0;
+    for (; i < count; i++) {
+      int32_t result = -1;
+      if (is_found && k_.roomy[i] && k_.place[i] != FlowTable::kNone) {
+        result = move_express(e_, b, from + i, k_, i, translated);
       }
-      const int32_t result = move_alone(at, i, e_.flows().changes() == changes);
-      b_.results[at] = result;
-      if (result >= 0 && (b_.good == nullptr || b_.good[result])) continue;
-      return i;
+      if (result < 0) [[unlikely]] {
+        const bool is_same = e_.flows().changes() == changes;
+        result = move_alone(from + i, i, is_same);
+        is_found = express_ && e_.flows().changes() == changes;
+        alone += 1;
+      }
+      b.results[from + i] = result;
+      if (result < 0 || (b.good != nullptr && !b.good[result])) [[unlikely]] break;
     }
-    return count;
+    e_.add_moved(std::min(i + 1, count) - alone, translated);
+    return i;
   }
 
-  int32_t move_alone(uint32_t at, uint32_t i, bool is_found) {
+  [[gnu::noinline]] int32_t move_alone(uint32_t at, uint32_t i, bool is_found) {
     const Arrival a = arrival(b_, at);
     Facts f;
     if (k_.plain[i]) f = facts_at(k_, i, a);
@@ -111,7 +121,6 @@ class Runner {
   Engine& e_;
   const Batch& b_;
   const bool express_;
-  Moved moved_;
   Block k_;
 };
 

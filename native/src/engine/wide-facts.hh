@@ -53,6 +53,23 @@ inline uint32_t bits_of(Words mask) {
 #endif
 }
 
+// One bit for each way of the bucket that holds this flow.
+inline uint32_t ways_of(const FlowTable::Bucket& bucket, uint64_t ends, uint64_t rest) {
+#if WIRETRIAL_WIDTH == 8
+  using Keys = uint64_t __attribute__((vector_size(8 * FlowTable::kWays)));
+  using Doubles = double __attribute__((vector_size(8 * FlowTable::kWays)));
+  const auto same = (load_as<Keys>(bucket.ends) == ends) & (load_as<Keys>(bucket.rest) == rest);
+  return static_cast<uint32_t>(__builtin_ia32_movmskpd256((Doubles)same));
+#else
+  uint32_t ways = 0;
+  for (uint32_t way = 0; way < FlowTable::kWays; way++) {
+    const uint64_t other = (bucket.rest[way] ^ rest) | (bucket.ends[way] ^ ends);
+    ways |= static_cast<uint32_t>(other == 0) << way;
+  }
+  return ways;
+#endif
+}
+
 // Words in the other byte order.
 inline Words turned(Words w) {
 #if WIRETRIAL_WIDTH == 8
@@ -73,11 +90,9 @@ inline Words last_two(Words w) { return turned(w) & 0xffff; }
 // Sum of both halves of each word.
 inline Words halves(Words w) { return (w & 0xffff) + (w >> 16); }
 
-// Sums of 16-bit words below 2^31, folded to 16 bits.
-inline Words folded(Words sum) {
-  sum = halves(sum);
-  return halves(sum);
-}
+// Whether sums of some sixteen words, none of them 0, are 0xffff when folded. One fold will do: what
+// is left is below twice that.
+inline Words is_right(Words sum) { return mask_of(halves(sum) == 0xffff); }
 
 // Bytes that count of a packet's first kHeadRoom ones stand from `kHeadRoom - length` on.
 alignas(64) inline constexpr auto kCounted = [] {
@@ -186,7 +201,7 @@ inline uint32_t read_wide(const Batch& b, uint32_t from, Block& k, uint32_t at) 
   ok &= mask_of((w[1] & 0xffbf0000) == 0) & mask_of(w[2] >> 16 != 0xffff);
   ok &= mask_of((w[2] & 0xff) >= kSafeTtl);
   const Words addresses = halves(w[3]) + halves(w[4]);
-  ok &= mask_of(folded(halves(w[0]) + halves(w[1]) + halves(w[2]) + addresses) == 0xffff);
+  ok &= is_right(halves(w[0]) + halves(w[1]) + halves(w[2]) + addresses);
 
   const Words protocol = w[2] >> 8 & 0xff;
   const Words is_tcp = mask_of(protocol == kTcp), is_udp = mask_of(protocol == kUdp);
@@ -201,7 +216,7 @@ inline uint32_t read_wide(const Batch& b, uint32_t from, Block& k, uint32_t at) 
     }
   }
   const Words offloaded = offloaded_of(b, from);
-  Words right = mask_of(folded(sum) == 0xffff) | mask_of(offloaded != 0);
+  Words right = is_right(sum) | mask_of(offloaded != 0);
   right |= is_udp & mask_of(w[6] >> 16 == 0);
   if (bits_of(is_tcp) != 0) {
     const Words header = (w[8] >> 4 & 0xf) * 4;
