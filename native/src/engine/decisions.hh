@@ -227,9 +227,7 @@ class DecisionTable {
     used_ = 0;
   }
 
-  void prefetch(uint32_t decision) const {
-    if (decision < count_) __builtin_prefetch(&decisions_[decision], 1);
-  }
+  const void* place_of(uint32_t decision) const { return decisions_ + decision; }
 
   Decision& at(uint32_t decision) { return decisions_[decision]; }
   uint32_t count() const { return count_; }

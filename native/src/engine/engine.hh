@@ -183,18 +183,26 @@ class Engine {
 
   uint8_t generation() const { return generation_; }
 
-  // Fetch what the packets of a connection did last, and the rest of a translated one.
-  void prefetch_decisions(uint32_t place) {
-    if (flows().head(place).host_set == kOtherName) {
-      const Translation& t = flows().translation(place);
-      flows().prefetch_record(t.connection, true);
-      decisions_.prefetch(t.decision);
-      return;
-    }
+  // What moving a packet of this direction will need besides the record at its place: what the last
+  // one did or, of a translated connection, its other half; and a segment's tracking, else the same.
+  // Without branches: which of them it is can not be predicted, and is not here yet.
+  struct Needs {
+    const uint8_t* next;
+    const uint8_t* tracking;
+  };
+  Needs needs_of(uint32_t place, uint32_t swapped, bool is_tcp) {
+    const conntrack::Head& head = flows().head(place);
     const conntrack::Connection& c = flows().record(place);
-    decisions_.prefetch(c.decision[0]);
-    if (c.flags & conntrack::kTranslated) flows().prefetch_record(c.decision[1], false);
-    else decisions_.prefetch(c.decision[1]);
+    const bool is_other_name = head.host_set == kOtherName;
+    const uint32_t way = (swapped ^ head.flags / conntrack::kOriginalSwapped) & 1;
+    const uint32_t half = is_other_name ? flows().translation(place).connection
+                                        : c.decision[conntrack::kReply];
+    const bool is_translated = is_other_name | ((head.flags & conntrack::kTranslated) != 0);
+    const uint32_t last = c.decision[way] == DecisionTable::kNone ? 0 : c.decision[way];
+    const void* next = is_translated ? flows().record_at(half) : decisions_.place_of(last);
+    const void* tracking = &flows().tracking(is_other_name ? half : place);
+    return {static_cast<const uint8_t*>(next),
+            static_cast<const uint8_t*>(is_tcp ? tracking : next)};
   }
 
   // The next packet of a batch, for `run`: `place` is where its flow was looked up, null when that

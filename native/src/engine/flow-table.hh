@@ -57,10 +57,8 @@ class FlowTable {
     __builtin_prefetch(&buckets_[hash & (buckets_count_ - 1)]);
   }
 
-  void prefetch_record(uint32_t place, bool is_tcp) const {
-    __builtin_prefetch(&records_[place], 1);
-    if (is_tcp) __builtin_prefetch(&tracking_[place], 1);
-  }
+  void prefetch_record(uint32_t place) const { __builtin_prefetch(&records_[place], 1); }
+  const void* record_at(uint32_t place) const { return records_ + place; }
 
   // Where the search for a flow of this hash begins, and the first place there.
   const Bucket& first_bucket(uint32_t hash) const { return buckets_[hash & (buckets_count_ - 1)]; }
