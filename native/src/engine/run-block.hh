@@ -78,6 +78,7 @@ class Runner {
       if (place == FlowTable::kNone) continue;
       flows.prefetch_record(place);
     }
+    if (flows.count() <= kNear) return;
     Engine::Needs needs[kBlock];
     uint32_t met = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -88,7 +89,6 @@ class Runner {
       __builtin_prefetch(needs[met].tracking, 1);
       met += 1;
     }
-    if (flows.count() <= kNear) return;
     // Where tables are large, processors drop such wishes: what is read is waited for all at once
     // rather than packet by packet.
     uint32_t touched = 0;
