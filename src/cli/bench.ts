@@ -20,9 +20,9 @@ import {
   ratio,
   type Threshold,
 } from '../lab/bench/gate.ts';
-import { CompiledRun, packetsPerSecond } from '../lab/bench/measure.ts';
+import { CompiledRun, type Measured, packetsPerSecond } from '../lab/bench/measure.ts';
 import { VerdictRun } from '../lab/bench/measure-verdicts.ts';
-import { drawWorkload, type TrafficKind } from '../lab/bench/workload.ts';
+import { drawWorkload, type TrafficKind, type Workload } from '../lab/bench/workload.ts';
 import {
   BENCH_FORMATS,
   type BenchReport,
@@ -210,17 +210,22 @@ function measure(flags: Flags): { readonly row: BenchRow; readonly stack: string
   const options = { kind, connections, packets, protocol, payload, seed, ports };
   const sizes = sizesFor(flags.maxConnections ?? Math.max(LEAST_CONNECTIONS, connections * 2));
   const engines = enginesOf(world, seed, sizes);
-  const pairs = measuredPairs(world, engines.reference(), flags.ipv6 ? 6 : 4, options);
-  const workload = drawWorkload(pairs, options);
   const progress = phaseProgress(false);
   const how = { samples: flags.samples, gapS: 0, clock: cpuClock, progress: progress.at };
-  const run =
+  const family = flags.ipv6 ? 6 : 4;
+  const runOn = (workload: Workload) =>
     traffic === 'verdict'
       ? new VerdictRun(world.topology, workload, { ...how, seed, addon: engines.addon })
       : new CompiledRun(engines, workload, how);
-  for (let round = 0; round <= flags.samples; round++) run.round();
-  const measured = run.end();
-  progress.done();
+  let measured: Measured;
+  try {
+    const pairs = measuredPairs(world, engines.compiled(), family, options, progress.at);
+    const run = runOn(drawWorkload(pairs, options));
+    for (let round = 0; round <= flags.samples; round++) run.round();
+    measured = run.end();
+  } finally {
+    progress.done();
+  }
   const pps = packetsPerSecond(measured.samples);
   const { digest, checked, counters, outcomes } = measured;
   const walked = SLOW.reduce((sum, reason) => sum + (counters[reason] ?? 0), 0);

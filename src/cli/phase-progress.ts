@@ -19,7 +19,7 @@ export function phaseProgress(quiet: boolean): {
       if (Date.now() - saidMs < EVERY_MS) return;
       saidMs = Date.now();
       isShown = true;
-      process.stderr.write(`${CLEAR_LINE}${phase}: ${done} of ${of} packets`);
+      process.stderr.write(`${CLEAR_LINE}${phase}: ${done} of ${of}`);
     },
     done: () => {
       if (isShown) process.stderr.write(CLEAR_LINE);

@@ -97,11 +97,12 @@ export class Verdicts {
   }
 
   /** Fill in `results`: numbers whose journeys `journey` has. */
-  run(batch: VerdictBatch): void {
+  run(batch: VerdictBatch, walking: (packet: number) => void = () => {}): void {
     const to = batch.results.length;
     for (let at = 0; at < to; ) {
       at = this.#native.run(batch, at, to, this.#path);
       if (at === to) return;
+      walking(at);
       at = this.#fill(batch, at);
     }
   }

@@ -17,7 +17,7 @@ import type { Topology } from '../../engine/topology.ts';
 import type { Family } from '../../wire/address.ts';
 import type { World } from '../world.ts';
 import type { Pairs, Party } from './talks.ts';
-import { openPairs, type WorkloadOptions } from './workload.ts';
+import { openPairs, type Progress, type WorkloadOptions } from './workload.ts';
 
 /** More pairs than this tell nothing new, and their packets would not fit a cache of any kind. */
 const MAX_PAIRS = 512;
@@ -53,10 +53,11 @@ export function measuredPairs(
   engine: Engine,
   family: Family,
   options: WorkloadOptions,
+  progress?: Progress,
 ): Pairs {
   const pairs = pairsOf(world, family);
   if (options.kind === 'new') return pairs;
-  const open = openPairs(engine, pairs, options);
+  const open = openPairs(engine, pairs, options, progress);
   if (open.length > 0) return open;
   const message = 'no connection between pods gets through on these ports: nothing to measure';
   throw new UserError([{ code: 'BENCH_DENIED', field: '--port', message }], 'input');

@@ -72,8 +72,10 @@ export class VerdictRun {
     const asked = workload.sample?.packets ?? workload.packets;
     this.#checked = Math.min(CHECKED, asked.length);
     const part = asked.slice(0, this.#checked);
-    this.#digest = checkedDigest(topology, this.#verdicts, part, seed);
-    this.#verdicts.run(this.#batch);
+    this.#digest = checkedDigest(topology, this.#verdicts, part, options);
+    const { progress } = options;
+    const { length } = this.#batch.results;
+    this.#verdicts.run(this.#batch, (at) => progress?.('walking combinations', at, length));
     this.#walked = this.#verdicts.walked;
   }
 
@@ -116,13 +118,14 @@ function checkedDigest(
   topology: Topology,
   verdicts: Verdicts,
   packets: readonly Sent[],
-  seed: number,
+  { seed, progress }: VerdictRunOptions,
 ): string {
   const batch = columnsOf(verdicts, packets);
   verdicts.run(batch);
   const reference = new ReferenceEngine(topology, { seed });
   const [want, got] = [new Digest(), new Digest()];
   for (const [i, sent] of packets.entries()) {
+    progress?.('checking verdicts', i, packets.length);
     const [course] = reference.courses(injectionOf(sent, i + 1, 0), () => null).courses;
     if (course === undefined) throw new InternalError('a packet takes some course');
     // Bytes are those of the first packet of a kind.

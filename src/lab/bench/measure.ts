@@ -12,7 +12,7 @@ import type { CompiledEngine, CompiledStatistics, NativeBatch } from '../../engi
 import type { Engine, Journey } from '../../engine/engine.ts';
 import { injectionOf, stamp, toBatch } from './batch.ts';
 import type { Packets, Sent } from './talks.ts';
-import { CHECKED, type Traffic, type Workload } from './workload.ts';
+import { CHECKED, type Progress, type Traffic, type Workload } from './workload.ts';
 
 /** A clock that counts nanoseconds from somewhere. */
 export type Clock = () => bigint;
@@ -25,9 +25,6 @@ export interface MeasureOptions {
   /** Told now and then what is being done: phases that the reference engine takes part in. */
   readonly progress?: Progress;
 }
-
-/** `done` of `of` packets of a phase. */
-export type Progress = (phase: string, done: number, of: number) => void;
 
 export interface Sample {
   readonly packets: number;

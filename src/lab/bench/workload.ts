@@ -27,6 +27,9 @@ export interface WorkloadOptions {
   readonly checked?: number;
 }
 
+/** `done` of `of` packets, or pairs, of a phase. */
+export type Progress = (phase: string, done: number, of: number) => void;
+
 /** Packets, and those that open the connections which they are of. */
 export interface Traffic {
   /** In order; none when nothing is to be open. */
@@ -47,15 +50,21 @@ const CHECKED_PACKETS = 5;
 const STEP_NS = 1000;
 
 /** The pairs whose connections come to stand on this engine: all of an opening gets through. */
-export function openPairs(engine: Engine, pairs: Pairs, options: WorkloadOptions): Pairs {
+export function openPairs(
+  engine: Engine,
+  pairs: Pairs,
+  options: WorkloadOptions,
+  progress?: Progress,
+): Pairs {
   const talks = talksOf(pairs, options);
   let nowNs = 0;
-  return pairs.filter((_, index) =>
-    talks.opening(index).every((sent) => {
+  return pairs.filter((_, index) => {
+    progress?.('finding pairs that may talk', index, pairs.length);
+    return talks.opening(index).every((sent) => {
       nowNs += STEP_NS;
       return engine.inject(injectionOf(sent, 1, nowNs)).outcome === 'delivered';
-    }),
-  );
+    });
+  });
 }
 
 function talksOf(pairs: Pairs, options: WorkloadOptions): Talks {
