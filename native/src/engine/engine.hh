@@ -329,7 +329,9 @@ class Engine {
                             : (c.flags & conntrack::kSeenReply) != 0 ? FlowState::kEstablished
                                                                      : FlowState::kUnreplied;
     uint32_t number = w.generation == generation_ ? w.decision : DecisionTable::kNone;
-    if (number == DecisionTable::kNone || !holds(decisions_.at(number), a, f, state, c.host_set)) {
+    // One that was killed since may have been found anew by others' packets.
+    if (number == DecisionTable::kNone || (decisions_.at(number).flags & kDead) != 0 ||
+        !holds(decisions_.at(number), a, f, state, c.host_set)) {
       number = find(f, w.other, a.entry, state, c.host_set);
       if (number == DecisionTable::kNone) return slow(kNewFacts);
     }
