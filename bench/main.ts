@@ -12,7 +12,7 @@ import { cpus, release } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { Interval } from '../src/lab/bench/gate.ts';
-import { formatTable } from '../src/report/table.ts';
+import { formatTable } from '../src/report/text/table.ts';
 import type { EpochFigures } from './epochs.ts';
 import { HEADLINE, TRIALS } from './trials.ts';
 

@@ -20,7 +20,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { formatTable } from '../src/report/table.ts';
+import { formatTable } from '../src/report/text/table.ts';
 import { clusterJson, generateCluster } from './clusters.ts';
 import { writePodTalk } from './pod-talk.ts';
 

@@ -10,7 +10,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { Interruption } from '../../src/cli/interruption.ts';
+import { Interruption } from '../../src/cli/output/interruption.ts';
 import { measureAcl, RULE_COUNTS } from './acl-rows.ts';
 import { EBPF_TRIALS, measureEbpf } from './ebpf-rows.ts';
 import { measureKernel, type RunOptions, SCENARIOS } from './kernel-rows.ts';

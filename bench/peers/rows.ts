@@ -3,7 +3,7 @@
  * that is not there is a row, too, and says so.
  * @module
  */
-import { formatTable } from '../../src/report/table.ts';
+import { formatTable } from '../../src/report/text/table.ts';
 
 export interface Middle {
   readonly median: number;

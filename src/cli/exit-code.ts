@@ -3,7 +3,7 @@
  * @module
  */
 import { InternalError, UserError } from '../diagnostic/diagnostic.ts';
-import { OutputClosed } from '../report/text-output.ts';
+import { OutputClosed } from '../report/text/text-output.ts';
 
 export const ExitCode = {
   ok: 0,

@@ -6,7 +6,7 @@
 import { Command, Help, type Option } from 'commander';
 import { nearest } from '../cluster/nearest.ts';
 import { UserError } from '../diagnostic/diagnostic.ts';
-import { OutputClosed, standardOutput } from '../report/text-output.ts';
+import { OutputClosed, standardOutput } from '../report/text/text-output.ts';
 
 /** Defaults that a reader learns nothing from. */
 const SILENT_DEFAULT = / ?\(default: (\[\]|false)\)$/;

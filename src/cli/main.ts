@@ -5,16 +5,16 @@
  */
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../report/version.ts';
-import { benchCommand } from './bench.ts';
-import { compareCommand } from './compare.ts';
-import { doctorCommand } from './doctor.ts';
 import { describeFailure, ExitCode } from './exit-code.ts';
-import { explainCommand } from './explain.ts';
 import { helpCommand, withManners } from './help.ts';
-import { planCommand } from './plan.ts';
-import { probeCommand } from './probe.ts';
-import { replayCommand } from './replay.ts';
-import { fail } from './say.ts';
+import { fail } from './output/say.ts';
+import { benchCommand } from './verb/bench.ts';
+import { compareCommand } from './verb/compare.ts';
+import { doctorCommand } from './verb/doctor.ts';
+import { explainCommand } from './verb/explain.ts';
+import { planCommand } from './verb/plan.ts';
+import { probeCommand } from './verb/probe.ts';
+import { replayCommand } from './verb/replay.ts';
 
 /** Run the command line; the exit code is returned, nothing exits by itself. */
 export async function main(argv: readonly string[]): Promise<number> {

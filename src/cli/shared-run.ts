@@ -14,13 +14,13 @@ import { ownersOf, weightsOf } from '../workers/owners.ts';
 import { type PoolSinks, runShares } from '../workers/pool.ts';
 import { Shards } from '../workers/shards.ts';
 import { gainsInBulk, type Sharing, shareOut } from '../workers/sharing.ts';
-import type { CaptureSource } from './capture-source.ts';
-import type { Given } from './inputs.ts';
-import type { Interruption } from './interruption.ts';
+import type { CaptureSource } from './input/capture-source.ts';
+import type { Given } from './input/inputs.ts';
+import type { Prepared } from './input/prepare-traffic.ts';
 import type { ReplayFlags, RunFlags } from './options.ts';
-import type { Prepared } from './prepare-traffic.ts';
-import { progressBar } from './progress.ts';
-import { noteAlone, noteFull, say } from './say.ts';
+import type { Interruption } from './output/interruption.ts';
+import { progressBar } from './output/progress.ts';
+import { noteAlone, noteFull, say } from './output/say.ts';
 
 /** What a verb has when its traffic is prepared. */
 export interface RunInput {

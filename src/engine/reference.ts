@@ -14,7 +14,7 @@ import { assert, unreachable } from '../diagnostic/diagnostic.ts';
 import type { ImageInterface } from '../image/image.ts';
 import { Host, type LearnedMac, type MakeTable } from '../node/host.ts';
 import type { HostState } from '../node/host-state.ts';
-import type { RuleMemory } from '../node/match/rule-memory.ts';
+import type { RuleMemory } from '../node/match/memory/rule-memory.ts';
 import { Passage, type Stage } from '../node/passage.ts';
 import { Trail } from '../node/trail.ts';
 import { newPacket } from '../packet/parse.ts';

@@ -9,11 +9,11 @@ import type { EbTable } from '../netfilter/ebtables.ts';
 import type { VirtualServers } from '../netfilter/virtual-server.ts';
 import type { Address, Family } from '../wire/address.ts';
 import type { Cut } from './classes/cut.ts';
-import type { Fib } from './fib.ts';
 import type { ImageGaps } from './gaps.ts';
-import type { CompiledSet } from './ip-set.ts';
 import type { NftProgram } from './nft/program.ts';
 import type { RuleProgram } from './program.ts';
+import type { Fib } from './route/fib.ts';
+import type { CompiledSet } from './set/ip-set.ts';
 import type { SysctlTable } from './sysctl.ts';
 
 export interface ImageAddress {

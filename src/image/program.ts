@@ -11,7 +11,7 @@ import type { IpMatch, Match } from '../netfilter/match.ts';
 import type { Provenance, Rule, RuleAddress } from '../netfilter/rule.ts';
 import type { Target } from '../netfilter/target.ts';
 import type { Family } from '../wire/address.ts';
-import type { CompiledSet } from './ip-set.ts';
+import type { CompiledSet } from './set/ip-set.ts';
 
 /** A match, and the set it names when it is a set match. */
 export interface LinkedMatch {

@@ -6,8 +6,9 @@
  * port is that of the neighbour's MAC in the forwarding table.
  * @module
  */
-import type { RouteResult } from '../image/fib.ts';
+
 import type { HostImage, ImageInterface } from '../image/image.ts';
+import type { RouteResult } from '../image/route/fib.ts';
 import { type Address, ANY4, ANY6, contains, equalAddress } from '../wire/address.ts';
 import { assumedMac } from '../wire/assumed-mac.ts';
 import { ZERO_MAC } from '../wire/mac.ts';

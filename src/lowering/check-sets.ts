@@ -7,7 +7,7 @@
  * @module
  */
 import type { Diagnostic } from '../diagnostic/diagnostic.ts';
-import { isUnspecified } from '../image/address-kind.ts';
+import { isUnspecified } from '../image/route/address-kind.ts';
 import type { IpSet, SetMember, SetType } from '../netfilter/ip-set.ts';
 import type { Plan } from '../plan/model.ts';
 import {

@@ -6,7 +6,6 @@
  * @module
  */
 import { assert } from '../diagnostic/diagnostic.ts';
-import type { CompiledSet } from '../image/ip-set.ts';
 import {
   type LinkedChain,
   type LinkedMatch,
@@ -15,6 +14,7 @@ import {
   makeProgram,
   type RuleProgram,
 } from '../image/program.ts';
+import type { CompiledSet } from '../image/set/ip-set.ts';
 import { builtinChain, HOOKS, type Hook, TABLE_ORDER } from '../netfilter/hook.ts';
 import type { IpMatch, Match } from '../netfilter/match.ts';
 import type { Chain, Rule, Table } from '../netfilter/rule.ts';

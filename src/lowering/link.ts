@@ -10,8 +10,6 @@
  * @module
  */
 import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
-import { compileFib, type Fib, type FibRoute } from '../image/fib.ts';
-import { localRoutes } from '../image/fib-local.ts';
 import { type ImageGaps, NO_GAPS } from '../image/gaps.ts';
 import type {
   HostImage,
@@ -22,8 +20,10 @@ import type {
   RulePart,
   RuleTexts,
 } from '../image/image.ts';
-import { type CompiledSet, compileSet } from '../image/ip-set.ts';
 import type { RuleProgram } from '../image/program.ts';
+import { compileFib, type Fib, type FibRoute } from '../image/route/fib.ts';
+import { localRoutes } from '../image/route/fib-local.ts';
+import { type CompiledSet, compileSet } from '../image/set/ip-set.ts';
 import { makeSysctlTable, type SysctlTable } from '../image/sysctl.ts';
 import type { IpSet } from '../netfilter/ip-set.ts';
 import type { Rule } from '../netfilter/rule.ts';

@@ -1,5 +1,5 @@
 /**
- * IP sets as data (ipset(8), net/netfilter/ipset/*). Lookup lives in image/ip-set.ts.
+ * IP sets as data (ipset(8), net/netfilter/ipset/*). Lookup lives in image/set/ip-set.ts.
  * @module
  */
 import type { Address, Family, Prefix } from '../wire/address.ts';

@@ -8,7 +8,7 @@ import type { NftOperation, NftProgram } from '../image/nft/program.ts';
 import type { LinkedChain, LinkedRule, RuleProgram } from '../image/program.ts';
 import { formatRuleAddress } from '../netfilter/rule.ts';
 import type { Packet } from '../packet/packet.ts';
-import { emptyMemory, type RuleMemory } from './match/rule-memory.ts';
+import { emptyMemory, type RuleMemory } from './match/memory/rule-memory.ts';
 import { type NftCounter, NftCounters } from './nft/counters.ts';
 import { addUp, type Count, type RuleRun } from './rule-index/rule-run.ts';
 

@@ -11,7 +11,7 @@ import { type ConntrackSettings, conntrackSettings } from '../conntrack/protocol
 import { ConntrackTable } from '../conntrack/table.ts';
 import type { HostImage } from '../image/image.ts';
 import { SYSCTL_DEFAULTS } from '../image/sysctl.ts';
-import { copyMemory, emptyMemory, type RuleMemory } from './match/rule-memory.ts';
+import { copyMemory, emptyMemory, type RuleMemory } from './match/memory/rule-memory.ts';
 import { VirtualConnections } from './virtual-server/connections.ts';
 
 export class HostState {

@@ -6,8 +6,9 @@
  * ended or was handed to another host.
  * @module
  */
-import type { RouteResult } from '../image/fib.ts';
+
 import type { ImageInterface } from '../image/image.ts';
+import type { RouteResult } from '../image/route/fib.ts';
 import type { Packet } from '../packet/packet.ts';
 import { clonePacket } from '../packet/parse.ts';
 import type { Address } from '../wire/address.ts';

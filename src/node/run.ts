@@ -12,8 +12,8 @@ import type { Address } from '../wire/address.ts';
 import type { DropReason, UnknownReason } from '../wire/drop-reason.ts';
 import type { Host } from './host.ts';
 import type { HostState } from './host-state.ts';
-import type { Draws } from './match/draws.ts';
-import type { RuleMemory } from './match/rule-memory.ts';
+import type { Draws } from './match/memory/draws.ts';
+import type { RuleMemory } from './match/memory/rule-memory.ts';
 import type { Passage, Stage } from './passage.ts';
 import type { Decision, GeneratedKind, Outcome } from './trail.ts';
 

@@ -9,7 +9,7 @@ import type { Hook } from '../netfilter/hook.ts';
 import type { Provenance, RuleAddress } from '../netfilter/rule.ts';
 import type { PacketEnds } from '../packet/ends.ts';
 import type { DropReason, UnknownReason } from '../wire/drop-reason.ts';
-import type { RuleLook } from './hook/walk.ts';
+import type { RuleLook } from './hook/walk-recorder.ts';
 
 export type Outcome = 'delivered' | 'exited' | 'dropped' | 'consumed' | 'unknown';
 

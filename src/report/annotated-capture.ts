@@ -25,8 +25,8 @@ import { formatAddress } from '../wire/address.ts';
 import { describeReason, isReason } from '../wire/drop-reason.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import { EtherType } from '../wire/protocol.ts';
-import { formatPlace, formatPolicy } from './replay-table.ts';
-import { fileOutput } from './text-output.ts';
+import { formatPlace, formatPolicy } from './result/replay-table.ts';
+import { fileOutput } from './text/text-output.ts';
 import { VERSION } from './version.ts';
 
 const TC_ACT_OK = 0n;

@@ -3,7 +3,7 @@
  * @module
  */
 import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
-import { fileOutput, standardOutput, type TextOutput } from './text-output.ts';
+import { fileOutput, standardOutput, type TextOutput } from './text/text-output.ts';
 
 export const FORMATS = ['table', 'wide', 'json', 'jsonl', 'yaml', 'csv', 'markdown'] as const;
 export type Format = (typeof FORMATS)[number];

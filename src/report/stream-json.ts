@@ -3,7 +3,7 @@
  * that a result of any length needs no memory of its own.
  * @module
  */
-import type { TextOutput } from './text-output.ts';
+import type { TextOutput } from './text/text-output.ts';
 
 export class StreamedObject {
   readonly #out: TextOutput;

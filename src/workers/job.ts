@@ -19,7 +19,7 @@ import type { NetworkPolicy } from '../policy/model.ts';
 import type { AnnotatedPacket } from '../report/annotated-capture.ts';
 import type { Format } from '../report/formats.ts';
 import type { NarrowFlags } from '../report/narrow.ts';
-import type { RowKind } from '../report/row-text.ts';
+import type { RowKind } from '../report/text/row-text.ts';
 import type { Address } from '../wire/address.ts';
 
 /** How the capture is read; the same for everybody. */

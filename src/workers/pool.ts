@@ -11,7 +11,7 @@ import { Piscina } from 'piscina';
 import { InternalError, UserError } from '../diagnostic/diagnostic.ts';
 import type { Difference } from '../lab/compare/compare.ts';
 import type { AnnotatedPacket } from '../report/annotated-capture.ts';
-import type { RowText } from '../report/row-text.ts';
+import type { RowText } from '../report/text/row-text.ts';
 import { Control } from './control.ts';
 import type { Job, Progress, ShareOutcome, ShareResult } from './job.ts';
 import { OrderedMerge } from './ordered-merge.ts';

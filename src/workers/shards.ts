@@ -22,7 +22,7 @@
 import type { AddressPlan } from '../cluster/address-plan.ts';
 import type { Cluster, EndpointSlice, Service, ServicePort } from '../cluster/model.ts';
 import { fragmentKey } from '../lab/traffic/tuple-census.ts';
-import { hash31 } from '../node/match/draws.ts';
+import { hash31 } from '../node/match/memory/draws.ts';
 import { type Address, addressKey } from '../wire/address.ts';
 import { protocolNumber } from '../wire/protocol.ts';
 

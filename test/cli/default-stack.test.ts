@@ -7,7 +7,7 @@
  * @module
  */
 import t from 'tap';
-import { chooseStack } from '../../src/cli/inputs.ts';
+import { chooseStack } from '../../src/cli/input/inputs.ts';
 import { UserError } from '../../src/diagnostic/diagnostic.ts';
 import { parseInputs } from '../../src/policy/inputs.ts';
 import { formatAddress, formatPrefix } from '../../src/wire/address.ts';

@@ -1,7 +1,7 @@
 import t from 'tap';
-import { compileSet } from '../../src/image/ip-set.ts';
-import type { SetMemory } from '../../src/image/set-memory.ts';
-import { PORT_CUT, type SetView } from '../../src/image/set-view.ts';
+import { compileSet } from '../../src/image/set/ip-set.ts';
+import type { SetMemory } from '../../src/image/set/set-memory.ts';
+import { PORT_CUT, type SetView } from '../../src/image/set/set-view.ts';
 import { address } from '../support/packets.ts';
 
 function view(src: string, port = 80): SetView {

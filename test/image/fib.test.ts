@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { compileFib, type FibRoute, type FibRule } from '../../src/image/fib.ts';
-import { localRoutes } from '../../src/image/fib-local.ts';
+import { compileFib, type FibRoute, type FibRule } from '../../src/image/route/fib.ts';
+import { localRoutes } from '../../src/image/route/fib-local.ts';
 import { contains, formatAddress, ipv4 } from '../../src/wire/address.ts';
 import { address } from '../support/packets.ts';
 import { iface, prefix } from '../support/walks.ts';

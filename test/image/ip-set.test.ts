@@ -1,6 +1,11 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { type CompiledSet, compileSet, PORT_CUT, type SetView } from '../../src/image/ip-set.ts';
+import {
+  type CompiledSet,
+  compileSet,
+  PORT_CUT,
+  type SetView,
+} from '../../src/image/set/ip-set.ts';
 import type { IpSet, SetMember } from '../../src/netfilter/ip-set.ts';
 import { type Address, contains, equalAddress, ipv4, ipv6 } from '../../src/wire/address.ts';
 import { address } from '../support/packets.ts';

@@ -6,7 +6,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { ClassTables } from '../../src/image/classes/class-tables.ts';
-import { compileSet, SET_DIMENSION } from '../../src/image/ip-set.ts';
+import { compileSet, SET_DIMENSION } from '../../src/image/set/ip-set.ts';
 import { setCuts } from '../../src/lowering/cuts/set-cuts.ts';
 import { lower } from '../../src/lowering/link.ts';
 import { type IpSet, SET_TYPES, type SetMember, type SetType } from '../../src/netfilter/ip-set.ts';

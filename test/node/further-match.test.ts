@@ -2,7 +2,7 @@ import t from 'tap';
 import { newConnection } from '../../src/conntrack/connection.ts';
 import { ConntrackTable } from '../../src/conntrack/table.ts';
 import type { Match } from '../../src/netfilter/match.ts';
-import type { WalkContext } from '../../src/node/hook/walk.ts';
+import type { WalkContext } from '../../src/node/hook/walk-context.ts';
 import { ask } from '../../src/node/match/match.ts';
 import type { Packet } from '../../src/packet/packet.ts';
 import { parseIptables } from '../../src/plan/rule/iptables-text.ts';

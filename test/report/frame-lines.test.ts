@@ -4,8 +4,8 @@
  */
 import t from 'tap';
 import type { FrameResult } from '../../src/lab/result.ts';
-import { FrameLines } from '../../src/report/frame-lines.ts';
 import { frameJson } from '../../src/report/json-shape.ts';
+import { FrameLines } from '../../src/report/text/frame-lines.ts';
 
 const ROW: FrameResult = {
   frame: 7,

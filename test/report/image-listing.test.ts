@@ -6,7 +6,7 @@ import t from 'tap';
 import { parseStack } from '../../src/dataplane/stack.ts';
 import { ClassTables } from '../../src/image/classes/class-tables.ts';
 import { World } from '../../src/lab/world.ts';
-import { formatImage } from '../../src/report/image-listing.ts';
+import { formatImage } from '../../src/report/result/image-listing.ts';
 import { twoNodesShop } from '../support/clusters.ts';
 
 t.test('a listing says what each field takes, and who tells its values apart', async (t) => {

@@ -16,7 +16,7 @@ import { Survey } from '../../src/lab/traffic/survey.ts';
 import { Vantages } from '../../src/lab/traffic/vantage.ts';
 import { World } from '../../src/lab/world.ts';
 import type { Inputs } from '../../src/policy/inputs.ts';
-import { rowText } from '../../src/report/row-text.ts';
+import { rowText } from '../../src/report/text/row-text.ts';
 import { OwnShare } from '../../src/workers/own-share.ts';
 import { SHARDS, Shards } from '../../src/workers/shards.ts';
 

@@ -5,7 +5,7 @@
 import type { HostImage } from '../../src/image/image.ts';
 import { lower } from '../../src/lowering/link.ts';
 import { RuleCounters } from '../../src/node/counters.ts';
-import type { ConnectionFacts, WalkContext } from '../../src/node/hook/walk.ts';
+import type { ConnectionFacts, WalkContext } from '../../src/node/hook/walk-context.ts';
 import { RuleLooks } from '../../src/node/hook/walk-recorder.ts';
 import { PlanBuilder } from '../../src/plan/builder.ts';
 import type { Interface, Plan } from '../../src/plan/model.ts';

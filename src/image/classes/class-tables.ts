@@ -8,7 +8,7 @@
  * @module
  */
 import type { Address } from '../../wire/address.ts';
-import { ADDRESS_KINDS } from '../address-kind.ts';
+import { ADDRESS_KINDS } from '../route/address-kind.ts';
 import { AddressClasses } from './address-classes.ts';
 import { type AddressCut, type Cut, type PortProtocol, SIDES, type Side } from './cut.ts';
 import { DirectTable } from './direct-table.ts';

@@ -11,7 +11,7 @@
 
 import type { Cut, PrefixAnswer } from '../../image/classes/cut.ts';
 import { SIDES } from '../../image/classes/cut.ts';
-import { type FibRoute, LOCAL_TABLE } from '../../image/fib.ts';
+import { type FibRoute, LOCAL_TABLE } from '../../image/route/fib.ts';
 import type { Plan } from '../../plan/model.ts';
 import {
   type Family,

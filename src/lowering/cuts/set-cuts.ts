@@ -17,7 +17,7 @@ import {
   type PrefixAnswer,
   type Side,
 } from '../../image/classes/cut.ts';
-import { SET_DIMENSION } from '../../image/set-view.ts';
+import { SET_DIMENSION } from '../../image/set/set-view.ts';
 import type { IpSet, SetMember, SetType } from '../../netfilter/ip-set.ts';
 import type { SetDirection } from '../../netfilter/match.ts';
 import { formatPrefix, hostPrefix, maskAddress, type Prefix } from '../../wire/address.ts';

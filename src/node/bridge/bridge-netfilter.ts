@@ -8,7 +8,7 @@
  * default bridge-nf-filter-vlan-tagged=0.
  * @module
  */
-import type { RouteResult } from '../../image/fib.ts';
+import type { RouteResult } from '../../image/route/fib.ts';
 import type { Packet } from '../../packet/packet.ts';
 import { parseFrame } from '../../packet/parse.ts';
 import { equalAddress } from '../../wire/address.ts';

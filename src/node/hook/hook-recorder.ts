@@ -11,7 +11,8 @@ import type { Packet } from '../../packet/packet.ts';
 import type { NftRecorder } from '../nft/walk.ts';
 import type { RuleRun } from '../rule-index/rule-run.ts';
 import type { Looks, RunOfLooks } from '../trail.ts';
-import type { Recorder, RuleLook, WalkContext } from './walk.ts';
+import type { WalkContext } from './walk-context.ts';
+import type { Recorder, RuleLook } from './walk-recorder.ts';
 import { RuleLooks } from './walk-recorder.ts';
 
 const NOTHING: Looks = [];

@@ -30,7 +30,8 @@ import { decision, fact, settle } from './settle.ts';
 import { CONNECTION_FACTS, confirm, trackIn } from './tracking.ts';
 import { translate } from './translation.ts';
 import type { Visit } from './visit.ts';
-import { runTable, type WalkContext, type WalkVerdict } from './walk.ts';
+import { runTable } from './walk.ts';
+import type { WalkContext, WalkVerdict } from './walk-context.ts';
 
 /**
  * Take the packet through a hook.

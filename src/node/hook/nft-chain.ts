@@ -10,7 +10,7 @@ import { dropBy, unknown } from '../run.ts';
 import type { Decision } from '../trail.ts';
 import { fact } from './settle.ts';
 import type { Visit } from './visit.ts';
-import type { Origins } from './walk.ts';
+import type { Origins } from './walk-context.ts';
 
 /** Walk a chain that translates nothing; false when the packet ended there. */
 export function filterChain(visit: Visit, chain: NftLinkedChain): boolean {

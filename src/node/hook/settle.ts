@@ -11,7 +11,7 @@ import type { Passage } from '../passage.ts';
 import { dropBy, unknown } from '../run.ts';
 import type { Decision } from '../trail.ts';
 import type { Visit } from './visit.ts';
-import type { Origins, WalkVerdict } from './walk.ts';
+import type { Origins, WalkVerdict } from './walk-context.ts';
 
 /** The decision that a rule, or its chain's policy when there is none, stands for. */
 export function decision(

@@ -9,7 +9,7 @@ import type { Connection } from '../../conntrack/connection.ts';
 import { connectionOf } from '../../conntrack/table.ts';
 import { drop, unknown } from '../run.ts';
 import type { Visit } from './visit.ts';
-import type { ConnectionFacts } from './walk.ts';
+import type { ConnectionFacts } from './walk-context.ts';
 
 /** Rules' view of a packet's connection. */
 export const CONNECTION_FACTS: ConnectionFacts = {

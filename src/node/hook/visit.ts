@@ -6,7 +6,7 @@ import type { Hook } from '../../netfilter/hook.ts';
 import type { Passage } from '../passage.ts';
 import type { Run } from '../run.ts';
 import type { HookLooks } from './hook-recorder.ts';
-import type { WalkContext } from './walk.ts';
+import type { WalkContext } from './walk-context.ts';
 
 /** Everything that one visit needs. */
 export interface Visit {

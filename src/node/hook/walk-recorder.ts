@@ -9,7 +9,7 @@ import type { Provenance, RuleAddress } from '../../netfilter/rule.ts';
 import type { Packet } from '../../packet/packet.ts';
 import { foundInstead } from '../match/found.ts';
 import type { RuleRun } from '../rule-index/rule-run.ts';
-import type { WalkContext } from './walk.ts';
+import type { WalkContext } from './walk-context.ts';
 
 /** What sees the rules go by. `missed` is only called while `tracing`. */
 export interface Recorder {

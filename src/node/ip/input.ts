@@ -12,7 +12,7 @@ import { Protocol } from '../../wire/protocol.ts';
 import * as tcp from '../../wire/tcp.ts';
 import { hook } from '../hook/hook.ts';
 import { solicitedNode } from '../link/neighbor-discovery.ts';
-import { isAssumed } from '../match/gap.ts';
+import { isAssumed } from '../match/host/gap.ts';
 import type { Passage, Stage } from '../passage.ts';
 import { drop, type Run, unknown } from '../run.ts';
 import { readHopByHop } from './hop-by-hop.ts';

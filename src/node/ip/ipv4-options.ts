@@ -9,7 +9,7 @@
  * not to (accept_source_route): those that are told give no verdict.
  * @module
  */
-import type { RouteResult } from '../../image/fib.ts';
+import type { RouteResult } from '../../image/route/fib.ts';
 import { type Address, writeAddress } from '../../wire/address.ts';
 import { setU8, setU32, u8, u32 } from '../../wire/bytes.ts';
 import * as ipv4 from '../../wire/ipv4.ts';

@@ -9,8 +9,9 @@
  * Not done: multicast routing, source routing options, directed-broadcast forwarding.
  * @module
  */
-import type { RouteResult } from '../../image/fib.ts';
+
 import type { ImageInterface } from '../../image/image.ts';
+import type { RouteResult } from '../../image/route/fib.ts';
 import type { Packet } from '../../packet/packet.ts';
 import type { Address } from '../../wire/address.ts';
 import type { DropReason } from '../../wire/drop-reason.ts';

@@ -3,7 +3,7 @@
  * `ip_route_me_harder` (net/ipv4/netfilter.c), which asks again when rules changed the packet.
  * @module
  */
-import type { RouteResult } from '../../image/fib.ts';
+import type { RouteResult } from '../../image/route/fib.ts';
 import type { Packet } from '../../packet/packet.ts';
 import type { Address } from '../../wire/address.ts';
 import type { DropReason } from '../../wire/drop-reason.ts';

@@ -10,10 +10,10 @@ import { formatAddress } from '../../wire/address.ts';
 import { u8, u16 } from '../../wire/bytes.ts';
 import { source } from '../../wire/ethernet.ts';
 import { protocolName } from '../../wire/protocol.ts';
-import type { WalkContext } from '../hook/walk.ts';
-import { connectionOf, packetStates } from './conntrack.ts';
-import { packetClass, packetTtl, packetType } from './header.ts';
-import { transportHeader } from './transport.ts';
+import type { WalkContext } from '../hook/walk-context.ts';
+import { connectionOf, packetStates } from './host/conntrack.ts';
+import { packetClass, packetTtl, packetType } from './packet/header.ts';
+import { transportHeader } from './packet/transport.ts';
 
 /** Say what the packet had where `part` of `rule` did not hold. */
 export function foundInstead(

@@ -17,24 +17,31 @@ import type { IpMatch, Match, Negatable } from '../../netfilter/match.ts';
 import type { Packet } from '../../packet/packet.ts';
 import { transportOffset } from '../../packet/parse.ts';
 import { type Address, contains } from '../../wire/address.ts';
-import type { WalkContext } from '../hook/walk.ts';
+import type { WalkContext } from '../hook/walk-context.ts';
 import { type Answer, answer } from './answer.ts';
-import { matchDccp, matchSctp } from './chunks.ts';
-import { matchConnbytes, matchConnlimit, quotaHolds } from './connlimit.ts';
-import { connmarkHolds, conntrackDetailHolds, statesHold } from './conntrack.ts';
-import { isOpen } from './gap.ts';
-import { matchHashlimit } from './hashlimit.ts';
-import { classHolds, ipRangeHolds, lengthHolds, matchMac, packetType, ttlHolds } from './header.ts';
-import { matchString, matchU32 } from './payload.ts';
+import { connmarkHolds, conntrackDetailHolds, statesHold } from './host/conntrack.ts';
+import { isOpen } from './host/gap.ts';
+import { matchAddressType, matchReversePath } from './host/route.ts';
+import { PacketSetView, setMemory } from './host/set.ts';
+import { matchCgroup, matchOwner, matchSocket } from './host/socket.ts';
+import { matchTime } from './host/time.ts';
+import { virtualHolds } from './host/virtual.ts';
+import { matchConnbytes, matchConnlimit, quotaHolds } from './memory/connlimit.ts';
+import { matchHashlimit } from './memory/hashlimit.ts';
+import { recentHolds } from './memory/recent.ts';
+import { matchLimit, nthHolds, randomHolds } from './memory/stateful.ts';
+import { matchDccp, matchSctp } from './packet/chunks.ts';
+import {
+  classHolds,
+  ipRangeHolds,
+  lengthHolds,
+  matchMac,
+  packetType,
+  ttlHolds,
+} from './packet/header.ts';
+import { matchString, matchU32 } from './packet/payload.ts';
+import { matchIcmp, matchMultiport, matchPorts, matchTcp } from './packet/transport.ts';
 import type { MatchPlace } from './place.ts';
-import { recentHolds } from './recent.ts';
-import { matchAddressType, matchReversePath } from './route.ts';
-import { PacketSetView, setMemory } from './set.ts';
-import { matchCgroup, matchOwner, matchSocket } from './socket.ts';
-import { matchLimit, nthHolds, randomHolds } from './stateful.ts';
-import { matchTime } from './time.ts';
-import { matchIcmp, matchMultiport, matchPorts, matchTcp } from './transport.ts';
-import { virtualHolds } from './virtual.ts';
 
 export type HeadPart =
   | 'source'

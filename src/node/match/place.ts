@@ -9,7 +9,7 @@ export interface MatchPlace {
   readonly index: number;
 }
 
-/** The key of its memory (node/match/rule-memory.ts). */
+/** The key of its memory (node/match/memory/rule-memory.ts). */
 export function keyOf({ rule, index }: MatchPlace): string {
   return `${rule.id} ${index}`;
 }

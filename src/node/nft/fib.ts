@@ -5,6 +5,8 @@
  * net/ipv6/netfilter/nft_fib_ipv6.c `nft_fib6_eval`, `__nft_fib6_eval_type` (Linux 6.18).
  * @module
  */
+
+import type { NftLoad } from '../../image/nft/program.ts';
 import {
   isLimitedBroadcast,
   isLinkLocal6,
@@ -12,14 +14,13 @@ import {
   isMulticast,
   isUnicast6,
   isZeroNet,
-} from '../../image/address-kind.ts';
-import type { NftLoad } from '../../image/nft/program.ts';
+} from '../../image/route/address-kind.ts';
 import type { Hook } from '../../netfilter/hook.ts';
 import type { AddressType } from '../../netfilter/match.ts';
 import { nameValue } from '../../netfilter/nft/datatype.ts';
 import type { Packet } from '../../packet/packet.ts';
 import type { Address } from '../../wire/address.ts';
-import type { WalkContext } from '../hook/walk.ts';
+import type { WalkContext } from '../hook/walk-context.ts';
 
 type FibLoad = Extract<NftLoad, { kind: 'fib' }>;
 

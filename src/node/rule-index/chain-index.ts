@@ -12,7 +12,7 @@
  */
 import type { LinkedChain, LinkedRule } from '../../image/program.ts';
 import type { Packet } from '../../packet/packet.ts';
-import type { WalkContext } from '../hook/walk.ts';
+import type { WalkContext } from '../hook/walk-context.ts';
 import { commonBits, emptyBits, nextBit, nextOfBoth, setBit } from './bit-vector.ts';
 import type { Chains, Entry } from './entries.ts';
 import { FieldIndex, type FieldVector } from './field-index.ts';

@@ -13,13 +13,14 @@
  * by rules of several protocols.
  * @module
  */
-import type { CompiledSet } from '../../image/ip-set.ts';
+
 import type { LinkedRule } from '../../image/program.ts';
+import type { CompiledSet } from '../../image/set/ip-set.ts';
 import type { HeadNetwork } from '../../netfilter/further-match.ts';
 import type { IpMatch, Match, Negatable, PortRange } from '../../netfilter/match.ts';
 import type { Packet } from '../../packet/packet.ts';
 import { formatPrefix, type Prefix } from '../../wire/address.ts';
-import type { WalkContext } from '../hook/walk.ts';
+import type { WalkContext } from '../hook/walk-context.ts';
 import { ask, missedHead } from '../match/match.ts';
 import type { PacketFacts } from './packet-facts.ts';
 

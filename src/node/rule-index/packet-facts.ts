@@ -11,7 +11,7 @@ import { isAssumedDevice } from '../../image/gaps.ts';
 import type { Packet } from '../../packet/packet.ts';
 import { u16 } from '../../wire/bytes.ts';
 import { Protocol } from '../../wire/protocol.ts';
-import { transportHeader } from '../match/transport.ts';
+import { transportHeader } from '../match/packet/transport.ts';
 
 /** Ports as they stand in the header; what ICMP has there is asked of no ICMP packet. */
 export interface PacketFacts {

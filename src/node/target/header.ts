@@ -12,9 +12,9 @@ import type { Packet } from '../../packet/packet.ts';
 import { setU8, setU16, u8, u16 } from '../../wire/bytes.ts';
 import { update16 } from '../../wire/checksum.ts';
 import { Protocol } from '../../wire/protocol.ts';
-import type { WalkContext } from '../hook/walk.ts';
-import { packetClass, packetTtl } from '../match/header.ts';
-import { transportHeader } from '../match/transport.ts';
+import type { WalkContext } from '../hook/walk-context.ts';
+import { packetClass, packetTtl } from '../match/packet/header.ts';
+import { transportHeader } from '../match/packet/transport.ts';
 
 type TargetOf<K extends Target['kind']> = Extract<Target, { kind: K }>;
 

@@ -5,11 +5,11 @@
  * test/differential/kernel/set-target.test.ts.
  * @module
  */
-import type { ChangeResult, CompiledSet } from '../../image/set-view.ts';
+import type { ChangeResult, CompiledSet } from '../../image/set/set-view.ts';
 import type { Target } from '../../netfilter/target.ts';
 import type { Packet } from '../../packet/packet.ts';
-import type { WalkContext } from '../hook/walk.ts';
-import { PacketSetView, setMemory } from '../match/set.ts';
+import type { WalkContext } from '../hook/walk-context.ts';
+import { PacketSetView, setMemory } from '../match/host/set.ts';
 
 export type SetTarget = Extract<Target, { kind: 'set' }>;
 

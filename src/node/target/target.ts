@@ -8,8 +8,8 @@ import type { Provenance } from '../../netfilter/rule.ts';
 import type { Target } from '../../netfilter/target.ts';
 import { MarkOrigins, mergeOrigins, type OriginPart } from '../../packet/mark-origins.ts';
 import type { Packet } from '../../packet/packet.ts';
-import type { WalkContext } from '../hook/walk.ts';
-import { connectionOf } from '../match/conntrack.ts';
+import type { WalkContext } from '../hook/walk-context.ts';
+import { connectionOf } from '../match/host/conntrack.ts';
 
 /**
  * MARK: `mark = (mark & ~mask) ^ value`. Bits that end up set remember who set them: a rule that

@@ -13,7 +13,7 @@
  */
 import type { RealServer, VirtualServer } from '../../netfilter/virtual-server.ts';
 import { addressKey } from '../../wire/address.ts';
-import type { Draws } from '../match/draws.ts';
+import type { Draws } from '../match/memory/draws.ts';
 import type { End } from './end.ts';
 
 const UNWEIGHED: ReadonlySet<string> = new Set(['rr', 'lc', 'dh']);

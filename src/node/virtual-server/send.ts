@@ -8,8 +8,9 @@
  * (Linux 6.1).
  * @module
  */
-import type { RouteResult } from '../../image/fib.ts';
+
 import type { ImageInterface } from '../../image/image.ts';
+import type { RouteResult } from '../../image/route/fib.ts';
 import { type Address, formatAddress } from '../../wire/address.ts';
 import * as ipv4 from '../../wire/ipv4.ts';
 import * as ipv6 from '../../wire/ipv6.ts';

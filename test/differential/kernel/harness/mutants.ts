@@ -59,7 +59,7 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
     ],
     ['policies let everything by', "entry.policy !== 'drop'", 'true'],
   ],
-  'node/match/transport': [
+  'node/match/packet/transport': [
     [
       'port ranges exclude their end',
       'port >= range.low && port <= range.high',
@@ -80,7 +80,7 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
     ['ICMP codes do not count', 'inRange(value.codes, u8(packet.bytes, at + 1))', 'true'],
     ['evil second fragments pass', 'packet.fragmentOffset === EVIL_FRAGMENT_OFFSET', 'false'],
   ],
-  'node/match/conntrack': [
+  'node/match/host/conntrack': [
     ['RELATED is ESTABLISHED', "return 'RELATED'", "return 'ESTABLISHED'"],
     ['untracked packets are INVALID', "return 'UNTRACKED'", "return 'INVALID'"],
     ['ctstate DNAT never holds', 'ctx.connections.isDestinationTranslated(connection)', 'false'],
@@ -106,7 +106,7 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
       'mark: 0,\n    });\n    if (route.type === ',
     ],
   ],
-  'image/ip-set': [
+  'image/set/ip-set': [
     ['nomatch matches', 'return found === MATCH', 'return true'],
     [
       'src and dst of sets are exchanged',

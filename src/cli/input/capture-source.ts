@@ -1,0 +1,223 @@
+/**
+ * What `-r` names, readable twice: the first pass learns who leaves checksums to hardware and who
+ * talks with whom, the second judges. Standard input and pipes (`-r <(zcat …)`) can be read only
+ * once, so they are kept in a temporary file until the run is over.
+ * @module
+ */
+import {
+  createReadStream,
+  createWriteStream,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import type { Filter } from '../../capture/filter/filter.ts';
+import { parseFilter } from '../../capture/filter/filter.ts';
+import { type CaptureStream, openCaptures } from '../../capture/reader.ts';
+import type { InputSummary } from '../../capture/record.ts';
+import { parseTimeBound, type TimeBound } from '../../capture/time-bound.ts';
+import { type Diagnostic, UserError } from '../../diagnostic/diagnostic.ts';
+import type { CaptureJob } from '../../workers/job.ts';
+import { together } from '../mistakes.ts';
+import type { CaptureOptions } from '../options.ts';
+
+const STDIN = '-';
+
+/** What the options ask for, checked. */
+interface Asked {
+  readonly paths: readonly string[];
+  readonly filter: Filter | null;
+  /** The filter as it was given. */
+  readonly words: string | null;
+  readonly since: TimeBound | null;
+  readonly until: TimeBound | null;
+  readonly count: number | null;
+  readonly offsetsNs: ReadonlyMap<string, bigint>;
+}
+
+export class CaptureSource {
+  readonly #asked: Asked;
+  /** By path as given: the file that holds what came through it. */
+  readonly #kept = new Map<string, string>();
+  /** Offsets that the first pass found, by resolved path; what the user gave goes first. */
+  #estimatedNs: ReadonlyMap<string, bigint> = new Map();
+  #folder: string | null = null;
+
+  private constructor(asked: Asked) {
+    this.#asked = asked;
+  }
+
+  /** Check the options; nothing is opened yet. Every mistake is reported. */
+  static parse(options: CaptureOptions, words: readonly string[]): CaptureSource {
+    const { read, since, until, count, clockOffset } = options;
+    const [paths, filter, from, to, offsetsNs] = together(
+      () => checkPaths(read),
+      () => (words.length === 0 ? null : parseFilter(words.join(' '))),
+      () => (since === undefined ? null : parseTimeBound(since, '--since')),
+      () => (until === undefined ? null : parseTimeBound(until, '--until')),
+      () => parseOffsets(clockOffset),
+    );
+    const expression = words.length === 0 ? null : words.join(' ');
+    const window = { since: from, until: to, count: count ?? null };
+    const asked = { paths, filter, words: expression, ...window, offsetsNs };
+    return new CaptureSource(asked);
+  }
+
+  /** Paths as given. */
+  get paths(): readonly string[] {
+    return this.#asked.paths;
+  }
+
+  /** Take in what can be read only once. Call before `stream`. */
+  async open(): Promise<void> {
+    for (const path of new Set(this.paths)) {
+      if (path !== STDIN && !isPipe(path)) continue;
+      this.#folder ??= mkdtempSync(join(tmpdir(), 'wiretrial-'));
+      const folder = join(this.#folder, String(this.#kept.size));
+      mkdirSync(folder);
+      // The name stays, so that --vantage finds it by its name.
+      const file = join(folder, path === STDIN ? 'stdin' : basename(path));
+      await pipeline(
+        path === STDIN ? process.stdin : createReadStream(path),
+        createWriteStream(file),
+      );
+      this.#kept.set(path, file);
+    }
+  }
+
+  /** Start reading from the beginning; without a digest where nobody asks for the summaries'. */
+  stream({ digest = true } = {}): CaptureStream {
+    const { filter } = this.#asked;
+    const { paths, stdin, since, until, count, offsetsNs } = this.job();
+    return openCaptures(paths, {
+      digest,
+      ...(filter === null ? {} : { filter }),
+      ...(since === null ? {} : { since }),
+      ...(until === null ? {} : { until }),
+      ...(count === null ? {} : { count }),
+      ...(stdin === null ? {} : { stdin: createReadStream(stdin) }),
+      clockOffsetsNs: offsetsNs,
+    });
+  }
+
+  /** The reading, for somebody else to do. */
+  job(): CaptureJob {
+    const { words: filter, since, until, count, offsetsNs } = this.#asked;
+    const stdin = this.#kept.get(STDIN) ?? null;
+    const resolved = (path: string) => (path === STDIN ? path : (this.#kept.get(path) ?? path));
+    const byFile = [...offsetsNs].map(([path, ns]) => [resolved(path), ns] as const);
+    return {
+      paths: this.paths.map(resolved),
+      stdin,
+      filter,
+      since,
+      until,
+      count,
+      offsetsNs: new Map([...this.#estimatedNs, ...byFile]),
+    };
+  }
+
+  /** Correct these files' clocks from the next reading on. */
+  correctClocks(offsetsNs: ReadonlyMap<string, bigint>): void {
+    this.#estimatedNs = offsetsNs;
+  }
+
+  /** Summaries with the paths that the user gave. */
+  summaries({ summaries }: Pick<CaptureStream, 'summaries'>): readonly InputSummary[] {
+    const given = new Map([...this.#kept].map(([path, file]) => [file, path]));
+    return summaries.map((s) => ({ ...s, path: given.get(s.path) ?? s.path }));
+  }
+
+  /** Paths as the user gave them, as readers are given them. */
+  resolved(paths: readonly string[]): readonly string[] {
+    return paths.map((path) => (path === STDIN ? path : (this.#kept.get(path) ?? path)));
+  }
+
+  /** Stored bytes behind a resolved path, for a progress bar; 0 when nobody knows. */
+  sizeOf(path: string): number {
+    return statSync(this.#kept.get(path) ?? path, { throwIfNoEntry: false })?.size ?? 0;
+  }
+
+  /** The same of several paths together. */
+  sizeOfAll(paths: readonly string[]): number {
+    return paths.reduce((sum, path) => sum + this.sizeOf(path), 0);
+  }
+
+  /** Options that speak of a file which is not among the inputs would silently do nothing. */
+  checkNames(stream: CaptureStream, option: string, names: readonly string[]): void {
+    const known = stream.paths.flatMap((path) => [path, basename(path)]);
+    const mistakes = names
+      .filter((name) => !known.includes(name) && !this.#kept.has(name))
+      .map((name) => ({
+        code: 'CAPTURE_NAME_UNKNOWN',
+        field: option,
+        message: 'names a file that is not among the captures',
+        found: name,
+        accepted: stream.paths.slice(0, 10).join(', '),
+      }));
+    if (mistakes.length > 0) throw new UserError(mistakes);
+  }
+
+  /** Files whose clocks are corrected. */
+  get offsetNames(): readonly string[] {
+    return [...this.#asked.offsetsNs.keys()];
+  }
+
+  close(): void {
+    if (this.#folder !== null) rmSync(this.#folder, { recursive: true, force: true });
+    this.#folder = null;
+  }
+}
+
+/** A FIFO or `/dev/fd/N`: what comes through it comes once. */
+function isPipe(path: string): boolean {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found !== undefined && !found.isFile() && !found.isDirectory();
+}
+
+function checkPaths(read: readonly string[]): readonly string[] {
+  if (read.length > 0) return read;
+  throw new UserError([
+    {
+      code: 'CAPTURE_MISSING',
+      field: '-r',
+      message: 'no capture was given',
+      accepted: '-r FILE (pcap or pcapng, .gz too), a folder, or -',
+    },
+  ]);
+}
+
+function parseOffsets(options: readonly string[]): ReadonlyMap<string, bigint> {
+  const mistakes: Diagnostic[] = [];
+  const offsets = options.flatMap((text) => {
+    const at = text.lastIndexOf('=');
+    const span = at > 0 ? parseSpan(text.slice(at + 1)) : null;
+    if (span !== null) return [[text.slice(0, at), span] as const];
+    mistakes.push({
+      code: 'CLOCK_OFFSET',
+      field: '--clock-offset',
+      message: 'can not be read',
+      found: text,
+      accepted: 'FILE=+1.5s or FILE=-200ms',
+    });
+    return [];
+  });
+  if (mistakes.length > 0) throw new UserError(mistakes);
+  return new Map(offsets);
+}
+
+/** `+1.5s`, `-200ms`, `3s` in nanoseconds; null when it is no span. */
+function parseSpan(text: string): bigint | null {
+  try {
+    const bound = parseTimeBound(text.replace(/^[+-]/, ''), '--clock-offset');
+    if (bound.kind !== 'beforeEnd') return null;
+    return text.startsWith('-') ? -bound.spanNs : bound.spanNs;
+  } catch (error) {
+    if (error instanceof UserError) return null;
+    throw error;
+  }
+}

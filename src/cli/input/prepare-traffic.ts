@@ -1,0 +1,160 @@
+/**
+ * The first pass over a capture: what must be known of all of it before its first packet is judged.
+ * @module
+ */
+import { basename } from 'node:path';
+import type { CaptureStream } from '../../capture/reader.ts';
+import type { InputSummary } from '../../capture/record.ts';
+import { type Diagnostic, UserError } from '../../diagnostic/diagnostic.ts';
+import { findWalker } from '../../lab/lane/columns.ts';
+import { BulkSurvey } from '../../lab/lane/look.ts';
+import { autoMap } from '../../lab/traffic/auto-map.ts';
+import { ListedOpeners } from '../../lab/traffic/listed-openers.ts';
+import { AddressMap, type PairCount, parseMap } from '../../lab/traffic/mapping.ts';
+import { Survey } from '../../lab/traffic/survey.ts';
+import type { TrafficOptions } from '../../lab/traffic/traffic.ts';
+import { fragmentKey, type TupleCensus } from '../../lab/traffic/tuple-census.ts';
+import { Vantages } from '../../lab/traffic/vantage.ts';
+import type { World } from '../../lab/world.ts';
+import type { TrafficJob } from '../../workers/job.ts';
+import { together } from '../mistakes.ts';
+import type { ReplayFlags, RunFlags } from '../options.ts';
+import type { Interruption } from '../output/interruption.ts';
+import { withProgress, withProgressInBulk } from '../output/progress.ts';
+import { say } from '../output/say.ts';
+import type { CaptureSource } from './capture-source.ts';
+import { isEntry, parseEntry } from './inputs.ts';
+
+/** How to read the traffic, and what the first pass saw of the files. */
+export interface Prepared {
+  readonly traffic: TrafficOptions;
+  /** The same for those who make the options themselves. */
+  readonly job: TrafficJob;
+  readonly census: TupleCensus;
+  /** Who talks with whom, as mapped. */
+  readonly pairs: readonly PairCount[];
+  readonly inputs: readonly InputSummary[];
+}
+
+/**
+ * Read once, and say what follows for the second reading.
+ *
+ * @param flags `digest`: the summaries' digests are asked for, too
+ */
+export async function prepareTraffic(
+  world: World,
+  source: CaptureSource,
+  flags: ReplayFlags & Pick<RunFlags, 'quiet'> & { readonly digest?: boolean },
+  interruption?: Interruption,
+): Promise<Prepared> {
+  const [given, vantages] = together(
+    () => readMap(flags.map, world),
+    () => checkVantages(flags.vantage, world),
+  );
+  await source.open();
+  const stream = source.stream({ digest: flags.digest ?? false });
+  const survey = await surveyOf(stream, world, source, flags, interruption);
+  const named = vantages.given.map((g) => g.file);
+  together(
+    () => source.checkNames(stream, '--clock-offset', source.offsetNames),
+    () => source.checkNames(stream, '--vantage', named),
+  );
+  correctClocks(source, survey, flags.quiet);
+  const assigned = flags.map.includes('auto') ? autoMap(world, survey.pairs(), given) : [];
+  const { census } = survey;
+  const map = [...given, ...assigned];
+  const mapped = new AddressMap(map);
+  const fragmented = [...census.fragmented.values()].map(({ protocol, address }) =>
+    fragmentKey(protocol, mapped.address(address)),
+  );
+  const job: TrafficJob = {
+    map,
+    checksums: flags.checksums,
+    senders: survey.checksums.senders,
+    translations: survey.translations.all(),
+    midstream: flags.midstream,
+    vantages: vantages.given,
+    fragmented: new Set(fragmented),
+  };
+  const traffic: TrafficOptions = {
+    identities: world.identities,
+    map: mapped,
+    checksums: flags.checksums,
+    survey: survey.checksums,
+    translations: survey.translations,
+    midstream: flags.midstream,
+    listed: new ListedOpeners(world.network.nodes),
+    vantages,
+    entryIsGiven: flags.at !== 'auto',
+  };
+  const pairs = survey.pairs().map(({ a, b, packets }) => {
+    return { a: mapped.address(a), b: mapped.address(b), packets };
+  });
+  return { traffic, job, census, pairs, inputs: source.summaries(stream) };
+}
+
+/** Look at every packet once; in bulk where the compiled engine serves, or workers. */
+async function surveyOf(
+  stream: CaptureStream,
+  world: World,
+  source: CaptureSource,
+  { quiet, workers = 1 }: Pick<RunFlags, 'quiet'> & Pick<ReplayFlags, 'workers'>,
+  interruption?: Interruption,
+): Promise<Survey> {
+  const walker = world.engine.name === 'compiled' || workers > 1 ? findWalker() : null;
+  const bulk = walker && new BulkSurvey(walker);
+  const survey = bulk?.survey ?? new Survey();
+  const parts =
+    walker === null
+      ? withProgress(stream, source, quiet, 'looking')
+      : withProgressInBulk(stream, walker, source, quiet, 'looking');
+  for await (const part of parts) {
+    if (bulk !== null) bulk.take(part, stream.paths.length === 1);
+    else if (!('window' in part)) for (const record of part) survey.add(record);
+    await interruption?.listen();
+    if (interruption && interruption.code !== 0) break;
+  }
+  return survey;
+}
+
+/** Files whose clock is off, and of which nobody said by how much, are corrected and named. */
+function correctClocks(source: CaptureSource, survey: Survey, quiet: boolean): void {
+  const given = source.offsetNames;
+  const off = survey.clocks
+    .estimate()
+    .filter(({ file }) => !given.includes(file) && !given.includes(basename(file)));
+  source.correctClocks(new Map(off.map(({ file, addNs }) => [file, addNs])));
+  if (quiet) return;
+  for (const { file, reference, addNs, sharedPackets } of off) {
+    const seconds = `${addNs > 0n ? '+' : ''}${Number(addNs) / 1e9}s`;
+    say(
+      `note: ${basename(file)}: ${sharedPackets} packets also in ${basename(reference)} show its ` +
+        `clock to be off; corrected by ${seconds} (--clock-offset ${basename(file)}=${seconds})`,
+    );
+  }
+}
+
+function readMap(options: readonly string[], world: World): ReturnType<typeof parseMap> {
+  const pairs = options.filter((text) => text !== 'auto');
+  return parseMap(pairs, world.addresses);
+}
+
+/** Vantages whose places exist. */
+function checkVantages(options: readonly string[], world: World): Vantages {
+  const vantages = Vantages.parse(options);
+  const mistakes = vantages.given.flatMap(({ where }): readonly Diagnostic[] => {
+    const entry = parseEntry(where);
+    if (entry === null || isEntry(world, entry)) return [];
+    return [
+      {
+        code: 'VANTAGE_UNKNOWN',
+        field: '--vantage',
+        message: 'no such place in the cluster',
+        found: where,
+        accepted: 'pod/NAMESPACE/NAME, node/NAME[/IFACE] or edge',
+      },
+    ];
+  });
+  if (mistakes.length > 0) throw new UserError(mistakes);
+  return vantages;
+}

@@ -1,0 +1,54 @@
+/**
+ * What goes to standard error: notes and failures. Data never does.
+ * @module
+ */
+import pc from 'picocolors';
+import type { InputSummary } from '../../capture/record.ts';
+import { formatDiagnostic } from '../../diagnostic/diagnostic.ts';
+import type { Network } from '../../plan/model.ts';
+import { ExitCode } from '../exit-code.ts';
+import type { RunFlags } from '../options.ts';
+
+/** Colour only on a terminal, and never when NO_COLOR asks for none. */
+const colour = pc.createColors(process.stderr.isTTY === true && !process.env['NO_COLOR']);
+
+export function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+export function warn(text: string): void {
+  process.stderr.write(`${colour.yellow('warning:')} ${text}\n`);
+}
+
+export function fail(text: string): void {
+  if (text !== '') process.stderr.write(`${colour.red('error:')} ${text}`);
+}
+
+/** Say which captures ended too early; the exit code that follows. */
+export function warnOfCuts(inputs: readonly InputSummary[]): number {
+  const cut = inputs.filter((input) => input.truncated !== null);
+  for (const { path, truncated, packets } of cut) {
+    const where = `(offset ${truncated?.offset}; ${packets} whole packets were read)`;
+    warn(`${path}: ${truncated?.message} ${where} [CAPTURE_CUT]`);
+  }
+  return cut.length > 0 ? ExitCode.input : ExitCode.ok;
+}
+
+/** Say what was assumed of dumped nodes, for verbs whose output has no place for it. */
+export function warnOfDumps(inputs: { readonly dump?: Pick<Network, 'warnings'> }): void {
+  for (const warning of inputs.dump?.warnings ?? []) warn(formatDiagnostic(warning));
+}
+
+/** Say that a run which was to be shared out is not, and why. */
+export function noteAlone(reason: string | null, { quiet }: Pick<RunFlags, 'quiet'>): void {
+  if (reason !== null && !quiet) say(`note: one worker judges everything: ${reason}`);
+}
+
+/** Say that the compiled engine's tables were too small, which costs time and nothing else. */
+export function noteFull(packets: number, { quiet }: Pick<RunFlags, 'quiet'>): void {
+  if (packets === 0 || quiet) return;
+  say(
+    `note: the compiled engine had no room for the connections of ${packets} packets, which were ` +
+      'judged one by one: --max-connections makes room',
+  );
+}

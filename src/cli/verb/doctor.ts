@@ -1,0 +1,232 @@
+/**
+ * `wiretrial doctor`: what works on this machine and what would add to it; with `-f`, what the
+ * cluster looks like as it was understood.
+ * @module
+ */
+import { spawnSync } from 'node:child_process';
+import { Command, Option } from 'commander';
+import { type Capacity, capacityOf } from '../../cluster/capacity.ts';
+import { formatDiagnostic, UserError } from '../../diagnostic/diagnostic.ts';
+import { findNative } from '../../engine/compiled/native-door.ts';
+import type { Inputs } from '../../policy/inputs.ts';
+import { resultHead } from '../../report/json-shape.ts';
+import { formatTable, type Table } from '../../report/text/table.ts';
+import { standardOutput } from '../../report/text/text-output.ts';
+import { VERSION } from '../../report/version.ts';
+import { formatPrefix } from '../../wire/address.ts';
+import { ExitCode } from '../exit-code.ts';
+import { chooseStack, loadCluster, makeWorld } from '../input/inputs.ts';
+import { type ClusterOptions, withCluster } from '../options.ts';
+
+interface Flags extends ClusterOptions {
+  readonly stack?: string;
+  readonly collect: boolean;
+  readonly output: 'table' | 'json';
+}
+
+export function doctorCommand(finish: (code: number) => void): Command {
+  const command = new Command('doctor')
+    .summary('what works on this machine; with -f, how a cluster was understood')
+    .description(
+      'Check the machine: nothing it lists is needed to replay, compare or probe; the tools are ' +
+        'for the tests against a real kernel and for looking at results.',
+    )
+    .option('--stack <stack>', 'with -f: NETWORK+POLICY[,option=value]')
+    .option(
+      '--collect',
+      'print the commands that dump a node, for whoever may run them there',
+      false,
+    );
+  return withCluster(command)
+    .addOption(
+      new Option('-o, --output <format>', 'how to say it')
+        .choices(['table', 'json'])
+        .default('table'),
+    )
+    .action((flags: Flags) => finish(doctorVerb(flags)));
+}
+
+/** Tools, the Debian package that brings them, and what they are good for. */
+const TOOLS: readonly (readonly [tool: string, pkg: string, use: string])[] = [
+  ['iptables-restore', 'iptables', 'tests against the real kernel'],
+  ['ipset', 'ipset', 'tests against the real kernel'],
+  ['ebtables-restore', 'ebtables', 'tests against the real kernel'],
+  ['ip', 'iproute2', 'tests against the real kernel'],
+  ['bridge', 'iproute2', 'tests against the real kernel'],
+  ['conntrack', 'conntrack', 'tests against the real kernel'],
+  ['tcpdump', 'tcpdump', 'tests of capture filters'],
+  ['tshark', 'tshark', 'looking at annotated captures'],
+];
+
+function doctorVerb(flags: Flags): number {
+  const isJson = flags.output === 'json';
+  if (isJson && flags.collect) refuseJson();
+  const out = standardOutput();
+  if (flags.collect) out.write(COLLECT);
+  else if (flags.file.length > 0) out.write(clusterText(flags, isJson));
+  else out.write(isJson ? machineJson() : machineText());
+  out.close();
+  return ExitCode.ok;
+}
+
+interface Tool {
+  readonly tool: string;
+  readonly package: string;
+  readonly use: string;
+  readonly found: boolean;
+}
+
+function findTools(): readonly Tool[] {
+  return TOOLS.map(([tool, pkg, use]) => {
+    const found = spawnSync('sh', ['-c', `command -v ${tool}`]).status === 0;
+    return { tool, package: pkg, use, found };
+  });
+}
+
+function isRoot(): boolean {
+  return process.getuid?.() === 0;
+}
+
+function machineText(): string {
+  const tools = findTools();
+  const missing = [...new Set(tools.filter((t) => !t.found).map((t) => t.package))];
+  const rows = tools.map((t) => {
+    return [t.tool, t.found ? 'yes' : 'no', t.use, t.found ? '' : `apt install ${t.package}`];
+  });
+  return (
+    `wiretrial ${VERSION}  node ${process.version}  ${process.platform}-${process.arch}\n` +
+    `engine     ${engineLine()}\n` +
+    `root       ${isRoot() ? 'yes' : 'no'}  (only the tests against the real kernel need it)\n\n` +
+    formatTable({ columns: ['TOOL', 'FOUND', 'FOR', 'TO ADD IT'], rows }) +
+    (missing.length === 0 ? '' : `\nall of them: apt install ${missing.join(' ')}\n`)
+  );
+}
+
+/** Which engines there are. */
+function engineLine(): string {
+  const native = findNative();
+  if (native.addon !== null) return `reference, compiled (${native.path})`;
+  return `reference (the compiled engine is not there: ${native.reason})`;
+}
+
+function machineJson(): string {
+  const { version: node, platform, arch } = process;
+  const engines = { reference: true, compiled: findNative().addon !== null };
+  const machine = { node, platform, arch, root: isRoot() };
+  return toJson({ machine, engines, tools: findTools() });
+}
+
+function toJson(values: object): string {
+  const { seed: _, ...head } = resultHead('DoctorResult', 'reference', 0);
+  return `${JSON.stringify({ ...head, ...values }, null, 1)}\n`;
+}
+
+function refuseJson(): never {
+  const accepted = '--collect, or -o json';
+  throw new UserError([
+    { code: 'DOCTOR_COLLECT', message: 'commands have no JSON form', accepted },
+  ]);
+}
+
+function clusterText(flags: Flags, isJson: boolean): string {
+  const inputs = loadCluster(flags);
+  const { cluster, policies } = inputs;
+  const { wiring } = cluster;
+  const world = makeWorld(inputs, chooseStack(flags.stack, inputs));
+  const prefixes = (list: readonly Parameters<typeof formatPrefix>[0][]) =>
+    list.map(formatPrefix).join(', ') || '-';
+  const warnings = (world.network.warnings ?? []).map(formatDiagnostic);
+  if (isJson) return toJson({ ...clusterFacts(inputs, world.stack.text), warnings });
+  const skipped = [...inputs.ignored, ...inputs.unsupported].map(([kind, n]) => `${kind} ${n}`);
+  const rows: Table['rows'] = [
+    ['files', inputs.files.length],
+    ['nodes', cluster.nodes.length],
+    ['namespaces', cluster.namespaces.length],
+    ['pods', cluster.pods.length],
+    ['services', cluster.services.length],
+    ['network policies', policies.length],
+    ['ignored objects', skipped.join(', ')],
+    ['wiring', wiring.inferred ? 'inferred from the objects' : 'given'],
+    ['stack', world.stack.text],
+    ['virtual network', prefixes(wiring.vnet)],
+    ['subnets', prefixes(wiring.subnets)],
+    ['pod ranges', prefixes(wiring.podCidrs)],
+    ['service ranges', prefixes(wiring.serviceCidrs)],
+    ['not masqueraded', prefixes(wiring.nonMasqueradeCidrs)],
+  ];
+  const text = `${formatTable({ columns: ['WHAT', 'FOUND'], rows })}\n${capacityText(capacityOf(cluster))}`;
+  return warnings.length === 0 ? text : `${text}\nWARNINGS\n${warnings.join('\n')}\n`;
+}
+
+/** What is left of each range and limit, and what ends first. */
+function capacityText({ supplies, first, fullest }: Capacity): string {
+  const rows = supplies.map((s) => {
+    const more = s.moreNodes === null ? '-' : `${s.moreNodes}`;
+    return [s.what, s.range ?? '-', s.size, s.used, s.left, more];
+  });
+  const columns = ['ADDRESS PLAN', 'RANGE', 'ALL', 'TAKEN', 'LEFT', 'MORE NODES'];
+  const ends =
+    first === null
+      ? ''
+      : `ends first as nodes are added: ${first.what}${first.range === null ? '' : ` ${first.range}`} ` +
+        `(${first.moreNodes} more)\n`;
+  const room =
+    fullest === null
+      ? ''
+      : `least room for pods: ${fullest.node}, ${fullest.pods} of ${fullest.maxPods}\n`;
+  return `${formatTable({ columns, rows })}${ends}${room}`;
+}
+
+function clusterFacts(inputs: Inputs, stack: string) {
+  const { cluster, policies, files, ignored, unsupported } = inputs;
+  const { wiring } = cluster;
+  return {
+    stack,
+    files,
+    counts: {
+      nodes: cluster.nodes.length,
+      namespaces: cluster.namespaces.length,
+      pods: cluster.pods.length,
+      services: cluster.services.length,
+      networkPolicies: policies.length,
+    },
+    ignored: Object.fromEntries(ignored),
+    unsupported: Object.fromEntries(unsupported),
+    addressPlan: {
+      inferred: wiring.inferred,
+      vnet: wiring.vnet.map(formatPrefix),
+      subnets: wiring.subnets.map(formatPrefix),
+      podCidrs: wiring.podCidrs.map(formatPrefix),
+      serviceCidrs: wiring.serviceCidrs.map(formatPrefix),
+      nonMasqueradeCidrs: wiring.nonMasqueradeCidrs.map(formatPrefix),
+      ...capacityOf(cluster),
+    },
+  };
+}
+
+/** What an engineer runs on a node, as root, to take its dataplane home. */
+const COLLECT = `# Run on the node as root; the folder is what --dump NODE=node-dump reads.
+mkdir -p node-dump && cd node-dump
+iptables-save -c > iptables-save.txt
+ip6tables-save -c > ip6tables-save.txt
+iptables-legacy-save -c > iptables-legacy-save.txt 2>/dev/null
+ip6tables-legacy-save -c > ip6tables-legacy-save.txt 2>/dev/null
+ipset save > ipset-save.txt
+ebtables-save > ebtables-save.txt
+nft -j list ruleset > nft.json
+ipvsadm-save -n > ipvsadm-save.txt 2>/dev/null
+ip -j addr > ip-addr.json
+ip -j -d link > ip-link.json
+ip -j route show table all > ip-route.json
+ip -j -6 route show table all > ip-6-route.json
+ip -j rule > ip-rule.json
+ip -j -6 rule > ip-6-rule.json
+ip -j neigh > ip-neigh.json
+ip -j -6 neigh > ip-6-neigh.json
+bridge -j -d link > bridge-link.json
+bridge -j fdb > bridge-fdb.json
+sysctl -a > sysctl.txt 2>/dev/null
+uname -r > uname.txt
+conntrack -L -f ipv4 -o extended > conntrack.txt 2>/dev/null
+conntrack -L -f ipv6 -o extended >> conntrack.txt 2>/dev/null
+`;
