@@ -276,12 +276,12 @@ class Door : public Napi::ObjectWrap<Door> {
     return N(info, -1);
   }
 
-  // nextFrom(place): the same, of connections that some host knows by a tuple with the source of
-  // the scratch's; it must be written there before each call.
+  // nextFrom(isFirst): the same, of connections that some host knows by a tuple with the source of
+  // the scratch's, in no order; it must be written there before each call.
   Napi::Value NextFrom(const Napi::CallbackInfo& info) {
     wiretrial::Facts f;
     Scratch().read_ends(0, f);
-    const uint32_t place = engine_->holdings().next_from(f, U32(info[0]));
+    const uint32_t place = engine_->holdings().next_from(f, info[0].As<Napi::Boolean>());
     if (place == FlowTable::kNone) return N(info, -1);
     Scratch().write(place);
     return N(info, place);

@@ -6,7 +6,7 @@
 
 #include "flow-table.hh"
 #include "hosts.hh"
-#include "source-counts.hh"
+#include "source-lists.hh"
 
 namespace wiretrial {
 
@@ -57,7 +57,7 @@ class Holdings {
 
   // Take a connection out, for its time is up. Precondition: it stands there under its first name.
   void forget(uint32_t place) {
-    uncount_sources(place);
+    unlist_sources(place);
     give_up_place(place);
   }
 
@@ -114,7 +114,8 @@ class Holdings {
 
   // A connection stands at `place` now, as it was opened.
   void opened(uint32_t place) {
-    if (sources_.is_on()) each_name(place, [&](uint32_t at) { count_source(at, true); });
+    if (!sources_.is_on()) return;
+    each_name(place, [&](uint32_t at) { sources_.add(source_of(at), at); });
   }
 
   // The reference engine holds one more connection of this flow.
@@ -149,7 +150,7 @@ class Holdings {
       rooms_[set.hosts[i]].held -= 1;
       rooms_[set.hosts[i]].foreign += 1;
     }
-    uncount_sources(place);
+    unlist_sources(place);
     uint32_t name = 0;
     each_name(place, [&](uint32_t at) { make_foreign(at, set.known_by[name++]); });
   }
@@ -189,28 +190,26 @@ class Holdings {
     return true;
   }
 
-  // The first place from `place` on of a connection that has a name with the source of `f`; kNone
-  // when there is none.
-  uint32_t next_from(const Facts& f, uint32_t place) {
-    if (!sources_.is_on()) count_sources();
-    if (!sources_.may_have(kind_of(f), f.src, f.sport)) return FlowTable::kNone;
-    for (; place < flows_.places(); place++) {
-      if (!flows_.is_taken(place) || flows_.head(place).host_set >= kOtherName) continue;
-      bool is_from = false;
-      each_name(place, [&](uint32_t at) { is_from |= has_source(at, f); });
-      if (is_from) return place;
+  // A connection that has a name with the source of `f`: the first one for `is_first`, else the next
+  // behind the one that was told last. Nothing may change in between. kNone when there is none.
+  uint32_t next_from(const Facts& f, bool is_first) {
+    if (!sources_.is_on()) list_sources();
+    const Source wanted{f.protocol | static_cast<uint64_t>(f.family) << 8, f.src, f.sport};
+    for (;;) {
+      told_ = is_first ? sources_.first(wanted) : sources_.after(told_);
+      is_first = false;
+      if (told_ == SourceLists::kNone) return FlowTable::kNone;
+      const uint32_t connection = flows_.connection_of(told_);
+      // Several of its names may have the source; it is told by the first of them.
+      uint32_t name = FlowTable::kNone;
+      each_name(connection, [&](uint32_t at) {
+        if (name == FlowTable::kNone && source_of(at) == wanted) name = at;
+      });
+      if (name == told_) return connection;
     }
-    return FlowTable::kNone;
   }
 
  private:
-  // Who sends by the tuple of a name, as the opener's packets have it.
-  struct Source {
-    uint64_t kind;
-    uint32_t src;
-    uint32_t sport;
-  };
-
   Source source_of(uint32_t place) {
     const FlowKey key = flows_.key_of(place);
     const bool swapped = (flows_.head(place).flags & conntrack::kOriginalSwapped) != 0;
@@ -218,27 +217,13 @@ class Holdings {
                   static_cast<uint32_t>(swapped ? key.rest >> 16 : key.rest) & 0xffff};
   }
 
-  static uint64_t kind_of(const Facts& f) {
-    return f.protocol | static_cast<uint64_t>(f.family) << 8;
+  void unlist_sources(uint32_t place) {
+    if (!sources_.is_on()) return;
+    each_name(place, [&](uint32_t at) { sources_.remove(source_of(at), at); });
   }
 
-  bool has_source(uint32_t place, const Facts& f) {
-    const Source s = source_of(place);
-    return s.kind == kind_of(f) && s.src == f.src && s.sport == f.sport;
-  }
-
-  void count_source(uint32_t place, bool is_added) {
-    const Source s = source_of(place);
-    if (is_added) sources_.add(s.kind, s.src, s.sport);
-    else sources_.remove(s.kind, s.src, s.sport);
-  }
-
-  void uncount_sources(uint32_t place) {
-    if (sources_.is_on()) each_name(place, [&](uint32_t at) { count_source(at, false); });
-  }
-
-  // From now on, sources are counted.
-  void count_sources() {
+  // From now on, sources are listed.
+  void list_sources() {
     sources_.turn_on();
     for (uint32_t place = 0; place < flows_.places(); place++) {
       if (flows_.is_taken(place) && flows_.head(place).host_set < kOtherName) opened(place);
@@ -288,7 +273,9 @@ class Holdings {
   uint32_t hosts_;
   uint32_t host_sets_;
   FlowTable flows_;
-  SourceCounts sources_;
+  SourceLists sources_;
+  // The name by which `next_from` told the last connection.
+  uint32_t told_ = SourceLists::kNone;
   HostRoom* rooms_;
   HostSet* sets_;
   uint32_t unmarked_ = 0;

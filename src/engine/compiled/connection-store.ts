@@ -162,7 +162,7 @@ export class ConnectionStore implements Keeper {
     const { protocol, src, sport } = tuple;
     const next: Next = (native, place) => {
       writeTuple(this.#words, tuple);
-      return native.nextFrom(place);
+      return native.nextFrom(place === 0);
     };
     return this.#copiesOf(table, next).filter(({ original }) => {
       const isSame = original.protocol === protocol && original.sport === sport;

@@ -64,8 +64,11 @@ export interface NativeEngine {
   put(): boolean;
   /** The next place from this one on that holds a connection, which the scratch then describes. */
   next(place: number): number;
-  /** The same, of connections that some host knows by a tuple with the source of the scratch's. */
-  nextFrom(place: number): number;
+  /**
+   * The same, of connections that some host knows by a tuple with the source of the scratch's: the
+   * first of them, or the next behind the one told last; in no order.
+   */
+  nextFrom(isFirst: boolean): number;
   /** Whether the connection of the packet moved last is held there; the scratch describes it. */
   namesOfLast(): boolean;
   setHost(host: number, max: number): void;
