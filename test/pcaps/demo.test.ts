@@ -8,11 +8,13 @@ import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { readAll } from '../support/captures.ts';
+import { NODE } from '../support/command.ts';
 
 const DEMO = fileURLToPath(new URL('../../pcaps/demo.js', import.meta.url));
 
 // One run for all: it starts the tool three times.
-const demo = spawnSync(process.execPath, [DEMO], {
+const [command, ...first] = NODE;
+const demo = spawnSync(command, [...first, DEMO], {
   encoding: 'utf8',
   env: { ...process.env, NO_COLOR: '1' },
 });

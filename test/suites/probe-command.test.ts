@@ -8,8 +8,8 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { COMMAND, NODE } from '../support/command.ts';
 import {
   cyclonusCases,
   haveSuites,
@@ -19,7 +19,6 @@ import {
   writeCase,
 } from '../support/suites.ts';
 
-const CLI = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const STACKS = ['azure-bridge+npm', 'azure-transparent+calico'];
 const CYCLONUS_EVERY = 32;
 
@@ -33,7 +32,9 @@ interface Answer {
 function probe(folder: string, c: SuiteCase, stack: string): Answer {
   const files = writeCase(folder, { ...c, probes: c.probes.filter((p) => p.from !== p.to) });
   const words = ['probe', '-f', files.manifest, '--probes', files.probes, '--stack', stack];
-  const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...words, '-o', 'json'], {
+  const [command, ...first] = NODE;
+  const argv = [...first, COMMAND, ...words, '-o', 'json'];
+  const { status, stdout, stderr } = spawnSync(command, argv, {
     encoding: 'utf8',
     maxBuffer: 256 * 2 ** 20,
   });
