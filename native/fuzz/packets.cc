@@ -135,7 +135,10 @@ uint64_t run(const uint8_t* data, size_t size) {
     }
     if ((choice & 0xf0) == 0x20) e.holdings().expire(now);
     if ((choice & 0xf0) >= 0x80 && e.last_plain()) translate(e, 2 + (choice >> 4 & 1));
-    if ((choice & 0xf0) == 0x40 && e.last_plain()) e.holdings().next_from(e.last(), 0);
+    if ((choice & 0xf0) == 0x40 && e.last_plain()) {
+      uint32_t from = e.holdings().next_from(e.last(), true);
+      while (from != FlowTable::kNone) from = e.holdings().next_from(e.last(), false);
+    }
   }
   return e.moved();
 }

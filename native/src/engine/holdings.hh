@@ -196,9 +196,10 @@ class Holdings {
     if (!sources_.is_on()) list_sources();
     const Source wanted{f.protocol | static_cast<uint64_t>(f.family) << 8, f.src, f.sport};
     for (;;) {
-      told_ = is_first ? sources_.first(wanted) : sources_.after(told_);
-      is_first = false;
+      if (is_first) told_ = sources_.first(wanted);
+      else if (told_ != SourceLists::kNone) told_ = sources_.after(told_);
       if (told_ == SourceLists::kNone) return FlowTable::kNone;
+      is_first = false;
       const uint32_t connection = flows_.connection_of(told_);
       // Several of its names may have the source; it is told by the first of them.
       uint32_t name = FlowTable::kNone;
