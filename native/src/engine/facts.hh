@@ -184,7 +184,9 @@ class AddressBook {
     uint64_t high, low;
     std::memcpy(&high, b, 8);
     std::memcpy(&low, b + 8, 8);
-    uint64_t h = high * 0x9e3779b97f4a7c15ull ^ std::rotl(low * 0xc2b2ae3d27d4eb4full, 31);
+    // What differs between neighbours stands highest in memory's order: twice brought down.
+    uint64_t h = high * 0x9e3779b97f4a7c15ull ^ low;
+    h = (h ^ h >> 32) * 0xc2b2ae3d27d4eb4full;
     h ^= h >> 32;
     for (uint32_t at = static_cast<uint32_t>(h) & mask_;; at = (at + 1) & mask_) {
       Entry& entry = entries_[at];

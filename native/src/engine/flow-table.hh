@@ -58,6 +58,7 @@ class FlowTable {
   }
 
   void prefetch_record(uint32_t place) const { __builtin_prefetch(&records_[place], 1); }
+  void prefetch_tracking(uint32_t place) const { __builtin_prefetch(&tracking_[place], 1); }
   const void* record_at(uint32_t place) const { return records_ + place; }
 
   // Where the search for a flow of this hash begins, and the first place there.

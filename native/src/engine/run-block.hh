@@ -41,7 +41,7 @@ class Runner {
     uint32_t i = 0;
     if (b_.roomy_end != 0) {
       for (; i + kWidth <= count; i += kWidth) {
-        uint32_t left = ~read_wide(b_, from + i, k_, i) & ((1u << kWidth) - 1);
+        uint32_t left = ~read_wide(b_, from + i, k_, i, e_.book()) & ((1u << kWidth) - 1);
         for (; left != 0; left &= left - 1) {
           read_alone(from, i + static_cast<uint32_t>(__builtin_ctz(left)));
         }
@@ -67,6 +67,7 @@ class Runner {
 
   void find(uint32_t count) {
     const FlowTable& flows = e_.flows();
+    const bool is_far = flows.count() > kNear;
     for (uint32_t i = 0; i < count; i++) {
       const uint32_t hash = k_.hash[i];
       const uint64_t ends = k_.ends[i], rest = k_.rest[i];
@@ -77,8 +78,10 @@ class Runner {
       k_.place[i] = place;
       if (place == FlowTable::kNone) continue;
       flows.prefetch_record(place);
+      // Where it is a connection's first name: others' tracking stands elsewhere.
+      if (is_far && static_cast<uint8_t>(rest >> 32) == kTcp) flows.prefetch_tracking(place);
     }
-    if (flows.count() <= kNear) return;
+    if (!is_far) return;
     Engine::Needs needs[kBlock];
     uint32_t met = 0;
     for (uint32_t i = 0; i < count; i++) {

@@ -1,6 +1,6 @@
-// Packets read by the vector: `read_facts` for kWidth IPv4 packets at a time, TCP or UDP, with the
-// same answer (native/fuzz/blocks.cc). Headers are turned on their side, so that each of their
-// 32-bit words is a column; what is not plain here is read alone.
+// Packets read by the vector: `read_facts` for kWidth packets at a time, TCP or UDP, with the same
+// answer (native/fuzz/blocks.cc). Headers are turned on their side, so that each of their 32-bit
+// words is a column; what is not plain here is read alone.
 //
 // Included once for each kind of processor, inside of a namespace of its own (run-*.cc): vectors are
 // GCC's, and become instructions of that kind.
@@ -167,23 +167,103 @@ inline uint32_t sum_far(const uint8_t* b, uint32_t from, uint32_t to) {
   return fold(sum);
 }
 
+// What the fixed headers of kWidth packets say, by column, whichever family each is of.
+struct Heads {
+  // All ones: the network header is whole and plain.
+  Words ok;
+  Words protocol;
+  // Bytes behind the network header.
+  Words body;
+  // Sum of the pseudo header but for protocol and length, and of all that is read of the segment.
+  Words sum;
+  Words src;
+  Words dst;
+  Words traffic_class;
+  Words life;
+  // The segment's words 0 to 3, and 5, where options begin.
+  Words ports;
+  Words second;
+  Words third;
+  Words fourth;
+  Words options;
+};
+
+inline Heads heads_of_ipv4(const Words w[16], Words length) {
+  Heads h;
+  h.ok = mask_of(length >= ipv4::kMinHeaderLength + udp::kHeaderLength);
+  h.ok &= mask_of((w[0] & 0xff) == 0x45) & mask_of(last_two(w[0]) == length);
+  // No fragment, and a checksum that is not negative zero (`ipv4::is_plain`).
+  h.ok &= mask_of((w[1] & 0xffbf0000) == 0) & mask_of(w[2] >> 16 != 0xffff);
+  h.ok &= mask_of((w[2] & 0xff) >= kSafeTtl);
+  const Words addresses = halves(w[3]) + halves(w[4]);
+  h.ok &= is_right(halves(w[0]) + halves(w[1]) + halves(w[2]) + addresses);
+  h.protocol = w[2] >> 8 & 0xff;
+  h.body = length - ipv4::kMinHeaderLength;
+  h.sum = addresses;
+  for (uint32_t i = 5; i < 16; i++) h.sum += halves(w[i]);
+  h.src = turned(w[3]);
+  h.dst = turned(w[4]);
+  h.traffic_class = w[0] >> 8 & 0xff;
+  h.life = w[2];
+  h.ports = w[5];
+  h.second = w[6];
+  h.third = w[7];
+  h.fourth = w[8];
+  h.options = w[10];
+  return h;
+}
+
+// Put the IPv6 packets among them, `six`, into their columns. Not inlined: it is rarely both.
+[[gnu::noinline]] inline void add_ipv6(Heads& h, const Words w[16], Words length, Words six,
+                                       const uint8_t* const* bytes, AddressBook& book) {
+  const auto choose = [&](Words& column, Words value) { column ^= (column ^ value) & six; };
+  six &= mask_of(length >= ipv6::kHeaderLength);
+  six &= mask_of(last_two(w[1] << 16) == length - ipv6::kHeaderLength);
+  // Numbers of addresses are looked up one by one, of the same packets in the same order as there.
+  alignas(64) uint32_t src[kWidth]{}, dst[kWidth]{};
+  for (uint32_t left = bits_of(six); left != 0; left &= left - 1) {
+    const auto i = static_cast<uint32_t>(__builtin_ctz(left));
+    src[i] = book.number_of(bytes[i] + ipv6::kSource);
+    dst[i] = book.number_of(bytes[i] + ipv6::kDestination);
+  }
+  const Words from = load_as<Words>(src), to = load_as<Words>(dst);
+  six &= mask_of(from != AddressBook::kNone) & mask_of(to != AddressBook::kNone);
+  six &= mask_of(length >= ipv6::kHeaderLength + udp::kHeaderLength);
+  six &= mask_of(w[1] >> 24 >= kSafeTtl);
+  choose(h.ok, six);
+  choose(h.protocol, w[1] >> 16 & 0xff);
+  choose(h.body, length - ipv6::kHeaderLength);
+  Words sum{};
+  for (uint32_t i = ipv6::kSource / 4; i < 16; i++) sum += halves(w[i]);
+  choose(h.sum, sum);
+  choose(h.src, from);
+  choose(h.dst, to);
+  choose(h.traffic_class, turned(w[0]) >> 20 & 0xff);
+  choose(h.life, w[1] >> 24 | (w[1] >> 8 & 0xff00));
+  choose(h.ports, w[10]);
+  choose(h.second, w[11]);
+  choose(h.third, w[12]);
+  choose(h.fourth, w[13]);
+  choose(h.options, w[15]);
+}
+
 // By packet: what of a TCP header is asked for later.
-inline void put_segments(Block& k, uint32_t at, const Words w[16], Words length, Words header) {
-  const Words flags = w[8] >> 8 & 0xff;
+inline void put_segments(Block& k, uint32_t at, const Heads& h, Words header) {
+  const Words flags = h.fourth >> 8 & 0xff;
   const Words usual = mask_of(header == tcp::kMinHeaderLength) |
                       mask_of((header == kTimestampHeader) &
-                              (w[10] == __builtin_bswap32(kTimestampOption)));
-  const Words seq = turned(w[6]);
+                              (h.options == __builtin_bswap32(kTimestampOption)));
+  const Words seq = turned(h.second);
   store(k.tcp_flags + at, flags);
   store(k.ordinary + at, usual & mask_of((flags & kKindFlags) == tcp::kAck));
   store(k.seq + at, seq);
-  store(k.ack + at, turned(w[7]));
-  store(k.seq_end + at, seq + length - ipv4::kMinHeaderLength - header);
-  store(k.window + at, last_two(w[8]));
+  store(k.ack + at, turned(h.third));
+  store(k.seq_end + at, seq + h.body - header);
+  store(k.window + at, last_two(h.fourth));
 }
 
 // Read kWidth packets from `from` on into the columns from `at` on; one bit for each that is plain.
-inline uint32_t read_wide(const Batch& b, uint32_t from, Block& k, uint32_t at) {
+inline uint32_t read_wide(const Batch& b, uint32_t from, Block& k, uint32_t at, AddressBook& book) {
   const Words length = load_as<Words>(b.lengths + from);
   const Words offset = load_as<Words>(b.offsets + from);
   // The last bytes of all may be less than what is read of a packet.
@@ -195,21 +275,16 @@ inline uint32_t read_wide(const Batch& b, uint32_t from, Block& k, uint32_t at) 
   Words w[16];
   turn_heads(k.bytes + at, lengths, w);
 
-  Words ok = roomy & mask_of(length >= ipv4::kMinHeaderLength + udp::kHeaderLength);
-  ok &= mask_of((w[0] & 0xff) == 0x45) & mask_of(last_two(w[0]) == length);
-  // No fragment, and a checksum that is not negative zero (`ipv4::is_plain`).
-  ok &= mask_of((w[1] & 0xffbf0000) == 0) & mask_of(w[2] >> 16 != 0xffff);
-  ok &= mask_of((w[2] & 0xff) >= kSafeTtl);
-  const Words addresses = halves(w[3]) + halves(w[4]);
-  ok &= is_right(halves(w[0]) + halves(w[1]) + halves(w[2]) + addresses);
+  Heads h = heads_of_ipv4(w, length);
+  const Words six = roomy & mask_of((w[0] & 0xf0) == 0x60);
+  const bool has_ipv6 = bits_of(six) != 0;
+  if (has_ipv6) [[unlikely]] add_ipv6(h, w, length, six, k.bytes + at, book);
+  Words ok = roomy & h.ok;
 
-  const Words protocol = w[2] >> 8 & 0xff;
-  const Words is_tcp = mask_of(protocol == kTcp), is_udp = mask_of(protocol == kUdp);
-  const Words body = length - ipv4::kMinHeaderLength;
-  const Words size = turned(w[6]) >> 16;
-  Words whole = is_udp & mask_of(size >= udp::kHeaderLength) & mask_of(size <= body);
-  Words sum = addresses + (protocol << 8) + (turned(body) >> 16);
-  for (uint32_t i = 5; i < 16; i++) sum += halves(w[i]);
+  const Words is_tcp = mask_of(h.protocol == kTcp), is_udp = mask_of(h.protocol == kUdp);
+  const Words size = turned(h.second) >> 16;
+  Words whole = is_udp & mask_of(size >= udp::kHeaderLength) & mask_of(size <= h.body);
+  Words sum = h.sum + (h.protocol << 8) + (turned(h.body) >> 16);
   if (const uint32_t far = bits_of(ok & mask_of(length > kHeadRoom)); far != 0) {
     for (uint32_t i = 0; i < kWidth; i++) {
       if (far >> i & 1) sum[i] += sum_far(k.bytes[at + i], kHeadRoom, length[i]);
@@ -217,20 +292,20 @@ inline uint32_t read_wide(const Batch& b, uint32_t from, Block& k, uint32_t at) 
   }
   const Words offloaded = offloaded_of(b, from);
   Words right = is_right(sum) | mask_of(offloaded != 0);
-  right |= is_udp & mask_of(w[6] >> 16 == 0);
+  right |= is_udp & mask_of(h.second >> 16 == 0);
   if (bits_of(is_tcp) != 0) {
-    const Words header = (w[8] >> 4 & 0xf) * 4;
-    const Words flags = w[8] >> 8 & 0xff;
+    const Words header = (h.fourth >> 4 & 0xf) * 4;
+    const Words flags = h.fourth >> 8 & 0xff;
     const Words packed = (flags & 7) | (flags >> 1 & 0x18);
-    whole |= is_tcp & mask_of(header >= tcp::kMinHeaderLength) & mask_of(header <= body) &
-             mask_of(body >= tcp::kMinHeaderLength) &
+    whole |= is_tcp & mask_of(header >= tcp::kMinHeaderLength) & mask_of(header <= h.body) &
+             mask_of(h.body >= tcp::kMinHeaderLength) &
              mask_of((all(conntrack::kValidFlags) >> packed & 1) != 0);
-    put_segments(k, at, w, length, header);
+    put_segments(k, at, h, header);
   }
-  store(k.tcp_flags + at, w[8] >> 8 & 0xff & is_tcp);
+  store(k.tcp_flags + at, h.fourth >> 8 & 0xff & is_tcp);
   ok &= whole & right;
 
-  const Words src = turned(w[3]), dst = turned(w[4]), ports = turned(w[5]);
+  const Words src = h.src, dst = h.dst, ports = turned(h.ports);
   const Words sport = ports >> 16, dport = ports & 0xffff;
   const Words same = mask_of(src == dst);
   const Words swapped = mask_of(src > dst) | (same & mask_of(sport > dport));
@@ -239,19 +314,20 @@ inline uint32_t read_wide(const Batch& b, uint32_t from, Block& k, uint32_t at) 
   const Words low = src ^ between, high = dst ^ between;
   const Words both = sport | dport << 16;
   const Words named = ((ports ^ both) & swapped) ^ both;
-  const Words kind = protocol | 4 << 8;
-  Words h = low * kFlowMix[0] + high * kFlowMix[1] + named * kFlowMix[2] + kind * kFlowMix[3];
-  h = (h ^ h >> 15) * kFlowLast;
-  h ^= h >> 13;
-  store(k.hash + at, h);
+  const Words family = has_ipv6 ? (six & (4 ^ 6)) ^ 4 : all(4);
+  const Words kind = h.protocol | family << 8;
+  Words hash = low * kFlowMix[0] + high * kFlowMix[1] + named * kFlowMix[2] + kind * kFlowMix[3];
+  hash = (hash ^ hash >> 15) * kFlowLast;
+  hash ^= hash >> 13;
+  store(k.hash + at, hash);
   store_pairs(k.ends + at, low, high);
   store_pairs(k.rest + at, named, kind);
   store(k.src + at, src);
   store(k.dst + at, dst);
   store(k.ports + at, both);
   store(k.swapped + at, swapped);
-  store(k.traits + at, (w[0] >> 8 & 0xff) | offloaded << 11);
-  store(k.life + at, w[2]);
+  store(k.traits + at, h.traffic_class | offloaded << 11);
+  store(k.life + at, h.life);
   store(k.roomy + at, roomy);
   store(k.plain + at, ok);
   return bits_of(ok);
