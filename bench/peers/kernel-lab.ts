@@ -12,7 +12,7 @@ import { printEbtables } from '../../src/plan/ebtables/text.ts';
 import { printIp } from '../../src/plan/ip-text.ts';
 import { printIpsets } from '../../src/plan/ipset/text.ts';
 import type { Interface, Network, Plan } from '../../src/plan/model.ts';
-import { printNft } from '../../src/plan/nft/ruleset-text.ts';
+import { printNft } from '../../src/plan/nft/text/ruleset-text.ts';
 import { printIptables } from '../../src/plan/rule/iptables-text.ts';
 import { printSysctls } from '../../src/plan/sysctl-text.ts';
 import { run } from './programs.ts';

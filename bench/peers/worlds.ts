@@ -6,7 +6,7 @@
 import { parseStack } from '../../src/dataplane/stack.ts';
 import { World } from '../../src/lab/world.ts';
 import type { Plan } from '../../src/plan/model.ts';
-import { parseNft } from '../../src/plan/nft/ruleset-parser.ts';
+import { parseNft } from '../../src/plan/nft/parse/ruleset-parser.ts';
 import { generateCluster, OPEN_PORT } from '../clusters.ts';
 
 const SEED = 1;

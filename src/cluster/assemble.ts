@@ -10,8 +10,10 @@ import type { Diagnostic } from '../diagnostic/diagnostic.ts';
 import type { Address } from '../wire/address.ts';
 import { addressKey, equalAddress, formatAddress } from '../wire/address.ts';
 import { AddressMap } from '../wire/address-map.ts';
-import { hasNetwork } from './address-plan.ts';
-import { azureProblems } from './azure-rules.ts';
+import { hasNetwork } from './address/address-plan.ts';
+import type { Exhausted } from './address/ipam.ts';
+import { AddressBook, assignAddresses, assignPodRanges, schedule } from './address/ipam.ts';
+import { allocateServices } from './address/service-allocation.ts';
 import type { ClusterReader, Decoded } from './cluster-reader.ts';
 import { settleDns } from './decode/cluster-dns.ts';
 import { defaultKernel, namespaceLabels, nodeLabels } from './decode/decode-node.ts';
@@ -23,8 +25,7 @@ import type { Workload } from './decode/workloads.ts';
 import type { KnownAddresses } from './infer-wiring.ts';
 import { clusterFamilies, settleWiring } from './infer-wiring.ts';
 import { decodeControllers, decodeGateways } from './ingress/decode-controllers.ts';
-import type { Exhausted } from './ipam.ts';
-import { AddressBook, assignAddresses, assignPodRanges, schedule } from './ipam.ts';
+import { azureProblems } from './limits/azure-rules.ts';
 import type { Documents } from './manifest/load.ts';
 import { placeOf } from './manifest/tree.ts';
 import type {
@@ -40,7 +41,6 @@ import { formatSource } from './model.ts';
 import { nearest } from './nearest.ts';
 import { networkOfLabels } from './node-labels.ts';
 import { findPool, nodeName } from './node-pool.ts';
-import { allocateServices } from './service-allocation.ts';
 import { withoutHostNetwork } from './windows-pods.ts';
 
 /** A namespace that something else is in. */

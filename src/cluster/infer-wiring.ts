@@ -19,12 +19,12 @@ import {
   overlaps,
   parsePrefix,
 } from '../wire/address.ts';
+import { findPodSubnets } from './address/pod-subnets.ts';
 import type { GivenWiring, NodePool } from './decode/wiring.ts';
 import type { MasqueradeFile } from './masquerade.ts';
 import { settleMasquerade } from './masquerade.ts';
 import type { WiredPool, Wiring } from './model.ts';
 import type { LabelledNetwork } from './node-labels.ts';
-import { findPodSubnets } from './pod-subnets.ts';
 
 /** What the objects themselves tell. */
 export interface KnownAddresses {

@@ -3,7 +3,7 @@
  * are found when they are asked for: a cluster may have a million.
  * @module
  */
-import { findPod } from '../cluster/address-plan.ts';
+import { findPod } from '../cluster/address/address-plan.ts';
 import type { Cluster, Pod } from '../cluster/model.ts';
 import type { Attachment, Link } from '../plan/model.ts';
 import { podsOf } from './azure-cni/neighbors.ts';

@@ -2,7 +2,7 @@
  * Whose address is it: a pod, a node, a Service, the outside, or nobody's.
  * @module
  */
-import type { AddressPlan } from '../cluster/address-plan.ts';
+import type { AddressPlan } from '../cluster/address/address-plan.ts';
 import { hasUnknownEndpoints } from '../cluster/api-server.ts';
 import type { Cluster, Node, Pod, Service } from '../cluster/model.ts';
 import { type Address, contains, type Prefix, parsePrefix } from '../wire/address.ts';

@@ -3,7 +3,7 @@
  * that holds them, and where each address's packets enter.
  * @module
  */
-import { type AddressPlan, addressPlan } from '../cluster/address-plan.ts';
+import { type AddressPlan, addressPlan } from '../cluster/address/address-plan.ts';
 import type { Cluster } from '../cluster/model.ts';
 import { podHost, type Stack } from '../dataplane/dataplane.ts';
 import { renderNetwork } from '../dataplane/render.ts';

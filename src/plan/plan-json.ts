@@ -13,7 +13,7 @@ import { hnsToJson } from './hns/text.ts';
 import { formatMember } from './ipset/member.ts';
 import type { Json } from './json.ts';
 import type { Interface, Plan, Route, RoutingRule } from './model.ts';
-import { printNft } from './nft/ruleset-text.ts';
+import { printNft } from './nft/text/ruleset-text.ts';
 import { formatRule } from './rule/rule-text.ts';
 import { printVirtualServers } from './virtual-server-text.ts';
 

@@ -19,7 +19,7 @@
  * an address that was seen in fragments is judged as a whole.
  * @module
  */
-import type { AddressPlan } from '../cluster/address-plan.ts';
+import type { AddressPlan } from '../cluster/address/address-plan.ts';
 import type { Cluster, EndpointSlice, Service, ServicePort } from '../cluster/model.ts';
 import { fragmentKey } from '../lab/traffic/tuple-census.ts';
 import { hash31 } from '../node/match/memory/draws.ts';

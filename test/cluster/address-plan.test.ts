@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { capacityOf } from '../../src/cluster/capacity.ts';
+import { capacityOf } from '../../src/cluster/limits/capacity.ts';
 import { UserError } from '../../src/diagnostic/diagnostic.ts';
 import { parseInputs } from '../../src/policy/inputs.ts';
 import { node, pod, wiring } from '../fabric/azure-walk.ts';

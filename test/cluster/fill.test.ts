@@ -3,8 +3,8 @@
  * @module
  */
 import t from 'tap';
-import type { AddressOwner } from '../../src/cluster/address-plan.ts';
-import { addressPlan } from '../../src/cluster/address-plan.ts';
+import type { AddressOwner } from '../../src/cluster/address/address-plan.ts';
+import { addressPlan } from '../../src/cluster/address/address-plan.ts';
 import type { Cluster } from '../../src/cluster/model.ts';
 import { UserError } from '../../src/diagnostic/diagnostic.ts';
 import { parseInputs } from '../../src/policy/inputs.ts';

@@ -7,7 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { capacityOf } from '../../src/cluster/capacity.ts';
+import { capacityOf } from '../../src/cluster/limits/capacity.ts';
 import { proxySettings } from '../../src/dataplane/kube-proxy/config.ts';
 import { renderNetwork } from '../../src/dataplane/render.ts';
 import { parseStack } from '../../src/dataplane/stack.ts';

@@ -5,7 +5,7 @@
 import t from 'tap';
 import { readDump } from '../../src/dump/read-dump.ts';
 import type { Plan } from '../../src/plan/model.ts';
-import { printNft } from '../../src/plan/nft/ruleset-text.ts';
+import { printNft } from '../../src/plan/nft/text/ruleset-text.ts';
 import { device, files, LO, lines, PLAIN, type Texts } from '../support/dumps.ts';
 import { engineOf, inject } from '../support/hosts.ts';
 import { tcp } from '../support/packets.ts';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { addressPlan } from '../../src/cluster/address-plan.ts';
+import { addressPlan } from '../../src/cluster/address/address-plan.ts';
 import { UserError } from '../../src/diagnostic/diagnostic.ts';
 import { type Datagram, readDatagram } from '../../src/lab/datagram/datagram.ts';
 import { AddressMap, assignAutomatically, parseMap } from '../../src/lab/traffic/mapping.ts';

@@ -5,7 +5,7 @@
  */
 import t from 'tap';
 import { LinkType, type PacketRecord } from '../../src/capture/record.ts';
-import { addressPlan } from '../../src/cluster/address-plan.ts';
+import { addressPlan } from '../../src/cluster/address/address-plan.ts';
 import { Identities } from '../../src/lab/identity.ts';
 import type { Captured } from '../../src/lab/traffic/captured.ts';
 import { AddressMap } from '../../src/lab/traffic/mapping.ts';

@@ -8,8 +8,8 @@ import fc from 'fast-check';
 import t from 'tap';
 import { UserError } from '../../src/diagnostic/diagnostic.ts';
 import { parseNftJson } from '../../src/plan/nft/json-ruleset.ts';
-import { parseNft } from '../../src/plan/nft/ruleset-parser.ts';
-import { printNft } from '../../src/plan/nft/ruleset-text.ts';
+import { parseNft } from '../../src/plan/nft/parse/ruleset-parser.ts';
+import { printNft } from '../../src/plan/nft/text/ruleset-text.ts';
 import { RulesetDraw } from '../differential/kernel/nft-space.ts';
 import { Draw } from '../differential/kernel/rule-space.ts';
 

@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check';
 import t from 'tap';
-import { addressPlan } from '../../src/cluster/address-plan.ts';
+import { addressPlan } from '../../src/cluster/address/address-plan.ts';
 import type { End, Flow } from '../../src/policy/evaluate.ts';
 import { evaluate } from '../../src/policy/evaluate.ts';
 import { parseInputs } from '../../src/policy/inputs.ts';

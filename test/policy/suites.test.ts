@@ -5,8 +5,8 @@
  */
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import type { AddressPlan } from '../../src/cluster/address-plan.ts';
-import { addressPlan } from '../../src/cluster/address-plan.ts';
+import type { AddressPlan } from '../../src/cluster/address/address-plan.ts';
+import { addressPlan } from '../../src/cluster/address/address-plan.ts';
 import { parseCidr } from '../../src/cluster/manifest/cidr.ts';
 import type { End } from '../../src/policy/evaluate.ts';
 import { evaluate, inBlock, portAllowed } from '../../src/policy/evaluate.ts';

@@ -10,8 +10,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { parseNft } from '../../src/plan/nft/ruleset-parser.ts';
-import { printNft } from '../../src/plan/nft/ruleset-text.ts';
+import { parseNft } from '../../src/plan/nft/parse/ruleset-parser.ts';
+import { printNft } from '../../src/plan/nft/text/ruleset-text.ts';
 import { expectedOf, type Flow, flowPacket, outcomeOf, proxyNode } from '../support/proxy-node.ts';
 import { sharedPath } from '../support/shared.ts';
 import { type Case, needsSuite, readCases } from './kube-proxy-cases.ts';

@@ -5,7 +5,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { Command, Option } from 'commander';
-import { type Capacity, capacityOf } from '../../cluster/capacity.ts';
+import { type Capacity, capacityOf } from '../../cluster/limits/capacity.ts';
 import { formatDiagnostic, UserError } from '../../diagnostic/diagnostic.ts';
 import { findNative } from '../../engine/compiled/native-door.ts';
 import type { Inputs } from '../../policy/inputs.ts';

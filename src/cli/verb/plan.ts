@@ -14,7 +14,7 @@ import { printHns } from '../../plan/hns/text.ts';
 import { printIp } from '../../plan/ip-text.ts';
 import { printIpsets } from '../../plan/ipset/text.ts';
 import type { Network, Plan } from '../../plan/model.ts';
-import { printNft } from '../../plan/nft/ruleset-text.ts';
+import { printNft } from '../../plan/nft/text/ruleset-text.ts';
 import { planToJson } from '../../plan/plan-json.ts';
 import { type PrintOptions, printIptables } from '../../plan/rule/iptables-text.ts';
 import { printSysctls } from '../../plan/sysctl-text.ts';

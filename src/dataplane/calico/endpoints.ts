@@ -15,7 +15,7 @@ import {
   NAMESPACE_LABEL_PREFIX,
   ORCHESTRATOR_LABEL,
   type Selector,
-} from './selector.ts';
+} from './policy/selector.ts';
 
 export interface NamedPort {
   readonly name: string;

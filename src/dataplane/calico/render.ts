@@ -11,21 +11,21 @@ import type { TableName } from '../../netfilter/hook.ts';
 import type { PlanBuilder } from '../../plan/builder.ts';
 import type { Family } from '../../wire/address.ts';
 import type { NetworkRenderer, PolicyRenderer, RenderInput, Stack } from '../dataplane.ts';
+import { dispatchChains } from './chains/dispatch.ts';
+import { endpointChain } from './chains/endpoint-chains.ts';
+import { type FelixChain, planRules, targetChain } from './chains/felix-rule.ts';
+import { type Hooked, SharedChains } from './chains/shared-chains.ts';
+import { type Endpoint, EndpointIndex, workloadEndpoints } from './endpoints.ts';
+import { workloadInterface } from './names.ts';
+import { CALICO_OPTIONS, type FelixConfig, felixConfig } from './options.ts';
 import {
   type CalicoPolicy,
   conversionWarnings,
   convertPolicies,
   type Direction,
-} from './conversion.ts';
-import { dispatchChains } from './dispatch.ts';
-import { endpointChain } from './endpoint-chains.ts';
-import { type Endpoint, EndpointIndex, workloadEndpoints } from './endpoints.ts';
-import { type FelixChain, planRules, targetChain } from './felix-rule.ts';
-import { workloadInterface } from './names.ts';
-import { CALICO_OPTIONS, type FelixConfig, felixConfig } from './options.ts';
-import { matches } from './selector.ts';
+} from './policy/conversion.ts';
+import { matches } from './policy/selector.ts';
 import { baseSets, FAMILIES, SetCatalog } from './sets.ts';
-import { type Hooked, SharedChains } from './shared-chains.ts';
 
 const DIRECTIONS: readonly Direction[] = ['ingress', 'egress'];
 const FELIX_TABLES: readonly TableName[] = ['raw', 'mangle', 'nat', 'filter'];

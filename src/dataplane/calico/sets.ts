@@ -12,11 +12,11 @@ import type { IpSet, SetMember } from '../../netfilter/ip-set.ts';
 import type { Interface } from '../../plan/model.ts';
 import { addressKey, type Family, hostPrefix } from '../../wire/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
-import type { CalicoRule, Direction } from './conversion.ts';
 import type { Endpoint, EndpointIndex } from './endpoints.ts';
 import { setName, uniqueId } from './names.ts';
+import type { CalicoRule, Direction } from './policy/conversion.ts';
+import { ALL, formatSelector, type Selector } from './policy/selector.ts';
 import type { Release } from './release.ts';
-import { ALL, formatSelector, type Selector } from './selector.ts';
 
 export const FAMILIES: readonly Family[] = [4, 6];
 const MAX_ELEMENTS = 1048576;

@@ -9,8 +9,8 @@
  * Retirement of Azure NPM: `includes/network-policy-manager-retirement.md`.
  * @module
  */
-import { hasNetwork } from '../../cluster/address-plan.ts';
-import { NPM_NODES, NPM_PODS } from '../../cluster/capacity.ts';
+import { hasNetwork } from '../../cluster/address/address-plan.ts';
+import { NPM_NODES, NPM_PODS } from '../../cluster/limits/capacity.ts';
 import type { Cluster } from '../../cluster/model.ts';
 import type { Stack } from '../dataplane.ts';
 

@@ -20,16 +20,16 @@ import type { Provenance } from '../../netfilter/rule.ts';
 import type { AclTerm, HnsAcl } from '../../plan/hns/model.ts';
 import { hostPrefix } from '../../wire/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
+import { type Endpoint, EndpointIndex, workloadEndpoints } from '../calico/endpoints.ts';
+import { setName } from '../calico/names.ts';
+import { felixConfig } from '../calico/options.ts';
 import {
   type CalicoPolicy,
   type CalicoRule,
   convertPolicies,
   type Direction,
-} from '../calico/conversion.ts';
-import { type Endpoint, EndpointIndex, workloadEndpoints } from '../calico/endpoints.ts';
-import { setName } from '../calico/names.ts';
-import { felixConfig } from '../calico/options.ts';
-import { matches } from '../calico/selector.ts';
+} from '../calico/policy/conversion.ts';
+import { matches } from '../calico/policy/selector.ts';
 import { ruleSets, SetCatalog } from '../calico/sets.ts';
 import { podHost, type RenderInput } from '../dataplane.ts';
 

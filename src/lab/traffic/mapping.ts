@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { AddressPlan } from '../../cluster/address-plan.ts';
+import type { AddressPlan } from '../../cluster/address/address-plan.ts';
 import { nearest } from '../../cluster/nearest.ts';
 import { type Diagnostic, UserError } from '../../diagnostic/diagnostic.ts';
 import {

@@ -20,8 +20,8 @@ import type {
 } from '../../netfilter/nft/ruleset.ts';
 import { nftTableName } from '../../netfilter/nft/ruleset.ts';
 import type { Plan } from '../../plan/model.ts';
-import { wordsOf } from '../../plan/nft/ruleset-text.ts';
-import { ruleText, statementText } from '../../plan/nft/statement-text.ts';
+import { wordsOf } from '../../plan/nft/text/ruleset-text.ts';
+import { ruleText, statementText } from '../../plan/nft/text/statement-text.ts';
 import { fault, repeated } from '../fault.ts';
 import { checkChains } from './check-chains.ts';
 import { hookOrder } from './hook-order.ts';

@@ -5,7 +5,7 @@
 import { type Diagnostic, UserError } from '../../diagnostic/diagnostic.ts';
 import type { NftRuleset } from '../../netfilter/nft/ruleset.ts';
 import { jsonCommands } from './json-text.ts';
-import { type ParseOptions, parseNft } from './ruleset-parser.ts';
+import { type ParseOptions, parseNft } from './parse/ruleset-parser.ts';
 
 /**
  * Read a ruleset in JSON.

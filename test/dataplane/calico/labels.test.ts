@@ -8,16 +8,16 @@
  */
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import type { CalicoPolicy } from '../../../src/dataplane/calico/conversion.ts';
-import { convertPolicies } from '../../../src/dataplane/calico/conversion.ts';
 import {
   appendedName,
   type FelixRule,
   ruleLabels,
-} from '../../../src/dataplane/calico/felix-rule.ts';
+} from '../../../src/dataplane/calico/chains/felix-rule.ts';
+import { builtinHooks, staticChains } from '../../../src/dataplane/calico/chains/static-chains.ts';
 import { felixConfig } from '../../../src/dataplane/calico/options.ts';
+import type { CalicoPolicy } from '../../../src/dataplane/calico/policy/conversion.ts';
+import { convertPolicies } from '../../../src/dataplane/calico/policy/conversion.ts';
 import { type LocalEndpoint, writeFelix } from '../../../src/dataplane/calico/render.ts';
-import { builtinHooks, staticChains } from '../../../src/dataplane/calico/static-chains.ts';
 import type { TableName } from '../../../src/netfilter/hook.ts';
 import { PlanBuilder } from '../../../src/plan/builder.ts';
 import { findTable } from '../../../src/plan/model.ts';

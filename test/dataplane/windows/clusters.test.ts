@@ -4,7 +4,7 @@
  * @module
  */
 import t from 'tap';
-import { capacityOf } from '../../../src/cluster/capacity.ts';
+import { capacityOf } from '../../../src/cluster/limits/capacity.ts';
 import { parseStack } from '../../../src/dataplane/stack.ts';
 import { UserError } from '../../../src/diagnostic/diagnostic.ts';
 import { World } from '../../../src/lab/world.ts';

@@ -6,8 +6,8 @@
 import t from 'tap';
 import { renderKubeProxy } from '../../../src/dataplane/kube-proxy/render.ts';
 import { PlanBuilder } from '../../../src/plan/builder.ts';
-import { parseNft } from '../../../src/plan/nft/ruleset-parser.ts';
-import { printNft } from '../../../src/plan/nft/ruleset-text.ts';
+import { parseNft } from '../../../src/plan/nft/parse/ruleset-parser.ts';
+import { printNft } from '../../../src/plan/nft/text/ruleset-text.ts';
 import { needsSuite, proxyInput, readCases, renderCase } from '../../suites/kube-proxy-cases.ts';
 import { kernelMissing, Laboratory } from './harness/laboratory.ts';
 

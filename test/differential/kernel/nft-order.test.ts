@@ -9,7 +9,7 @@ import t from 'tap';
 import { ReferenceEngine } from '../../../src/engine/reference.ts';
 import { lower } from '../../../src/lowering/link.ts';
 import type { Plan } from '../../../src/plan/model.ts';
-import { parseNft } from '../../../src/plan/nft/ruleset-parser.ts';
+import { parseNft } from '../../../src/plan/nft/parse/ruleset-parser.ts';
 import { parseIptables } from '../../../src/plan/rule/iptables-text.ts';
 import { tcp } from '../../support/packets.ts';
 import { kernelMissing, Laboratory } from './harness/laboratory.ts';

@@ -4,7 +4,7 @@
  */
 import t from 'tap';
 import type { Plan } from '../../../src/plan/model.ts';
-import { parseNft } from '../../../src/plan/nft/ruleset-parser.ts';
+import { parseNft } from '../../../src/plan/nft/parse/ruleset-parser.ts';
 import { engineOf } from '../../support/hosts.ts';
 import { udp } from '../../support/packets.ts';
 import { kernelMissing, Laboratory } from './harness/laboratory.ts';
