@@ -65,7 +65,7 @@ class Reader {
     const auto end = static_cast<uint32_t>(file_.size());
     uint64_t staged = 0;
     for (uint32_t at = 0; at < end;) {
-      const Walked found = walk({file_.data(), at, end}, shape, columns_.records(), kRecords);
+      const Walked found = walk({file_.data(), at, end}, shape, columns_.records(), {kRecords, INT64_MAX});
       if (found.records > 0) {
         look(found.records);
         staged += follow(found.records);

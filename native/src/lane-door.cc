@@ -95,12 +95,15 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
               reinterpret_cast<const int64_t*>(offsets.Data())};
   }
 
-  // walk(window, from, limit) → how many records; the first word is where the walk ended.
+  // walk(window, from, limit, untilNs: bigint) → how many records, all of them earlier; the words say
+  // where the walk ended.
   Napi::Value Walk(const Napi::CallbackInfo& info) {
     const auto bytes = info[0].As<Napi::Uint8Array>();
     const lane::Window window{bytes.Data(), U32(info[1]), static_cast<uint32_t>(bytes.ByteLength())};
-    const lane::Walked found =
-        lane::walk(window, shape_, records_, std::min(limit_, U32(info[2])));
+    bool lossless;
+    const lane::Bound bound{std::min(limit_, U32(info[2])),
+                            info[3].As<Napi::BigInt>().Int64Value(&lossless)};
+    const lane::Walked found = lane::walk(window, shape_, records_, bound);
     words_[lane::kStop] = found.next;
     return Napi::Number::New(info.Env(), found.records);
   }
@@ -188,8 +191,9 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
     const lane::Fingerprint print = lane::fingerprint(
         head, bytes.Data(), U32(info[1]), static_cast<uint32_t>(bytes.ByteLength()));
     const uint64_t vantage = info[5].As<Napi::BigInt>().Uint64Value(&lossless);
-    const lane::Seen seen =
-        lanes_->sightings().note(print, vantage, info[6].As<Napi::Number>().DoubleValue());
+    lane::Sightings::Sole sole = 0;
+    const lane::Seen seen = lanes_->sightings().note(
+        print, head.whose, vantage, info[6].As<Napi::Number>().DoubleValue(), sole);
     if (seen == lane::Seen::kNoMemory) Fail(info, "not enough memory for the packets of one second");
     return Napi::Number::New(info.Env(), static_cast<uint32_t>(seen));
   }

@@ -89,9 +89,7 @@ export class CaptureInput {
     if (this.#done || format === null || source.available === 0) return null;
     const { shape } = format;
     const { window, position } = source;
-    let { count, next } = walker.walk(window, position, shape, limit);
-    const late = walker.columns.times.subarray(0, count).findIndex((time) => time >= untilNs);
-    if (late >= 0) ({ count, next } = walker.walk(window, position, shape, late));
+    const { count, next } = walker.walk(window, position, shape, limit, untilNs);
     if (count === 0) return null;
     source.position = next;
     this.#packets += count;

@@ -37,12 +37,16 @@ export type UnnumberedSlab = Omit<Slab, 'firstFrame' | 'isSelection'>;
 /** Who takes ordinary records out of a window. */
 export interface RecordWalker {
   readonly columns: SlabColumns;
-  /** Take at most `limit` records from `from` on; how many, and where the next one is. */
+  /**
+   * Take at most `limit` records from `from` on, up to the first that is not before `untilNs`; how
+   * many, and where the next one is.
+   */
   walk(
     window: Uint8Array,
     from: number,
     shape: FileShape,
     limit: number,
+    untilNs: bigint,
   ): { readonly count: number; readonly next: number };
 }
 

@@ -19,18 +19,20 @@ constexpr uint32_t kNone = 0xffffffff;
 // What becomes of a packet by its checksum.
 enum Treat : uint8_t { kByHand, kAsIs, kOffloaded };
 
-struct Lane {
+// What a packet of it is asked by comes first, in one line of the cache.
+struct alignas(64) Lane {
   bool is_open;
   // Its packets are judged elsewhere: here they only say that their connection goes on.
   bool is_silent;
+  bool rewrites;
   uint8_t ttl;
   // With which the sender sent it.
   uint8_t sent_ttl;
   uint8_t link_length;
-  uint8_t link[kMaxLink];
   // By `Verdict`.
   uint8_t treat[4];
-  bool rewrites;
+  uint8_t link[kMaxLink];
+  Sightings::Sole sole;
   uint32_t iface;
   uint32_t entry;
   uint64_t whose;
@@ -39,8 +41,9 @@ struct Lane {
   uint8_t src[16];
   uint8_t dst[16];
 };
+static_assert(offsetof(Lane, src) == 64);
 
-struct Flow {
+struct alignas(64) Flow {
   FlowName name;
   uint32_t next;
   bool is_taken;
@@ -50,6 +53,7 @@ struct Flow {
   double last_ns;
   Lane lanes[2];
 };
+static_assert(offsetof(Flow, lanes) == 64);
 
 // The run's clock (src/lab/traffic/clock.ts), in the words that both sides share.
 enum Word : uint32_t {
@@ -94,7 +98,8 @@ class Lanes {
   explicit Lanes(uint32_t flows)
       : capacity_(flows), mask_(power_at_least(flows * 2ull) - 1),
         heads_(static_cast<uint32_t*>(take_memory((mask_ + 1ull) * 4))),
-        flows_(static_cast<Flow*>(take_memory(static_cast<size_t>(flows) * sizeof(Flow)))) {
+        flows_(static_cast<Flow*>(take_memory(static_cast<size_t>(flows) * sizeof(Flow)))),
+        sightings_(flows) {
     for (uint32_t i = 0; is_whole() && i <= mask_; i++) heads_[i] = kNone;
   }
   ~Lanes() {
@@ -104,13 +109,12 @@ class Lanes {
   Lanes(const Lanes&) = delete;
   Lanes& operator=(const Lanes&) = delete;
 
-  bool is_whole() const { return heads_ != nullptr && flows_ != nullptr; }
+  bool is_whole() const {
+    return heads_ != nullptr && flows_ != nullptr && sightings_.is_whole();
+  }
 
   uint32_t find(const FlowName& name) const {
-    for (uint32_t at = heads_[slot_of(name)]; at != kNone; at = flows_[at].next) {
-      if (flows_[at].name == name) return at;
-    }
-    return kNone;
+    return find_from(heads_[slot_of(hash_of(name))], name);
   }
 
   // The flow's place, made when it has none; kNone when there is no room.
@@ -121,7 +125,7 @@ class Lanes {
     if (at != kNone) free_ = flows_[at].next;
     else if (used_ < capacity_) at = used_++;
     else return kNone;
-    uint32_t& head = heads_[slot_of(name)];
+    uint32_t& head = heads_[slot_of(hash_of(name))];
     flows_[at] = Flow{};
     flows_[at].name = name;
     flows_[at].next = head;
@@ -133,7 +137,7 @@ class Lanes {
   // Precondition: the flow is not dirty.
   void forget(uint32_t flow) {
     if (flow >= used_ || !flows_[flow].is_taken) return;
-    uint32_t* link = &heads_[slot_of(flows_[flow].name)];
+    uint32_t* link = &heads_[slot_of(hash_of(flows_[flow].name))];
     while (*link != flow) link = &flows_[*link].next;
     *link = flows_[flow].next;
     flows_[flow].is_taken = false;
@@ -155,44 +159,54 @@ class Lanes {
 
   // Take records from `from` on, until one is not for a lane, the batch is full, or `to`; the words
   // say where it stopped and how many were laid down. False when memory ran out.
-  bool run(const Source& s, uint32_t from, uint32_t to, const Staged& out, double* words) {
+  bool run(const Source& s, uint32_t from, uint32_t to, const Staged& staged, double* words) {
     constexpr uint32_t kBlock = 32;
     Packet packets[kBlock];
     uint32_t places[kBlock];
     Fingerprint prints[kBlock];
-    uint32_t staged = 0;
-    uint32_t used = 0;
-    words[kFull] = 0;
-    for (uint32_t start = from; start < to; start += kBlock) {
-      const uint32_t count = std::min(kBlock, to - start);
-      look_ahead(s, start, count, packets, places, prints);
-      for (uint32_t i = 0; i < count; i++) {
-        const uint32_t record = start + i;
-        words[kStop] = record;
-        words[kStaged] = staged;
-        if (places[i] == kNone) return true;
-        if (staged == out.capacity || out.room - used < ((packets[i].length + 7) & ~7u)) {
-          words[kFull] = 1;
-          return true;
-        }
-        const Step step = take(s, record, packets[i], prints[i], places[i], out, words, staged, used);
-        if (step == Step::kStopped) return true;
-        if (step == Step::kNoMemory) return false;
-        if (step == Step::kFollowed) continue;
-        staged += 1;
-        used += (packets[i].length + 7) & ~7u;
+    Run r{s, staged, words[kNow], words[kBackwardSteps], words[kSweepAt], words[kFollowed],
+          static_cast<uint32_t>(words[kDirty])};
+    Step step = Step::kTaken;
+    uint32_t record = from;
+    while (record < to && step <= Step::kFollowed) {
+      const uint32_t count = std::min(kBlock, to - record);
+      look_ahead(s, record, count, packets, places, prints);
+      for (uint32_t i = 0; i < count; i++, record++) {
+        step = places[i] == kNone ? Step::kStopped : take(r, record, packets[i], prints[i], places[i]);
+        if (step > Step::kFollowed) break;
       }
     }
-    words[kStop] = to;
-    words[kStaged] = staged;
-    return true;
+    words[kNow] = r.now;
+    words[kBackwardSteps] = r.backward_steps;
+    words[kFollowed] = r.followed;
+    words[kDirty] = r.dirty;
+    words[kStop] = record;
+    words[kStaged] = r.staged;
+    words[kFull] = step == Step::kFull;
+    return step != Step::kNoMemory;
   }
 
  private:
-  enum class Step : uint8_t { kTaken, kFollowed, kStopped, kNoMemory };
+  enum class Step : uint8_t { kTaken, kFollowed, kStopped, kFull, kNoMemory };
 
-  uint32_t slot_of(const FlowName& name) const {
-    return static_cast<uint32_t>(hash_of(name)) & mask_;
+  // What a run keeps at hand of the words, and what it has laid down.
+  struct Run {
+    const Source s;
+    const Staged out;
+    double now;
+    double backward_steps;
+    const double sweep_at;
+    double followed;
+    uint32_t dirty;
+    uint32_t staged = 0;
+    uint32_t used = 0;
+  };
+
+  uint32_t slot_of(uint64_t hash) const { return static_cast<uint32_t>(hash) & mask_; }
+
+  uint32_t find_from(uint32_t at, const FlowName& name) const {
+    while (at != kNone && !(flows_[at].name == name)) at = flows_[at].next;
+    return at;
   }
 
   // Read the packets of a block, and find their flows, with the memory fetched meanwhile.
@@ -203,65 +217,83 @@ class Lanes {
       const bool known = read_packet(s.window + s.records.at[r], s.records.captured[r],
                                      s.link_types[s.records.iface[r]], packets[i]);
       places[i] = known ? 0 : kNone;
-      if (known) __builtin_prefetch(&heads_[slot_of(packets[i].name)]);
+      if (known) __builtin_prefetch(&heads_[slot_of(packets[i].hash)]);
     }
     for (uint32_t i = 0; i < count; i++) {
       if (places[i] == kNone) continue;
-      places[i] = find(packets[i].name);
-      if (places[i] != kNone) __builtin_prefetch(&flows_[places[i]].lanes[packets[i].turned]);
+      places[i] = heads_[slot_of(packets[i].hash)];
+      if (places[i] == kNone) continue;
+      __builtin_prefetch(&flows_[places[i]]);
+      __builtin_prefetch(&flows_[places[i]].lanes[packets[i].turned]);
     }
     for (uint32_t i = 0; i < count; i++) {
+      places[i] = find_from(places[i], packets[i].name);
       if (places[i] == kNone) continue;
       const Lane& lane = flows_[places[i]].lanes[packets[i].turned];
       if (lane.is_silent) continue;
       judge(packets[i]);
       prints[i] = print_of(packets[i], lane);
-      sightings_.prefetch(prints[i]);
+      if (!sightings_.is_alone(lane.sole)) sightings_.prefetch(prints[i]);
     }
   }
 
-  Step take(const Source& s, uint32_t record, const Packet& p, const Fingerprint& print,
-            uint32_t place, const Staged& out, double* words, uint32_t index, uint32_t used) {
+  Step take(Run& r, uint32_t record, const Packet& p, const Fingerprint& print, uint32_t place) {
     Flow& flow = flows_[place];
-    const Lane& lane = flow.lanes[p.turned];
-    if (!lane.is_open || (!lane.is_silent && !is_for(s, record, p, lane))) return Step::kStopped;
-    const auto at = static_cast<double>(s.records.time_ns[record] - s.start_ns);
-    const bool is_back = at < words[kNow];
-    const double now = is_back ? words[kNow] : at;
+    Lane& lane = flow.lanes[p.turned];
+    const uint32_t room = (p.length + 7) & ~7u;
+    if (r.staged == r.out.capacity || r.out.room - r.used < room) return Step::kFull;
+    if (!lane.is_open || (!lane.is_silent && !is_for(r.s, record, p, lane))) return Step::kStopped;
+    const auto at = static_cast<double>(r.s.records.time_ns[record] - r.s.start_ns);
+    const bool is_back = at < r.now;
+    const double now = is_back ? r.now : at;
     // What ends connections is not for here: long silence, and the look for those that are over.
-    if (now - words[kNow] > kLongestTimeoutNs || now >= words[kSweepAt]) return Step::kStopped;
+    if (now - r.now > kLongestTimeoutNs || now >= r.sweep_at) return Step::kStopped;
     if (now - flow.last_ns > flow.lifetime_ns) return Step::kStopped;
+    if (!lane.is_silent) {
+      const Seen seen = sightings_.note(print, lane.whose, lane.vantage | p.ttl, now, lane.sole);
+      if (seen == Seen::kNoMemory) return Step::kNoMemory;
+      if (seen != Seen::kFirst) return Step::kStopped;
+    }
+    r.now = now;
+    if (is_back) r.backward_steps += 1;
+    flow.last_ns = now;
+    count(r, flow, place, p);
     if (lane.is_silent) {
-      words[kNow] = now;
-      if (is_back) words[kBackwardSteps] += 1;
-      flow.last_ns = now;
-      words[kFollowed] += 1;
-      count(flow, place, p, out, words);
+      r.followed += 1;
       return Step::kFollowed;
     }
-    const Seen seen = sightings_.note(print, lane.vantage | p.ttl, now);
-    if (seen == Seen::kNoMemory) return Step::kNoMemory;
-    if (seen != Seen::kFirst) return Step::kStopped;
-    words[kNow] = now;
-    if (is_back) words[kBackwardSteps] += 1;
-    flow.last_ns = now;
-    count(flow, place, p, out, words);
-    out.offsets[index] = used;
-    out.lengths[index] = p.length;
-    out.entries[index] = lane.entry;
-    out.times[index] = now;
-    out.offloaded[index] = lane.treat[p.verdict] == kOffloaded;
-    out.lane[index] = place * 2 + p.turned;
-    out.record[index] = record;
-    lay_down(out.packets + used, p, lane);
+    const uint32_t index = r.staged++;
+    r.out.offsets[index] = r.used;
+    r.out.lengths[index] = p.length;
+    r.out.entries[index] = lane.entry;
+    r.out.times[index] = now;
+    r.out.offloaded[index] = lane.treat[p.verdict] == kOffloaded;
+    r.out.lane[index] = place * 2 + p.turned;
+    r.out.record[index] = record;
+    lay_down(r.out.packets + r.used, p, lane);
+    r.used += room;
     return Step::kTaken;
   }
 
   static bool is_for(const Source& s, uint32_t record, const Packet& p, const Lane& lane) {
     if (!lane.is_open || lane.ttl != p.ttl || lane.treat[p.verdict] == kByHand) return false;
     if (lane.iface != s.iface_ids[s.records.iface[record]]) return false;
-    if (lane.link_length != p.link_length) return false;
-    return std::memcmp(lane.link, p.ip - p.link_length, p.link_length) == 0;
+    return lane.link_length == p.link_length &&
+           is_same(lane.link, p.ip - p.link_length, p.link_length);
+  }
+
+  static bool is_same(const uint8_t* a, const uint8_t* b, uint32_t length) {
+    if (length < 8) return std::memcmp(a, b, length) == 0;
+    const auto differ = [&](uint32_t at) {
+      uint64_t x, y;
+      std::memcpy(&x, a + at, 8);
+      std::memcpy(&y, b + at, 8);
+      return x != y;
+    };
+    for (uint32_t at = 0; at + 8 <= length; at += 8) {
+      if (differ(at)) return false;
+    }
+    return !differ(length - 8);
   }
 
   static Fingerprint print_of(const Packet& p, const Lane& lane) {
@@ -270,17 +302,16 @@ class Lanes {
   }
 
   // Packets and bytes since JavaScript last asked; a flow that has some is listed once.
-  static void count(Flow& flow, uint32_t place, const Packet& p, const Staged& out, double* words) {
+  static void count(Run& r, Flow& flow, uint32_t place, const Packet& p) {
     if (!flow.is_dirty) {
       flow.is_dirty = true;
-      out.dirty[static_cast<uint32_t>(words[kDirty])] = place;
-      words[kDirty] += 1;
-      out.lane_packets[place] = 0;
-      out.lane_bytes[place] = 0;
+      r.out.dirty[r.dirty++] = place;
+      r.out.lane_packets[place] = 0;
+      r.out.lane_bytes[place] = 0;
     }
-    out.lane_packets[place] += 1;
-    out.lane_bytes[place] += p.length;
-    out.flow_nows[place] = flow.last_ns;
+    r.out.lane_packets[place] += 1;
+    r.out.lane_bytes[place] += p.length;
+    r.out.flow_nows[place] = flow.last_ns;
   }
 
   // The packet as its sender made it (`withTtl`, `withEnds`).

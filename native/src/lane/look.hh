@@ -63,10 +63,13 @@ class Contents {
       recent_.clear();
       swap_ns_ = time_ns;
     }
-    const Content* known = recent_.find(print);
+    if (!recent_.make_room()) return Found::kNoMemory;
+    const uint64_t place = recent_.probe(print);
+    const Content* known = recent_.at(place);
     if (known == nullptr) known = older_.find(print);
     if (known == nullptr || time_ns - known->time_ns > kWindowNs) {
-      return recent_.set(Content{print, ends, time_ns}) ? Found::kNothing : Found::kNoMemory;
+      recent_.put(place, Content{print, ends, time_ns});
+      return Found::kNothing;
     }
     if (known->ends == ends || inverse(known->ends) == ends) return Found::kNothing;
     first = known->ends;
@@ -234,7 +237,7 @@ class Look {
       weigh(ends, s.iface_ids[s.records.iface[r]], p.verdict);
     }
     pair(ends);
-    tuples_.note(hash_of(p.name));
+    tuples_.note(p.hash);
     switch (contents.note(print, ends, s.records.time_ns[r], first)) {
       case Contents::Found::kNothing:
         return Stop::kEnd;

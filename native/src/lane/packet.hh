@@ -63,6 +63,8 @@ struct Packet {
   Verdict verdict;
   // 1 when the sender is the higher end.
   uint8_t turned;
+  // `hash_of(name)`.
+  uint64_t hash;
   FlowName name;
 };
 
@@ -152,12 +154,31 @@ inline bool read_transport(Packet& p, uint32_t protocol, bool v4, For whom, uint
   return true;
 }
 
+// Both ends of a TCP or UDP packet in order: by address as the bytes stand, then by port.
+template <typename Word, uint32_t kWords>
+inline bool is_turned(const uint8_t* src, const uint8_t* dst, uint32_t sport, uint32_t dport) {
+  for (uint32_t i = 0; i < kWords; i++) {
+    Word from, to;
+    std::memcpy(&from, src + i * sizeof(Word), sizeof(Word));
+    std::memcpy(&to, dst + i * sizeof(Word), sizeof(Word));
+    if (from == to) continue;
+    if constexpr (sizeof(Word) == 4) return __builtin_bswap32(from) > __builtin_bswap32(to);
+    else return __builtin_bswap64(from) > __builtin_bswap64(to);
+  }
+  return sport > dport;
+}
+
+template <uint32_t kSize>
+inline void copy_ends(FlowName& n, const uint8_t* low, const uint8_t* high) {
+  std::memcpy(n.low, low, kSize);
+  std::memcpy(n.high, high, kSize);
+}
+
 inline void name_flow(Packet& p, uint32_t protocol, bool v4, uint32_t sport, uint32_t dport) {
   FlowName& n = p.name;
-  std::memset(&n, 0, sizeof n);
+  n = FlowName{};
   n.protocol = static_cast<uint8_t>(protocol);
   n.family = v4 ? 4 : 6;
-  const uint32_t size = v4 ? 4 : 16;
   const uint8_t* src = p.ip + (v4 ? ipv4::kSource : ipv6::kSource);
   const uint8_t* dst = p.ip + (v4 ? ipv4::kDestination : ipv6::kDestination);
   const bool echo = protocol == kIcmp || protocol == kIcmpv6;
@@ -165,13 +186,16 @@ inline void name_flow(Packet& p, uint32_t protocol, bool v4, uint32_t sport, uin
     p.turned = dport == icmp::kEchoReply || dport == icmp::kEchoReply6;
     dport = sport;
   } else {
-    const int order = std::memcmp(src, dst, size);
-    p.turned = order > 0 || (order == 0 && sport > dport);
+    p.turned = v4 ? is_turned<uint32_t, 1>(src, dst, sport, dport)
+                  : is_turned<uint64_t, 2>(src, dst, sport, dport);
   }
-  std::memcpy(n.low, p.turned ? dst : src, size);
-  std::memcpy(n.high, p.turned ? src : dst, size);
+  const uint8_t* low = p.turned ? dst : src;
+  const uint8_t* high = p.turned ? src : dst;
+  if (v4) copy_ends<4>(n, low, high);
+  else copy_ends<16>(n, low, high);
   n.low_port = static_cast<uint16_t>(p.turned ? dport : sport);
   n.high_port = static_cast<uint16_t>(p.turned ? sport : dport);
+  p.hash = hash_of(n);
 }
 
 // Read a captured frame; false when it is none for whom it is asked. Its checksum is not judged yet.

@@ -44,13 +44,22 @@ class Mixer {
     }
     if (at == to) return;
     const uint32_t left = to - at;
-    uint32_t n = 0;
-    w[0] = w[1] = w[2] = w[3] = 0;
-    for (; n + 8 <= left; n += 8) std::memcpy(&w[n / 8], bytes + at + n, 8);
     uint64_t rest = 0;
-    for (uint32_t bits = 0; n < left; n++, bits += 8) rest |= uint64_t{bytes[at + n]} << bits;
-    w[left / 8] |= rest;
-    add(w[0], w[1], w[2], w[3]);
+    if (to >= sizeof rest) {
+      // The last bytes, from the end: what stands before them is read and shifted away.
+      std::memcpy(&rest, bytes + to - sizeof rest, sizeof rest);
+      if (left % 8 != 0) rest >>= 64 - 8 * (left % 8);
+    } else {
+      for (uint32_t n = 0; n < left; n++) rest |= uint64_t{bytes[at + n]} << 8 * n;
+    }
+    const auto word = [&](uint32_t i) -> uint64_t {
+      if (left <= 8 * i) return 0;
+      if (left < 8 * (i + 1)) return rest;
+      uint64_t whole;
+      std::memcpy(&whole, bytes + at + 8 * i, sizeof whole);
+      return whole;
+    };
+    add(word(0), word(1), word(2), word(3));
   }
 
   Fingerprint take() const {
@@ -114,20 +123,40 @@ class Generation {
     if (slots_ != nullptr) __builtin_prefetch(&slots_[place_of(print)]);
   }
 
+  // Where an entry with this fingerprint stands, or would. Precondition: `make_room`.
+  uint64_t probe(const Fingerprint& print) {
+    uint64_t at = place_of(print);
+    for (;; at = (at + 1) & mask_) {
+      const uint64_t slot = slots_[at];
+      if (slot == 0 || (is_like(slot, print) && entry_of(slot).print == print)) return at;
+    }
+  }
+
+  // The entry at a place that `probe` found; null when there is none yet.
+  Entry* at(uint64_t place) {
+    const uint64_t slot = slots_[place];
+    return slot == 0 ? nullptr : &entry_of(slot);
+  }
+
+  // Put an entry where `probe` found its place.
+  void put(uint64_t place, const Entry& s) {
+    uint64_t& slot = slots_[place];
+    if (slot == 0) {
+      entries_[count_++] = s;
+      slot = slot_of(s.print, count_);
+    } else {
+      entry_of(slot) = s;
+    }
+  }
+
+  // Room for one more entry; false when there is no memory.
+  bool make_room() { return count_ < capacity_ || grow(); }
+
   // An entry takes the place of the one with its fingerprint. False when there is no memory.
   bool set(const Entry& s) {
-    if (count_ == capacity_ && !grow()) return false;
-    for (uint64_t at = place_of(s.print);; at = (at + 1) & mask_) {
-      const uint64_t slot = slots_[at];
-      if (slot == 0) {
-        entries_[count_++] = s;
-        slots_[at] = slot_of(s.print, count_);
-        return true;
-      }
-      if (!is_like(slot, s.print) || !(entry_of(slot).print == s.print)) continue;
-      entry_of(slot) = s;
-      return true;
-    }
+    if (!make_room()) return false;
+    put(probe(s.print), s);
+    return true;
   }
 
   // Forget everything; a table that was mostly empty becomes smaller.
@@ -215,34 +244,159 @@ enum class Seen : uint8_t {
   kNoMemory,
 };
 
+// Sightings in the order in which they came, and nothing to find them by.
+class Log {
+ public:
+  Log() = default;
+  ~Log() { give_back(at_, capacity_ * sizeof(Sighting)); }
+  Log(const Log&) = delete;
+  Log& operator=(const Log&) = delete;
+
+  bool add(const Sighting& s) {
+    if (count_ == capacity_ && !grow()) return false;
+    at_[count_++] = s;
+    return true;
+  }
+
+  // Hand all of them over; false when there is no memory.
+  bool move_to(Generation<Sighting>& into) {
+    for (uint64_t i = 0; i < count_; i++) {
+      if (!into.set(at_[i])) return false;
+    }
+    count_ = 0;
+    return true;
+  }
+
+  // Forget everything; what was mostly empty becomes smaller.
+  void clear() {
+    if (count_ * 8 < capacity_ && capacity_ > kFirst) {
+      give_back(at_, capacity_ * sizeof(Sighting));
+      at_ = nullptr;
+      capacity_ = 0;
+    }
+    count_ = 0;
+  }
+
+  void swap(Log& other) {
+    std::swap(at_, other.at_);
+    std::swap(count_, other.count_);
+    std::swap(capacity_, other.capacity_);
+  }
+
+ private:
+  static constexpr uint64_t kFirst = 65'536;
+
+  bool grow() {
+    const uint64_t room = capacity_ == 0 ? kFirst : capacity_ * 2;
+    auto* at = static_cast<Sighting*>(take_memory(room * sizeof(Sighting)));
+    if (at == nullptr) return false;
+    if (count_ > 0) std::memcpy(static_cast<void*>(at), at_, count_ * sizeof(Sighting));
+    give_back(at_, capacity_ * sizeof(Sighting));
+    at_ = at;
+    capacity_ = room;
+    return true;
+  }
+
+  Sighting* at_ = nullptr;
+  uint64_t count_ = 0;
+  uint64_t capacity_ = 0;
+};
+
+// A packet can be a copy only of one with its connection and direction, at another place. As long as
+// those were seen at one place only, their sightings are written down and not looked for: a log has
+// them, and becomes a table when somebody is seen at a second place.
 class Sightings {
  public:
+  // Of somebody whose packets come one after the other: what `note` concluded, for the next.
+  using Sole = uint32_t;
+
+  // For about so many connections at a time; more are right, too, and slower.
+  explicit Sightings(uint32_t speakers)
+      : mask_(power_at_least(speakers) - 1),
+        places_(static_cast<Place*>(take_memory((mask_ + 1ull) * sizeof(Place)))) {}
+  ~Sightings() { give_back(places_, (mask_ + 1ull) * sizeof(Place)); }
+  Sightings(const Sightings&) = delete;
+  Sightings& operator=(const Sightings&) = delete;
+
+  bool is_whole() const { return places_ != nullptr; }
+
+  // For one who is not alone.
   void prefetch(const Fingerprint& print) const {
     recent_.prefetch(print);
     older_.prefetch(print);
   }
 
-  // `vantage` names place and direction; its lowest byte is the packet's TTL.
-  Seen note(const Fingerprint& print, uint64_t vantage, double now_ns) {
-    constexpr double kWindowNs = 1e9;
-    if (now_ns - swap_ns_ > kWindowNs) {
-      if (now_ns - swap_ns_ > 2 * kWindowNs) older_.clear();
-      else older_.swap(recent_);
-      recent_.clear();
-      swap_ns_ = now_ns;
+  // Whether one who was alone as of `sole` still is.
+  bool is_alone(Sole sole) const { return sole == state_; }
+
+  // `whose` names connection and direction, `vantage` the place; its lowest byte is the packet's TTL.
+  // `sole` is kept by the caller for the same whose and vantage, 0 at first.
+  Seen note(const Fingerprint& print, uint64_t whose, uint64_t vantage, double now_ns, Sole& sole) {
+    if (now_ns - swap_ns_ > kWindowNs) turn(now_ns);
+    const Sighting s{print, vantage, now_ns};
+    if (sole == state_) return recent_log_.add(s) ? Seen::kFirst : Seen::kNoMemory;
+    Place& place = places_[whose & mask_];
+    if (place.round + 1 < round_) {
+      place = {vantage, round_, true};
+    } else {
+      place.round = round_;
+      if (place.is_only && place.vantage != vantage) {
+        place.is_only = false;
+        state_ += 1;
+        if (!older_log_.move_to(older_) || !recent_log_.move_to(recent_)) return Seen::kNoMemory;
+      }
     }
-    const Sighting* first = recent_.find(print);
-    if (first == nullptr) first = older_.find(print);
-    if (first != nullptr && now_ns - first->now_ns <= kWindowNs && first->vantage != vantage) {
-      return (vantage & 0xff) < (first->vantage & 0xff) ? Seen::kRepeatBeyond : Seen::kRepeat;
-    }
-    return recent_.set(Sighting{print, vantage, now_ns}) ? Seen::kFirst : Seen::kNoMemory;
+    if (!place.is_only) return look_up(s);
+    sole = state_;
+    return recent_log_.add(s) ? Seen::kFirst : Seen::kNoMemory;
   }
 
  private:
+  // Where everybody with equal low bits was seen. Nothing that is kept is older than the round
+  // before.
+  struct Place {
+    uint64_t vantage;
+    uint32_t round;
+    bool is_only;
+  };
+
+  static constexpr double kWindowNs = 1e9;
+
+  Seen look_up(const Sighting& s) {
+    const Sighting* first = recent_.find(s.print);
+    if (first == nullptr) first = older_.find(s.print);
+    if (first != nullptr && s.now_ns - first->now_ns <= kWindowNs && first->vantage != s.vantage) {
+      return (s.vantage & 0xff) < (first->vantage & 0xff) ? Seen::kRepeatBeyond : Seen::kRepeat;
+    }
+    return recent_.set(s) ? Seen::kFirst : Seen::kNoMemory;
+  }
+
+  void turn(double now_ns) {
+    if (now_ns - swap_ns_ > 2 * kWindowNs) {
+      older_.clear();
+      older_log_.clear();
+      round_ += 2;
+    } else {
+      older_.swap(recent_);
+      older_log_.swap(recent_log_);
+      round_ += 1;
+    }
+    recent_.clear();
+    recent_log_.clear();
+    swap_ns_ = now_ns;
+    state_ += 1;
+  }
+
   Generation<Sighting> recent_;
   Generation<Sighting> older_;
+  Log recent_log_;
+  Log older_log_;
   double swap_ns_ = 0;
+  // Changes when somebody who was alone may be so no longer.
+  Sole state_ = 1;
+  uint32_t round_ = 2;
+  uint32_t mask_;
+  Place* places_;
 };
 
 }  // namespace wiretrial::lane

@@ -41,6 +41,12 @@ struct Shape {
   const int64_t* offset_ns;
 };
 
+// How far a walk goes: so many records, none from this time on.
+struct Bound {
+  uint32_t records;
+  int64_t until_ns;
+};
+
 struct Walked {
   uint32_t records;
   uint32_t next;
@@ -52,23 +58,25 @@ inline uint32_t read32(const uint8_t* b, bool little) {
   return little ? value : __builtin_bswap32(value);
 }
 
-inline Walked walk_pcap(const Window& w, const Shape& shape, const Records& out, uint32_t limit) {
+inline Walked walk_pcap(const Window& w, const Shape& shape, const Records& out, const Bound& bound) {
   constexpr uint32_t kHeader = 16;
   const auto unit = static_cast<int64_t>(shape.ns_per_unit[0]);
   uint32_t at = w.from;
   uint32_t n = 0;
-  for (; n < limit && w.end - at >= kHeader; n++) {
+  for (; n < bound.records && w.end - at >= kHeader; n++) {
     const uint8_t* b = w.bytes + at;
     uint32_t captured = read32(b + 8, shape.little);
     uint32_t original = read32(b + 12, shape.little);
     if (shape.may_swap_lengths) break;
     if (captured > kMaxPacket || w.end - at - kHeader < captured) break;
+    const int64_t ns = int64_t{read32(b, shape.little)} * 1000000000 +
+                       int64_t{read32(b + 4, shape.little)} * unit;
+    if (ns >= bound.until_ns) break;
     out.at[n] = at + kHeader;
     out.captured[n] = captured;
     out.wire[n] = std::max(original, captured);
     out.iface[n] = 0;
-    out.time_ns[n] = int64_t{read32(b, shape.little)} * 1000000000 +
-                     int64_t{read32(b + 4, shape.little)} * unit;
+    out.time_ns[n] = ns;
     at += kHeader + captured;
   }
   return {n, at};
@@ -79,14 +87,14 @@ inline bool has_no_options(const uint8_t* b, uint32_t from, uint32_t to) {
   return from >= to || to - from < 4 || (b[from] == 0 && b[from + 1] == 0);
 }
 
-inline Walked walk_pcapng(const Window& w, const Shape& shape, const Records& out, uint32_t limit) {
+inline Walked walk_pcapng(const Window& w, const Shape& shape, const Records& out, const Bound& bound) {
   constexpr uint32_t kEnhancedPacket = 6;
   constexpr uint32_t kBody = 28;     // block header and fixed fields
   constexpr uint32_t kSmallest = 32;
   const bool little = shape.little;
   uint32_t at = w.from;
   uint32_t n = 0;
-  for (; n < limit && w.end - at >= kSmallest; n++) {
+  for (; n < bound.records && w.end - at >= kSmallest; n++) {
     const uint8_t* b = w.bytes + at;
     const uint32_t size = read32(b + 4, little);
     if (read32(b, little) != kEnhancedPacket || size % 4 != 0 || size < kSmallest) break;
@@ -101,6 +109,7 @@ inline Walked walk_pcapng(const Window& w, const Shape& shape, const Records& ou
     int64_t ns;
     if (__builtin_mul_overflow(units, static_cast<int64_t>(shape.ns_per_unit[iface]), &ns)) break;
     if (__builtin_add_overflow(ns, shape.offset_ns[iface], &ns)) break;
+    if (ns >= bound.until_ns) break;
     out.at[n] = at + kBody;
     out.captured[n] = captured;
     out.wire[n] = std::max(read32(b + 24, little), captured);
@@ -111,9 +120,9 @@ inline Walked walk_pcapng(const Window& w, const Shape& shape, const Records& ou
   return {n, at};
 }
 
-// Take at most `limit` records out of a window.
-inline Walked walk(const Window& w, const Shape& shape, const Records& out, uint32_t limit) {
-  return shape.is_pcapng ? walk_pcapng(w, shape, out, limit) : walk_pcap(w, shape, out, limit);
+// Take records out of a window.
+inline Walked walk(const Window& w, const Shape& shape, const Records& out, const Bound& bound) {
+  return shape.is_pcapng ? walk_pcapng(w, shape, out, bound) : walk_pcap(w, shape, out, bound);
 }
 
 }  // namespace wiretrial::lane

@@ -83,8 +83,8 @@ export interface LaneTerms extends Omit<SilentTerms, 'silent'> {
 export interface NativeLanes {
   /** How the file at hand is written; units and offsets of its interfaces' clocks. */
   shape(shape: FileShape, nsPerUnit: Float64Array, offsetsNs: BigInt64Array): void;
-  /** Take whole, ordinary records; how many. `words[stop]` is where the first other one is. */
-  walk(window: Uint8Array, from: number, limit: number): number;
+  /** Take whole, ordinary records before a time; how many. `words[stop]`: the first other one. */
+  walk(window: Uint8Array, from: number, limit: number, untilNs: bigint): number;
   /** Take the records `from..to` as far as lanes expect them. */
   run(
     window: Uint8Array,

@@ -22,6 +22,10 @@ export function findWalker(): LaneWalker | null {
 /** Records of one walk, packets of one batch and their bytes, flows with lanes. */
 const SIZES = { records: 8192, staged: 1024, stagedBytes: 512 * 1024, flows: 262_144 };
 
+/** Times of a walk have 64 bits; those of other bounds are as good as none, or all. */
+const LATEST = (1n << 63n) - 1n;
+const EARLIEST = -LATEST;
+
 export class LaneWalker implements RecordWalker {
   readonly columns: LaneColumns;
   readonly native: NativeLanes;
@@ -33,12 +37,17 @@ export class LaneWalker implements RecordWalker {
     this.native = new make(all.flows, this.columns);
   }
 
-  walk(window: Uint8Array, from: number, shape: FileShape, limit: number) {
+  walk(window: Uint8Array, from: number, shape: FileShape, limit: number, untilNs: bigint) {
     if (shape !== this.#shape) {
       this.#shape = shape;
       this.native.shape(shape, shape.nsPerUnit, shape.offsetsNs);
     }
-    const count = this.native.walk(window, from, limit);
+    const count = this.native.walk(window, from, limit, within64(untilNs));
     return { count, next: this.columns.words[LaneWord.stop] ?? 0 };
   }
+}
+
+function within64(timeNs: bigint): bigint {
+  if (timeNs > LATEST) return LATEST;
+  return timeNs < EARLIEST ? EARLIEST : timeNs;
 }
