@@ -1,11 +1,16 @@
 // Instructions a packet on the fast path: the same number on every machine of a kind, whatever else
 // it does. Run by native/bench/instructions.sh under callgrind.
 //
-//   instructions KIND CONNECTIONS PACKETS [ROUNDS]    KIND: udp, tcp, nat-udp, nat-tcp (source and
-//                                  destination are rewritten), new (every packet opens one)
+//   instructions KIND CONNECTIONS PACKETS [ROUNDS]
 //
-// With ROUNDS, and not under callgrind, the packets are moved that many times, five seconds apart,
-// and the median of this thread's time is printed.
+//   udp, tcp           established connections, both directions
+//   nat-udp, nat-tcp   the same, source and destination rewritten
+//   new, new-tcp       every packet opens a connection
+//   again              the same, of a connection whose time is up
+//   pass               no connection holds the packets, and none is opened
+//
+// With ROUNDS, and not under callgrind, the packets are moved that many times, five seconds apart
+// (where connections are opened, after all have died), and the median of this thread's time is printed.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -64,13 +69,34 @@ void build(uint8_t* p, bool tcp, uint32_t a, uint32_t b, uint16_t sport, uint16_
   set_u16(t, tcp ? 16 : 6, ~sum & 0xffff);
 }
 
+// Classes as of a small cluster: addresses of one /24 and a few ports are told apart.
+struct Tables {
+  std::vector<uint32_t> direct;
+  std::vector<uint16_t> ports;
+
+  Tables() : direct(65536 + 512), ports(65536) {
+    direct[0x0a01] = 0x80000000;
+    direct[65536] = 0x80000001;
+    for (uint32_t i = 0; i < 256; i++) direct[65536 + 256 + i] = 1 + i;
+    ports[80] = 1;
+    ports[8080] = 2;
+  }
+  ClassTables shown() const {
+    const uint32_t* d = direct.data();
+    const uint16_t* p = ports.data();
+    return {{d, d}, {nullptr, nullptr}, {p, p}, {p, p}};
+  }
+};
+
 }  // namespace
 
 int main(int argc, char** argv) {
   if (argc != 4 && argc != 5) return 2;
   const bool nat = std::strncmp(argv[1], "nat-", 4) == 0;
-  const bool tcp = std::strcmp(argv[1] + (nat ? 4 : 0), "tcp") == 0;
-  const bool fresh = std::strcmp(argv[1], "new") == 0;
+  const bool tcp = std::strstr(argv[1], "tcp") != nullptr;
+  const bool again = std::strcmp(argv[1], "again") == 0;
+  const bool pass = std::strcmp(argv[1], "pass") == 0;
+  const bool fresh = std::strncmp(argv[1], "new", 3) == 0 || again;
   const uint32_t connections = static_cast<uint32_t>(std::atol(argv[2]));
   const uint32_t packets = static_cast<uint32_t>(std::atol(argv[3]));
   Engine engine(EngineSizes{connections * 4ull, 4096, 64, 4, 8});
@@ -85,6 +111,8 @@ int main(int argc, char** argv) {
   engine.set_host_set(2, HostSet{1, {0, 0}, {0}, 2, {1, 1}});
   const uint32_t ends_classes[] = {0, 1};
   engine.use_ends(ends_classes);
+  const Tables tables;
+  engine.classes().use(tables.shown());
   std::vector<uint8_t> bytes(static_cast<size_t>(packets) * kStride);
   std::vector<uint32_t> offsets(packets), lengths(packets), entries(packets);
   std::vector<double> times(packets);
@@ -121,7 +149,8 @@ int main(int argc, char** argv) {
         Decision d{};
         d.state = state;
         d.host_set_before = state == FlowState::kOpening ? 0 : 1;
-        d.host_set_after = 1;
+        d.host_set_after = pass ? 0 : 1;
+        d.by = nat ? 0 : kByDport;
         d.ttl_change = -1;
         d.mtu = 1500;
         engine.enter(engine.last(), OtherEnds{}, d, engine.decisions().add(d));
@@ -131,7 +160,7 @@ int main(int argc, char** argv) {
       }
     }
   };
-  if (!fresh) {
+  if (!fresh && !pass) {
     for (uint32_t c = 0; c < connections; c += packets / 4) {
       const uint32_t n = std::min(connections - c, packets / 4);
       for (uint32_t i = 0; i < n; i++) fill(i, c + i, false, 2, 100, 0);
@@ -171,7 +200,7 @@ int main(int argc, char** argv) {
     const bool back = !fresh && (random & 1);
     const uint32_t here = back ? 901 + kPayload : 101 + 2 * kPayload;
     const uint32_t there = back ? 101 + 2 * kPayload : 901 + kPayload;
-    fill(i, c, back, 0x10, here, there);
+    fill(i, c, back, fresh ? 0x02 : 0x10, here, there);
   }
   const auto thread_ns = [] {
     timespec t;
@@ -183,12 +212,16 @@ int main(int argc, char** argv) {
     const double started = thread_ns();
     move(packets);
     ns = (thread_ns() - started) / packets;
-    for (double& time : times) time += 5e9;
+    for (double& time : times) time += fresh ? 200e9 : 5e9;
   }
   if (!rounds.empty()) {
     std::sort(rounds.begin(), rounds.end());
     std::printf("%s, %u connections: %.1f ns a packet (least %.1f)\n", argv[1], connections,
                 rounds[rounds.size() / 2], rounds[0]);
+  }
+  if (again) {
+    move(packets);
+    for (double& time : times) time += 200e9;
   }
   const uint64_t before = engine.moved();
   CALLGRIND_TOGGLE_COLLECT;

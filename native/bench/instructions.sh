@@ -26,4 +26,7 @@ else
   count nat-udp 1000
   count nat-tcp 1000
   count new 100000
+  count again 100000
+  count new-tcp 100000
+  count pass 1000
 fi

@@ -47,6 +47,8 @@ struct alignas(64) Block {
   // Not 0: kHeadRoom bytes may be read from the packet on.
   uint32_t roomy[kBlock];
   uint32_t place[kBlock];
+  // Of packets that no connection holds; of those known of which it was asked (wide-decisions.hh).
+  uint32_t decision[kBlock];
 };
 
 // The packet at `i` as one that is moved alone.
@@ -77,6 +79,9 @@ constexpr uint32_t kTimestampHeader = 32;
 
 // Flags that say what kind of segment this is; ACK alone is everyday's.
 constexpr uint32_t kKindFlags = tcp::kFin | tcp::kSyn | tcp::kRst | tcp::kAck;
+
+// A SYN that opens: no other kind.
+inline bool is_opening(uint32_t tcp_flags) { return (tcp_flags & kKindFlags) == tcp::kSyn; }
 
 // Put a packet that was read alone into its columns.
 inline void put(Block& k, uint32_t i, const Facts& f) {

@@ -79,6 +79,9 @@ class Classes {
     generation_ += 1;
   }
 
+  // The tables that were shown; `direct` is null where none were.
+  const ClassTables& tables() const { return tables_; }
+
   FactClasses of(const Facts& f, const AddressBook& book) {
     if (tables_.direct[0] == nullptr) return {f.src, f.dst, f.sport, f.dport};
     FactClasses k{0, 0, 0, 0};
@@ -97,14 +100,7 @@ class Classes {
     return k;
   }
 
- private:
-  // Of an address in the book: its classes as of a generation of the tables.
-  struct Known {
-    uint32_t classes[2];
-    uint32_t generation;
-    uint32_t spare;
-  };
-
+  // The class of an IPv6 address by its number in the book. Precondition: tables were shown.
   uint32_t class6(uint32_t number, const AddressBook& book, uint32_t side) {
     Known& known = known_[number];
     if (known.generation != generation_) {
@@ -118,6 +114,14 @@ class Classes {
     }
     return known.classes[side];
   }
+
+ private:
+  // Of an address in the book: its classes as of a generation of the tables.
+  struct Known {
+    uint32_t classes[2];
+    uint32_t generation;
+    uint32_t spare;
+  };
 
   uint64_t room_;
   Known* known_;

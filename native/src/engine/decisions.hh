@@ -45,6 +45,23 @@ struct DecisionKey {
   bool operator==(const DecisionKey&) const = default;
 };
 
+// Words of a key, each half of one, are mixed by these: in 32 bits, so that eight keys are hashed at
+// a time (wide-decisions.hh).
+constexpr uint32_t kDecisionMix[6] = {0x9e3779b1, 0x85ebca77, 0xc2b2ae3d,
+                                      0x27d4eb2f, 0xb5297a4d, 0x68e31da5};
+constexpr uint32_t kDecisionLast = 0x165667b1;
+
+inline uint32_t hash_of(const DecisionKey& key) {
+  const uint64_t words[3] = {key.ends, key.place, key.kind};
+  uint32_t h = 0;
+  for (uint32_t i = 0; i < 3; i++) {
+    h += static_cast<uint32_t>(words[i]) * kDecisionMix[2 * i] +
+         static_cast<uint32_t>(words[i] >> 32) * kDecisionMix[2 * i + 1];
+  }
+  h = (h ^ (h >> 15)) * kDecisionLast;
+  return h ^ (h >> 13);
+}
+
 // Of a packet of a translated connection: the number of all addresses that it has on its way, and
 // the ports that it ends with; and what these are in classes. Of any other packet, all are 0.
 struct OtherEnds {
@@ -104,7 +121,8 @@ constexpr uint64_t kNoFollower = ~0ull;
 struct alignas(64) Decision {
   uint64_t packets;
   uint64_t bytes;
-  // The `follower` of packets that may take the express way (express.hh); set by `add`.
+  // The `follower` of established connections' packets that may take the express way (express.hh);
+  // set by `add`.
   uint64_t follower;
   uint32_t entry;
   // The hosts that hold the connection before and after the packet; 0 is none.
@@ -136,6 +154,7 @@ constexpr uint8_t kLeaves = 1;              // ends with a link header of its ow
 constexpr uint8_t kCompletesChecksum = 2;   // fills in a checksum that was left to a device
 constexpr uint8_t kDead = 4;                // something was learned since: to be found anew
 constexpr uint8_t kTranslates = 8;          // ends with the ends of the connection's far side
+constexpr uint8_t kPlainChange = 16;        // changes no more than TTL and ends; set by `add`
 
 class DecisionTable {
  public:
@@ -169,8 +188,11 @@ class DecisionTable {
     return kNone;
   }
 
-  uint32_t value_of(const DecisionKey& key) const {
-    for (uint32_t at = slot_of(key);; at = (at + 1) & (slots_count_ - 1)) {
+  uint32_t value_of(const DecisionKey& key) const { return value_of(key, hash_of(key)); }
+
+  // A decision, kNone, or the facts to look again with.
+  uint32_t value_of(const DecisionKey& key, uint32_t hash) const {
+    for (uint32_t at = hash & (slots_count_ - 1);; at = (at + 1) & (slots_count_ - 1)) {
       const Slot& slot = slots_[at];
       if (slot.key == key) return slot.value;
       if (slot.key.kind == 0) return kNone;
@@ -182,7 +204,7 @@ class DecisionTable {
 
   // Precondition: `has_room`.
   void set(const DecisionKey& key, uint32_t value) {
-    for (uint32_t at = slot_of(key);; at = (at + 1) & (slots_count_ - 1)) {
+    for (uint32_t at = hash_of(key) & (slots_count_ - 1);; at = (at + 1) & (slots_count_ - 1)) {
       Slot& slot = slots_[at];
       if (slot.key.kind == 0) used_ += 1;
       else if (!(slot.key == key)) continue;
@@ -210,6 +232,7 @@ class DecisionTable {
     Decision& d = decisions_[count_];
     d = decision;
     d.ttl_most = static_cast<uint8_t>(255 - d.ttl_room);
+    if (is_plain_change(d)) d.flags |= kPlainChange;
     d.follower = is_express(d) ? follower_of(d) : kNoFollower;
     return count_++;
   }
@@ -239,25 +262,22 @@ class DecisionTable {
     uint32_t spare;
   };
 
-  // Whether packets that follow leave the connection with the hosts that hold it, open none on
-  // another, and change in no more than TTL and ends; nor can the TTL of a plain packet wrap.
-  static bool is_express(const Decision& d) {
+  // Whether packets change in no more than TTL and ends; nor can the TTL of a plain packet wrap.
+  static bool is_plain_change(const Decision& d) {
     if (d.ttl_change > d.ttl_room || d.ttl_change < -static_cast<int32_t>(kSafeTtl)) return false;
+    return d.tos_after == d.tos_before && !(d.flags & kCompletesChecksum);
+  }
+
+  // The same, of packets that leave the connection with the hosts that hold it and open none on
+  // another.
+  static bool is_express(const Decision& d) {
     return d.host_set_opened == 0 && d.host_set_after == d.host_set_before &&
-           d.tos_after == d.tos_before && !(d.flags & (kDead | kCompletesChecksum));
+           (d.flags & (kDead | kPlainChange)) == kPlainChange;
   }
 
   static uint64_t follower_of(const Decision& d) {
     return wiretrial::follower(d.entry, d.host_set_before, d.tos_before,
                                static_cast<uint32_t>(d.state), d.offloaded);
-  }
-
-  uint32_t slot_of(const DecisionKey& key) const {
-    uint64_t h = key.ends * 0x9e3779b97f4a7c15ull ^ std::rotl(key.place * 0xc2b2ae3d27d4eb4full, 31);
-    h ^= key.kind * 0x27d4eb2f165667c5ull;
-    h ^= h >> 29;
-    h *= 0x165667b19e3779f9ull;
-    return static_cast<uint32_t>(h ^ (h >> 32)) & (slots_count_ - 1);
   }
 
   uint32_t slots_count_;

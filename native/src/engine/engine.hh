@@ -153,6 +153,17 @@ class Engine {
     return decisions_.find(f, classes_.of(f, book_), known, entry, state, host_set);
   }
 
+  // The same, for one that no connection holds.
+  uint32_t find_opening(const Facts& f, uint32_t entry) {
+    const FlowState state = opens(f) ? FlowState::kOpening : FlowState::kStray;
+    return decisions_.find(f, classes_.of(f, book_), OtherEnds{}, entry, state, 0);
+  }
+
+  // Whether what stands at a place is a connection, by its first name, whose time is up.
+  bool is_over(uint32_t place, double now_ns) {
+    return flows().head(place).host_set < kOtherName && holdings_.is_dead(place, now_ns);
+  }
+
   // Make a decision known under the facts that its walk looked at.
   void enter(const Facts& f, const OtherEnds& other, const Decision& d, uint32_t number) {
     decisions_.enter(f, classes_.of(f, book_), in_classes(f, other), d, number);
@@ -205,12 +216,10 @@ class Engine {
             static_cast<const uint8_t*>(is_tcp ? tracking : next)};
   }
 
-  // The next packet of a batch, for `run`: `place` is where its flow was looked up, null when that
-  // must be done anew. One that is not moved is the last from now on.
-  int32_t move_in_batch(const Arrival& a, const Facts& f, bool plain, const uint32_t* place) {
-    const int32_t result = !plain             ? slow(kNotPlain)
-                           : place == nullptr ? move(a, f)
-                                              : move(a, f, *place);
+  // The next packet of a batch, for `run`; `place` is where its flow stands. One that is not moved
+  // is the last from now on.
+  int32_t move_in_batch(const Arrival& a, const Facts& f, bool plain, uint32_t place) {
+    const int32_t result = plain ? move(a, f, place) : slow(kNotPlain);
     if (result >= 0) return result;
     last_ = f;
     last_plain_ = plain;
@@ -264,8 +273,7 @@ class Engine {
   // The packet of a flow that has no connection.
   int32_t open(const Arrival& a, const Facts& f) {
     if (holdings_.has_unmarked()) return no_place();
-    const FlowState state = opens(f) ? FlowState::kOpening : FlowState::kStray;
-    const uint32_t number = find(f, OtherEnds{}, a.entry, state, 0);
+    const uint32_t number = find_opening(f, a.entry);
     if (number == DecisionTable::kNone) return slow(kNewFacts);
     Decision& d = decisions_.at(number);
     if (d.flags & kDead) return slow(kNewFacts);

@@ -91,15 +91,21 @@ class FlowTable {
       Bucket& bucket = buckets_[at];
       for (uint32_t way = 0; way < kWays; way++) {
         if (bucket.rest[way] != kEmpty && bucket.rest[way] != kErased) continue;
-        bucket.ends[way] = key.ends;
-        bucket.rest[way] = key.rest;
-        count_ += 1;
-        changes_ += 1;
+        take(at * kWays + way, key);
         return at * kWays + way;
       }
       at = (at + 1) & (buckets_count_ - 1);
     }
     return kNone;
+  }
+
+  // Precondition: the place is free, and no lookup of this flow would end before it.
+  void take(uint32_t place, const FlowKey& key) {
+    Bucket& bucket = buckets_[place / kWays];
+    bucket.ends[place % kWays] = key.ends;
+    bucket.rest[place % kWays] = key.rest;
+    count_ += 1;
+    changes_ += 1;
   }
 
   // Visit every place that a flow of this hash may have.
@@ -154,10 +160,11 @@ class FlowTable {
   uint32_t changes() const { return changes_; }
   uint64_t memory_bytes() const { return static_cast<uint64_t>(places()) * (16 + 64 + 64); }
 
- private:
+  // In a free place, in place of the key: never taken, or taken once.
   static constexpr uint64_t kEmpty = 0;
   static constexpr uint64_t kErased = ~0ull;
 
+ private:
   union Record {
     conntrack::Connection connection;
     Translation translation;

@@ -101,15 +101,20 @@ class Holdings {
   // A place for a connection of these hosts; kNone when there is no room. Where all places that
   // the flow may have are taken, those of connections whose time is up are not.
   uint32_t take_place(const FlowKey& key, uint32_t hash, uint16_t host_set, double now_ns) {
-    const HostSet& set = sets_[host_set];
     uint32_t place = flows_.insert(key, hash);
     if (place == FlowTable::kNone) {
       flows_.each_place(hash, [&](uint32_t taken) { drop_dead(taken, now_ns); });
       place = flows_.insert(key, hash);
       if (place == FlowTable::kNone) return place;
     }
-    for (uint32_t i = 0; i < set.count; i++) rooms_[set.hosts[i]].held += 1;
+    hold(host_set);
     return place;
+  }
+
+  // The same at a place that is known to be free (`FlowTable::take`).
+  void take_free_place(uint32_t place, const FlowKey& key, uint16_t host_set) {
+    flows_.take(place, key);
+    hold(host_set);
   }
 
   // A connection stands at `place` now, as it was opened.
@@ -211,6 +216,11 @@ class Holdings {
   }
 
  private:
+  void hold(uint16_t host_set) {
+    const HostSet& set = sets_[host_set];
+    for (uint32_t i = 0; i < set.count; i++) rooms_[set.hosts[i]].held += 1;
+  }
+
   Source source_of(uint32_t place) {
     const FlowKey key = flows_.key_of(place);
     const bool swapped = (flows_.head(place).flags & conntrack::kOriginalSwapped) != 0;

@@ -15,6 +15,8 @@ struct alignas(64) HostTimers {
   double udp[2][2];
   // Of a TCP connection that stays established, by the bits below.
   double tcp[8][2];
+  // Of a TCP connection that a SYN opens.
+  double tcp_opening[2];
   // From so many retransmissions on there are too many.
   uint32_t max_retransmissions;
   // The groups differ in that number: segments are judged by group.
@@ -35,10 +37,17 @@ inline double established_timeout(const conntrack::Settings& s, uint32_t bits) {
   return state_timeout(tracking, conntrack::kIndexAck, conntrack::kES, asked);
 }
 
+// The same as of a SYN that opens a connection.
+inline double opening_timeout(const conntrack::Settings& s) {
+  const conntrack::TcpTracking tracking{};
+  return state_timeout(tracking, conntrack::kIndexSyn, conntrack::kSS, s);
+}
+
 inline HostTimers timers_of(const conntrack::Settings* const settings[2]) {
   HostTimers timers{};
   for (uint32_t group = 0; group < 2; group++) {
     const conntrack::Settings& s = *settings[group];
+    timers.tcp_opening[group] = opening_timeout(s) * conntrack::kNsPerS;
     timers.udp[0][group] = s.udp_unreplied * conntrack::kNsPerS;
     timers.udp[1][group] = s.udp_stream * conntrack::kNsPerS;
     for (uint32_t bits = 0; bits < 8; bits++) {

@@ -10,9 +10,12 @@ namespace wiretrial::WIRETRIAL_ISA {
 
 // Packets that are read at a time.
 constexpr uint32_t kWidth = WIRETRIAL_WIDTH;
+constexpr uint32_t kAllLanes = (1u << kWidth) - 1;
 
 #include "wide-facts.hh"
+#include "wide-decisions.hh"
 #include "express.hh"
+#include "openings.hh"
 
 class Runner {
  public:
@@ -28,7 +31,12 @@ class Runner {
     while (at < to) {
       const uint32_t count = std::min(kBlock, to - at);
       read(at, count);
-      find(count);
+      asked_ = 0;
+      const uint64_t lost = find(count);
+      if (lost != 0) {
+        decide(at, count, lost);
+        fetch_places(lost);
+      }
       const uint32_t done = move(at, count);
       at += done;
       if (done < count) break;
@@ -39,10 +47,12 @@ class Runner {
  private:
   void read(uint32_t from, uint32_t count) {
     uint32_t i = 0;
+    wide_ = 0;
     if (b_.roomy_end != 0) {
       for (; i + kWidth <= count; i += kWidth) {
-        uint32_t left = ~read_wide(b_, from + i, k_, i, e_.book()) & ((1u << kWidth) - 1);
-        for (; left != 0; left &= left - 1) {
+        const uint32_t plain = read_wide(b_, from + i, k_, i, e_.book());
+        wide_ |= static_cast<uint64_t>(plain) << i;
+        for (uint32_t left = ~plain & kAllLanes; left != 0; left &= left - 1) {
           read_alone(from, i + static_cast<uint32_t>(__builtin_ctz(left)));
         }
         for (uint32_t lane = i; lane < i + kWidth; lane++) {
@@ -65,23 +75,27 @@ class Runner {
     e_.flows().prefetch_bucket(f.hash);
   }
 
-  void find(uint32_t count) {
+  // Returns one bit for each packet whose flow is not in the table.
+  uint64_t find(uint32_t count) {
     const FlowTable& flows = e_.flows();
     const bool is_far = flows.count() > kNear;
+    uint64_t lost = 0;
     for (uint32_t i = 0; i < count; i++) {
-      const uint32_t hash = k_.hash[i];
-      const uint64_t ends = k_.ends[i], rest = k_.rest[i];
-      const uint32_t ways = ways_of(flows.first_bucket(hash), ends, rest);
-      uint32_t place = flows.first_place(hash) + static_cast<uint32_t>(__builtin_ctz(ways | 16));
-      if (!k_.plain[i]) place = FlowTable::kNone;
-      else if (ways == 0) place = flows.find(FlowKey{ends, rest}, hash);
+      const uint32_t place = k_.plain[i] ? place_of(flows, k_, i) : FlowTable::kNone;
       k_.place[i] = place;
-      if (place == FlowTable::kNone) continue;
+      if (place == FlowTable::kNone) {
+        lost |= static_cast<uint64_t>(k_.plain[i] != 0) << i;
+        continue;
+      }
       flows.prefetch_record(place);
       // Where it is a connection's first name: others' tracking stands elsewhere.
-      if (is_far && static_cast<uint8_t>(rest >> 32) == kTcp) flows.prefetch_tracking(place);
+      if (is_far && static_cast<uint8_t>(k_.rest[i] >> 32) == kTcp) flows.prefetch_tracking(place);
     }
-    if (!is_far) return;
+    if (is_far) fetch_needs(count);
+    return lost;
+  }
+
+  void fetch_needs(uint32_t count) {
     Engine::Needs needs[kBlock];
     uint32_t met = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -102,24 +116,57 @@ class Runner {
   // Names of connections up to which all that is known of them is near the processor.
   static constexpr uint32_t kNear = 4096;
 
+  // Look up the decisions of packets that no connection holds, as far as can be told; one bit each.
+  // What is found holds for the block: nobody learns while a batch is moved.
+  [[gnu::noinline]] void decide(uint32_t from, uint32_t count, uint64_t packets) {
+    asked_ |= packets;
+    for (uint32_t i = 0; i < count; i += kWidth) {
+      const auto lanes = static_cast<uint32_t>(packets >> i) & kAllLanes;
+      const uint32_t wide = lanes & static_cast<uint32_t>(wide_ >> i);
+      if (wide != 0) decide_wide(e_, k_, i, b_.entries + from + i, wide);
+      for (uint32_t left = lanes & ~wide; left != 0; left &= left - 1) {
+        const uint32_t lane = i + static_cast<uint32_t>(__builtin_ctz(left)), at = from + lane;
+        k_.decision[lane] = e_.find_opening(facts_at(k_, lane, arrival(b_, at)), b_.entries[at]);
+      }
+    }
+  }
+
+  // What connections will be written that these packets open.
+  void fetch_places(uint64_t packets) {
+    const FlowTable& flows = e_.flows();
+    if (flows.count() <= kNear) return;
+    for (; packets != 0; packets &= packets - 1) {
+      const auto i = static_cast<uint32_t>(__builtin_ctzll(packets));
+      const uint32_t number = k_.decision[i], hash = k_.hash[i];
+      if (number == DecisionTable::kNone || e_.decisions().at(number).host_set_after == 0) continue;
+      const uint32_t ways = free_ways(flows.first_bucket(hash));
+      const uint32_t place = flows.first_place(hash) + static_cast<uint32_t>(__builtin_ctz(ways | 8));
+      flows.prefetch_record(place);
+      if (static_cast<uint8_t>(k_.rest[i] >> 32) == kTcp) flows.prefetch_tracking(place);
+    }
+  }
+
   // Returns how many were moved; fewer than `count` where one was not, or by a decision that is not
   // good.
   uint32_t move(uint32_t from, uint32_t count) {
     const Batch b = b_;
-    // A packet that opens or ends a connection moves what was found for those behind it.
+    // A packet that opens or ends a connection may move what was found for those behind it.
     const uint32_t changes = e_.flows().changes();
-    bool is_found = express_;
     uint64_t translated = 0;
     uint32_t alone = 0, i = 0;
     for (; i < count; i++) {
       int32_t result = -1;
-      if (is_found && k_.roomy[i] && k_.place[i] != FlowTable::kNone) {
-        result = move_express(e_, b, from + i, k_, i, translated);
+      if (e_.flows().changes() != changes && k_.plain[i]) [[unlikely]] {
+        k_.place[i] = place_of(e_.flows(), k_, i);
+      }
+      if (express_ && k_.plain[i] && k_.roomy[i]) [[likely]] {
+        if (k_.place[i] != FlowTable::kNone) {
+          result = move_express(e_, b, from + i, k_, i, translated);
+        }
+        if (result < 0) [[unlikely]] result = open(b, from, i, count, translated);
       }
       if (result < 0) [[unlikely]] {
-        const bool is_same = e_.flows().changes() == changes;
-        result = move_alone(from + i, i, is_same);
-        is_found = express_ && e_.flows().changes() == changes;
+        result = move_alone(from + i, i);
         alone += 1;
       }
       b.results[from + i] = result;
@@ -129,17 +176,40 @@ class Runner {
     return i;
   }
 
-  [[gnu::noinline]] int32_t move_alone(uint32_t at, uint32_t i, bool is_found) {
+  // Move the packet at `i` of the block if no connection holds it.
+  int32_t open(const Batch& b, uint32_t from, uint32_t i, uint32_t count, uint64_t& translated) {
+    if (k_.place[i] != FlowTable::kNone && !e_.is_over(k_.place[i], b.times[from + i])) return -1;
+    if (!(asked_ >> i & 1)) decide_over(from, i, count);
+    return move_opening(e_, b, from + i, k_, i, translated);
+  }
+
+  // The same as `decide` of the packet at `i` and of those beside it whose connections' time is up.
+  [[gnu::noinline]] void decide_over(uint32_t from, uint32_t i, uint32_t count) {
+    uint64_t packets = uint64_t{1} << i;
+    const uint32_t first = i / kWidth * kWidth, end = std::min(first + kWidth, count);
+    for (uint32_t lane = first; lane < end; lane++) {
+      const uint32_t place = k_.place[lane];
+      const bool is_over = place != FlowTable::kNone && e_.is_over(place, b_.times[from + lane]);
+      packets |= static_cast<uint64_t>(is_over) << lane;
+    }
+    decide(from, count, packets & ~asked_);
+  }
+
+  [[gnu::noinline]] int32_t move_alone(uint32_t at, uint32_t i) {
     const Arrival a = arrival(b_, at);
     Facts f;
     if (k_.plain[i]) f = facts_at(k_, i, a);
     else e_.read(a, f);
-    return e_.move_in_batch(a, f, k_.plain[i] != 0, is_found ? &k_.place[i] : nullptr);
+    return e_.move_in_batch(a, f, k_.plain[i] != 0, k_.place[i]);
   }
 
   Engine& e_;
   const Batch& b_;
   const bool express_;
+  // One bit for each packet of the block that was read by the vector, and for each of which
+  // `Block::decision` is known.
+  uint64_t wide_ = 0;
+  uint64_t asked_ = 0;
   Block k_;
 };
 
