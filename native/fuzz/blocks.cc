@@ -212,7 +212,7 @@ Drawn draw_batch(Random& r, std::vector<Talk>& talks, double& now) {
 
 // Classes that tell some of the drawn ends apart, others not, at all three steps of a table.
 struct Tables {
-  std::vector<uint32_t> direct[2], trie = std::vector<uint32_t>(8);
+  std::vector<uint32_t> direct[2], trie[2];
   std::vector<uint16_t> tcp[2], udp[2];
 
   Tables() {
@@ -221,6 +221,10 @@ struct Tables {
       direct[side][0x0a00] = 0x80000000;
       direct[side][65536] = side == 0 ? 0x80000001 : 7;
       for (uint32_t i = 0; i < 256; i++) direct[side][65536 + 256 + i] = 2 + i / 3;
+      // Addresses that end in 4 and more, and those below.
+      trie[side] = {0, 0, 0, 0,          0,   1, 0, 1 + side,  //
+                    0, 0, 0, 0xfd000000, 125, 0, 2, 2 + side,  //
+                    0, 0, 0, 0xfd000004, 126, 0, 0, 3 + side};
       tcp[side].resize(65536);
       udp[side].resize(65536);
       for (uint32_t i = 0; i < 65536; i++) {
@@ -231,7 +235,7 @@ struct Tables {
   }
   ClassTables shown() const {
     return {{direct[0].data(), direct[1].data()},
-            {trie.data(), trie.data()},
+            {trie[0].data(), trie[1].data()},
             {tcp[0].data(), tcp[1].data()},
             {udp[0].data(), udp[1].data()}};
   }
