@@ -129,8 +129,10 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
     lane::Packet p;
     const auto captured = static_cast<uint32_t>(frame.ByteLength());
     const bool known = lane::read_packet(frame.Data(), captured, U32(info[1]), p);
-    const uint32_t place =
-        known && p.link_length <= lane::kMaxLink ? lanes_->make(p.name) : lane::kNone;
+    const bool is_silent = given.Get("silent").ToBoolean().Value();
+    // Of segments that open, copies count even for who only follows.
+    const bool fits = known && p.link_length <= lane::kMaxLink && !(is_silent && p.flags == lane::kOpens);
+    const uint32_t place = fits ? lanes_->make(p.name) : lane::kNone;
     if (place == lane::kNone) return Napi::Number::New(info.Env(), -1);
     lane::Flow& flow = lanes_->at(place);
     flow.lifetime_ns = given.Get("lifetimeNs").ToNumber().DoubleValue();
@@ -138,7 +140,8 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
     lane::Lane& l = flow.lanes[p.turned];
     l = lane::Lane{};
     l.is_open = true;
-    l.is_silent = given.Get("silent").ToBoolean().Value();
+    l.is_silent = is_silent;
+    l.flags = static_cast<uint8_t>(p.flags);
     if (l.is_silent) return Napi::Number::New(info.Env(), place * 2 + p.turned);
     l.ttl = p.ttl;
     l.sent_ttl = static_cast<uint8_t>(U32(given.Get("sentTtl")));

@@ -187,6 +187,26 @@ export class CompiledEngine implements Engine {
       : this.#walkAndRemember(injection, packet, batch.entries[at] ?? 0);
   }
 
+  /**
+   * The journey of the packet of a batch at which the fast path stopped, moved by a decision.
+   * Precondition: `batch.out` has the headers of packets as they end.
+   */
+  journeyAt(batch: NativeBatch, at: number): Journey {
+    const number = batch.results[at] ?? -1;
+    const { out, stride, packets, offsets } = batch;
+    const from = offsets[at] ?? 0;
+    const came = packets.subarray(from, from + (batch.lengths[at] ?? 0));
+    const leaves = this.decision(number)?.outcome === 'exited';
+    const whole = new Uint8Array((leaves ? HEADER : 0) + came.length);
+    whole.set(came, whole.length - came.length);
+    if (out !== null) {
+      // A ring of places, a power of two of them.
+      const place = (at & (out.length / stride - 1)) * stride;
+      whole.set(out.subarray(place, place + Math.min(stride, whole.length)));
+    }
+    return this.#book.journeyOf(number, whole, came);
+  }
+
   /** Changes when numbers of decisions are given out anew. */
   get epoch(): number {
     return this.#book.epoch;

@@ -9,7 +9,13 @@ import { type Direction, opposite } from './causes.ts';
 import { type Datagram, withTtl } from './datagram/datagram.ts';
 import { isHardError } from './datagram/headers.ts';
 import { openingPacket } from './datagram/synthetic.ts';
-import type { ConnectionResult, DirectionResult, FrameResult } from './result.ts';
+import type {
+  ConnectionResult,
+  DecidedBy,
+  DirectionResult,
+  FrameOutcome,
+  FrameResult,
+} from './result.ts';
 import {
   decidingSide,
   judge,
@@ -24,6 +30,13 @@ import { type HeldFragment, HeldFragments } from './run/held-fragments.ts';
 import { choiceOf, firstRefusal, isOpen, Prospects } from './run/prospects.ts';
 import { type AsSent, asSent, isAsPredicted, reachedBy, translationOf } from './run/reached.ts';
 import { type DropRows, Rows } from './run/rows.ts';
+import {
+  type LastSent,
+  type LastUnsent,
+  type Standing,
+  standingOf,
+  stillStands,
+} from './run/standing.ts';
 import type { RunSummary, TallyPart } from './tally.ts';
 import type { Captured } from './traffic/captured.ts';
 import type { Conversation, Membership } from './traffic/conversation.ts';
@@ -52,13 +65,6 @@ export interface RunOptions {
   readonly traceFrame?: number;
 }
 
-/** A frame as it was sent. */
-export interface LastSent {
-  readonly captured: Captured;
-  readonly injection: Injection;
-  readonly journey: Journey;
-}
-
 export class StackRun {
   readonly world: World;
   readonly #options: RunOptions;
@@ -69,8 +75,8 @@ export class StackRun {
   readonly #prospects: Prospects;
   /** What became of the next packet that is sent, when it was moved elsewhere. */
   #moved: Journey | null = null;
-  /** The packet that was sent last. */
-  #last: LastSent | null = null;
+  /** What became of the frame that was handled last, when those behind it may fare alike. */
+  #last: LastSent | LastUnsent | null = null;
 
   constructor(world: World, options: RunOptions, sink: RunSink) {
     this.world = world;
@@ -100,8 +106,19 @@ export class StackRun {
         return;
       case 'unknown':
         this.#unknown(captured, captured.reason);
+        this.#note(captured, 'unknown', captured.reason);
         return;
     }
+  }
+
+  /** No frame of this direction will be sent, ever or as far as causes know. */
+  #note(
+    captured: Captured,
+    outcome: FrameOutcome,
+    reason: FrameResult['reason'],
+    { by = null, isFixed = true }: { by?: DecidedBy | null; isFixed?: boolean } = {},
+  ): void {
+    this.#last = { as: 'unsent', captured, outcome, reason, by, isFixed };
   }
 
   /** Take a frame whose packet was moved already. Precondition: it was one to be sent. */
@@ -121,26 +138,27 @@ export class StackRun {
   }
 
   /**
-   * How the frame that was handled last was sent, when every further packet of its direction that
-   * takes the same way will be sent so too, and say nothing new of its conversation; else null.
+   * How further packets of the direction of the frame that was handled last will fare, when they
+   * enter as it did and say nothing new of its conversation; else null.
    */
-  standing(captured: Captured): LastSent | null {
-    const last = this.#last;
+  standing(captured: Captured): Standing | null {
     const { membership } = captured;
-    if (last === null || membership === null || last.captured !== captured) return null;
-    const { generated, copies, heldForReassembly, reason } = last.journey;
-    const isPlain = generated.length === 0 && copies.length === 0 && reason === null;
-    if (!isPlain || heldForReassembly || !arrived(last.journey)) return null;
-    return this.isClear(membership) ? last : null;
+    if (membership === null || this.#last?.captured !== captured) return null;
+    const state = this.#judged(membership);
+    return state && standingOf(this.#last, state, membership.direction);
   }
 
-  /** Whether further packets of this direction will be sent, and, delivered, say nothing new. */
-  isClear({ conversation, direction }: Membership): boolean {
+  /** Whether what was found of a direction holds still. */
+  stands(membership: Membership, standing: Standing): boolean {
+    const state = this.#judged(membership);
+    return state !== null && stillStands(standing, state, membership.direction);
+  }
+
+  /** What is known of a conversation, where frames are judged by it alone. */
+  #judged({ conversation }: Membership): State | null {
     const { openLoop, traceFrame } = this.#options;
-    const state = this.#states.get(conversation.id);
-    if (state === undefined || openLoop || traceFrame !== undefined) return false;
-    const side = direction === 'original' ? state.forward : state.reply;
-    return side.result === 'delivered' && state.causes.isClear(direction);
+    const isAlone = !openLoop && traceFrame === undefined;
+    return (isAlone && this.#states.get(conversation.id)) || null;
   }
 
   /** Whether no frame waits for a later one. */
@@ -149,7 +167,7 @@ export class StackRun {
   }
 
   /** Count frames that were moved in lanes; their rows, where somebody looks at them. */
-  get rows(): Pick<Rows, 'moved' | 'noted' | 'movedRow'> {
+  get rows(): Pick<Rows, 'inBulk' | 'noted' | 'movedRow' | 'dropped'> {
     return this.#rows;
   }
 
@@ -229,9 +247,10 @@ export class StackRun {
     const { from } = captured;
     if (membership === null) this.#settle(captured, this.#inject(captured, { datagram, from }));
     else if (datagram.quoted !== null) this.#error(captured, datagram, membership);
-    else if (membership.conversation.unjudged !== null)
+    else if (membership.conversation.unjudged !== null) {
       this.#unknown(captured, membership.conversation.unjudged);
-    else this.#send(captured, datagram, membership);
+      this.#note(captured, 'unknown', membership.conversation.unjudged);
+    } else this.#send(captured, datagram, membership);
   }
 
   #send(captured: Captured, datagram: Datagram, membership: Membership): void {
@@ -242,6 +261,7 @@ export class StackRun {
     if (verdict !== 'send') {
       noteFate(state.causes, direction, datagram, false);
       this.#rows.finish(captured, 'suppressed', verdict);
+      this.#note(captured, 'suppressed', verdict, { isFixed: false });
       return;
     }
     const sent = asSent(datagram, membership, captured.from, state.reached);
@@ -285,9 +305,15 @@ export class StackRun {
         this.#rows.countDrop(state.dropRows, state.assumed, frame, 0);
     }
     if (arrived(state.assumed) || this.#options.openLoop) return true;
-    const by = state.assumed.decision;
-    if (state.assumed.outcome === 'unknown') this.#unknown(captured, state.assumed.reason);
-    else this.#rows.finish(captured, 'suppressed', 'causeNotDelivered', decidedBy(by));
+    const { outcome, reason } = state.assumed;
+    const by = decidedBy(state.assumed.decision);
+    if (outcome === 'unknown') {
+      this.#unknown(captured, reason);
+      this.#note(captured, outcome, reason);
+    } else {
+      this.#rows.finish(captured, 'suppressed', 'causeNotDelivered', by);
+      this.#note(captured, 'suppressed', 'causeNotDelivered', { by });
+    }
     return false;
   }
 
@@ -312,7 +338,7 @@ export class StackRun {
     }
     const injection = this.#injectionOf(captured, sent, choices);
     const journey = this.world.engine.inject(injection);
-    this.#last = { captured, injection, journey };
+    this.#last = { as: 'sent', captured, injection, journey };
     return journey;
   }
 

@@ -8,7 +8,6 @@ import {
   type DecidedBy,
   type DropRow,
   FRAME_OUTCOMES,
-  type FrameOutcome,
   type FrameResult,
   type ReplayCounts,
 } from './result.ts';
@@ -64,9 +63,15 @@ export class Tally {
     if (row.reason !== null && row.outcome !== 'dropped') this.#reasons.add(row.reason, at);
   }
 
-  /** Frames with one outcome and no reason, of which the first is `frame`. */
-  frames(outcome: FrameOutcome, frames: number, frame: number): void {
-    if (frames > 0) this.#outcomes.add(outcome, frame, frames);
+  /** Frames that ended alike, of which the first is `frame`. */
+  frames(
+    { outcome, reason }: Pick<FrameResult, 'outcome' | 'reason'>,
+    frames: number,
+    frame: number,
+  ): void {
+    if (frames === 0) return;
+    this.#outcomes.add(outcome, frame, frames);
+    if (reason !== null && outcome !== 'dropped') this.#reasons.add(reason, frame, frames);
   }
 
   noted(note: string, frames: number, frame: number): void {

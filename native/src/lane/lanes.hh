@@ -23,8 +23,10 @@ enum Treat : uint8_t { kByHand, kAsIs, kOffloaded };
 struct alignas(64) Lane {
   bool is_open;
   // Its packets are judged elsewhere: here they only say that their connection goes on.
-  bool is_silent;
-  bool rewrites;
+  bool is_silent : 1;
+  bool rewrites : 1;
+  // `Packet::flags` of its segments.
+  uint8_t flags;
   uint8_t ttl;
   // With which the sender sent it.
   uint8_t sent_ttl;
@@ -242,7 +244,8 @@ class Lanes {
     Lane& lane = flow.lanes[p.turned];
     const uint32_t room = (p.length + 7) & ~7u;
     if (r.staged == r.out.capacity || r.out.room - r.used < room) return Step::kFull;
-    if (!lane.is_open || (!lane.is_silent && !is_for(r.s, record, p, lane))) return Step::kStopped;
+    if (!lane.is_open || lane.flags != p.flags) return Step::kStopped;
+    if (!lane.is_silent && !is_for(r.s, record, p, lane)) return Step::kStopped;
     const auto at = static_cast<double>(r.s.records.time_ns[record] - r.s.start_ns);
     const bool is_back = at < r.now;
     const double now = is_back ? r.now : at;
@@ -276,7 +279,7 @@ class Lanes {
   }
 
   static bool is_for(const Source& s, uint32_t record, const Packet& p, const Lane& lane) {
-    if (!lane.is_open || lane.ttl != p.ttl || lane.treat[p.verdict] == kByHand) return false;
+    if (lane.ttl != p.ttl || lane.treat[p.verdict] == kByHand) return false;
     if (lane.iface != s.iface_ids[s.records.iface[record]]) return false;
     return lane.link_length == p.link_length &&
            is_same(lane.link, p.ip - p.link_length, p.link_length);

@@ -107,9 +107,12 @@ inline uint32_t read_link(const uint8_t* b, uint32_t captured, uint32_t link_typ
   return type;
 }
 
-// Who asks: lanes take no segment that opens or ends a connection, and no offload aggregate; the
-// first look at a capture takes all.
+// Who asks: lanes take no segment that answers an opening or ends a connection, and no offload
+// aggregate; the first look at a capture takes all.
 enum class For : uint8_t { kLane, kLook };
+
+// `Packet::flags` of a segment that opens a connection or answers that.
+constexpr uint32_t kOpens = 9;
 
 // SYN, FIN and RST in the order of `Head::flags`, and that it is TCP.
 inline uint32_t segment_flags(uint32_t flags) {
@@ -123,8 +126,10 @@ inline bool read_transport(Packet& p, uint32_t protocol, bool v4, For whom, uint
   p.seq = p.ack = p.flags = 0;
   if (protocol == kTcp) {
     if (!tcp::is_whole(b, p.l4, p.length)) return false;
-    p.flags = segment_flags(tcp::flags(b, p.l4));
-    if (whom == For::kLane && (p.flags != 8 || p.length > kEthernetMtu)) return false;
+    const uint32_t flags = tcp::flags(b, p.l4);
+    p.flags = segment_flags(flags);
+    const bool opens = p.flags == kOpens && !(flags & tcp::kAck);
+    if (whom == For::kLane && ((p.flags != 8 && !opens) || p.length > kEthernetMtu)) return false;
     p.seq = tcp::seq(b, p.l4);
     p.ack = tcp::ack(b, p.l4);
     p.payload = p.l4 + tcp::kMinHeaderLength;

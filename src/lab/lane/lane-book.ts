@@ -6,37 +6,24 @@ import { toIp } from '../../capture/link/linktype.ts';
 import type { PacketRecord } from '../../capture/record.ts';
 import { LaneWord, Treat, VERDICTS } from '../../engine/compiled/lane-door.ts';
 import { CompiledEngine } from '../../engine/compiled.ts';
-import type { Injection, Journey } from '../../engine/engine.ts';
+import type { Injection } from '../../engine/engine.ts';
 import type { ChecksumVerdict } from '../../packet/transport-checksum.ts';
 import type { Address } from '../../wire/address.ts';
 import * as ipv4 from '../../wire/ipv4.ts';
 import * as ipv6 from '../../wire/ipv6.ts';
 import type { Datagram } from '../datagram/datagram.ts';
-import { headersOf } from '../datagram/headers.ts';
-import type { FrameResult } from '../result.ts';
-import type { LastSent, StackRun } from '../stack-run.ts';
+import type { LastSent, Standing } from '../run/standing.ts';
+import type { StackRun } from '../stack-run.ts';
 import type { Captured, Followed } from '../traffic/captured.ts';
 import { type Conversation, isOver, lifetimeNs, type Membership } from '../traffic/conversation.ts';
 import { endsOf } from '../traffic/duplicates.ts';
 import { nameOf, type Traffic, type TrafficOptions } from '../traffic/traffic.ts';
 import { vantageKey } from '../traffic/vantage.ts';
-import { decidedBy } from '../verdict.ts';
 import type { LaneWalker } from './columns.ts';
+import { LaneWay, type RowTerms } from './lane-way.ts';
 import { hashOf, vantageOf } from './sightings.ts';
 
 const LINK_HEADER = 14;
-
-/** The parts of a frame's row that are equal for all packets of a lane. */
-type RowTerms = Omit<FrameResult, 'frame' | 'timeNs' | 'notes'>;
-
-/** How packets of a lane go through one stack. */
-export interface LaneWay {
-  /** Where they enter, as the stack's engine numbers it. */
-  readonly entry: number;
-  readonly row: RowTerms;
-  /** By number of decision, as far as asked for. */
-  readonly rows: Map<number, RowTerms>;
-}
 
 export interface OpenLane {
   readonly membership: Membership;
@@ -62,13 +49,15 @@ export class LaneBook {
   readonly #in: LaneBookInput;
   readonly #lanes: (OpenLane | undefined)[] = [];
   readonly #byConversation = new Map<Conversation, number[]>();
-  readonly #epochs: number[] = [];
 
   constructor(input: LaneBookInput) {
     this.#in = input;
   }
 
-  /** An open lane whose packets are moved. */
+  /** Whether lanes were opened for nothing but packets that arrive. */
+  areAllMoved = true;
+
+  /** An open lane whose packets are judged here. */
   at(number: number): OpenLane {
     const lane = this.#lanes[number];
     if (lane === undefined || lane.ways.length === 0)
@@ -130,7 +119,8 @@ export class LaneBook {
   }
 
   #isClear({ membership, ways }: OpenLane): boolean {
-    return ways.length === 0 || this.#in.movers.every(({ run }) => run.isClear(membership));
+    const { movers } = this.#in;
+    return ways.every(({ standing }, i) => movers[i]?.run.stands(membership, standing));
   }
 
   /** A conversation is over. Call between `settle` and `resume`. */
@@ -150,11 +140,10 @@ export class LaneBook {
     if (membership === null) return;
     this.review(membership.conversation);
     const { movers } = this.#in;
-    if (captured.kind !== 'datagram' || movers.length === 0) return;
-    const { conversation } = membership;
-    if (conversation.unjudged !== null || hasEnd(conversation)) return;
-    const sent = movers.flatMap(({ run }) => run.standing(captured) ?? []);
-    if (sent.length === movers.length) this.#open(sent, record, captured, captured.datagram);
+    if (movers.length === 0 || hasEnd(membership.conversation)) return;
+    const standings = movers.flatMap(({ run }) => run.standing(captured) ?? []);
+    if (standings.length < movers.length || !isWorthIt(standings, membership)) return;
+    this.#open(standings, record, captured);
   }
 
   /** Learn from a frame that somebody else judges. */
@@ -170,14 +159,11 @@ export class LaneBook {
     this.#belongs(number, conversation);
   }
 
-  #open(
-    sent: readonly LastSent[],
-    record: PacketRecord,
-    { ttl, endpoints, membership }: Captured,
-    d: Datagram,
-  ): void {
+  #open(standings: readonly Standing[], record: PacketRecord, captured: Captured): void {
     const { walker, options, movers } = this.#in;
-    if (membership === null || options.checksums === 'ignore') return;
+    const { ttl, membership, datagram: d } = captured;
+    if (membership === null || d === null || options.checksums === 'ignore') return;
+    const sent = standings.flatMap(({ last }) => (last.as === 'sent' ? last : []));
     if (!sent.every(({ injection }) => CompiledEngine.mayMove(injection))) return;
     const view = toIp(record);
     if (typeof view === 'string' || d.fragment !== null || d.quoted !== null) return;
@@ -186,11 +172,15 @@ export class LaneBook {
     const { conversation } = membership;
     const { bytes, offset } = view;
     const sender = d.family === 4 ? ipv4.src(bytes, offset) : ipv6.src(bytes, offset);
-    const entries = sent.map(({ injection }, i) => movers[i]?.engine.entryOf(injection) ?? 0);
+    const ways = standings.map((standing, i) => {
+      const { last } = standing;
+      const entry = last.as === 'sent' ? movers[i]?.engine.entryOf(last.injection) : 0;
+      return new LaneWay(standing, entry ?? 0, conversation.id);
+    });
     const number = walker.native.open(record.data, record.iface.linkType, {
       silent: false,
       iface: record.iface.id,
-      entry: entries[0] ?? 0,
+      entry: ways[0]?.entry ?? 0,
       sentTtl: ttl,
       treat: VERDICTS.map((verdict) => this.#treat(record, sender, verdict)),
       whose: hashOf(nameOf(membership) ?? endsOf(d)),
@@ -200,19 +190,7 @@ export class LaneBook {
       lastNs: conversation.lastNs,
     });
     if (number < 0) return;
-    const ways = sent.map(({ journey }, i): LaneWay => {
-      const row: RowTerms = {
-        ...endpoints,
-        connection: conversation.id,
-        outcome: journey.outcome,
-        reason: null,
-        decidedBy: decidedBy(journey.decision),
-        out: headersOf(journey.packet),
-        retransmission: false,
-        journey,
-      };
-      return { entry: entries[i] ?? 0, row, rows: new Map() };
-    });
+    this.areAllMoved &&= ways.every(({ standing }) => standing.as === 'moved');
     this.#lanes[number] = { membership, ways };
     this.#belongs(number, conversation);
   }
@@ -236,35 +214,18 @@ export class LaneBook {
     const way = this.at(number).ways[stack];
     const mover = this.#in.movers[stack];
     if (way === undefined || mover === undefined) throw new RangeError(`no stack ${stack}`);
-    const { engine } = mover;
-    if (engine.epoch !== this.#epochs[stack]) {
-      this.#epochs[stack] = engine.epoch;
-      for (const open of this.#lanes) open?.ways[stack]?.rows.clear();
-    }
-    const known = way.rows.get(decision);
-    if (known !== undefined) return known;
-    const journey = engine.decision(decision) ?? null;
-    const made: RowTerms =
-      journey === null
-        ? { ...way.row, like: {} }
-        : {
-            ...way.row,
-            outcome: journey.outcome,
-            decidedBy: decidedBy(journey.decision),
-            journey,
-            like: {},
-          };
-    way.rows.set(decision, made);
-    return made;
+    return way.moved(decision, mover.engine);
   }
 }
 
-/** Whether a packet came to other ends than those of its lane before it. */
-export function isElsewhere({ row: { out } }: LaneWay, { packet }: Journey): boolean {
-  const now = headersOf(packet);
-  if (out === null || now === null) return out !== now;
-  const isSame = out.src === now.src && out.dst === now.dst;
-  return !isSame || out.sport !== now.sport || out.dport !== now.dport;
+/**
+ * Whether a lane is worth its making: of what is refused, most is never tried again, as by who looks
+ * for open ports. Delivered segments that open a connection are not for lanes.
+ */
+function isWorthIt(standings: readonly Standing[], { conversation }: Membership): boolean {
+  const isMoved = standings.some(({ as }) => as === 'moved');
+  const isOpening = standings.some(({ last }) => last.captured.datagram?.tcp?.syn);
+  return isMoved ? !isOpening : conversation.packets > 1;
 }
 
 /** Whether one of its ends has begun to end it. */
@@ -278,11 +239,15 @@ interface ChangedEnds {
   readonly dst: Uint8Array | null;
 }
 
-/** The same over all stacks; null where it was not sent with the same addresses on each. */
+const AS_CAPTURED: ChangedEnds = { src: null, dst: null };
+
+/**
+ * The same over all stacks that send it; null where it was not sent with the same addresses on each.
+ */
 function commonEnds(raw: Uint8Array, d: Datagram, sent: readonly LastSent[]): ChangedEnds | null {
   const all = sent.map(({ injection }) => changedEnds(raw, d, injection));
-  const [first] = all;
-  if (first === undefined || first === null) return null;
+  const [first = AS_CAPTURED] = all;
+  if (first === null) return null;
   const isSame = (a: Uint8Array | null, b: Uint8Array | null) =>
     a === null || b === null ? a === b : Buffer.compare(a, b) === 0;
   const isCommon = all.every((e) => e && isSame(e.src, first.src) && isSame(e.dst, first.dst));

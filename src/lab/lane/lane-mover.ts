@@ -1,23 +1,35 @@
 /**
- * Packets of lanes through one stack: moved in batches by its engine, counted, and judged one by
- * one where the engine walks them, drops them, or their conversation is no longer as it was.
+ * Packets of lanes through one stack: moved in batches by its engine or kept from being sent,
+ * counted, and judged one by one where the engine walks them, ends them otherwise than those before
+ * them, or their conversation is no longer as it was.
  *
  * Stacks know nothing of each other: each takes a batch to its end before the next begins.
  * @module
  */
 import { frameAt, recordOf, type Slab } from '../../capture/slab.ts';
+import { assert, unreachable } from '../../diagnostic/diagnostic.ts';
 import { MOST_DECISIONS } from '../../engine/compiled/table-sizes.ts';
 import type { NativeBatch } from '../../engine/compiled.ts';
+import type { Journey } from '../../engine/engine.ts';
+import { type Drop, dropOf } from '../run/rows.ts';
+import { isPlainDrop, type Standing } from '../run/standing.ts';
 import type { Captured } from '../traffic/captured.ts';
 import type { Conversation } from '../traffic/conversation.ts';
 import type { Traffic } from '../traffic/traffic.ts';
 import type { LaneWalker } from './columns.ts';
-import { isElsewhere, type LaneBook, type Mover, type OpenLane } from './lane-book.ts';
+import type { LaneBook, Mover, OpenLane } from './lane-book.ts';
+import { LaneTally } from './lane-tally.ts';
+import type { LaneWay, RowTerms } from './lane-way.ts';
+import { segmentAt } from './segment.ts';
 
 /** How a decision lets packets end; the others are looked at one by one. */
-const Good = { unknown: 0, delivered: 1, exited: 2 } as const;
+const Good = { unknown: 0, delivered: 1, exited: 2, dropped: 3 } as const;
 const OFFLOADED: readonly string[] = ['checksumOffloaded'];
 const NO_NOTES: readonly string[] = [];
+/** Packets whose headers are kept as they end, and how many bytes of each: a way changes no more. */
+const HEADS = { packets: 64, bytes: 256 };
+
+type Judged = Standing & { readonly as: 'judged' };
 
 export interface LaneMoverInput extends Mover {
   readonly walker: LaneWalker;
@@ -28,10 +40,24 @@ export interface LaneMoverInput extends Mover {
   readonly wantsRows: boolean;
 }
 
+/** Packets that the engine moves, and by which decisions it may go on to the next. */
+interface Gate {
+  readonly batch: NativeBatch;
+  readonly good: Uint8Array;
+  /** What a decision's packets are here, by how its journey ended. */
+  readonly goodOf: (journey: Journey) => number;
+}
+
 export class LaneMover {
   readonly #in: LaneMoverInput;
-  readonly #good = new Uint8Array(MOST_DECISIONS);
-  readonly #batch: NativeBatch;
+  /** Of packets that are expected to arrive, and of those that are expected to be dropped. */
+  readonly #through: Gate;
+  readonly #refusing: Gate;
+  readonly #results: Int32Array;
+  readonly #entries: Uint32Array;
+  readonly #tally: LaneTally;
+  /** By number of decision. */
+  #drops: Drop[] = [];
   #epoch = 0;
   /** Conversations that are no longer in good standing, of which packets are laid down. */
   readonly #troubled = new Set<Conversation>();
@@ -39,50 +65,118 @@ export class LaneMover {
   constructor(input: LaneMoverInput) {
     this.#in = input;
     const { columns } = input.walker;
-    this.#batch = {
+    const places = columns.offsets.length;
+    this.#entries = input.stack === 0 ? columns.entries : new Uint32Array(places);
+    this.#results = new Int32Array(places);
+    this.#tally = new LaneTally(input.run.rows);
+    this.#through = this.#gate(arrivalOf, null);
+    const heads = new Uint8Array(HEADS.packets * HEADS.bytes);
+    this.#refusing = this.#gate(dropOrNot, heads);
+  }
+
+  #gate(goodOf: Gate['goodOf'], out: Uint8Array | null): Gate {
+    const { columns } = this.#in.walker;
+    const good = new Uint8Array(MOST_DECISIONS);
+    const batch: NativeBatch = {
       packets: columns.packets,
       offsets: columns.offsets,
       lengths: columns.lengths,
-      entries: input.stack === 0 ? columns.entries : new Uint32Array(columns.entries.length),
+      entries: this.#entries,
       times: columns.nows,
       offloaded: columns.offloaded,
-      results: new Int32Array(columns.offsets.length),
-      out: null,
-      stride: 0,
-      good: this.#good,
+      results: this.#results,
+      out,
+      stride: out === null ? 0 : HEADS.bytes,
+      good,
     };
+    return { batch, good, goodOf };
   }
 
   /** Take the packets that are laid down. */
   move(slab: Slab, staged: number): void {
-    const { book, walker, engine } = this.#in;
-    const { results } = this.#batch;
     this.#troubled.clear();
     this.#enter(staged);
-    let until = staged;
     for (let at = 0; at < staged; ) {
-      this.#sameEpoch();
-      const end = engine.run(this.#batch, at, until);
-      this.#count(slab, at, end);
-      if (end === staged) return;
-      const lane = book.at(walker.columns.lane[end] ?? 0);
-      if (end === until) this.#again(slab, end, lane);
-      else if (this.#isGood(results[end] ?? -1)) this.#count(slab, end, end + 1);
-      else this.#unexpected(slab, end, lane);
-      at = end + 1;
-      until = this.#nextTroubled(at, staged);
+      const lane = this.#laneAt(at);
+      if (this.#troubled.has(lane.membership.conversation)) this.#again(slab, at++, lane);
+      else at = this.#take(slab, at, staged, lane);
     }
+    this.#tally.settle();
+  }
+
+  /** Take packets that go the way of the one at `at`; the next that was not taken. */
+  #take(slab: Slab, at: number, staged: number, lane: OpenLane): number {
+    const { standing } = this.#wayOf(lane);
+    switch (standing.as) {
+      case 'moved':
+        return this.#pass(this.#through, slab, at, this.#alike(standing.as, at, staged));
+      case 'refused':
+        return this.#pass(this.#refusing, slab, at, this.#alike(standing.as, at, staged));
+      case 'unsent':
+        this.#keep(slab, at, lane, standing.last.reason);
+        return at + 1;
+      case 'judged':
+        this.#judge(slab, at, lane, standing);
+        return at + 1;
+      default:
+        return unreachable(standing);
+    }
+  }
+
+  /** Let the engine move packets, up to one that it does not end as expected. */
+  #pass(gate: Gate, slab: Slab, from: number, until: number): number {
+    this.#sameEpoch();
+    const end = this.#in.engine.run(gate.batch, from, until);
+    this.#count(gate, slab, from, end);
+    if (end === until) return end;
+    if (this.#isGood(gate, this.#results[end] ?? -1)) this.#count(gate, slab, end, end + 1);
+    else this.#unexpected(slab, end, this.#laneAt(end));
+    return end + 1;
+  }
+
+  /** A segment of a flow that is not whole: what becomes of it is known of it alone. */
+  #judge(slab: Slab, at: number, lane: OpenLane, { causes, direction, drops }: Judged): void {
+    const { walker, engine } = this.#in;
+    const { packets, offsets, lengths } = walker.columns;
+    const segment = segmentAt(packets, offsets[at] ?? 0, lengths[at] ?? 0);
+    const verdict = causes.judgeTcp(direction, segment);
+    if (verdict !== 'send') {
+      causes.settleTcp(direction, segment, false);
+      this.#keep(slab, at, lane, verdict);
+      return;
+    }
+    const way = this.#wayOf(lane);
+    if (way.sent === null) {
+      // Where it enters is not known to the lane; of the next one it will be.
+      this.#again(slab, at, lane);
+      this.#close(lane);
+      return;
+    }
+    this.#sameEpoch();
+    engine.run(this.#refusing.batch, at, at + 1);
+    if (!this.#isGood(this.#refusing, this.#results[at] ?? -1)) {
+      this.#unexpected(slab, at, lane);
+      return;
+    }
+    const isAgain = causes.isRetransmission(direction, segment);
+    causes.settleTcp(direction, segment, false);
+    this.#drop(slab, at, way, { drops, isAgain });
+  }
+
+  #laneAt(at: number): OpenLane {
+    return this.#in.book.at(this.#in.walker.columns.lane[at] ?? 0);
+  }
+
+  #wayOf({ ways }: OpenLane): LaneWay {
+    const way = ways[this.#in.stack];
+    assert(way !== undefined, 'a lane has a way through each stack');
+    return way;
   }
 
   /** Where packets enter this stack. */
   #enter(staged: number): void {
-    const { stack, book, walker } = this.#in;
-    if (stack === 0) return;
-    const { lane } = walker.columns;
-    const { entries } = this.#batch;
-    for (let i = 0; i < staged; i++) {
-      entries[i] = book.at(lane[i] ?? 0).ways[stack]?.entry ?? 0;
-    }
+    if (this.#in.stack === 0) return;
+    for (let i = 0; i < staged; i++) this.#entries[i] = this.#wayOf(this.#laneAt(i)).entry;
   }
 
   /** Numbers of decisions are given out anew now and then. */
@@ -90,30 +184,46 @@ export class LaneMover {
     const { engine } = this.#in;
     if (engine.epoch === this.#epoch) return;
     this.#epoch = engine.epoch;
-    this.#good.fill(Good.unknown);
+    this.#through.good.fill(Good.unknown);
+    this.#refusing.good.fill(Good.unknown);
+    this.#drops = [];
   }
 
-  /** Whether the decision lets its packets get where they are going, and says nothing else. */
-  #isGood(number: number): boolean {
+  /** Whether the decision ends its packets as is expected, and says nothing else. */
+  #isGood({ good, goodOf }: Gate, number: number): boolean {
     const journey = number < 0 ? undefined : this.#in.engine.decision(number);
-    if (journey === undefined || journey.reason !== null) return false;
-    const { outcome } = journey;
-    if (outcome !== 'delivered' && outcome !== 'exited') return false;
-    this.#good[number] = Good[outcome];
-    return true;
+    if (journey === undefined) return false;
+    const found = goodOf(journey);
+    if (found === Good.dropped) this.#drops[number] ??= dropOf(journey);
+    good[number] = found;
+    return found !== Good.unknown;
   }
 
   /** A packet that the engine had to walk, or that it did not let through. */
   #unexpected(slab: Slab, at: number, lane: OpenLane): void {
-    const { run, engine, stack } = this.#in;
+    const { run, engine } = this.#in;
     const captured = this.#describe(slab, at, lane);
-    const number = this.#batch.results[at] ?? -1;
-    const moved = number < 0 ? undefined : engine.decision(number);
-    const journey = moved ?? engine.walk(this.#batch, at, run.injectionOf(captured));
+    const moved = this.#movedAt(at, lane);
+    const journey = moved ?? engine.walk(this.#through.batch, at, run.injectionOf(captured));
     run.handleMoved(captured, journey);
-    const way = lane.ways[stack];
-    if (moved === undefined && way && isElsewhere(way, journey)) this.#close(lane);
+    if (this.#isOther(lane, journey, moved === undefined)) this.#close(lane);
     else this.#look(lane);
+  }
+
+  /** What became of a packet that the engine moved; of one that arrives, with its own bytes. */
+  #movedAt(at: number, lane: OpenLane): Journey | undefined {
+    const { engine } = this.#in;
+    const number = this.#results[at] ?? -1;
+    if (number < 0) return undefined;
+    if (this.#wayOf(lane).standing.as === 'moved') return engine.decision(number);
+    return engine.journeyAt(this.#refusing.batch, at);
+  }
+
+  /** Whether packets behind one that ended so are to be looked at anew. */
+  #isOther(lane: OpenLane, journey: Journey, wasWalked: boolean): boolean {
+    const way = this.#wayOf(lane);
+    if (way.standing.as !== 'moved') return !isPlainDrop(journey) || journey.generated.length > 0;
+    return wasWalked && way.isElsewhere(journey);
   }
 
   /** Its hosts forgot the connection and translated it anew: nothing is as it was. */
@@ -134,13 +244,15 @@ export class LaneMover {
     if (!this.#in.book.review(conversation)) this.#troubled.add(conversation);
   }
 
-  /** The next packet from `at` on that is of a troubled conversation. */
-  #nextTroubled(at: number, staged: number): number {
-    if (this.#troubled.size === 0) return staged;
-    const { lane } = this.#in.walker.columns;
-    for (let i = at; i < staged; i++) {
-      const { conversation } = this.#in.book.at(lane[i] ?? 0).membership;
-      if (this.#troubled.has(conversation)) return i;
+  /** The first packet behind `at` that goes another way, or of a troubled conversation. */
+  #alike(as: Standing['as'], at: number, staged: number): number {
+    const { book } = this.#in;
+    const isWhole = this.#troubled.size === 0;
+    if (isWhole && as === 'moved' && book.areAllMoved) return staged;
+    for (let i = at + 1; i < staged; i++) {
+      const lane = this.#laneAt(i);
+      if (this.#wayOf(lane).standing.as !== as) return i;
+      if (!isWhole && this.#troubled.has(lane.membership.conversation)) return i;
     }
     return staged;
   }
@@ -153,37 +265,88 @@ export class LaneMover {
     return captured;
   }
 
-  /** Count packets that were moved by good decisions. */
-  #count(slab: Slab, from: number, to: number): void {
-    const { wantsRows, walker, run } = this.#in;
-    const { record, offloaded } = walker.columns;
-    const { results } = this.#batch;
+  /** Count packets that good decisions moved. */
+  #count(gate: Gate, slab: Slab, from: number, to: number): void {
+    if (gate === this.#through) {
+      this.#arrived(slab, from, to);
+      return;
+    }
+    for (let i = from; i < to; i++) {
+      const way = this.#wayOf(this.#laneAt(i));
+      if (way.standing.as === 'refused') this.#drop(slab, i, way, way.standing);
+    }
+  }
+
+  #arrived(slab: Slab, from: number, to: number): void {
+    const { wantsRows, walker, run, book, stack } = this.#in;
+    const { record, offloaded, lane } = walker.columns;
+    const { good } = this.#through;
     const delivered: Few = { count: 0, first: 0 };
     const exited: Few = { count: 0, first: 0 };
     const noted: Few = { count: 0, first: 0 };
     for (let i = from; i < to; i++) {
-      addTo(this.#good[results[i] ?? 0] === Good.exited ? exited : delivered, i);
+      const result = this.#results[i] ?? -1;
+      addTo(good[result] === Good.exited ? exited : delivered, i);
       if (offloaded[i] === 1) addTo(noted, i);
-      if (wantsRows) this.#row(slab, i);
+      if (wantsRows) this.#row(slab, i, book.rowOf(lane[i] ?? 0, result, stack));
     }
     const frameOf = ({ first }: Few) => frameAt(slab, record[first] ?? 0);
     const { rows } = run;
-    rows.moved('delivered', delivered.count, frameOf(delivered));
-    rows.moved('exited', exited.count, frameOf(exited));
+    rows.inBulk('delivered', null, delivered.count, frameOf(delivered));
+    rows.inBulk('exited', null, exited.count, frameOf(exited));
     rows.noted('checksumOffloaded', noted.count, frameOf(noted));
   }
 
-  #row(slab: Slab, i: number): void {
-    const { walker, book, run, stack } = this.#in;
-    const { columns } = walker;
+  /** A packet that a good decision dropped. */
+  #drop(
+    slab: Slab,
+    at: number,
+    way: LaneWay,
+    { drops, isAgain = false }: Pick<Judged, 'drops'> & { readonly isAgain?: boolean },
+  ): void {
+    const number = this.#results[at] ?? -1;
+    const drop = this.#drops[number];
+    assert(drop !== undefined, 'what good decisions drop is known');
+    const frame = this.#ended(slab, at, 'dropped', null);
+    this.#tally.dropped(drop, way.isNewDrop(drop, drops), frame);
+    if (this.#in.wantsRows) this.#row(slab, at, way.moved(number, this.#in.engine, isAgain));
+  }
+
+  /** A packet that is not sent. */
+  #keep(slab: Slab, at: number, lane: OpenLane, reason: RowTerms['reason']): void {
+    const row = this.#wayOf(lane).unsent(reason);
+    this.#ended(slab, at, row.outcome, reason);
+    if (this.#in.wantsRows) this.#row(slab, at, row);
+  }
+
+  #ended(slab: Slab, at: number, outcome: RowTerms['outcome'], reason: RowTerms['reason']): number {
+    const { record, offloaded } = this.#in.walker.columns;
+    const frame = frameAt(slab, record[at] ?? 0);
+    this.#tally.ended(outcome, reason, frame);
+    if (offloaded[at] === 1) this.#tally.noted('checksumOffloaded', frame);
+    return frame;
+  }
+
+  #row(slab: Slab, i: number, row: RowTerms): void {
+    const { columns } = this.#in.walker;
     const record = columns.record[i] ?? 0;
-    run.rows.movedRow({
-      ...book.rowOf(columns.lane[i] ?? 0, this.#batch.results[i] ?? -1, stack),
+    this.#in.run.rows.movedRow({
+      ...row,
       frame: frameAt(slab, record),
       timeNs: columns.times[record] ?? 0n,
       notes: columns.offloaded[i] === 1 ? OFFLOADED : NO_NOTES,
     });
   }
+}
+
+function arrivalOf({ outcome, reason }: Journey): number {
+  if (reason !== null) return Good.unknown;
+  if (outcome === 'delivered') return Good.delivered;
+  return outcome === 'exited' ? Good.exited : Good.unknown;
+}
+
+function dropOrNot(journey: Journey): number {
+  return isPlainDrop(journey) ? Good.dropped : Good.unknown;
 }
 
 interface Few {

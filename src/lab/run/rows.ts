@@ -14,6 +14,28 @@ import type { World } from '../world.ts';
 /** Which drops of a connection were counted, so that it counts once in each row of the table. */
 export type DropRows = Set<string>;
 
+/** What a dropped packet counts as in the table of drops. */
+export interface Drop {
+  readonly key: string;
+  readonly reason: string;
+  readonly decidedBy: DecidedBy | null;
+}
+
+/** The row of the table of drops for a packet that was dropped so. */
+export function dropOf(journey: Journey): Drop {
+  const by = decidedBy(journey.decision);
+  const reason = journey.reason ?? 'unknown';
+  const key = [reason, by?.node, by?.hook, by?.rule, ...(by?.policies ?? [])].join(' ');
+  return { key, reason, decidedBy: by };
+}
+
+/** Whether it is the first of its connection in this row; from now on it is not. */
+export function isNewDrop(drops: DropRows, { key }: Drop): boolean {
+  if (drops.has(key)) return false;
+  drops.add(key);
+  return true;
+}
+
 export class Rows {
   readonly #world: World;
   readonly #tally = new Tally();
@@ -35,9 +57,14 @@ export class Rows {
     this.#generated(captured, journey);
   }
 
-  /** Count `frames` more, moved in lanes, that got where they were going; the first is `frame`. */
-  moved(outcome: FrameOutcome, frames: number, frame: number): void {
-    this.#tally.frames(outcome, frames, frame);
+  /** Count `frames` more that went in lanes and ended alike; the first is `frame`. */
+  inBulk(
+    outcome: FrameOutcome,
+    reason: FrameResult['reason'],
+    frames: number,
+    frame: number,
+  ): void {
+    this.#tally.frames({ outcome, reason }, frames, frame);
   }
 
   /** Count the notes of such frames. */
@@ -45,7 +72,12 @@ export class Rows {
     this.#tally.noted(note, frames, frame);
   }
 
-  /** The row of a frame that was moved in a lane and is counted. */
+  /** Count drops of such frames, and of their connections those that are new to the row. */
+  dropped(drop: Drop, packets: number, connections: number, frame: number): void {
+    this.#tally.drop(drop.key, { ...drop, frame }, packets, connections);
+  }
+
+  /** The row of a frame that went in a lane and is counted. */
   movedRow(row: FrameResult): void {
     this.#queue.push(row);
   }
@@ -110,12 +142,9 @@ export class Rows {
 
   /** Count a drop: packets, and the connection when this row does not have it yet. */
   countDrop(drops: DropRows | null, journey: Journey, frame: number, packets: number): void {
-    const by = decidedBy(journey.decision);
-    const reason = journey.reason ?? 'unknown';
-    const key = [reason, by?.node, by?.hook, by?.rule, ...(by?.policies ?? [])].join(' ');
-    const isNew = drops !== null && !drops.has(key);
-    drops?.add(key);
-    this.#tally.drop(key, { reason, decidedBy: by, frame }, packets, isNew ? 1 : 0);
+    const drop = dropOf(journey);
+    const isNew = drops !== null && isNewDrop(drops, drop);
+    this.#tally.drop(drop.key, { ...drop, frame }, packets, isNew ? 1 : 0);
   }
 
   summary(): RunSummary {
