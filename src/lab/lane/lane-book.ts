@@ -219,8 +219,8 @@ export class LaneBook {
 }
 
 /**
- * Whether a lane is worth its making: of what is refused, most is never tried again, as by who looks
- * for open ports. Delivered segments that open a connection are not for lanes.
+ * Whether a lane is worth its making: of what is refused, most is never tried again, as by those
+ * who look for open ports. Delivered segments that open a connection are not for lanes.
  */
 function isWorthIt(standings: readonly Standing[], { conversation }: Membership): boolean {
   const isMoved = standings.some(({ as }) => as === 'moved');

@@ -26,7 +26,7 @@ import { segmentAt } from './segment.ts';
 const Good = { unknown: 0, delivered: 1, exited: 2, dropped: 3 } as const;
 const OFFLOADED: readonly string[] = ['checksumOffloaded'];
 const NO_NOTES: readonly string[] = [];
-/** Packets whose headers are kept as they end, and how many bytes of each: a way changes no more. */
+/** Packets whose headers are kept as they end, and bytes of each: a way changes no more. */
 const HEADS = { packets: 64, bytes: 256 };
 
 type Judged = Standing & { readonly as: 'judged' };
