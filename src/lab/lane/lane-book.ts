@@ -242,7 +242,7 @@ interface ChangedEnds {
 const AS_CAPTURED: ChangedEnds = { src: null, dst: null };
 
 /**
- * The same over all stacks that send it; null where it was not sent with the same addresses on each.
+ * The same over all stacks that send it; null where those addresses differ.
  */
 function commonEnds(raw: Uint8Array, d: Datagram, sent: readonly LastSent[]): ChangedEnds | null {
   const all = sent.map(({ injection }) => changedEnds(raw, d, injection));

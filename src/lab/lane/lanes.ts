@@ -1,17 +1,20 @@
 /**
- * Lanes: packets of conversations in which nothing can happen any more but one more packet that is
- * delivered. They are timed, counted and told from copies in native code, and moved in batches by
- * the compiled engine; everything else is taken in and judged as without lanes, in the same order.
+ * Lanes: packets of conversations in which nothing can happen any more but one more packet that
+ * fares as those before it. They are timed, counted and told from copies in native code, and moved
+ * in batches by the compiled engine; everything else is taken in and judged as without lanes, in
+ * the same order.
  *
  *   slab ─► native run ─► packets of lanes ─► engine in batches ─► counts (rows where asked for)
  *              │                               │ one a stack (lane-mover.ts)
- *              └► a packet that no lane expects └► one that the engine walks, or drops
+ *              └► a packet that no lane expects └► one that the engine walks, or ends otherwise
  *                 Traffic.take, StackRun.handle    Traffic.describe, StackRun.handleMoved
  *
- * A lane is one direction of a captured flow. It opens behind a packet that was delivered with
- * nothing lost on its conversation before (`StackRun.standing`), and closes when that is over. What
- * it leaves out is what then can not change: causes hold, a direction that was delivered stays so,
- * the ends that the packets come to are those that they came to.
+ * A lane is one direction of a captured flow. It opens behind a packet that was understood in full,
+ * and closes when what it leaves out can change again (`StackRun.standing`). On each stack it goes a
+ * way of its own: packets are delivered, with nothing lost on their conversation before; or refused,
+ * and leave nothing behind; or not sent at all, because nobody can be known to send them or their
+ * cause was not delivered. Segments of a TCP flow that is not whole are judged one by one, by their
+ * numbers alone (causes.ts).
  *
  * Of a connection that another worker judges lanes are silent: native code notes that it goes on,
  * and nothing more. They open whatever became of it, and close when its ends end it.
