@@ -10,8 +10,8 @@
  *                 Traffic.take, StackRun.handle    Traffic.describe, StackRun.handleMoved
  *
  * A lane is one direction of a captured flow. It opens behind a packet that was understood in full,
- * and closes when what it leaves out can change again (`StackRun.standing`). On each stack it goes a
- * way of its own: packets are delivered, with nothing lost on their conversation before; or refused,
+ * and closes when what it leaves out can change again (`StackRun.standing`). On each stack it goes
+ * a way of its own: packets are delivered, with nothing lost on their conversation before; or refused,
  * and leave nothing behind; or not sent at all, because nobody can be known to send them or their
  * cause was not delivered. Segments of a TCP flow that is not whole are judged one by one, by their
  * numbers alone (causes.ts).
