@@ -11,10 +11,10 @@
  *
  * A lane is one direction of a captured flow. It opens behind a packet that was understood in full,
  * and closes when what it leaves out can change again (`StackRun.standing`). On each stack it goes
- * a way of its own: packets are delivered, with nothing lost on their conversation before; or refused,
- * and leave nothing behind; or not sent at all, because nobody can be known to send them or their
- * cause was not delivered. Segments of a TCP flow that is not whole are judged one by one, by their
- * numbers alone (causes.ts).
+ * a way of its own. Packets are delivered, with nothing lost on their conversation before; or
+ * refused, and leave nothing behind; or not sent at all, as nobody is known to send them, or as
+ * their cause was not delivered. Segments of a TCP flow that is not whole are judged one by one, by
+ * their numbers alone (causes.ts).
  *
  * Of a connection that another worker judges lanes are silent: native code notes that it goes on,
  * and nothing more. They open whatever became of it, and close when its ends end it.
