@@ -28,6 +28,12 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
                            InstanceMethod<&LaneDoor::Note>("note"),
                            InstanceMethod<&LaneDoor::Look>("look"),
                            InstanceMethod<&LaneDoor::NoteContent>("noteContent"),
+                           InstanceMethod<&LaneDoor::BeginStrangers>("beginStrangers"),
+                           InstanceMethod<&LaneDoor::KindOf>("kindOf"),
+                           InstanceMethod<&LaneDoor::SetKind>("setKind"),
+                           InstanceMethod<&LaneDoor::Meet>("meet"),
+                           InstanceMethod<&LaneDoor::Quoted>("quoted"),
+                           InstanceMethod<&LaneDoor::Expire>("expire"),
                        });
   }
 
@@ -243,6 +249,74 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
     }
     std::memcpy(ends_, &first, sizeof first);
     return Napi::Boolean::New(info.Env(), found == lane::Contents::Found::kOtherEnds);
+  }
+
+  // Ends that cross the door, as a name.
+  static lane::FlowName NameOf(const Napi::Value& ends, const Napi::Value& protocol, bool& turned) {
+    lane::Ends e;
+    std::memcpy(&e, ends.As<Napi::Uint8Array>().Data(), sizeof e);
+    return lane::name_of(U32(protocol), e.family, e.src, e.dst, e.sport, e.dport, turned);
+  }
+
+  // beginStrangers(translated: Uint8Array, synAckAnswers): follow strangers from now on. Translated
+  // ends as entries of 24 bytes: address, family and protocol (8 bits each), port (16 bits).
+  void BeginStrangers(const Napi::CallbackInfo& info) {
+    constexpr size_t kEntry = 24;
+    const auto ends = info[0].As<Napi::Uint8Array>();
+    lane::Strangers& strangers = lanes_->strangers();
+    strangers.begin(info[1].ToBoolean().Value());
+    for (size_t at = 0; at + kEntry <= ends.ByteLength(); at += kEntry) {
+      const uint8_t* e = ends.Data() + at;
+      uint16_t port;
+      std::memcpy(&port, e + 18, sizeof port);
+      if (!strangers.add_translated(e, e[16], e[17], port)) Fail(info, "not enough memory for ends");
+    }
+  }
+
+  // kindOf(ends, protocol) → `StrangerKind`
+  Napi::Value KindOf(const Napi::CallbackInfo& info) {
+    bool turned;
+    const auto kind = lanes_->strangers().kind_of(NameOf(info[0], info[1], turned));
+    return Napi::Number::New(info.Env(), static_cast<uint32_t>(kind));
+  }
+
+  // setKind(ends, protocol, kind)
+  void SetKind(const Napi::CallbackInfo& info) {
+    bool turned;
+    const lane::FlowName name = NameOf(info[0], info[1], turned);
+    const auto kind = static_cast<lane::Strangers::Kind>(U32(info[2]));
+    if (!lanes_->strangers().set_kind(name, kind)) Fail(info, "not enough memory for pairs");
+  }
+
+  // meet(ends, protocol, flags, answers, nowNs): a stranger's packet; flags as in TCP's header.
+  void Meet(const Napi::CallbackInfo& info) {
+    bool turned;
+    const lane::FlowName name = NameOf(info[0], info[1], turned);
+    const lane::Segment segment = lane::segment_of(name.protocol, U32(info[2]));
+    lane::Strangers& strangers = lanes_->strangers();
+    const bool is_met =
+        strangers.meet_by_hand(name, turned, info[3].ToBoolean().Value(), segment,
+                               info[4].ToNumber().DoubleValue(), words_[lane::kNextId],
+                               words_[lane::kStrangersClosed]);
+    if (!is_met) Fail(info, "not enough memory for conversations");
+    words_[lane::kStrangersOpen] = strangers.open_ones();
+  }
+
+  // quoted(ends, protocol, nowNs): an error quotes a stranger's packet.
+  void Quoted(const Napi::CallbackInfo& info) {
+    bool turned;
+    const lane::FlowName name = NameOf(info[0], info[1], turned);
+    lanes_->strangers().quoted(name, turned, info[2].ToNumber().DoubleValue());
+  }
+
+  // expire(nowNs) → Float64Array of the numbers of strangers that are over, in order.
+  Napi::Value Expire(const Napi::CallbackInfo& info) {
+    lane::Strangers& strangers = lanes_->strangers();
+    const double now = info[0].ToNumber().DoubleValue();
+    auto numbers = Napi::Float64Array::New(info.Env(), strangers.over_at(now));
+    strangers.expire(now, numbers.Data());
+    words_[lane::kStrangersOpen] = strangers.open_ones();
+    return numbers;
   }
 
   Napi::ObjectReference keep_;

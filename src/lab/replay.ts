@@ -11,13 +11,15 @@ import { CompiledEngine } from '../engine/compiled.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { LaneWalker } from './lane/columns.ts';
 import { Lanes } from './lane/lanes.ts';
+import { NativeStrangers, type TranslatedEnd } from './lane/native-strangers.ts';
 import { NativeSightings } from './lane/sightings.ts';
 import { type RunOptions, type RunSink, StackRun } from './stack-run.ts';
 import type { RunSummary, TallyPart } from './tally.ts';
 import type { Captured, Followed } from './traffic/captured.ts';
 import type { Clock } from './traffic/clock.ts';
 import type { Conversation } from './traffic/conversation.ts';
-import { Traffic, type TrafficOptions } from './traffic/traffic.ts';
+import type { Strangers, StrangerTuple } from './traffic/strangers.ts';
+import { type Ended, Traffic, type TrafficOptions } from './traffic/traffic.ts';
 import type { World } from './world.ts';
 
 /** Records as capture readers give them: in batches, or in bulk. */
@@ -53,6 +55,12 @@ export interface Share {
   frame(captured: Captured): boolean;
   /** Asked right before a conversation is closed; `place` counts those closed, from 0. */
   conversation(conversation: Conversation, place: number): boolean;
+  /** Whether packets of these ends are judged here, as far as their ends say it. */
+  ownsEnds(tuple: StrangerTuple): boolean;
+  /** Ends whose port matters to that. */
+  translatedEnds(): Iterable<TranslatedEnd>;
+  /** So many conversations have been closed, whosesoever. */
+  reached(closed: number): void;
 }
 
 export interface ReplayOutput {
@@ -70,13 +78,19 @@ export interface ReplayOutput {
 /** Run the traffic through all stacks. */
 export async function replay(input: ReplayInput): Promise<ReplayOutput> {
   const { walker } = input;
-  const traffic = new Traffic(input.traffic, walker && new NativeSightings(walker.native));
+  const strangers = strangersOf(input);
+  const sightings = walker && new NativeSightings(walker.native);
+  const traffic = new Traffic(input.traffic, sightings, strangers);
   const runs = input.stacks.map((s) => new StackRun(s.world, input.options, s.sink));
   const { share } = input;
   let closed = 0;
-  const close = (conversations: readonly Conversation[]) => {
-    for (const conversation of conversations) {
-      const place = closed++;
+  const close = ({ conversations, strangers: others }: Ended) => {
+    const before = closed + (strangers?.closed ?? 0);
+    closed += conversations.length + others.length;
+    let passed = 0;
+    for (const [i, conversation] of conversations.entries()) {
+      while ((others[passed] ?? Number.POSITIVE_INFINITY) < conversation.id) passed++;
+      const place = before + i + passed;
       lanes?.forget(conversation);
       if (share?.conversation(conversation, place) === false) continue;
       for (const run of runs) run.close(conversation);
@@ -88,7 +102,7 @@ export async function replay(input: ReplayInput): Promise<ReplayOutput> {
   const isOwn = (conversation: Conversation) => share?.owns(conversation) !== false;
   const byHand = (record: PacketRecord): Captured | Followed => {
     const captured = share ? traffic.takeShare(record, isOwn) : traffic.take(record);
-    close(traffic.replaced());
+    close({ conversations: traffic.replaced(), strangers: NOBODY });
     close(traffic.expired());
     if (captured.kind === 'followed' || share?.frame(captured) === false) return captured;
     input.onFrame?.(captured, record);
@@ -106,6 +120,7 @@ export async function replay(input: ReplayInput): Promise<ReplayOutput> {
       frames += part.length;
       for (const record of part) one(record);
     }
+    share?.reached(closed + (strangers?.closed ?? 0));
     await input.betweenBatches?.(runs.some((run) => !run.isSettled));
     if (input.shouldStop?.()) {
       interrupted = true;
@@ -115,6 +130,7 @@ export async function replay(input: ReplayInput): Promise<ReplayOutput> {
   lanes?.end();
   for (const run of runs) run.endFragments();
   close(traffic.end());
+  share?.reached(closed + (strangers?.closed ?? 0));
   return {
     summaries: runs.map((run) => run.summary()),
     parts: runs.map((run) => run.part()),
@@ -124,6 +140,22 @@ export async function replay(input: ReplayInput): Promise<ReplayOutput> {
     framesFollowed: lanes?.followed ?? 0,
     interrupted,
   };
+}
+
+const NOBODY = new Float64Array();
+
+/** Who follows what others judge; null where nobody does, or connections have several names. */
+function strangersOf({ walker, share, traffic }: ReplayInput): Strangers | null {
+  const { map, listed, translations, midstream } = traffic;
+  if (walker === undefined || share === undefined) return null;
+  if (map.size > 0 || (listed?.size ?? 0) > 0) return null;
+  return new NativeStrangers({
+    walker,
+    isOwn: (tuple) => share.ownsEnds(tuple),
+    translated: share.translatedEnds(),
+    views: translations?.all() ?? [],
+    synAckAnswers: midstream === 'assume',
+  });
 }
 
 /** Whether packets can go in lanes on a stack of a run: the compiled engine moves them. */

@@ -5,9 +5,11 @@
  */
 import { InternalError } from '../diagnostic/diagnostic.ts';
 import type { Engine, Journey } from '../engine/engine.ts';
+import type { TranslatedEnd } from '../lab/lane/native-strangers.ts';
 import type { Share } from '../lab/replay.ts';
 import type { Captured } from '../lab/traffic/captured.ts';
 import type { Conversation } from '../lab/traffic/conversation.ts';
+import type { StrangerTuple } from '../lab/traffic/strangers.ts';
 import { Protocol, protocolNumber } from '../wire/protocol.ts';
 import { ORDERED, SHARDS, type Shards } from './shards.ts';
 
@@ -39,6 +41,18 @@ export class OwnShare implements Share {
   frame(captured: Captured): boolean {
     const shard = this.#ofFrame(captured);
     return this.#owners[shard] === this.#self;
+  }
+
+  ownsEnds(tuple: StrangerTuple): boolean {
+    return this.#owners[this.#shards.of(tuple.protocol, tuple)] === this.#self;
+  }
+
+  translatedEnds(): Iterable<TranslatedEnd> {
+    return this.#shards.translatedEnds();
+  }
+
+  reached(closed: number): void {
+    this.closed = closed;
   }
 
   conversation(conversation: Conversation, place: number): boolean {

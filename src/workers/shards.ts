@@ -21,6 +21,7 @@
  */
 import type { AddressPlan } from '../cluster/address/address-plan.ts';
 import type { Cluster, EndpointSlice, Service, ServicePort } from '../cluster/model.ts';
+import type { TranslatedEnd } from '../lab/lane/native-strangers.ts';
 import { fragmentKey } from '../lab/traffic/tuple-census.ts';
 import { hash31 } from '../node/match/memory/draws.ts';
 import { type Address, addressKey } from '../wire/address.ts';
@@ -72,6 +73,8 @@ export class Shards {
   /** Protocols of addresses that are in some group. */
   readonly #grouped = new Set<string>();
 
+  /** By protocol, port and address. */
+  readonly #ends = new Map<string, TranslatedEnd>();
   readonly #clientsHidden: boolean;
 
   constructor({ cluster, addresses, fragmented, clientsHidden }: ShardsInput) {
@@ -105,6 +108,11 @@ export class Shards {
     if (a === null || b === null || meet(a, b)) return ORDERED;
     const [low, high] = a.name < b.name ? [a, b] : [b, a];
     return 1 + (hash31(`${low.name}|${high.name}`) % (SHARDS - 1));
+  }
+
+  /** Ends that some Service translates: of all others the port does not matter to `of`. */
+  translatedEnds(): Iterable<TranslatedEnd> {
+    return this.#ends.values();
   }
 
   /** What an end is to translation; null when it must be judged in order. */
@@ -166,6 +174,9 @@ export class Shards {
       if (before.has(known)) this.#groups.set(key, group);
     }
     for (const key of keys) this.#groups.set(key, group);
+    for (const [i, [address, port]] of ends.entries()) {
+      this.#ends.set(keys[i] ?? '', { protocol, address, port });
+    }
     return group;
   }
 }

@@ -9,12 +9,15 @@
 
 #include "../engine/memory.hh"
 #include "sightings.hh"
+#include "strangers.hh"
 #include "walk.hh"
 
 namespace wiretrial::lane {
 
 constexpr uint32_t kMaxLink = 26;
 constexpr uint32_t kNone = 0xffffffff;
+// In the place of a flow: it may be a stranger's.
+constexpr uint32_t kPerhaps = 0xfffffffe;
 
 // What becomes of a packet by its checksum.
 enum Treat : uint8_t { kByHand, kAsIs, kOffloaded };
@@ -75,6 +78,10 @@ enum Word : uint32_t {
   // Packets that were only followed, and of a first look, tuples that it met.
   kFollowed,
   kTuples,
+  // The number of the next conversation; those of strangers that have ended, and that are open.
+  kNextId,
+  kStrangersClosed,
+  kStrangersOpen,
 };
 
 // Packets laid down for the engine, by column, and which lane and record each is of.
@@ -149,6 +156,7 @@ class Lanes {
 
   Flow& at(uint32_t flow) { return flows_[flow]; }
   Sightings& sightings() { return sightings_; }
+  Strangers& strangers() { return strangers_; }
 
   // What is known of each interface of the records at hand: its link type.
   struct Source {
@@ -170,11 +178,17 @@ class Lanes {
           static_cast<uint32_t>(words[kDirty])};
     Step step = Step::kTaken;
     uint32_t record = from;
+    // Few at first: where it stops soon, what was looked at ahead is looked at again.
+    uint32_t block = 4;
     while (record < to && step <= Step::kFollowed) {
-      const uint32_t count = std::min(kBlock, to - record);
+      const uint32_t count = std::min(block, to - record);
+      block = std::min(block * 2, kBlock);
       look_ahead(s, record, count, packets, places, prints);
       for (uint32_t i = 0; i < count; i++, record++) {
-        step = places[i] == kNone ? Step::kStopped : take(r, record, packets[i], prints[i], places[i]);
+        const uint32_t place = places[i];
+        step = place == kNone      ? Step::kStopped
+               : place == kPerhaps ? follow(r, record, packets[i], words)
+                                   : take(r, record, packets[i], prints[i], place);
         if (step > Step::kFollowed) break;
       }
     }
@@ -216,27 +230,61 @@ class Lanes {
                   uint32_t* places, Fingerprint* prints) {
     for (uint32_t i = 0; i < count; i++) {
       const uint32_t r = start + i;
-      const bool known = read_packet(s.window + s.records.at[r], s.records.captured[r],
-                                     s.link_types[s.records.iface[r]], packets[i]);
-      places[i] = known ? 0 : kNone;
-      if (known) __builtin_prefetch(&heads_[slot_of(packets[i].hash)]);
+      const uint8_t* at = s.window + s.records.at[r];
+      const uint32_t captured = s.records.captured[r];
+      const uint32_t link_type = s.link_types[s.records.iface[r]];
+      if (read_packet(at, captured, link_type, packets[i])) {
+        places[i] = 0;
+        __builtin_prefetch(&heads_[slot_of(packets[i].hash)]);
+        if (strangers_.is_used()) strangers_.prefetch(packets[i].hash);
+      } else {
+        const bool is_read =
+            strangers_.is_used() && read_packet(at, captured, link_type, packets[i], For::kLook);
+        places[i] = is_read ? kPerhaps : kNone;
+      }
     }
     for (uint32_t i = 0; i < count; i++) {
-      if (places[i] == kNone) continue;
+      if (places[i] >= kPerhaps) continue;
       places[i] = heads_[slot_of(packets[i].hash)];
-      if (places[i] == kNone) continue;
+      if (places[i] == kNone) {
+        if (strangers_.is_used()) places[i] = kPerhaps;
+        continue;
+      }
       __builtin_prefetch(&flows_[places[i]]);
       __builtin_prefetch(&flows_[places[i]].lanes[packets[i].turned]);
     }
     for (uint32_t i = 0; i < count; i++) {
+      if (places[i] >= kPerhaps) continue;
       places[i] = find_from(places[i], packets[i].name);
-      if (places[i] == kNone) continue;
+      if (places[i] == kNone && strangers_.is_used()) places[i] = kPerhaps;
+      if (places[i] >= kPerhaps) continue;
       const Lane& lane = flows_[places[i]].lanes[packets[i].turned];
       if (lane.is_silent) continue;
       judge(packets[i]);
       prints[i] = print_of(packets[i], lane);
       if (!sightings_.is_alone(lane.sole)) sightings_.prefetch(prints[i]);
     }
+  }
+
+  // A packet that no lane knows: one of a stranger, or one that is not for here.
+  Step follow(Run& r, uint32_t record, const Packet& p, double* words) {
+    const auto at = static_cast<double>(r.s.records.time_ns[record] - r.s.start_ns);
+    const bool is_back = at < r.now;
+    const double now = is_back ? r.now : at;
+    if (now - r.now > kLongestTimeoutNs || now >= r.sweep_at) return Step::kStopped;
+    switch (strangers_.meet(p, now, words[kNextId], words[kStrangersClosed])) {
+      case Strangers::Met::kByHand:
+        return Step::kStopped;
+      case Strangers::Met::kNoMemory:
+        return Step::kNoMemory;
+      case Strangers::Met::kFollowed:
+        break;
+    }
+    words[kStrangersOpen] = strangers_.open_ones();
+    r.now = now;
+    if (is_back) r.backward_steps += 1;
+    r.followed += 1;
+    return Step::kFollowed;
   }
 
   Step take(Run& r, uint32_t record, const Packet& p, const Fingerprint& print, uint32_t place) {
@@ -366,6 +414,7 @@ class Lanes {
   uint32_t used_ = 0;
   uint32_t free_ = kNone;
   Sightings sightings_;
+  Strangers strangers_;
 };
 
 }  // namespace wiretrial::lane

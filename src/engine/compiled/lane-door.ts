@@ -30,8 +30,13 @@ export const LaneWord = {
   followed: 11,
   /** Of the places of the census of tuples, those that are taken. */
   tuples: 12,
+  /** The number of the next conversation. */
+  nextId: 13,
+  /** Conversations of others that another on the same ends has ended, and those that are open. */
+  strangersClosed: 14,
+  strangersOpen: 15,
 } as const;
-const WORDS = 16;
+const WORDS = 24;
 
 /** Why a first look stopped (`Look::Stop`). */
 export const LookStop = { end: 0, byHand: 1, otherEnds: 2 } as const;
@@ -44,6 +49,12 @@ export const Seen = { first: 0, repeat: 1, repeatBeyond: 2 } as const;
 
 /** What becomes of a packet by its checksum (`Treat`). */
 export const Treat = { byHand: 0, asIs: 1, offloaded: 2 } as const;
+
+/** Whose packets of a pair of ends are (`Strangers::Kind`); own: they are for JavaScript. */
+export const StrangerKind = { unknown: 0, own: 1, stranger: 2 } as const;
+
+/** Bytes of an end that Services translate: address, family and protocol, port. */
+export const TRANSLATED_BYTES = 24;
 
 /** Verdicts on checksums in the order of native code's `Verdict`. */
 export const VERDICTS = ['none', 'right', 'partial', 'wrong'] as const;
@@ -126,6 +137,16 @@ export interface NativeLanes {
     ends: Uint8Array,
     timeNs: bigint,
   ): boolean;
+  /** Follow conversations of others from their opening on; translated ends as entries. */
+  beginStrangers(translated: Uint8Array, synAckAnswers: boolean): void;
+  kindOf(ends: Uint8Array, protocol: number): number;
+  setKind(ends: Uint8Array, protocol: number, kind: number): void;
+  /** A stranger's packet; TCP's flags, and whether it answers, should its conversation begin. */
+  meet(ends: Uint8Array, protocol: number, flags: number, answers: boolean, nowNs: number): void;
+  /** An error that quotes a stranger's packet. */
+  quoted(ends: Uint8Array, protocol: number, nowNs: number): void;
+  /** Numbers of strangers that are over, in order; they are forgotten. */
+  expire(nowNs: number): Float64Array;
 }
 
 export type MakeNativeLanes = new (flows: number, columns: LaneColumns) => NativeLanes;

@@ -148,6 +148,7 @@ export class LaneBook {
 
   /** Learn from a frame that somebody else judges. */
   follow({ membership, datagram }: Followed, { data, iface }: PacketRecord): void {
+    if (membership === null) return;
     const { conversation } = membership;
     this.review(conversation);
     if (hasEnd(conversation) || datagram.fragment !== null || datagram.quoted !== null) return;

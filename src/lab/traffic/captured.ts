@@ -31,7 +31,8 @@ export type CapturedKind =
 export interface Followed {
   readonly kind: 'followed';
   readonly datagram: Datagram;
-  readonly membership: Membership;
+  /** Null for one of a stranger (strangers.ts). */
+  readonly membership: Membership | null;
 }
 
 export type Captured = CapturedKind & {

@@ -90,9 +90,16 @@ export class Conversations {
   readonly #listed: ListedOpeners;
   readonly #faceOf: FaceOf;
   #replaced: Conversation[] = [];
-  #nextId = 1;
+  readonly #takeId: () => number;
 
-  constructor(midstream: Midstream, listed = new ListedOpeners([]), faceOf = ownFace) {
+  /** `takeId`: numbers conversations, where others do, too. */
+  constructor(
+    midstream: Midstream,
+    listed = new ListedOpeners([]),
+    faceOf = ownFace,
+    takeId = numbersFrom(1),
+  ) {
+    this.#takeId = takeId;
     this.#midstream = midstream;
     this.#listed = listed;
     this.#faceOf = faceOf;
@@ -129,22 +136,28 @@ export class Conversations {
 
   /** Count a packet that was captured in its conversation. */
   note(membership: Membership, datagram: Datagram, nowNs: number): void {
-    const { conversation, direction } = membership;
+    const { conversation } = membership;
     conversation.packets++;
     conversation.bytes += datagram.wireLength;
     this.touch(membership, datagram, nowNs);
+  }
+
+  /**
+   * A packet or a copy of one shows that its conversation goes on, or that an end has ended it: so
+   * when it is over does not hang on which packets are told from copies, and can be followed by who
+   * does not tell them.
+   */
+  touch({ conversation, direction }: Membership, datagram: Datagram, nowNs: number): void {
+    conversation.lastNs = nowNs;
+    if (direction === 'reply' && isAnswer(datagram)) conversation.answered = true;
     const { tcp } = datagram;
     if (tcp?.fin) conversation.finished[direction] = true;
     if (tcp?.rst) conversation.finished.reset = true;
   }
 
-  /**
-   * A packet or a copy of one shows that its conversation goes on: so when it ends does not hang on
-   * which packets are told from copies, and can be followed by who does not tell them.
-   */
-  touch({ conversation, direction }: Membership, datagram: Datagram, nowNs: number): void {
-    conversation.lastNs = nowNs;
-    if (direction === 'reply' && isAnswer(datagram)) conversation.answered = true;
+  /** Whether a packet that begins a conversation goes against the direction of its opening. */
+  answers(datagram: Datagram, from: Place, to: Place, nowNs: number): boolean {
+    return this.#openingOf(datagram, from, to, nowNs).reversed;
   }
 
   #replace(conversation: Conversation): void {
@@ -201,7 +214,7 @@ export class Conversations {
     const [src, dst] = reversed ? [d.dst, d.src] : [d.src, d.dst];
     const [sport, dport] = reversed ? [d.dport, d.sport] : [d.sport, d.dport];
     return {
-      id: this.#nextId++,
+      id: this.#takeId(),
       keys: [d, ...views].map((ends) => keyOf({ ...ends, protocol: d.protocol })),
       protocol: d.protocolName,
       src,
@@ -221,6 +234,11 @@ export class Conversations {
       finished: { original: false, reply: false, reset: false },
     };
   }
+}
+
+function numbersFrom(first: number): () => number {
+  let next = first;
+  return () => next++;
 }
 
 function keyOf(d: Pick<Datagram, 'protocol' | 'src' | 'dst' | 'sport' | 'dport'>): string {

@@ -30,6 +30,10 @@ export class ListedOpeners {
     }
   }
 
+  get size(): number {
+    return this.#openers.size;
+  }
+
   /**
    * Whether the packet goes against the direction in which its connection was opened; null when no
    * node listed one that is still alive.

@@ -31,6 +31,7 @@ import { Faces } from './faces.ts';
 import { FragmentPorts } from './fragment-ports.ts';
 import type { ListedOpeners } from './listed-openers.ts';
 import type { AddressMap } from './mapping.ts';
+import type { Strangers } from './strangers.ts';
 import type { SeenTranslations } from './translations.ts';
 import { type Vantages, vantageKey } from './vantage.ts';
 
@@ -54,6 +55,14 @@ export type IsOwn = (conversation: Conversation) => boolean;
 
 const isAnybodys: IsOwn = () => true;
 
+/** Conversations that are over, and the numbers of strangers' that are, in order. */
+export interface Ended {
+  readonly conversations: readonly Conversation[];
+  readonly strangers: Float64Array;
+}
+
+const NOBODY: Ended = { conversations: [], strangers: new Float64Array() };
+
 const NOWHERE: Place = { kind: 'unplaced', name: null, reason: 'notIp' };
 const NO_ENDS: Endpoints = {
   protocol: 'other',
@@ -74,18 +83,30 @@ export class Traffic {
   readonly #conversations: Conversations;
   readonly #duplicates: Sightings;
   readonly #fragments = new FragmentPorts();
+  readonly #strangers: Strangers | null;
   #sweepNs = 0;
   /** When the record was captured that is being taken in. */
   #timeNs = 0n;
 
-  /** `sightings`: who tells packets from copies of themselves, when it is not done here. */
-  constructor(options: TrafficOptions, sightings: Sightings = new Duplicates()) {
+  /**
+   * `sightings`: who tells packets from copies of themselves, when it is not done here;
+   * `strangers`: who follows conversations that are judged elsewhere, as far as he can.
+   */
+  constructor(
+    options: TrafficOptions,
+    sightings: Sightings = new Duplicates(),
+    strangers: Strangers | null = null,
+  ) {
     this.#options = options;
     this.#duplicates = sightings;
+    this.#strangers = strangers;
     const { identities, map, translations, entryIsGiven } = options;
     const faces = new Faces({ identities, map, seen: translations ?? null, entryIsGiven });
-    this.#conversations = new Conversations(options.midstream, options.listed, (d, from, to) =>
-      faces.of(d, from, to, this.#timeNs),
+    this.#conversations = new Conversations(
+      options.midstream,
+      options.listed,
+      (d, from, to) => faces.of(d, from, to, this.#timeNs),
+      strangers === null ? undefined : () => strangers.takeId(),
     );
   }
 
@@ -124,11 +145,12 @@ export class Traffic {
    * Conversations that are over by now. Looked for once in a while of virtual time (rarer the more
    * there are), so that when a connection is reported depends on the traffic alone.
    */
-  expired(): readonly Conversation[] {
+  expired(): Ended {
     const { nowNs } = this.#clock;
-    if (nowNs - this.#sweepNs < this.#sweepEveryNs()) return [];
+    if (nowNs - this.#sweepNs < this.#sweepEveryNs()) return NOBODY;
     this.#sweepNs = nowNs;
-    return this.#conversations.expire(nowNs);
+    const conversations = this.#conversations.expire(nowNs);
+    return { conversations, strangers: this.#strangers?.expire(nowNs) ?? NOBODY.strangers };
   }
 
   /** From when on, on the run's clock, `expired` looks. */
@@ -137,7 +159,8 @@ export class Traffic {
   }
 
   #sweepEveryNs(): number {
-    return 1e9 * (1 + this.#conversations.open / 10_000);
+    const open = this.#conversations.open + (this.#strangers?.open ?? 0);
+    return 1e9 * (1 + open / 10_000);
   }
 
   /** A conversation that a new one on the same tuple has ended; asked after each `take`. */
@@ -146,8 +169,9 @@ export class Traffic {
   }
 
   /** The input is over: all conversations still open. */
-  end(): readonly Conversation[] {
-    return this.#conversations.drain();
+  end(): Ended {
+    const strangers = this.#strangers?.expire(Number.POSITIVE_INFINITY) ?? NOBODY.strangers;
+    return { conversations: this.#conversations.drain(), strangers };
   }
 
   #datagram(
@@ -161,9 +185,11 @@ export class Traffic {
     const datagram = map.apply(read);
     const sender = identities.placeOf(datagram.src);
     const to = identities.placeOf(datagram.dst);
+    if (this.#passes(datagram, sender, to, nowNs)) {
+      return { kind: 'followed', datagram, membership: null };
+    }
     const membership = this.#join(datagram, sender, to, nowNs);
-    const isFollowed = membership !== null && !isOwn(membership.conversation);
-    if (isFollowed && !opensOrEnds(datagram)) {
+    if (membership !== null && !isOwn(membership.conversation)) {
       this.#conversations.touch(membership, datagram, nowNs);
       return { kind: 'followed', datagram, membership };
     }
@@ -171,7 +197,6 @@ export class Traffic {
     const repeat = this.#duplicates.note(datagram, vantageKey(record, view), nowNs, whose);
     if (membership && repeat === null) this.#conversations.note(membership, datagram, nowNs);
     else if (membership) this.#conversations.touch(membership, datagram, nowNs);
-    if (isFollowed) return { kind: 'followed', datagram, membership };
     const captured = this.#described({ record, nowNs, read, datagram, sender, to, membership });
     if (repeat === null) return captured;
     return { ...captured, kind: 'observed', beyondSender: repeat.beyondSender };
@@ -241,6 +266,17 @@ export class Traffic {
     return { kind: 'datagram', datagram: d };
   }
 
+  /** Whether the packet is a stranger's, or quotes one; it is noted then. */
+  #passes(d: Datagram, from: Place, to: Place, nowNs: number): boolean {
+    const strangers = this.#strangers;
+    if (strangers === null || isNameless(d)) return false;
+    const { quoted } = d;
+    if (!strangers.isOne(quoted ?? d)) return false;
+    if (quoted !== null) strangers.quoted(quoted, nowNs);
+    else strangers.meet(d, this.#conversations.answers(d, from, to, nowNs), nowNs);
+    return true;
+  }
+
   #join(d: Datagram, from: Place, to: Place, nowNs: number): Membership | null {
     if (d.quoted !== null) {
       const quoted = this.#conversations.lookup(this.#options.map.applyTuple(d.quoted));
@@ -248,7 +284,7 @@ export class Traffic {
       const direction = quoted.direction === 'original' ? 'reply' : 'original';
       return { conversation: quoted.conversation, direction };
     }
-    if (d.fragment !== null && d.l4 < 0 && d.sport === null) return null;
+    if (isNameless(d)) return null;
     return this.#conversations.join(d, from, to, nowNs);
   }
 
@@ -320,9 +356,9 @@ interface Taken {
   readonly membership: Membership | null;
 }
 
-/** A segment of which a copy would count, as one that opens or ends its conversation. */
-function opensOrEnds({ tcp }: Datagram): boolean {
-  return tcp !== null && (tcp.syn || tcp.fin || tcp.rst);
+/** A later piece of a packet whose first one was not seen: nobody knows its ports. */
+function isNameless({ quoted, fragment, l4, sport }: Datagram): boolean {
+  return quoted === null && fragment !== null && l4 < 0 && sport === null;
 }
 
 /** The name of a packet's conversation and direction where its ends do not say it. */

@@ -1,0 +1,336 @@
+// Strangers: conversations that another worker judges, followed here from their opening on, because
+// the numbers of conversations and the order in which they end count all of them. Mirrors
+// src/lab/traffic/conversation.ts (`join`, `touch`, `expire`) for conversations of one pair of ends.
+//
+// Whose a conversation is hangs on its addresses, and on a port only where Services translate that
+// port: `Kind` answers it, JavaScript says what is not known yet.
+#pragma once
+
+#include <algorithm>
+
+#include "../engine/memory.hh"
+#include "packet.hh"
+
+namespace wiretrial::lane {
+
+// Plain entries by their keys, in the order in which they came. Grows with what is added.
+template <typename Entry>
+class Growing {
+ public:
+  Growing() = default;
+  ~Growing() { give_back_all(); }
+  Growing(const Growing&) = delete;
+  Growing& operator=(const Growing&) = delete;
+
+  Entry* find(const FlowName& key, uint64_t hash) {
+    if (count_ == 0) return nullptr;
+    for (uint32_t at = heads_[slot_of(hash)]; at != 0; at = entries_[at - 1].next) {
+      if (entries_[at - 1].key == key) return &entries_[at - 1];
+    }
+    return nullptr;
+  }
+
+  Entry* find(const FlowName& key) { return find(key, hash_of(key)); }
+
+  void prefetch(uint64_t hash) const {
+    if (count_ != 0) __builtin_prefetch(&heads_[slot_of(hash)]);
+  }
+
+  // Null when there is no memory. Precondition: there is none of this key.
+  Entry* add(const FlowName& key) {
+    if (count_ == capacity_ && !grow()) return nullptr;
+    Entry& fresh = entries_[count_++];
+    fresh = Entry{};
+    fresh.key = key;
+    link(count_);
+    return &fresh;
+  }
+
+  // Take out those of which `is_over` says so; it is asked once for each, in order.
+  template <typename IsOver>
+  void remove(IsOver is_over) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count_; i++) {
+      if (!is_over(entries_[i])) entries_[kept++] = entries_[i];
+    }
+    if (kept == count_) return;
+    count_ = kept;
+    std::memset(heads_, 0, capacity_ * 2 * sizeof(uint32_t));
+    for (uint32_t number = 1; number <= count_; number++) link(number);
+  }
+
+  uint32_t size() const { return count_; }
+  const Entry& operator[](uint32_t at) const { return entries_[at]; }
+
+ private:
+  static constexpr size_t kFirst = 1024;
+  static constexpr size_t kMost = size_t{1} << 30;
+
+  size_t slot_of(uint64_t hash) const { return hash & (capacity_ * 2 - 1); }
+
+  // Entries are numbered from 1.
+  void link(uint32_t number) {
+    uint32_t& head = heads_[slot_of(hash_of(entries_[number - 1].key))];
+    entries_[number - 1].next = head;
+    head = number;
+  }
+
+  bool grow() {
+    const size_t room = capacity_ == 0 ? kFirst : capacity_ * 2;
+    if (room > kMost) return false;
+    auto* heads = static_cast<uint32_t*>(take_memory(room * 2 * sizeof(uint32_t)));
+    auto* entries = static_cast<Entry*>(take_memory(room * sizeof(Entry)));
+    if (heads == nullptr || entries == nullptr) {
+      give_back(heads, room * 2 * sizeof(uint32_t));
+      give_back(entries, room * sizeof(Entry));
+      return false;
+    }
+    if (count_ > 0) std::memcpy(static_cast<void*>(entries), entries_, count_ * sizeof(Entry));
+    give_back_all();
+    heads_ = heads;
+    entries_ = entries;
+    capacity_ = room;
+    for (uint32_t number = 1; number <= count_; number++) link(number);
+    return true;
+  }
+
+  void give_back_all() {
+    give_back(heads_, capacity_ * 2 * sizeof(uint32_t));
+    give_back(entries_, capacity_ * sizeof(Entry));
+  }
+
+  uint32_t* heads_ = nullptr;
+  Entry* entries_ = nullptr;
+  size_t capacity_ = 0;
+  uint32_t count_ = 0;
+};
+
+// What of a segment moves a conversation.
+struct Segment {
+  bool is_tcp;
+  bool syn;
+  bool ack;
+  bool fin;
+  bool rst;
+};
+
+// Both ends in one order, whatever is asked of an echo: an identifier is both its ports.
+inline FlowName name_of(uint32_t protocol, uint32_t family, const uint8_t* src, const uint8_t* dst,
+                        uint32_t sport, uint32_t dport, bool& turned) {
+  const uint32_t size = family == 4 ? 4 : 16;
+  const int order = std::memcmp(src, dst, size);
+  turned = order > 0 || (order == 0 && sport > dport);
+  FlowName n;
+  std::memset(&n, 0, sizeof n);
+  n.protocol = static_cast<uint8_t>(protocol);
+  n.family = static_cast<uint8_t>(family);
+  std::memcpy(n.low, turned ? dst : src, size);
+  std::memcpy(n.high, turned ? src : dst, size);
+  n.low_port = static_cast<uint16_t>(turned ? dport : sport);
+  n.high_port = static_cast<uint16_t>(turned ? sport : dport);
+  return n;
+}
+
+// The name of an echo's conversation: not who asks is first, but the lower address.
+inline FlowName echo_of(const Packet& p, bool& turned) {
+  const FlowName& n = p.name;
+  return name_of(n.protocol, n.family, p.turned ? n.high : n.low, p.turned ? n.low : n.high,
+                 n.low_port, n.low_port, turned);
+}
+
+inline Segment segment_of(uint32_t protocol, uint32_t flags) {
+  if (protocol != kTcp) return Segment{};
+  return Segment{true, (flags & tcp::kSyn) != 0, (flags & tcp::kAck) != 0,
+                 (flags & tcp::kFin) != 0, (flags & tcp::kRst) != 0};
+}
+
+inline Segment segment_of(const Packet& p) {
+  const uint32_t protocol = p.name.protocol;
+  return segment_of(protocol, protocol == kTcp ? tcp::flags(p.ip, p.l4) : 0);
+}
+
+class Strangers {
+ public:
+  enum class Kind : uint8_t { kUnknown, kOwn, kStranger };
+  // What becomes of a packet: it was followed; it is of no stranger, or JavaScript has to say so, or
+  // who opened it; there is no memory.
+  enum class Met : uint8_t { kFollowed, kByHand, kNoMemory };
+
+  // `syn_ack_answers`: an answer whose opening was not captured goes against its conversation.
+  void begin(bool syn_ack_answers) {
+    is_used_ = true;
+    syn_ack_answers_ = syn_ack_answers;
+  }
+  bool is_used() const { return is_used_; }
+
+  // An end that Services translate: its port decides whose a conversation is. False: no memory.
+  bool add_translated(const uint8_t* address, uint32_t family, uint32_t protocol, uint32_t port) {
+    const FlowName key = end_of(address, family, protocol, port);
+    return translated_.find(key) != nullptr || translated_.add(key) != nullptr;
+  }
+
+  Kind kind_of(const FlowName& name) {
+    const Pair* known = pairs_.find(pair_of(name));
+    return known == nullptr ? Kind::kUnknown : known->kind;
+  }
+
+  // False when there is no memory.
+  bool set_kind(const FlowName& name, Kind kind) {
+    const FlowName key = pair_of(name);
+    Pair* pair = pairs_.find(key);
+    if (pair == nullptr) pair = pairs_.add(key);
+    if (pair != nullptr) pair->kind = kind;
+    return pair != nullptr;
+  }
+
+  void prefetch(uint64_t hash) const { talks_.prefetch(hash); }
+
+  // A packet at `now`. Counts conversations in `next_id` and `closed`.
+  Met meet(const Packet& p, double now, double& next_id, double& closed) {
+    bool turned = p.turned;
+    const bool is_echo = p.name.protocol == kIcmp || p.name.protocol == kIcmpv6;
+    const FlowName turned_name = is_echo ? echo_of(p, turned) : FlowName{};
+    const FlowName& name = is_echo ? turned_name : p.name;
+    const Segment s = segment_of(p);
+    Talk* talk = talks_.find(name, is_echo ? hash_of(name) : p.hash);
+    if (talk == nullptr || starts_anew(*talk, s, now)) {
+      if (talk == nullptr && kind_of(name) != Kind::kStranger) return Met::kByHand;
+      if (s.is_tcp && !s.syn) return Met::kByHand;
+      const bool answers = s.is_tcp && s.ack && syn_ack_answers_;
+      talk = open(talk, name, turned != answers, now, next_id, closed);
+      if (talk == nullptr) return Met::kNoMemory;
+    }
+    touch(*talk, turned, s, now);
+    return Met::kFollowed;
+  }
+
+  // The same of a stranger, where JavaScript has said who opens it, should it begin: whom it
+  // answers. False when there is no memory.
+  bool meet_by_hand(const FlowName& name, bool turned, bool answers, const Segment& s, double now,
+                    double& next_id, double& closed) {
+    Talk* talk = talks_.find(name);
+    if (talk == nullptr || starts_anew(*talk, s, now)) {
+      talk = open(talk, name, turned != answers, now, next_id, closed);
+      if (talk == nullptr) return false;
+    }
+    touch(*talk, turned, s, now);
+    return true;
+  }
+
+  // An error that quotes a packet of it, sent against that packet's direction.
+  void quoted(const FlowName& name, bool turned, double now) {
+    Talk* talk = talks_.find(name);
+    if (talk != nullptr) touch(*talk, !turned, Segment{}, now);
+  }
+
+  uint32_t over_at(double now) const {
+    uint32_t over = 0;
+    for (uint32_t i = 0; i < talks_.size(); i++) over += is_gone(talks_[i], now);
+    return over;
+  }
+
+  // Lay down the numbers of those that are over at `now`, in order; they are forgotten.
+  void expire(double now, double* numbers) {
+    double* at = numbers;
+    talks_.remove([&](const Talk& talk) {
+      if (!is_gone(talk, now)) return false;
+      *at++ = talk.id;
+      return true;
+    });
+    std::sort(numbers, at);
+  }
+
+  uint32_t open_ones() const { return talks_.size(); }
+
+ private:
+  struct Talk {
+    FlowName key;
+    uint32_t next;
+    bool is_tcp;
+    // Who opened it is its higher end.
+    bool opener;
+    bool answered;
+    bool reset;
+    double last_ns;
+    double id;
+    bool finished[2];
+  };
+  struct Pair {
+    FlowName key;
+    uint32_t next;
+    Kind kind;
+  };
+  struct End {
+    FlowName key;
+    uint32_t next;
+  };
+
+  static constexpr double kSecond = 1e9;
+  static constexpr double kLinger = 120 * kSecond;
+  static constexpr double kIdle = 180 * kSecond;
+  static constexpr double kTcpIdle = 432'000 * kSecond;
+
+  static bool is_over(const Talk& t) { return t.reset || (t.finished[0] && t.finished[1]); }
+
+  static double lifetime_of(const Talk& t) {
+    if (!t.is_tcp) return kIdle;
+    return is_over(t) || !t.answered ? kLinger : kTcpIdle;
+  }
+
+  static bool is_gone(const Talk& t, double now) { return now - t.last_ns > lifetime_of(t); }
+
+  static bool starts_anew(const Talk& t, const Segment& s, double now) {
+    return is_gone(t, now) || (s.syn && !s.ack && is_over(t));
+  }
+
+  // Null when there is no memory.
+  Talk* open(Talk* before, const FlowName& name, bool opener, double now, double& next_id,
+             double& closed) {
+    Talk* talk = before == nullptr ? talks_.add(name) : before;
+    if (talk == nullptr) return nullptr;
+    if (before != nullptr) closed += 1;
+    talk->is_tcp = name.protocol == kTcp;
+    talk->opener = opener;
+    talk->answered = talk->reset = talk->finished[0] = talk->finished[1] = false;
+    talk->last_ns = now;
+    talk->id = next_id;
+    next_id += 1;
+    return talk;
+  }
+
+  static void touch(Talk& talk, bool turned, const Segment& s, double now) {
+    talk.last_ns = now;
+    if (turned != talk.opener && !s.rst) talk.answered = true;
+    if (s.fin) talk.finished[turned] = true;
+    if (s.rst) talk.reset = true;
+  }
+
+  static FlowName end_of(const uint8_t* address, uint32_t family, uint32_t protocol, uint32_t port) {
+    FlowName key;
+    std::memset(&key, 0, sizeof key);
+    std::memcpy(key.low, address, family == 4 ? 4 : 16);
+    key.family = static_cast<uint8_t>(family);
+    key.protocol = static_cast<uint8_t>(protocol);
+    key.low_port = static_cast<uint16_t>(port);
+    return key;
+  }
+
+  // A conversation's name without the ports that do not matter.
+  FlowName pair_of(const FlowName& name) {
+    FlowName key = name;
+    const auto is_plain = [&](const uint8_t* address, uint32_t port) {
+      return translated_.find(end_of(address, name.family, name.protocol, port)) == nullptr;
+    };
+    if (is_plain(name.low, name.low_port)) key.low_port = 0;
+    if (is_plain(name.high, name.high_port)) key.high_port = 0;
+    return key;
+  }
+
+  bool is_used_ = false;
+  bool syn_ack_answers_ = true;
+  Growing<Talk> talks_;
+  Growing<Pair> pairs_;
+  Growing<End> translated_;
+};
+
+}  // namespace wiretrial::lane
