@@ -1,6 +1,6 @@
 /**
- * Strangers as native code follows them (native/src/lane/strangers.hh): JavaScript says of each pair
- * of ends, when it is first met, whose it is.
+ * Strangers as native code follows them (native/src/lane/strangers.hh): JavaScript says of each
+ * pair of ends, when it is first met, whose it is.
  * @module
  */
 import {
@@ -30,8 +30,10 @@ export interface TranslatedEnd {
 
 export interface StrangersInput {
   readonly walker: LaneWalker;
-  /** Whether packets of these ends are judged here: a function of both addresses, and of ports
-   * only where these are translated. */
+  /**
+   * Whether packets of these ends are judged here: a function of both addresses, and of ports only
+   * where these are translated.
+   */
   readonly isOwn: (tuple: StrangerTuple) => boolean;
   readonly translated: Iterable<TranslatedEnd>;
   /** Connections that were seen under several ends: several names of one, and so never strangers. */
