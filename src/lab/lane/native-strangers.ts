@@ -36,7 +36,7 @@ export interface StrangersInput {
    */
   readonly isOwn: (tuple: StrangerTuple) => boolean;
   readonly translated: Iterable<TranslatedEnd>;
-  /** Connections that were seen under several ends: several names of one, and so never strangers. */
+  /** Connections seen under several ends: several names of one, and so never strangers. */
   readonly views: readonly Views[];
   /** An answer goes against its conversation, also where its opening was not captured. */
   readonly synAckAnswers: boolean;
