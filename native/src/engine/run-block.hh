@@ -48,8 +48,10 @@ class Runner {
   void read(uint32_t from, uint32_t count) {
     uint32_t i = 0;
     wide_ = 0;
-    if (b_.roomy_end != 0) {
-      for (; i + kWidth <= count; i += kWidth) {
+    if (b_.roomy_end != 0 && count >= kWidth) {
+      for (; i < count; i += kWidth) {
+        // The last ones stand in a vector with some that were read already.
+        i = std::min(i, count - kWidth);
         const uint32_t plain = read_wide(b_, from + i, k_, i, e_.book());
         wide_ |= static_cast<uint64_t>(plain) << i;
         for (uint32_t left = ~plain & kAllLanes; left != 0; left &= left - 1) {

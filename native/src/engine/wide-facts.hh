@@ -36,8 +36,15 @@ inline void store_pairs(uint64_t* to, Words low, Words high) {
 
 // By packet: 1 where its checksum was left to a device.
 inline Words offloaded_of(const Batch& b, uint32_t from) {
+#if WIRETRIAL_WIDTH == 8
+  using Bytes = char __attribute__((vector_size(16)));
+  using Pair = int64_t __attribute__((vector_size(16)));
+  const auto bytes = (Bytes)Pair{load_as<int64_t>(b.offloaded + from), 0};
+  const auto given = (Words)__builtin_ia32_pmovzxbd256(bytes);
+#else
   using Bytes = uint8_t __attribute__((vector_size(kWidth)));
   const Words given = __builtin_convertvector(load_as<Bytes>(b.offloaded + from), Words);
+#endif
   return mask_of(given != 0) & 1;
 }
 
