@@ -124,7 +124,8 @@ class Runner {
     asked_ |= packets;
     for (uint32_t i = 0; i < count; i += kWidth) {
       const auto lanes = static_cast<uint32_t>(packets >> i) & kAllLanes;
-      const uint32_t wide = lanes & static_cast<uint32_t>(wide_ >> i);
+      // Behind the last whole vector may be no more entries.
+      const uint32_t wide = i + kWidth <= count ? lanes & static_cast<uint32_t>(wide_ >> i) : 0;
       if (wide != 0) decide_wide(e_, k_, i, b_.entries + from + i, wide);
       for (uint32_t left = lanes & ~wide; left != 0; left &= left - 1) {
         const uint32_t lane = i + static_cast<uint32_t>(__builtin_ctz(left)), at = from + lane;
