@@ -1,6 +1,7 @@
 // A run over a batch for one kind of processor: packets are read by the block, their buckets, records
 // and decisions fetched meanwhile, then moved in order. WIRETRIAL_ISA is the namespace of that kind,
-// of which the compiler has been told, and WIRETRIAL_WIDTH the 32-bit words in a vector of it. Included by run-*.cc and nobody else.
+// of which the compiler has been told, and WIRETRIAL_WIDTH the 32-bit words in a vector of it.
+// Included by run-*.cc and nobody else.
 #include <array>
 
 #include "block.hh"
@@ -8,10 +9,8 @@
 
 namespace wiretrial::WIRETRIAL_ISA {
 
-// Packets that are read at a time.
-constexpr uint32_t kWidth = WIRETRIAL_WIDTH;
-constexpr uint32_t kAllLanes = (1u << kWidth) - 1;
-
+#include "wide.hh"
+#include "wide-classes.hh"
 #include "wide-facts.hh"
 #include "wide-decisions.hh"
 #include "express.hh"

@@ -18,6 +18,13 @@
 #include "classes.hh"
 #include "decisions.hh"
 
+// Whether the compiler makes code for processors that it was not called for.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define WIRETRIAL_VECTORS 1
+#else
+#define WIRETRIAL_VECTORS 0
+#endif
+
 namespace wiretrial {
 
 // Packets by column. Addresses in host order; `ports` is the source port, and the destination port
@@ -29,6 +36,9 @@ struct VerdictBatch {
   const uint32_t* kinds;
   int32_t* results;
 };
+
+// What a key holds of the ports of one side.
+enum class PortsInKey : uint32_t { kNothing, kClass, kValue };
 
 enum class VerdictPath : uint32_t { kPortable, kAvx2, kAvx512 };
 
@@ -141,12 +151,10 @@ class Verdicts {
     return by_ & by_class ? table[port] : 0;
   }
 
-  template <typename PortSide>
-  PortSide side_of(uint32_t side, uint8_t by_class, uint8_t by_value) const {
-    const auto by = by_ & by_value   ? PortSide::kValue
-                    : by_ & by_class ? PortSide::kClass
-                                     : PortSide::kNothing;
-    return PortSide{by, tables_.tcp[side], tables_.udp[side]};
+  PortsInKey ports_in_key(uint8_t by_class, uint8_t by_value) const {
+    return by_ & by_value   ? PortsInKey::kValue
+           : by_ & by_class ? PortsInKey::kClass
+                            : PortsInKey::kNothing;
   }
 
   uint64_t slots_count() const { return mask_ + 1ull; }

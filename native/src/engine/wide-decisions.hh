@@ -3,38 +3,7 @@
 // Facts that only some keys hold are the same for all that are looked up at once: those whose place
 // in the table asks for others are looked up again, as many as ask for the same.
 //
-// Included once for each kind of processor (run-*.cc), after wide-facts.hh.
-
-// By lane, `from[at]`.
-inline Words gathered(const uint32_t* from, Words at) {
-#if WIRETRIAL_WIDTH == 8
-  return (Words)__builtin_ia32_gathersiv8si((Signs){}, reinterpret_cast<const int*>(from),
-                                            (Signs)at, (Signs)all(~0u), 4);
-#else
-  Words words{};
-  for (uint32_t i = 0; i < kWidth; i++) words[i] = from[at[i]];
-  return words;
-#endif
-}
-
-// `direct_class` of kWidth addresses.
-inline Words direct_classes(const uint32_t* cells, Words address) {
-  Words cell = gathered(cells, address >> 16);
-  for (uint32_t shift = 8;; shift -= 8) {
-    // The bit that marks a block is the sign.
-    const Words more = mask_of((Signs)cell < 0);
-    if (bits_of(more) == 0) return cell;
-    const Words at = (cell << 8) + 65536 + (address >> shift & 0xff);
-    cell = (gathered(cells, at & more) & more) | (cell & ~more);
-    if (shift == 0) return cell;
-  }
-}
-
-// Classes of ports. Two stand in each word that is loaded: no load goes past the table's end.
-inline Words port_classes(const uint16_t* table, Words port) {
-  const Words two = gathered(reinterpret_cast<const uint32_t*>(table), port >> 1);
-  return two >> ((port & 1) * 16) & 0xffff;
-}
+// Included once for each kind of processor (run-*.cc), after wide-classes.hh.
 
 // What keys are made of, by packet.
 struct WideFacts {

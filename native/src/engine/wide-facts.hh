@@ -2,24 +2,7 @@
 // answer (native/fuzz/blocks.cc). Headers are turned on their side, so that each of their 32-bit
 // words is a column; what is not plain here is read alone.
 //
-// Included once for each kind of processor, inside of a namespace of its own (run-*.cc): vectors are
-// GCC's, and become instructions of that kind.
-
-using Words = uint32_t __attribute__((vector_size(4 * kWidth)));
-using Signs = int32_t __attribute__((vector_size(4 * kWidth)));
-
-inline Words mask_of(Signs s) { return (Words)s; }
-
-inline Words all(uint32_t value) { return Words{} + value; }
-
-template <typename T>
-inline T load_as(const void* from) {
-  T value;
-  std::memcpy(&value, from, sizeof value);
-  return value;
-}
-
-inline void store(uint32_t* to, Words w) { std::memcpy(to, &w, sizeof w); }
+// Included once for each kind of processor (run-*.cc), after wide.hh.
 
 // Each word of `low` with the one of `high` above it.
 inline void store_pairs(uint64_t* to, Words low, Words high) {
@@ -46,18 +29,6 @@ inline Words offloaded_of(const Batch& b, uint32_t from) {
   const Words given = __builtin_convertvector(load_as<Bytes>(b.offloaded + from), Words);
 #endif
   return mask_of(given != 0) & 1;
-}
-
-// One bit for each word that is all ones.
-inline uint32_t bits_of(Words mask) {
-#if WIRETRIAL_WIDTH == 8
-  using Floats = float __attribute__((vector_size(32)));
-  return static_cast<uint32_t>(__builtin_ia32_movmskps256((Floats)mask));
-#else
-  uint32_t bits = 0;
-  for (uint32_t i = 0; i < kWidth; i++) bits |= (mask[i] & 1) << i;
-  return bits;
-#endif
 }
 
 // One bit for each way of the bucket that holds this flow.
