@@ -139,6 +139,7 @@ class Reader {
     l = Lane{};
     l.is_open = r % 7 != 3;
     l.is_silent = (choices_ & 0x80) != 0;
+    l.flags = static_cast<uint8_t>(p.flags);
     l.ttl = p.ttl;
     l.sent_ttl = static_cast<uint8_t>(p.ttl + (choices_ & 1));
     l.link_length = static_cast<uint8_t>(p.link_length);

@@ -47,6 +47,7 @@ class Door : public Napi::ObjectWrap<Door> {
             InstanceMethod<&Door::Put>("put"),
             InstanceMethod<&Door::Next>("next"),
             InstanceMethod<&Door::NextFrom>("nextFrom"),
+            InstanceMethod<&Door::Meet>("meet"),
             InstanceMethod<&Door::NamesOfLast>("namesOfLast"),
             InstanceMethod<&Door::SetHost>("setHost"),
             InstanceMethod<&Door::SetHostSet>("setHostSet"),
@@ -285,6 +286,14 @@ class Door : public Napi::ObjectWrap<Door> {
     if (place == FlowTable::kNone) return N(info, -1);
     Scratch().write(place);
     return N(info, place);
+  }
+
+  // meet(packet, offloaded): a packet that was moved in a batch is the last from now on.
+  void Meet(const Napi::CallbackInfo& info) {
+    const auto packet = info[0].As<Napi::Uint8Array>();
+    engine_->meet({static_cast<const uint8_t*>(packet.Data()),
+                   static_cast<uint32_t>(packet.ByteLength()), 0, 0,
+                   info[1].As<Napi::Boolean>().Value(), 0, nullptr});
   }
 
   // namesOfLast() → whether the packet that was moved last is of a connection that is held here,

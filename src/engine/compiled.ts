@@ -204,6 +204,7 @@ export class CompiledEngine implements Engine {
       const place = (at & (out.length / stride - 1)) * stride;
       whole.set(out.subarray(place, place + Math.min(stride, whole.length)));
     }
+    this.#native.meet(came, batch.offloaded[at] === 1);
     return this.#book.journeyOf(number, whole, came);
   }
 

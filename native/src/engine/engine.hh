@@ -64,6 +64,9 @@ class Engine {
     return read_facts(f, book_);
   }
 
+  // Let a packet be the last one: one of a batch, after it was moved.
+  void meet(const Arrival& a) { last_plain_ = read(a, last_); }
+
   // Move one packet. Returns the number of the decision it followed, or why it was not moved.
   int32_t step(const Arrival& a) {
     last_plain_ = read(a, last_);

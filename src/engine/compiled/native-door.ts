@@ -69,6 +69,8 @@ export interface NativeEngine {
    * first of them, or the next behind the one told last; in no order.
    */
   nextFrom(isFirst: boolean): number;
+  /** Let a packet that was moved in a batch be the one that was moved last. */
+  meet(packet: Uint8Array, offloaded: boolean): void;
   /** Whether the connection of the packet moved last is held there; the scratch describes it. */
   namesOfLast(): boolean;
   setHost(host: number, max: number): void;
