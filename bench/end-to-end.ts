@@ -37,6 +37,7 @@ import * as ipv4 from '../src/wire/ipv4.ts';
 import { EtherType, Protocol } from '../src/wire/protocol.ts';
 import * as udp from '../src/wire/udp.ts';
 import { generateCluster, OPEN_PORT } from './clusters.ts';
+import { onlyNamed } from './only.ts';
 
 const SEED = 1;
 const STACK = 'azure-bridge+npm';
@@ -248,6 +249,7 @@ async function main(): Promise<void> {
       json: { type: 'boolean', default: false },
     },
   });
+  const outputs = onlyNamed(OUTPUTS, values.only, (name) => name);
   const folder = mkdtempSync(join(tmpdir(), 'wiretrial-end-to-end-'));
   try {
     const flows = Number(values.flows);
@@ -255,7 +257,7 @@ async function main(): Promise<void> {
     const capture = values.keep ?? join(folder, 'talk.pcap');
     writeTalk(capture, Number(values.packets), flows);
     const rows: Sampled[] = [];
-    for (const output of OUTPUTS.filter((name) => name.includes(values.only))) {
+    for (const output of outputs) {
       rows.push(await sample(capture, output, Number(values.samples), folder));
     }
     process.stdout.write(values.json ? `${JSON.stringify(rows)}\n` : tableOf(rows));

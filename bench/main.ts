@@ -14,6 +14,7 @@ import { parseArgs } from 'node:util';
 import type { Interval } from '../src/lab/bench/gate.ts';
 import { formatTable } from '../src/report/text/table.ts';
 import type { EpochFigures } from './epochs.ts';
+import { onlyNamed } from './only.ts';
 import { HEADLINE, TRIALS } from './trials.ts';
 
 interface Row {
@@ -101,9 +102,8 @@ function main(): void {
       samples: { type: 'string', default: '10' },
     },
   });
-  const chosen = [...TRIALS.entries()].filter(
-    ([, trial]) => trial.name.includes(values.only) && (values.all || !trial.isLarge),
-  );
+  const offered = [...TRIALS.entries()].filter(([, { isLarge }]) => values.all || !isLarge);
+  const chosen = onlyNamed(offered, values.only, ([, { name }]) => name);
   const rows: Row[] = [];
   for (const [index, { name }] of chosen) {
     process.stderr.write(`${name} …\n`);

@@ -22,6 +22,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { formatTable } from '../src/report/text/table.ts';
 import { clusterJson, generateCluster } from './clusters.ts';
+import { onlyNamed } from './only.ts';
 import { writePodTalk } from './pod-talk.ts';
 
 const CLI = fileURLToPath(new URL('../src/cli/main.js', import.meta.url));
@@ -223,11 +224,12 @@ async function main(): Promise<void> {
       json: { type: 'boolean', default: false },
     },
   });
+  const trials = onlyNamed(TRIALS, values.only, ({ name }) => name);
   const folder = mkdtempSync(join(tmpdir(), 'wiretrial-scaling-'));
   const workers = Number(values.workers);
   try {
     const rows: Scaling[] = [];
-    for (const trial of TRIALS.filter(({ name }) => name.includes(values.only))) {
+    for (const trial of trials) {
       process.stderr.write(`${trial.name} …\n`);
       const packets = values.packets === undefined ? trial.packets : Number(values.packets);
       const how = { samples: Number(values.samples), workers };

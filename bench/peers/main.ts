@@ -11,6 +11,7 @@ import { cpus, loadavg, release, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Interruption } from '../../src/cli/output/interruption.ts';
+import { onlyNamed } from '../only.ts';
 import { measureAcl, RULE_COUNTS } from './acl-rows.ts';
 import { EBPF_TRIALS, measureEbpf } from './ebpf-rows.ts';
 import { measureKernel, type RunOptions, SCENARIOS } from './kernel-rows.ts';
@@ -108,6 +109,7 @@ async function main(): Promise<void> {
     process.exitCode = 2;
     return;
   }
+  const chosen = onlyNamed(JOBS, values.only, ({ name }) => name);
   const folder = mkdtempSync(join(tmpdir(), 'wiretrial-peers-'));
   const options: RunOptions = {
     samples: Number(values.samples),
@@ -119,7 +121,6 @@ async function main(): Promise<void> {
   const interruption = new Interruption();
   let rows: readonly Row[];
   try {
-    const chosen = JOBS.filter(({ name }) => name.includes(values.only));
     rows = await measureAll(chosen, options, interruption);
   } finally {
     interruption.stop();
