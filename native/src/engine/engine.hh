@@ -162,9 +162,11 @@ class Engine {
     return decisions_.find(f, classes_.of(f, book_), OtherEnds{}, entry, state, 0);
   }
 
-  // Whether what stands at a place is a connection, by its first name, whose time is up.
+  // Whether what stands at a place is a connection of one name whose time is up.
   bool is_over(uint32_t place, double now_ns) {
-    return flows().head(place).host_set < kOtherName && holdings_.is_dead(place, now_ns);
+    const conntrack::Head& head = flows().head(place);
+    return head.host_set < kOtherName && !(head.flags & conntrack::kTranslated) &&
+           holdings_.is_dead(place, now_ns);
   }
 
   // Make a decision known under the facts that its walk looked at.

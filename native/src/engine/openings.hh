@@ -39,16 +39,15 @@ inline void begin_tracking(conntrack::TcpTracking& tracking, const Block& k, uin
                            uint32_t length) {
   using namespace conntrack;
   const uint32_t window = k.window[i], end = k.seq_end[i] + 1;
-  TcpTracking t{};
-  t.seen[kOriginal].end = t.seen[kOriginal].max_end = end;
-  t.seen[kOriginal].max_window = at_least_one(window);
-  t.seen[kReply].max_end = at_least_one(window);
-  t.state = kSS;
-  t.last_index = kIndexSyn;
   const uint32_t l4 =
       static_cast<uint8_t>(k.rest[i] >> 40) == 4 ? ipv4::kMinHeaderLength : ipv6::kHeaderLength;
-  read_options(Segment{k.bytes[i], l4, length, kOriginal, 0}, t.seen[kOriginal]);
-  tracking = t;
+  TcpSide opener{end, end, at_least_one(window), 0, 0, 0};
+  read_options(Segment{k.bytes[i], l4, length, kOriginal, 0}, opener);
+  tracking = TcpTracking{};
+  tracking.seen[kOriginal] = opener;
+  tracking.seen[kReply].max_end = at_least_one(window);
+  tracking.state = kSS;
+  tracking.last_index = kIndexSyn;
 }
 
 // Open the connection of the packet at `i` (`Engine::begin`, its tracker's part apart).
@@ -58,20 +57,21 @@ inline void begin_connection(Engine& e, conntrack::Connection& c, const Decision
   using namespace conntrack;
   const bool is_tcp = static_cast<uint8_t>(k.rest[i] >> 32) == kTcp;
   const HostTimers& timers = e.timers(d.host_set_after);
-  Connection made{};
-  made.host_set = d.host_set_after;
-  made.flags =
+  // In place: one that is put together elsewhere is read again before it has been written.
+  c.host_set = d.host_set_after;
+  c.flags =
       static_cast<uint8_t>((k.swapped[i] != 0 ? kOriginalSwapped : 0) | (is_tcp ? kIsTcp : 0));
-  made.generation = e.generation();
-  made.order = e.next_order();
+  c.generation = e.generation();
+  c.order = e.next_order();
   const Times until = load_as<Times>(is_tcp ? timers.tcp_opening : timers.udp[0]) + now_ns;
-  std::memcpy(made.expires_ns, &until, sizeof until);
-  made.stream_ns = is_tcp ? 0 : now_ns + kStreamAfterNs;
-  made.packets[kOriginal] = 1;
-  made.bytes[kOriginal] = length;
-  made.decision[kOriginal] = number;
-  made.decision[kReply] = DecisionTable::kNone;
-  c = made;
+  std::memcpy(c.expires_ns, &until, sizeof until);
+  c.stream_ns = is_tcp ? 0 : now_ns + kStreamAfterNs;
+  c.bytes[kOriginal] = length;
+  c.bytes[kReply] = 0;
+  c.packets[kOriginal] = 1;
+  c.packets[kReply] = 0;
+  c.decision[kOriginal] = number;
+  c.decision[kReply] = DecisionTable::kNone;
 }
 
 // Move the packet at `i` of the block, whose decision was looked for: as `move_express`. What stands
@@ -90,11 +90,12 @@ inline void begin_connection(Engine& e, conntrack::Connection& c, const Decision
     FlowTable& flows = e.flows();
     const auto protocol = static_cast<uint8_t>(k.rest[i] >> 32);
     if (protocol != kUdp && !(protocol == kTcp && is_opening(k.tcp_flags[i]))) return kNot;
-    const FlowTable::Bucket& bucket = flows.first_bucket(k.hash[i]);
-    if (free_ways(bucket) == 0) return kNot;
+    const uint32_t first = flows.first_place(k.hash[i]);
+    uint32_t ways = free_ways(flows.first_bucket(k.hash[i]));
+    if (place - first < FlowTable::kWays) ways |= 1u << (place - first);
+    if (ways == 0) return kNot;
     if (place != FlowTable::kNone) holdings.forget(place);
-    const uint32_t here =
-        flows.first_place(k.hash[i]) + static_cast<uint32_t>(__builtin_ctz(free_ways(bucket)));
+    const uint32_t here = first + static_cast<uint32_t>(__builtin_ctz(ways));
     holdings.take_free_place(here, FlowKey{k.ends[i], k.rest[i]}, d.host_set_after);
     if (protocol == kTcp) begin_tracking(flows.tracking(here), k, i, length);
     begin_connection(e, flows.record(here), d, number, k, i, length, b.times[at]);

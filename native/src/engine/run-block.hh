@@ -31,6 +31,7 @@ class Runner {
       const uint32_t count = std::min(kBlock, to - at);
       read(at, count);
       asked_ = 0;
+      changed_ = kNothing;
       const uint64_t lost = find(count);
       if (lost != 0) {
         decide(at, count, lost);
@@ -67,9 +68,12 @@ class Runner {
   [[gnu::noinline]] void read_alone(uint32_t from, uint32_t i) {
     const Arrival a = arrival(b_, from + i);
     Facts f;
-    k_.hash[i] = 0;
     k_.plain[i] = e_.read(a, f);
-    if (!k_.plain[i]) return;
+    if (!k_.plain[i]) {
+      k_.hash[i] = 0;
+      k_.rest[i] = kNoFlow;
+      return;
+    }
     put(k_, i, f);
     k_.bytes[i] = a.bytes;
     k_.roomy[i] = b_.offsets[from + i] < b_.roomy_end;
@@ -82,7 +86,7 @@ class Runner {
     const bool is_far = flows.count() > kNear;
     uint64_t lost = 0;
     for (uint32_t i = 0; i < count; i++) {
-      const uint32_t place = k_.plain[i] ? place_of(flows, k_, i) : FlowTable::kNone;
+      const uint32_t place = place_of(flows, k_, i);
       k_.place[i] = place;
       if (place == FlowTable::kNone) {
         lost |= static_cast<uint64_t>(k_.plain[i] != 0) << i;
@@ -113,6 +117,9 @@ class Runner {
     for (uint32_t i = 0; i < met; i++) touched += *needs[i].next + *needs[i].tracking;
     asm volatile("" ::"r"(touched));
   }
+
+  // No flow's, and in no place of the table: what is not plain is not found.
+  static constexpr uint64_t kNoFlow = 1;
 
   // Names of connections up to which all that is known of them is near the processor.
   static constexpr uint32_t kNear = 4096;
@@ -152,15 +159,11 @@ class Runner {
   // good.
   uint32_t move(uint32_t from, uint32_t count) {
     const Batch b = b_;
-    // A packet that opens or ends a connection may move what was found for those behind it.
-    const uint32_t changes = e_.flows().changes();
     uint64_t translated = 0;
     uint32_t alone = 0, i = 0;
     for (; i < count; i++) {
       int32_t result = -1;
-      if (e_.flows().changes() != changes && k_.plain[i]) [[unlikely]] {
-        k_.place[i] = place_of(e_.flows(), k_, i);
-      }
+      if (changed_ != kNothing && k_.plain[i]) [[unlikely]] look_again(i);
       if (express_ && k_.plain[i] && k_.roomy[i]) [[likely]] {
         if (k_.place[i] != FlowTable::kNone) {
           result = move_express(e_, b, from + i, k_, i, translated);
@@ -168,7 +171,9 @@ class Runner {
         if (result < 0) [[unlikely]] result = open(b, from, i, count, translated);
       }
       if (result < 0) [[unlikely]] {
+        const uint32_t changes = e_.flows().changes();
         result = move_alone(from + i, i);
+        if (e_.flows().changes() != changes) changed_ = kAny;
         alone += 1;
       }
       b.results[from + i] = result;
@@ -182,7 +187,25 @@ class Runner {
   int32_t open(const Batch& b, uint32_t from, uint32_t i, uint32_t count, uint64_t& translated) {
     if (k_.place[i] != FlowTable::kNone && !e_.is_over(k_.place[i], b.times[from + i])) return -1;
     if (!(asked_ >> i & 1)) decide_over(from, i, count);
-    return move_opening(e_, b, from + i, k_, i, translated);
+    const uint32_t changes = e_.flows().changes();
+    const int32_t result = move_opening(e_, b, from + i, k_, i, translated);
+    if (e_.flows().changes() != changes) touch(i);
+    return result;
+  }
+
+  // A packet that opens or ends a connection may move what was found for those behind it: by
+  // `move_opening`, of the same flow only.
+  void touch(uint32_t i) {
+    if (changed_ == kNothing) {
+      changed_ = kSome;
+      is_touched_.fill(false);
+    }
+    is_touched_[k_.hash[i] % kTouched] = true;
+  }
+
+  void look_again(uint32_t i) {
+    if (changed_ == kSome && !is_touched_[k_.hash[i] % kTouched]) return;
+    k_.place[i] = place_of(e_.flows(), k_, i);
   }
 
   // The same as `decide` of the packet at `i` and of those beside it whose connections' time is up.
@@ -212,6 +235,10 @@ class Runner {
   // `Block::decision` is known.
   uint64_t wide_ = 0;
   uint64_t asked_ = 0;
+  // What connections the block's packets opened or ended so far: of some flows, by hash, or of any.
+  enum Changed { kNothing, kSome, kAny } changed_ = kNothing;
+  static constexpr uint32_t kTouched = 256;
+  std::array<bool, kTouched> is_touched_;
   Block k_;
 };
 
