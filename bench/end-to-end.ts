@@ -52,7 +52,7 @@ const PODS = [0x0af0000b, 0x0af0000c].map(addressOf) as [Address, Address];
 type Address = ReturnType<typeof addressOf>;
 
 /** What comes out; `verdicts`: counts alone, and the second pass alone. */
-export const OUTPUTS = ['verdicts', 'summary', 'jsonl', 'pcapng'] as const;
+export const OUTPUTS = ['verdicts', 'summary', 'jsonl', 'csv', 'pcapng'] as const;
 export type Output = (typeof OUTPUTS)[number];
 
 /** Write a capture of requests and answers in turn, over so many UDP connections. */
@@ -123,8 +123,8 @@ export async function endToEnd(
   const world = new World({ ...inputs, stack: parseStack(STACK), seed: SEED, makeEngine: make });
   const path = join(folder, `${kind}.${output}`);
   const head = { stack: STACK, engine: 'any', seed: SEED, names: true };
-  const format = output === 'jsonl' ? 'jsonl' : 'json';
-  const isText = output === 'summary' || output === 'jsonl';
+  const format = output === 'jsonl' || output === 'csv' ? output : 'json';
+  const isText = output === 'summary' || output === format;
   const report = isText ? replayReport({ format, path }, fileOutput(path), 'frames', head) : null;
   const annotated = output === 'pcapng' ? await AnnotatedCapture.open(path, world, true) : null;
   const before = process.cpuUsage();

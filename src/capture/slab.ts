@@ -57,17 +57,39 @@ export function frameAt({ columns, firstFrame, isSelection }: Slab, n: number): 
 
 /** The n-th record of a slab as the readers would have given it, with bytes of its own. */
 export function recordOf(slab: Slab, n: number): PacketRecord {
-  const { columns, window, interfaces } = slab;
+  const { columns, window } = slab;
   const at = columns.at[n] ?? 0;
+  return recordWith(slab, n, window.slice(at, at + (columns.captured[n] ?? 0)));
+}
+
+/** Records `from..to` of a slab, with the bytes of all of them in one piece that stays as it is. */
+export class SlabCopy {
+  readonly #slab: Slab;
+  readonly #base: number;
+  readonly #bytes: Uint8Array;
+
+  constructor(slab: Slab, from: number, to: number) {
+    const { columns, window } = slab;
+    const last = Math.max(from, to - 1);
+    this.#slab = slab;
+    this.#base = columns.at[from] ?? 0;
+    this.#bytes = window.slice(this.#base, (columns.at[last] ?? 0) + (columns.captured[last] ?? 0));
+  }
+
+  record(n: number): PacketRecord {
+    const { columns } = this.#slab;
+    const at = (columns.at[n] ?? 0) - this.#base;
+    const data = this.#bytes.subarray(at, at + (columns.captured[n] ?? 0));
+    return recordWith(this.#slab, n, data);
+  }
+}
+
+function recordWith(slab: Slab, n: number, data: Uint8Array): PacketRecord {
+  const { columns, interfaces } = slab;
   const iface = interfaces[columns.iface[n] ?? 0];
   if (iface === undefined) throw new RangeError('a record has an interface');
-  return {
-    frame: frameAt(slab, n),
-    iface,
-    timeNs: columns.times[n] ?? 0n,
-    data: window.slice(at, at + (columns.captured[n] ?? 0)),
-    wireLength: columns.wire[n] ?? 0,
-  };
+  const timeNs = columns.times[n] ?? 0n;
+  return { frame: frameAt(slab, n), iface, timeNs, data, wireLength: columns.wire[n] ?? 0 };
 }
 
 /**

@@ -15,7 +15,7 @@ import { NativeStrangers, type TranslatedEnd } from './lane/native-strangers.ts'
 import { NativeSightings } from './lane/sightings.ts';
 import { type RunOptions, type RunSink, StackRun } from './stack-run.ts';
 import type { RunSummary, TallyPart } from './tally.ts';
-import type { Captured, Followed } from './traffic/captured.ts';
+import type { Captured, Followed, ShownFrame } from './traffic/captured.ts';
 import type { Clock } from './traffic/clock.ts';
 import type { Conversation } from './traffic/conversation.ts';
 import type { Strangers, StrangerTuple } from './traffic/strangers.ts';
@@ -33,7 +33,7 @@ export interface ReplayInput {
   readonly stacks: readonly { readonly world: World; readonly sink: RunSink }[];
   readonly options: RunOptions;
   /** Told of each frame before the stacks judge it (annotated output keeps its bytes). */
-  readonly onFrame?: (captured: Captured, record: PacketRecord) => void;
+  readonly onFrame?: (shown: ShownFrame, record: PacketRecord) => void;
   /** Told when a conversation has been closed in every stack, as the `place`-th, from 0. */
   readonly onClosed?: (conversation: Conversation, place: number) => void;
   /** What of the capture is judged here; absent: all of it. */

@@ -14,11 +14,11 @@
  * @module
  */
 import { statSync } from 'node:fs';
-import { LinkType, type PacketRecord } from '../capture/record.ts';
+import { LinkType, type PacketRecord, type PacketVerdict } from '../capture/record.ts';
 import { openSink } from '../capture/write/byte-sink.ts';
 import { PcapngWriter } from '../capture/write/pcapng-writer.ts';
 import type { FrameResult } from '../lab/result.ts';
-import type { Captured } from '../lab/traffic/captured.ts';
+import type { ShownFrame } from '../lab/traffic/captured.ts';
 import type { World } from '../lab/world.ts';
 import type { Attachment, Network } from '../plan/model.ts';
 import { formatAddress } from '../wire/address.ts';
@@ -29,11 +29,19 @@ import { formatPlace, formatPolicy } from './result/replay-table.ts';
 import { fileOutput } from './text/text-output.ts';
 import { VERSION } from './version.ts';
 
-const TC_ACT_OK = 0n;
-const TC_ACT_SHOT = 2n;
+/** Verdicts as eBPF's traffic control has them: TC_ACT_OK, TC_ACT_SHOT. */
+const OK: readonly PacketVerdict[] = [{ type: 'ebpfTc', value: 0n }];
+const SHOT: readonly PacketVerdict[] = [{ type: 'ebpfTc', value: 2n }];
+const NONE: readonly PacketVerdict[] = [];
 const NOT_SENT = 'not sent';
 /** Locally administered addresses for packets that were captured without any. */
 const NO_MACS = { destination: '02:00:00:00:00:02', source: '02:00:00:00:00:01', tags: [] };
+
+interface InterfaceCounts {
+  received: number;
+  dropped: number;
+  lastNs: bigint;
+}
 
 interface Kept {
   readonly bytes: Uint8Array;
@@ -53,11 +61,13 @@ export interface AnnotatedPacket extends Kept {
 /** Joins frames to what became of them. */
 export class AnnotatedPackets {
   readonly #waiting = new Map<number, Kept>();
+  /** By what rows have in common (`FrameResult.like`). */
+  readonly #comments = new WeakMap<object, string>();
   #ready: AnnotatedPacket[] = [];
 
   /** Keep a frame's bytes until its result is known. */
-  frame(captured: Captured, record: PacketRecord): void {
-    this.#waiting.set(captured.frame, ethernetFrame(captured, record));
+  frame(shown: ShownFrame, record: PacketRecord): void {
+    this.#waiting.set(shown.frame, ethernetFrame(shown, record));
   }
 
   /** A result, in capture order; generated packets are not in the input and are left out. */
@@ -67,8 +77,20 @@ export class AnnotatedPackets {
     const kept = this.#waiting.get(frame);
     this.#waiting.delete(frame);
     const end = row.journey?.end ?? null;
-    const comment = commentOf(row);
-    if (kept) this.#ready.push({ ...kept, frame, timeNs, outcome, comment, end });
+    const comment = this.#commentOf(row);
+    if (kept === undefined) return;
+    const { bytes, wireLength } = kept;
+    this.#ready.push({ bytes, wireLength, frame, timeNs, outcome, comment, end });
+  }
+
+  #commentOf(row: FrameResult): string {
+    const { like } = row;
+    if (like === undefined) return commentOf(row);
+    const known = this.#comments.get(like);
+    if (known !== undefined) return known;
+    const made = commentOf(row);
+    this.#comments.set(like, made);
+    return made;
   }
 
   /** What is settled since this was last asked. */
@@ -83,7 +105,8 @@ export class AnnotatedCapture {
   readonly #world: World;
   readonly #writer: PcapngWriter;
   readonly #interfaces = new Map<string, number>();
-  readonly #counts = new Map<number, { received: bigint; dropped: bigint; lastNs: bigint }>();
+  readonly #byEnd = new WeakMap<Attachment, number>();
+  readonly #counts = new Map<number, InterfaceCounts>();
 
   private constructor(world: World, writer: PcapngWriter) {
     this.#world = world;
@@ -109,31 +132,33 @@ export class AnnotatedCapture {
 
   /** Write packets, in capture order. */
   async write(packets: readonly AnnotatedPacket[]): Promise<void> {
-    for (const packet of packets) await this.#write(packet);
+    for (const packet of packets) {
+      const iface = this.#knownInterface(packet.end) ?? (await this.#interfaceOf(packet.end));
+      const isFull = this.#write(packet, iface);
+      if (isFull !== null) await isFull;
+    }
   }
 
   async end(): Promise<void> {
     const writer = this.#writer;
     for (const [iface, { received, dropped, lastNs }] of this.#counts) {
-      await writer.writeStatistics(iface, { timeNs: lastNs, received, dropped });
+      const totals = { received: BigInt(received), dropped: BigInt(dropped) };
+      await writer.writeStatistics(iface, { timeNs: lastNs, ...totals });
     }
     await writer.close();
   }
 
-  async #write(packet: AnnotatedPacket): Promise<void> {
+  /** Write a packet; what to wait for before the next, or null. */
+  #write(packet: AnnotatedPacket, iface: number): Promise<void> | null {
     const { outcome, timeNs } = packet;
-    const iface = await this.#interfaceOf(packet.end);
     const isDropped = outcome === 'dropped';
-    const count = this.#counts.get(iface) ?? { received: 0n, dropped: 0n, lastNs: 0n };
+    const count = this.#countsOf(iface);
     count.received++;
     if (isDropped) count.dropped++;
     count.lastNs = timeNs;
-    this.#counts.set(iface, count);
     const isJudged = isDropped || outcome === 'delivered' || outcome === 'exited';
-    const verdicts = isJudged
-      ? [{ type: 'ebpfTc' as const, value: isDropped ? TC_ACT_SHOT : TC_ACT_OK }]
-      : [];
-    await this.#writer.write({
+    const verdicts = isJudged ? (isDropped ? SHOT : OK) : NONE;
+    return this.#writer.write({
       interface: iface,
       timeNs,
       data: packet.bytes,
@@ -143,7 +168,27 @@ export class AnnotatedCapture {
     });
   }
 
+  #countsOf(iface: number): InterfaceCounts {
+    let count = this.#counts.get(iface);
+    if (count === undefined) {
+      count = { received: 0, dropped: 0, lastNs: 0n };
+      this.#counts.set(iface, count);
+    }
+    return count;
+  }
+
+  /** The interface of a device that packets ended at before, by the very same object. */
+  #knownInterface(end: Attachment | null): number | undefined {
+    return end === null ? undefined : this.#byEnd.get(end);
+  }
+
   async #interfaceOf(end: Attachment | null): Promise<number> {
+    const made = await this.#makeInterface(end);
+    if (end !== null) this.#byEnd.set(end, made);
+    return made;
+  }
+
+  async #makeInterface(end: Attachment | null): Promise<number> {
     const name = end ? `${end.host}:${end.device}` : NOT_SENT;
     const known = this.#interfaces.get(name);
     if (known !== undefined) return known;
@@ -204,18 +249,17 @@ function commentOf(row: FrameResult): string {
 }
 
 /** The frame as Ethernet: as captured when it was that, else with a header of our own. */
-function ethernetFrame(captured: Captured, record: PacketRecord): Kept {
-  const { datagram } = captured;
+function ethernetFrame({ datagram, isKept }: ShownFrame, record: PacketRecord): Kept {
   const isEthernet = record.iface.linkType === LinkType.ethernet;
   if (datagram === null) {
-    if (isEthernet) return { bytes: record.data.slice(), wireLength: record.wireLength };
-    const bytes = ethernet.emit({ ...NO_MACS, etherType: 0xffff }, record.data);
+    const own = isKept === true ? record.data : record.data.slice();
+    if (isEthernet) return { bytes: own, wireLength: record.wireLength };
+    const bytes = ethernet.emit({ ...NO_MACS, etherType: 0xffff }, own);
     return { bytes, wireLength: record.wireLength + ethernet.HEADER_LENGTH };
   }
   if (isEthernet) {
-    const off = ethernet.payloadOffset(record.data);
     const bytes = record.data.slice();
-    bytes.set(datagram.bytes, off);
+    bytes.set(datagram.bytes, ethernet.payloadOffset(bytes));
     return { bytes, wireLength: record.wireLength };
   }
   const etherType = datagram.family === 4 ? EtherType.ipv4 : EtherType.ipv6;

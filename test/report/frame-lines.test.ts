@@ -1,11 +1,12 @@
 /**
- * Rows of lanes as JSON lines: what is put into words once says the same as what is not.
+ * Rows of lanes as lines of text: what is put into words once says the same as what is not.
  * @module
  */
 import t from 'tap';
 import type { FrameResult } from '../../src/lab/result.ts';
 import { frameJson } from '../../src/report/json-shape.ts';
-import { FrameLines } from '../../src/report/text/frame-lines.ts';
+import { FrameLines, JSON_LINES } from '../../src/report/text/frame-lines.ts';
+import { CSV_LINES } from '../../src/report/text/row-text.ts';
 
 const ROW: FrameResult = {
   frame: 7,
@@ -38,23 +39,46 @@ const TIMES = [
   -1_500_000_000n,
 ];
 
-t.test('a line is that of the row by itself, at any time, with and without notes', async (t) => {
-  const lines = new FrameLines();
-  const like = {};
-  for (const timeNs of TIMES) {
-    for (const notes of [[], ['checksumOffloaded'], []]) {
-      const row = { ...ROW, timeNs, notes, frame: Number(timeNs & 0xffn) };
-      t.equal(lines.of({ ...row, like }), JSON.stringify(frameJson(row)), `${timeNs} ${notes}`);
-      t.equal(lines.of(row), JSON.stringify(frameJson(row)), `${timeNs} ${notes}, alone`);
-    }
-  }
-});
+const FORMATS = [
+  { name: 'JSON lines', format: JSON_LINES },
+  { name: 'CSV', format: CSV_LINES },
+];
 
-t.test('rows that share nothing keep their own words', async (t) => {
-  const lines = new FrameLines();
-  const [one, other] = [{}, {}];
-  for (const connection of [1, 2]) {
-    const row = { ...ROW, connection, like: connection === 1 ? one : other };
-    t.equal(lines.of(row), JSON.stringify(frameJson(row)));
-  }
+for (const { name, format } of FORMATS) {
+  const { whole } = format;
+
+  t.test(`${name}: a line is that of the row by itself, at any time`, async (t) => {
+    const lines = new FrameLines(format);
+    const like = {};
+    for (const timeNs of TIMES) {
+      for (const notes of [[], ['checksumOffloaded'], []]) {
+        const row = { ...ROW, timeNs, notes, frame: Number(timeNs & 0xffn) };
+        t.equal(lines.of({ ...row, like }), whole(row), `${timeNs} ${notes}`);
+        t.equal(lines.of(row), whole(row), `${timeNs} ${notes}, alone`);
+      }
+    }
+  });
+
+  t.test(`${name}: rows that share nothing keep their own words`, async (t) => {
+    const lines = new FrameLines(format);
+    const [one, other] = [{}, {}];
+    for (const connection of [1, 2]) {
+      const row = { ...ROW, connection, like: connection === 1 ? one : other };
+      t.equal(lines.of(row), whole(row));
+    }
+  });
+
+  t.test(`${name}: what we sent ourselves has no frame, and its cause`, async (t) => {
+    const lines = new FrameLines(format);
+    const like = {};
+    t.equal(lines.of({ ...ROW, like }), whole(ROW));
+    const made = { ...ROW, frame: null, cause: 7 };
+    t.equal(lines.of({ ...made, like }), whole(made));
+  });
+}
+
+t.test('a line of JSON and one of CSV say what they always said', async (t) => {
+  t.equal(JSON_LINES.whole(ROW), `${JSON.stringify(frameJson(ROW))}\n`);
+  const said = '7,2023-11-14T22:13:20.123456789Z,10.0.0.1,53,10.0.0.2,4000,udp,"shop/""quoted""",,';
+  t.equal(CSV_LINES.whole(ROW), `${said}delivered,,,,,,,3,\r\n`);
 });

@@ -22,7 +22,9 @@ import { Vantages } from '../../src/lab/traffic/vantage.ts';
 import { World } from '../../src/lab/world.ts';
 import type { Network } from '../../src/plan/model.ts';
 import type { NetworkPolicy } from '../../src/policy/model.ts';
+import { AnnotatedPackets } from '../../src/report/annotated-capture.ts';
 import { connectionJson, differenceJson, frameJson } from '../../src/report/json-shape.ts';
+import { rowText } from '../../src/report/text/row-text.ts';
 import { addressKey } from '../../src/wire/address.ts';
 
 /** What is replayed, and on what. */
@@ -67,6 +69,8 @@ export async function laneRun(
   const stream = openCaptures(c.paths, c.part);
   const walker = addon === null ? null : findWalker();
   const rows: string[] = [];
+  const csv = rowText('csv', 'frames');
+  const annotated = new AnnotatedPackets();
   const done = await replay({
     ...(walker === null ? { records: stream } : { records: stream.parts(walker), walker }),
     traffic: trafficOf(c, world, survey),
@@ -74,13 +78,21 @@ export async function laneRun(
       {
         world,
         sink: {
-          frame: (row) => rows.push(JSON.stringify(frameJson(row))),
+          frame: (row) => {
+            rows.push(JSON.stringify(frameJson(row)));
+            if (csv.of === 'frames') rows.push(csv.text(row));
+            annotated.result(row);
+          },
           connection: (row) => rows.push(JSON.stringify(connectionJson(row))),
         },
       },
     ],
     options: { openLoop: false },
+    onFrame: (shown, record) => annotated.frame(shown, record),
   });
+  for (const { bytes, timeNs, ...rest } of annotated.take()) {
+    rows.push(`${timeNs} ${Buffer.from(bytes).toString('hex')} ${JSON.stringify(rest)}`);
+  }
   const [summary] = done.summaries;
   if (summary === undefined) throw new Error('no summary');
   const { backwardSteps, longGaps, nowNs } = done.clock;

@@ -12,7 +12,6 @@ import { createGzip } from 'node:zlib';
 import { UserError } from '../../diagnostic/diagnostic.ts';
 
 const BLOCK_BYTES = 64 * 1024;
-const READY: Promise<void> = Promise.resolve();
 
 export class ByteSink {
   readonly #path: string;
@@ -36,12 +35,15 @@ export class ByteSink {
     if (this.#head !== target) this.#head.pipe(target);
   }
 
-  /** Take bytes (they are copied). Rejects with a UserError when the target can not take more. */
-  write(bytes: Uint8Array): Promise<void> {
+  /**
+   * Take bytes (they are copied). Null when the next may come at once; else what to wait for, which
+   * rejects with a UserError when the target can not take more.
+   */
+  write(bytes: Uint8Array): Promise<void> | null {
     if (bytes.length <= BLOCK_BYTES - this.#used) {
       this.#block.set(bytes, this.#used);
       this.#used += bytes.length;
-      return READY;
+      return null;
     }
     return this.#spill(bytes);
   }

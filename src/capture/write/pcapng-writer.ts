@@ -67,10 +67,16 @@ const UNKNOWN_LENGTH = 0xffff_ffff_ffff_ffffn;
 const TIME_LIMIT = 1n << 64n;
 /** A name block is flushed when it holds so many records: readers bound block lengths. */
 const NAMES_PER_BLOCK = 4096;
+/** Comments that are kept as bytes. */
+const MOST_ENCODINGS = 4096;
+/** One number of 64 bits, little-endian, until the next. */
+const OCTETS = new Uint8Array(8);
+const WORD = new DataView(OCTETS.buffer);
 
 export class PcapngWriter {
   readonly #sink: ByteSink;
   readonly #block = new BlockBuilder();
+  readonly #encodings = new Map<string, Uint8Array>();
   #interfaces = 0;
 
   private constructor(sink: ByteSink) {
@@ -113,8 +119,11 @@ export class PcapngWriter {
     return this.#interfaces++;
   }
 
-  /** Precondition: the interface was added; the time is not before 1970. */
-  write(packet: PacketOptions): Promise<void> {
+  /**
+   * Precondition: the interface was added; the time is not before 1970. The answer is that of
+   * `ByteSink.write`.
+   */
+  write(packet: PacketOptions): Promise<void> | null {
     assert(
       packet.interface < this.#interfaces,
       'a packet is written on an interface that was added',
@@ -170,18 +179,30 @@ export class PcapngWriter {
     return this.#sink.close();
   }
 
-  #finish(): Promise<void> {
+  #finish(): Promise<void> | null {
     return this.#sink.write(this.#block.finish());
   }
 
   #time(timeNs: bigint): void {
     assert(timeNs >= 0n && timeNs < TIME_LIMIT, 'a pcapng timestamp fits 64 bits');
-    this.#block.u32(Number(timeNs >> 32n));
-    this.#block.u32(Number(timeNs & 0xffff_ffffn));
+    WORD.setBigUint64(0, timeNs, true);
+    this.#block.u32(WORD.getUint32(4, true));
+    this.#block.u32(WORD.getUint32(0, true));
   }
 
   #comments(comments: readonly string[] | undefined): void {
-    for (const comment of comments ?? []) this.#text(OptionCode.comment, comment);
+    if (comments === undefined) return;
+    for (const comment of comments) this.#block.option(OptionCode.comment, this.#encoded(comment));
+  }
+
+  /** Packets by the thousand have the same comment. */
+  #encoded(comment: string): Uint8Array {
+    const known = this.#encodings.get(comment);
+    if (known !== undefined) return known;
+    if (this.#encodings.size >= MOST_ENCODINGS) this.#encodings.clear();
+    const made = Buffer.from(comment, 'utf8');
+    this.#encodings.set(comment, made);
+    return made;
   }
 
   #text(code: number, text: string | undefined): void {
@@ -214,15 +235,25 @@ export class PcapngWriter {
   }
 }
 
-/** 64 bits, little-endian. */
+/** 64 bits, little-endian; valid until the next. */
 function octets(value: bigint): Uint8Array {
-  const view = new DataView(new ArrayBuffer(8));
-  view.setBigUint64(0, value, true);
-  return new Uint8Array(view.buffer);
+  WORD.setBigUint64(0, value, true);
+  return OCTETS;
+}
+
+/** By verdict, which writers of many packets give again and again. */
+const VERDICTS = new WeakMap<PacketVerdict, Uint8Array>();
+
+function verdictOctets(verdict: PacketVerdict): Uint8Array {
+  const known = VERDICTS.get(verdict);
+  if (known !== undefined) return known;
+  const made = encodeVerdict(verdict);
+  VERDICTS.set(verdict, made);
+  return made;
 }
 
 /** eBPF verdicts in the section's byte order; a hardware one as big-endian octets. */
-function verdictOctets(verdict: PacketVerdict): Uint8Array {
+function encodeVerdict(verdict: PacketVerdict): Uint8Array {
   const out = new Uint8Array(9);
   out[0] = VerdictType[verdict.type];
   const view = new DataView(out.buffer);

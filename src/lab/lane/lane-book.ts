@@ -8,7 +8,7 @@ import { LaneWord, Treat, VERDICTS } from '../../engine/compiled/lane-door.ts';
 import { CompiledEngine } from '../../engine/compiled.ts';
 import type { Injection } from '../../engine/engine.ts';
 import type { ChecksumVerdict } from '../../packet/transport-checksum.ts';
-import type { Address } from '../../wire/address.ts';
+import type { Address, Family } from '../../wire/address.ts';
 import * as ipv4 from '../../wire/ipv4.ts';
 import * as ipv6 from '../../wire/ipv6.ts';
 import type { Datagram } from '../datagram/datagram.ts';
@@ -20,7 +20,7 @@ import { endsOf } from '../traffic/duplicates.ts';
 import { nameOf, type Traffic, type TrafficOptions } from '../traffic/traffic.ts';
 import { vantageKey } from '../traffic/vantage.ts';
 import type { LaneWalker } from './columns.ts';
-import { LaneWay, type RowTerms } from './lane-way.ts';
+import { LaneWay, type SharedTerms } from './lane-way.ts';
 import { hashOf, vantageOf } from './sightings.ts';
 
 const LINK_HEADER = 14;
@@ -29,6 +29,8 @@ export interface OpenLane {
   readonly membership: Membership;
   /** By stack; none of a silent lane. */
   readonly ways: readonly LaneWay[];
+  /** Where in their frames its packets begin; null when they are judged with other addresses. */
+  readonly asCaptured: { readonly offset: number; readonly family: Family } | null;
 }
 
 /** One stack of a run, and the engine that moves its packets. */
@@ -156,7 +158,7 @@ export class LaneBook {
     const terms = { silent: true, lifetimeNs: lifetimeNs(conversation), lastNs } as const;
     const number = this.#in.walker.native.open(data, iface.linkType, terms);
     if (number < 0) return;
-    this.#lanes[number] = { membership, ways: [] };
+    this.#lanes[number] = { membership, ways: [], asCaptured: null };
     this.#belongs(number, conversation);
   }
 
@@ -192,7 +194,9 @@ export class LaneBook {
     });
     if (number < 0) return;
     this.areAllMoved &&= ways.every(({ standing }) => standing.as === 'moved');
-    this.#lanes[number] = { membership, ways };
+    const isMapped = Buffer.compare(d.bytes, bytes.subarray(offset, offset + d.bytes.length)) !== 0;
+    const asCaptured = isMapped ? null : { offset, family: d.family };
+    this.#lanes[number] = { membership, ways, asCaptured };
     this.#belongs(number, conversation);
   }
 
@@ -211,7 +215,7 @@ export class LaneBook {
   }
 
   /** What the row of a packet of this lane says that a decision of this stack's engine moved. */
-  rowOf(number: number, decision: number, stack: number): RowTerms {
+  rowOf(number: number, decision: number, stack: number): SharedTerms {
     const way = this.at(number).ways[stack];
     const mover = this.#in.movers[stack];
     if (way === undefined || mover === undefined) throw new RangeError(`no stack ${stack}`);

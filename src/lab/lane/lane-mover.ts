@@ -19,7 +19,7 @@ import type { Traffic } from '../traffic/traffic.ts';
 import type { LaneWalker } from './columns.ts';
 import type { LaneBook, Mover, OpenLane } from './lane-book.ts';
 import { LaneTally } from './lane-tally.ts';
-import type { LaneWay, RowTerms } from './lane-way.ts';
+import { type LaneWay, type RowTerms, rowWith, type SharedTerms } from './lane-way.ts';
 import { segmentAt } from './segment.ts';
 
 /** How a decision lets packets end; the others are looked at one by one. */
@@ -327,15 +327,12 @@ export class LaneMover {
     return frame;
   }
 
-  #row(slab: Slab, i: number, row: RowTerms): void {
+  #row(slab: Slab, i: number, row: SharedTerms): void {
     const { columns } = this.#in.walker;
     const record = columns.record[i] ?? 0;
-    this.#in.run.rows.movedRow({
-      ...row,
-      frame: frameAt(slab, record),
-      timeNs: columns.times[record] ?? 0n,
-      notes: columns.offloaded[i] === 1 ? OFFLOADED : NO_NOTES,
-    });
+    const notes = columns.offloaded[i] === 1 ? OFFLOADED : NO_NOTES;
+    const timeNs = columns.times[record] ?? 0n;
+    this.#in.run.rows.movedRow(rowWith(row, { frame: frameAt(slab, record), timeNs, notes }));
   }
 }
 

@@ -14,6 +14,38 @@ import { arrived, decidedBy } from '../verdict.ts';
 /** The parts of a frame's row that are equal for all packets of a lane. */
 export type RowTerms = Omit<FrameResult, 'frame' | 'timeNs' | 'notes'>;
 
+/** The same of rows that know each other by what they share. */
+export type SharedTerms = RowTerms & Required<Pick<FrameResult, 'like'>>;
+
+/** The row of a frame. Every field by name: rows are made by the million. */
+export function rowWith(
+  terms: SharedTerms,
+  { frame, timeNs, notes }: Pick<FrameResult, 'frame' | 'timeNs' | 'notes'>,
+): FrameResult {
+  const { protocol, src, sport, dst, dport, from, to, outcome, reason } = terms;
+  const { decidedBy, connection, out, retransmission, journey, like } = terms;
+  return {
+    frame,
+    timeNs,
+    protocol,
+    src,
+    sport,
+    dst,
+    dport,
+    from,
+    to,
+    outcome,
+    reason,
+    decidedBy,
+    connection,
+    out,
+    retransmission,
+    notes,
+    journey,
+    like,
+  };
+}
+
 export class LaneWay {
   readonly standing: Standing;
   /** Where they enter, as the stack's engine numbers it; of packets that are sent. */
@@ -21,7 +53,7 @@ export class LaneWay {
   /** The last packet before the lane, when it was sent. */
   readonly sent: LastSent | null;
   readonly #row: RowTerms;
-  #rows: Map<number | string, RowTerms> | null = null;
+  #rows: Map<number | string, SharedTerms> | null = null;
   #epoch = 0;
   #drop: Drop | null = null;
 
@@ -40,7 +72,7 @@ export class LaneWay {
   }
 
   /** Of a packet that a decision of this engine moved; good until numbers are given out anew. */
-  moved(decision: number, engine: CompiledEngine, retransmission = false): RowTerms {
+  moved(decision: number, engine: CompiledEngine, retransmission = false): SharedTerms {
     if (engine.epoch !== this.#epoch) {
       this.#epoch = engine.epoch;
       this.#rows = null;
@@ -54,7 +86,7 @@ export class LaneWay {
   }
 
   /** Of a packet that was not sent, for this reason. */
-  unsent(reason: FrameResult['reason']): RowTerms {
+  unsent(reason: FrameResult['reason']): SharedTerms {
     const known = this.#rows?.get(reason ?? '');
     if (known !== undefined) return known;
     const isFirst = this.standing.last.as === 'unsent' && this.#row.reason === reason;
@@ -62,7 +94,7 @@ export class LaneWay {
     return this.#keep(reason ?? '', { ...row, like: {} });
   }
 
-  #keep(name: number | string, row: RowTerms): RowTerms {
+  #keep(name: number | string, row: SharedTerms): SharedTerms {
     this.#rows ??= new Map();
     this.#rows.set(name, row);
     return row;

@@ -20,11 +20,11 @@
  * and nothing more. They open whatever became of it, and close when its ends end it.
  * @module
  */
-import type { PacketRecord } from '../../capture/record.ts';
-import { recordOf, type Slab } from '../../capture/slab.ts';
+import { LinkType, type PacketRecord } from '../../capture/record.ts';
+import { recordOf, type Slab, SlabCopy } from '../../capture/slab.ts';
 import { LaneWord } from '../../engine/compiled/lane-door.ts';
 import type { StackRun } from '../stack-run.ts';
-import type { Captured, Followed } from '../traffic/captured.ts';
+import type { Captured, Followed, ShownFrame } from '../traffic/captured.ts';
 import type { Conversation } from '../traffic/conversation.ts';
 import type { Traffic, TrafficOptions } from '../traffic/traffic.ts';
 import type { LaneWalker } from './columns.ts';
@@ -44,7 +44,7 @@ export interface LanesInput {
   readonly wantsRows: readonly boolean[];
   /** Takes a record in and judges it, as if there were no lanes. */
   readonly byHand: (record: PacketRecord) => Captured | Followed;
-  readonly onFrame?: ((captured: Captured, record: PacketRecord) => void) | undefined;
+  readonly onFrame?: ((shown: ShownFrame, record: PacketRecord) => void) | undefined;
 }
 
 export class Lanes {
@@ -126,12 +126,23 @@ export class Lanes {
   /** Show every frame before it is judged. */
   #show(slab: Slab, staged: number): void {
     const { walker, book, onFrame, traffic } = this.#in;
-    const { lane, record, nows } = walker.columns;
+    const { lane, lengths, record, nows } = walker.columns;
+    const copy = new SlabCopy(slab, record[0] ?? 0, (record[staged - 1] ?? 0) + 1);
     for (let i = 0; i < staged; i++) {
-      const { membership } = book.at(lane[i] ?? 0);
-      const own = recordOf(slab, record[i] ?? 0);
-      const captured = traffic.describe(own, nows[i] ?? 0, membership);
-      if (captured !== null) onFrame?.(captured, own);
+      const { membership, asCaptured } = book.at(lane[i] ?? 0);
+      const own = copy.record(record[i] ?? 0);
+      if (asCaptured === null) {
+        const captured = traffic.describe(own, nows[i] ?? 0, membership);
+        if (captured !== null) onFrame?.(captured, own);
+        continue;
+      }
+      const { frame, iface, data } = own;
+      const { offset, family } = asCaptured;
+      const wireLength = lengths[i] ?? 0;
+      const bytes = () => data.subarray(offset, offset + wireLength);
+      const isEthernet = iface.linkType === LinkType.ethernet;
+      const datagram = isEthernet ? null : { bytes: bytes(), family, wireLength };
+      onFrame?.({ frame, datagram, isKept: true }, own);
     }
   }
 }

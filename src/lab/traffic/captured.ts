@@ -35,6 +35,15 @@ export interface Followed {
   readonly membership: Membership | null;
 }
 
+/** What of a frame those are shown who keep its bytes until it is judged. */
+export interface ShownFrame {
+  readonly frame: number;
+  /** The packet as it is judged; null for frames that have none, or whose bytes it is in as it is. */
+  readonly datagram: Pick<Datagram, 'bytes' | 'family' | 'wireLength'> | null;
+  /** The bytes of its record stay as they are; else they are to be copied. */
+  readonly isKept?: boolean;
+}
+
 export type Captured = CapturedKind & {
   readonly frame: number;
   readonly timeNs: bigint;

@@ -7,7 +7,7 @@ import type { ConnectionResult, FrameResult } from '../../lab/result.ts';
 import type { Format } from '../formats.ts';
 import { connectionJson, frameJson } from '../json-shape.ts';
 import { formatChoice, formatTranslated } from './choice-text.ts';
-import { FrameLines } from './frame-lines.ts';
+import { type FrameFormat, FrameLines, JSON_LINES } from './frame-lines.ts';
 import { type Cell, csvLine } from './table.ts';
 
 /** Which rows line-oriented formats carry. */
@@ -25,12 +25,11 @@ export function rowText(format: Format, rows: RowKind): RowText {
     case 'jsonl': {
       if (rows === 'connections')
         return { of: 'connections', text: (row) => `${JSON.stringify(connectionJson(row))}\n` };
-      const lines = new FrameLines();
-      return { of: 'frames', text: (row) => `${lines.of(row)}\n` };
+      return { of: 'frames', text: frameText(JSON_LINES) };
     }
     case 'csv':
       return rows === 'frames'
-        ? { of: 'frames', text: (row) => csvText(FRAME_COLUMNS, frameJson(row)) }
+        ? { of: 'frames', text: frameText(CSV_LINES) }
         : { of: 'connections', text: (row) => csvText(CONNECTION_COLUMNS, flat(row)) };
     case 'json':
     case 'yaml':
@@ -56,6 +55,18 @@ const CONNECTION_COLUMNS = [
   ...['node', 'hook', 'rule', 'policy', 'source', 'forward', 'reply', 'opening', 'contradicted'],
   ...['packets', 'bytes', 'firstFrame', 'translated', 'choice'],
 ];
+
+/** Rows of frames by columns; notes have none. */
+export const CSV_LINES: FrameFormat = {
+  whole: (row) => csvText(FRAME_COLUMNS, frameJson(row)),
+  tail: (row) => csvText(FRAME_COLUMNS.slice(2), frameJson(row)),
+  line: (frame, time, tail) => `${frame},${time},${tail}`,
+};
+
+function frameText(format: FrameFormat): (row: FrameResult) => string {
+  const lines = new FrameLines(format);
+  return (row) => lines.of(row);
+}
 
 function csvText(columns: readonly string[], values: object): string {
   const byName = new Map<string, unknown>(Object.entries(values));
