@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "../src/lane/lanes.hh"
+#include "../fuzz/columns.hh"
 #include "../src/lane/look.hh"
 
 #ifdef WIRETRIAL_CALLGRIND
@@ -29,30 +29,6 @@ namespace {
 // As src/lab/lane/columns.ts and capture/format/byte-source.ts size them.
 constexpr uint32_t kRecords = 8192, kStagedPackets = 1024, kStagedBytes = 512 * 1024;
 constexpr uint32_t kFlows = 262'144, kWindow = 512 * 1024, kFileHeader = 24;
-
-struct Columns {
-  std::vector<uint32_t> at = std::vector<uint32_t>(kRecords), captured = at, wire = at, iface = at;
-  std::vector<int64_t> time_ns = std::vector<int64_t>(kRecords);
-  std::vector<uint8_t> packets = std::vector<uint8_t>(kStagedBytes);
-  std::vector<uint32_t> offsets = std::vector<uint32_t>(kStagedPackets), lengths = offsets,
-                        entries = offsets, lane = offsets, record = offsets;
-  std::vector<double> times = std::vector<double>(kStagedPackets);
-  std::vector<uint8_t> offloaded = std::vector<uint8_t>(kStagedPackets);
-  std::vector<uint32_t> lane_packets = std::vector<uint32_t>(kFlows), dirty = lane_packets;
-  std::vector<double> lane_bytes = std::vector<double>(kFlows), flow_nows = lane_bytes;
-  std::vector<double> words = std::vector<double>(16);
-  std::vector<Sender> senders = std::vector<Sender>(Tallied<Sender>::kMost);
-  std::vector<Pair> pairs = std::vector<Pair>(Tallied<Pair>::kMost);
-
-  Records records() {
-    return {at.data(), captured.data(), wire.data(), iface.data(), time_ns.data()};
-  }
-  Staged staged() {
-    return {packets.data(),    kStagedBytes,     offsets.data(),   lengths.data(), entries.data(),
-            times.data(),      offloaded.data(), lane.data(),      record.data(),  lane_packets.data(),
-            lane_bytes.data(), flow_nows.data(), dirty.data(),     kStagedPackets};
-  }
-};
 
 enum class What : uint8_t { kWalk, kLook, kLanes };
 
@@ -129,6 +105,7 @@ class Reading {
     Lane& l = flow.lanes[p.turned];
     l = Lane{};
     l.is_open = true;
+    l.flags = static_cast<uint8_t>(p.flags);
     l.ttl = l.sent_ttl = p.ttl;
     l.link_length = static_cast<uint8_t>(p.link_length);
     std::memcpy(l.link, frame, p.link_length);
@@ -143,7 +120,7 @@ class Reading {
   uint32_t iface_ = 0;
   int64_t start_ns_ = 0;
   std::vector<uint8_t> window_ = std::vector<uint8_t>(kWindow);
-  Columns columns_;
+  Columns columns_{{kRecords, kStagedPackets, kStagedBytes, kFlows}};
   Lanes lanes_{kFlows};
   std::unique_ptr<Look> look_ = std::make_unique<Look>(columns_.senders.data(), columns_.pairs.data());
 };

@@ -9,8 +9,8 @@
 #include <memory>
 #include <vector>
 
-#include "../src/lane/lanes.hh"
 #include "../src/lane/look.hh"
+#include "columns.hh"
 #include "driver.hh"
 
 namespace {
@@ -18,35 +18,8 @@ namespace {
 using namespace wiretrial::lane;
 
 constexpr uint32_t kRecords = 256;
-constexpr uint32_t kStagedPackets = 64;
-constexpr uint32_t kStagedBytes = 16 * 1024;
 constexpr uint32_t kFlows = 32;
 constexpr uint32_t kLinkTypes[] = {1, 101, 113, 276, 0, 12, 228, 229};
-
-// What JavaScript gives to native code, with nothing behind its end.
-struct Columns {
-  std::vector<uint32_t> at = std::vector<uint32_t>(kRecords), captured = at, wire = at, iface = at;
-  std::vector<int64_t> time_ns = std::vector<int64_t>(kRecords);
-  std::vector<uint8_t> packets = std::vector<uint8_t>(kStagedBytes);
-  std::vector<uint32_t> offsets = std::vector<uint32_t>(kStagedPackets), lengths = offsets,
-                        entries = offsets, lane = offsets, record = offsets;
-  std::vector<double> times = std::vector<double>(kStagedPackets);
-  std::vector<uint8_t> offloaded = std::vector<uint8_t>(kStagedPackets);
-  std::vector<uint32_t> lane_packets = std::vector<uint32_t>(kFlows), dirty = lane_packets;
-  std::vector<double> lane_bytes = std::vector<double>(kFlows), flow_nows = lane_bytes;
-  std::vector<double> words = std::vector<double>(16);
-  std::vector<Sender> senders = std::vector<Sender>(Tallied<Sender>::kMost);
-  std::vector<Pair> pairs = std::vector<Pair>(Tallied<Pair>::kMost);
-
-  Records records() {
-    return {at.data(), captured.data(), wire.data(), iface.data(), time_ns.data()};
-  }
-  Staged staged() {
-    return {packets.data(), kStagedBytes,  offsets.data(),      lengths.data(),    entries.data(),
-            times.data(),   offloaded.data(), lane.data(),      record.data(),     lane_packets.data(),
-            lane_bytes.data(), flow_nows.data(), dirty.data(), kStagedPackets};
-  }
-};
 
 class Reader {
  public:
@@ -155,7 +128,7 @@ class Reader {
   std::vector<uint8_t> file_;
   std::vector<uint32_t> link_types_;
   std::vector<uint32_t> ifaces_;
-  Columns columns_;
+  Columns columns_{{kRecords, 64, 16 * 1024, kFlows}};
   Lanes lanes_{kFlows};
   std::unique_ptr<Look> look_ = std::make_unique<Look>(columns_.senders.data(), columns_.pairs.data());
 };

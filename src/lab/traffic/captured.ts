@@ -38,7 +38,7 @@ export interface Followed {
 /** What of a frame those are shown who keep its bytes until it is judged. */
 export interface ShownFrame {
   readonly frame: number;
-  /** The packet as it is judged; null for frames that have none, or whose bytes it is in as it is. */
+  /** The packet as it is judged; null for frames that have none, or have it as it is. */
   readonly datagram: Pick<Datagram, 'bytes' | 'family' | 'wireLength'> | null;
   /** The bytes of its record stay as they are; else they are to be copied. */
   readonly isKept?: boolean;
