@@ -29,7 +29,7 @@ function readSources(): readonly SourceFile[] {
     .filter((path) => path.endsWith('.ts'))
     .map((path) => {
       const text = readFileSync(path, 'utf8');
-      const imports = [...text.matchAll(/(?:from|import)\s+'(\.[^']+)'/g)].map((m) =>
+      const imports = [...text.matchAll(/(?:(?:from|import)\s+|\bimport\()'(\.[^']+)'/g)].map((m) =>
         join(dirname(path), m[1] ?? ''),
       );
       return { path, room: roomOf(path), text, imports };

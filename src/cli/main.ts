@@ -8,13 +8,20 @@ import { VERSION } from '../report/version.ts';
 import { describeFailure, ExitCode } from './exit-code.ts';
 import { helpCommand, withManners } from './help.ts';
 import { fail } from './output/say.ts';
-import { benchCommand } from './verb/bench.ts';
-import { compareCommand } from './verb/compare.ts';
-import { doctorCommand } from './verb/doctor.ts';
-import { explainCommand } from './verb/explain.ts';
-import { planCommand } from './verb/plan.ts';
-import { probeCommand } from './verb/probe.ts';
-import { replayCommand } from './verb/replay.ts';
+
+/** Makes a verb's command, given whom to tell the exit code. */
+type MakeVerb = (finish: (code: number) => void) => Command;
+
+/** Each verb with its rooms, which are loaded when it is asked for. */
+const VERBS: ReadonlyMap<string, () => Promise<MakeVerb>> = new Map([
+  ['replay', async () => (await import('./verb/replay.ts')).replayCommand],
+  ['compare', async () => (await import('./verb/compare.ts')).compareCommand],
+  ['probe', async () => (await import('./verb/probe.ts')).probeCommand],
+  ['explain', async () => (await import('./verb/explain.ts')).explainCommand],
+  ['plan', async () => (await import('./verb/plan.ts')).planCommand],
+  ['bench', async () => (await import('./verb/bench.ts')).benchCommand],
+  ['doctor', async () => (await import('./verb/doctor.ts')).doctorCommand],
+]);
 
 /** Run the command line; the exit code is returned, nothing exits by itself. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -30,15 +37,8 @@ export async function main(argv: readonly string[]): Promise<number> {
     .version(VERSION, '-V, --version')
     .helpCommand(false)
     .addHelpText('after', EXIT_CODES);
-  const verbs = [
-    replayCommand(finish),
-    compareCommand(finish),
-    probeCommand(finish),
-    explainCommand(finish),
-    planCommand(finish),
-    benchCommand(finish),
-    doctorCommand(finish),
-  ];
+  const verbs: Command[] = [];
+  for (const load of verbsFor(argv)) verbs.push((await load())(finish));
   const help = helpCommand(program, verbs);
   for (const verb of [...verbs, help]) program.addCommand(verb);
   for (const command of [program, help, ...verbs]) withManners(command);
@@ -51,6 +51,13 @@ export async function main(argv: readonly string[]): Promise<number> {
     fail(failure.text);
     return failure.code;
   }
+}
+
+/** The verb that is asked for; all of them for help, and for a word that is none. */
+function verbsFor([, , word]: readonly string[]): readonly (() => Promise<MakeVerb>)[] {
+  if (word === '--version' || word === '-V') return [];
+  const asked = word === undefined ? undefined : VERBS.get(word);
+  return asked === undefined ? [...VERBS.values()] : [asked];
 }
 
 const EXIT_CODES = `

@@ -79,7 +79,7 @@ export async function runTogether(
   const capture = source.job();
   // Once, here, while the workers read without.
   const digests = digest ? digestAll(filesOf(run), capture.stdin) : null;
-  const bar = progressBar(flags.quiet, what, () => source.sizeOfAll(capture.paths));
+  const bar = await progressBar(flags.quiet, what, () => source.sizeOfAll(capture.paths));
   try {
     const results = await runShares(
       jobOf(run, sharing, rows),

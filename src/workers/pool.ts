@@ -7,7 +7,6 @@
  * @module
  */
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
-import { Piscina } from 'piscina';
 import { InternalError, UserError } from '../diagnostic/diagnostic.ts';
 import type { Difference } from '../lab/compare/compare.ts';
 import type { AnnotatedPacket } from '../report/annotated-capture.ts';
@@ -51,6 +50,8 @@ export async function runShares(
   sinks: PoolSinks,
   { isInterrupted = () => false, module = MODULE }: PoolOptions = {},
 ): Promise<readonly ShareResult[]> {
+  // Loaded by runs that have workers.
+  const { Piscina } = await import('piscina');
   const control = new Control(job.workers);
   const pool = new Piscina<Task, ShareOutcome>({
     filename: module,

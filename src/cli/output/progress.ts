@@ -1,9 +1,7 @@
 /**
- * A progress bar on standard error, only when that is a terminal (cli-progress is silent
- * otherwise).
+ * A progress bar on standard error, only when that is a terminal.
  * @module
  */
-import { SingleBar } from 'cli-progress';
 import type { CaptureStream } from '../../capture/reader.ts';
 import type { PacketRecord } from '../../capture/record.ts';
 import type { RecordWalker, Slab } from '../../capture/slab.ts';
@@ -21,8 +19,14 @@ export interface Progress {
 const NO_PROGRESS: Progress = { update: () => {}, stop: () => {} };
 
 /** Begin a bar; `total` is asked for with the first update: files are known once reading began. */
-export function progressBar(quiet: boolean, what: string, total: () => number): Progress {
+export async function progressBar(
+  quiet: boolean,
+  what: string,
+  total: () => number,
+): Promise<Progress> {
   if (quiet || process.stderr.isTTY !== true) return NO_PROGRESS;
+  // Loaded by runs that somebody watches.
+  const { SingleBar } = await import('cli-progress');
   const bar = new SingleBar({
     format: `${what} {bar} {percentage}% | {packets} packets | {eta_formatted} left`,
     stream: process.stderr,
@@ -71,7 +75,7 @@ async function* followed<Part extends readonly PacketRecord[] | Slab>(
   quiet: boolean,
   what: string,
 ): AsyncGenerator<Part> {
-  const bar = progressBar(quiet, what, () => source.sizeOfAll(stream.paths));
+  const bar = await progressBar(quiet, what, () => source.sizeOfAll(stream.paths));
   let packets = 0;
   let batches = 0;
   try {

@@ -2,9 +2,8 @@
  * The wiring document: checked against its schema, read, and held against what Azure refuses.
  * @module
  */
-
+import { createRequire } from 'node:module';
 import type { ErrorObject, ValidateFunction } from 'ajv/dist/2020.js';
-import { Ajv2020 } from 'ajv/dist/2020.js';
 import type { Diagnostic } from '../../diagnostic/diagnostic.ts';
 import type { Address, Family, Prefix } from '../../wire/address.ts';
 import { decodeAzureNetwork } from '../azure/decode-network.ts';
@@ -175,8 +174,15 @@ function dnsAddress(problems: Diagnostic[], at: Tree | undefined): Address | nul
 /** The schema's check, made when first needed: compiling it takes longer than all its uses. */
 let compiled: ValidateFunction | undefined;
 
+/** The validator is a hundred modules: they are loaded by those who have a wiring document. */
+function compileSchema(): ValidateFunction {
+  const require = createRequire(import.meta.url);
+  const { Ajv2020 } = require('ajv/dist/2020.js') as typeof import('ajv/dist/2020.js');
+  return new Ajv2020({ allErrors: true, verbose: true }).compile(WIRING_SCHEMA);
+}
+
 function matchesSchema(tree: MapTree, problems: Diagnostic[]): boolean {
-  compiled ??= new Ajv2020({ allErrors: true, verbose: true }).compile(WIRING_SCHEMA);
+  compiled ??= compileSchema();
   const validate = compiled;
   if (validate(toPlain(tree))) return true;
   for (const error of validate.errors ?? []) problems.push(schemaProblem(tree, error));
