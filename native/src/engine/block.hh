@@ -6,6 +6,7 @@
 
 #include "batch.hh"
 #include "facts.hh"
+#include "translation.hh"
 
 namespace wiretrial {
 
@@ -44,11 +45,18 @@ struct alignas(64) Block {
   uint32_t ack[kBlock];
   uint32_t seq_end[kBlock];
   uint32_t window[kBlock];
-  // Not 0: kHeadRoom bytes may be read from the packet on.
-  uint32_t roomy[kBlock];
+  // Where it enters; 48 bits higher its `traits`: as `follower` has them.
+  uint64_t follows[kBlock];
+  // Not 0: plain, and kHeadRoom bytes may be read from the packet on.
+  uint32_t ready[kBlock];
   uint32_t place[kBlock];
   // Of packets that no connection holds; of those known of which it was asked (wide-decisions.hh).
   uint32_t decision[kBlock];
+  // Of packets that took an express way and are yet to be written: by how much their TTL changes,
+  // what that and their ends add to the header's sum, and what they are rewritten to, if at all.
+  uint32_t ttl_change[kBlock];
+  uint32_t sum_change[kBlock];
+  const Rewrite* rewrite[kBlock];
 };
 
 // The packet at `i` as one that is moved alone.

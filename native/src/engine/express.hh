@@ -109,44 +109,58 @@ inline void copy_head(uint8_t* to, const uint8_t* from) {
   }
 }
 
-// `write_packet`: with room for kHeadRoom bytes and a link header, and nothing to fill in.
-inline void write_express(const Batch& b, uint32_t at, const Block& k, uint32_t i,
-                          const Decision& d, const Rewrite* r) {
-  const uint8_t* bytes = k.bytes[i];
-  uint8_t* out = b.out + static_cast<size_t>(at & (b.ring - 1)) * b.stride;
-  // Overwritten at once where there is none.
-  std::memcpy(out, d.link_header, 16);
-  static_assert(kLeaves == 1);
-  const uint32_t link = (d.flags & kLeaves) * sizeof d.link_header;
-  out += link;
-  copy_head(out, bytes);
-  const uint32_t length = b.lengths[at];
-  if (length > kHeadRoom) [[unlikely]] {
-    const uint32_t end = std::min(length, b.stride - link);
-    std::memcpy(out + kHeadRoom, bytes + kHeadRoom, end - kHeadRoom);
-  }
-  const uint32_t life = k.life[i];
+// What of a packet is written when the block's are (`write_block`).
+inline void put_change(Block& k, uint32_t i, const Decision& d, const Rewrite* r) {
   const auto change = static_cast<uint32_t>(static_cast<int32_t>(d.ttl_change));
-  if (static_cast<uint8_t>(k.rest[i] >> 40) != 4) [[unlikely]] {
-    out[ipv6::kHopLimit] = static_cast<uint8_t>(life + change);
-    return;
+  k.ttl_change[i] = change;
+  k.sum_change[i] = 0xffff + change;
+  k.rewrite[i] = r;
+  if (r != nullptr) k.sum_change[i] += r->header;
+}
+
+// `write_packet` of the packets from `i` to `end` of the block, of which the first stands at `from`
+// of the batch: with room for kHeadRoom bytes and a link header, and nothing to fill in.
+[[gnu::noinline]] inline void write_block(DecisionTable& decisions, const Batch& b, uint32_t from,
+                                          const Block& k, uint32_t i, uint32_t end) {
+  alignas(64) uint32_t lives[kBlock];
+  for (uint32_t at = i / kWidth * kWidth; at < end; at += kWidth) {
+    const Words life = load_as<Words>(k.life + at), change = load_as<Words>(k.ttl_change + at);
+    // TTL and ends change the header's sum in one step: RFC 1624 equation 3 with all differences.
+    // The TTL, which stands lowest, does not wrap (`DecisionTable::is_plain_change`).
+    const Words sum = halves(halves((~life >> 16) + load_as<Words>(k.sum_change + at)));
+    store(lives + at, ((life & 0xffff) + change) | ~sum << 16);
   }
-  // TTL and ends change the header's sum in one step: RFC 1624 equation 3 with all differences. The
-  // TTL, which stands lowest, does not wrap (`DecisionTable::is_express`).
-  uint32_t sum = (~life >> 16) + (0xffff + change) + (r == nullptr ? 0 : r->header);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum += sum >> 16;
-  const uint32_t now = ((life & 0xffff) + change) | ~sum << 16;
-  std::memcpy(out + ipv4::kTtl, &now, 4);
-  if (r != nullptr) {
-    write_ends(out, bytes, *r, (life >> 8 & 0xff) == kTcp, k.traits[i] >> 11 != 0);
+  uint32_t place = (from + i) & (b.ring - 1);
+  for (; i < end; i++, place = (place + 1) & (b.ring - 1)) {
+    const Decision& d = decisions.at(static_cast<uint32_t>(b.results[from + i]));
+    const uint8_t* bytes = k.bytes[i];
+    uint8_t* out = b.out + static_cast<size_t>(place) * b.stride;
+    // Overwritten at once where there is none.
+    std::memcpy(out, d.link_header, 16);
+    static_assert(kLeaves == 1);
+    const uint32_t link = (d.flags & kLeaves) * sizeof d.link_header;
+    out += link;
+    copy_head(out, bytes);
+    const uint32_t length = b.lengths[from + i];
+    if (length > kHeadRoom) [[unlikely]] {
+      const uint32_t room = std::min(length, b.stride - link);
+      std::memcpy(out + kHeadRoom, bytes + kHeadRoom, room - kHeadRoom);
+    }
+    const uint64_t kind = k.rest[i] >> 32;
+    if (kind >> 8 != 4) [[unlikely]] {
+      out[ipv6::kHopLimit] = static_cast<uint8_t>(lives[i]);
+      continue;
+    }
+    std::memcpy(out + ipv4::kTtl, &lives[i], 4);
+    const Rewrite* r = k.rewrite[i];
+    if (r != nullptr) write_ends(out, bytes, *r, (kind & 0xff) == kTcp, k.traits[i] >> 11 != 0);
   }
 }
 
-// Move the packet at `i` of the block, at `at` of the batch: its decision; below 0, with nothing
-// changed, when it is none for here.
+// Move the packet at `i` of the block, at `at` of the batch, but for writing it: its decision; below
+// 0, with nothing changed, when it is none for here.
 [[gnu::always_inline]] inline int32_t move_express(Engine& e, const Batch& b, uint32_t at,
-                                                   const Block& k, uint32_t i,
+                                                   Block& k, uint32_t i,
                                                    uint64_t& translated) {
   using namespace conntrack;
   constexpr int32_t kNot = -1;
@@ -170,10 +184,9 @@ inline void write_express(const Batch& b, uint32_t at, const Block& k, uint32_t 
   static_assert(static_cast<uint32_t>(FlowState::kUnreplied) == 2);
   static_assert(static_cast<uint32_t>(FlowState::kEstablished) == 3);
   static_assert(static_cast<uint32_t>(FlowState::kReply) == 4);
-  const uint32_t state = 2 + 2 * way + (flags & ~way & kSeenReply);
-  const uint64_t traits = k.traits[i] | state << 8;
+  const uint64_t state = 2 + 2 * way + (flags & ~way & kSeenReply);
   // The foreign hosts' number is no decision's.
-  if (d.follower != (b.entries[at] | static_cast<uint64_t>(c.host_set) << 32 | traits << 48)) {
+  if (d.follower != (k.follows[i] | static_cast<uint64_t>(c.host_set) << 32 | state << 56)) {
     return kNot;
   }
   if (length > d.mtu || static_cast<uint8_t>(k.life[i]) > d.ttl_most) return kNot;
@@ -207,6 +220,6 @@ inline void write_express(const Batch& b, uint32_t at, const Block& k, uint32_t 
   d.bytes += length;
   const bool translates = (d.flags & kTranslates) != 0;
   translated += translates;
-  if (b.stride != 0) write_express(b, at, k, i, d, translates ? course.rewrite : nullptr);
+  put_change(k, i, d, translates ? course.rewrite : nullptr);
   return static_cast<int32_t>(course.decision);
 }

@@ -77,7 +77,7 @@ inline void begin_connection(Engine& e, conntrack::Connection& c, const Decision
 // Move the packet at `i` of the block, whose decision was looked for: as `move_express`. What stands
 // at its place is over.
 [[gnu::noinline]] inline int32_t move_opening(Engine& e, const Batch& b, uint32_t at,
-                                              const Block& k, uint32_t i, uint64_t& translated) {
+                                              Block& k, uint32_t i, uint64_t& translated) {
   constexpr int32_t kNot = -1;
   const uint32_t number = k.decision[i], place = k.place[i], length = b.lengths[at];
   Holdings& holdings = e.holdings();
@@ -106,6 +106,6 @@ inline void begin_connection(Engine& e, conntrack::Connection& c, const Decision
   d.packets += 1;
   d.bytes += length;
   translated += (d.flags & kTranslates) != 0;
-  if (b.stride != 0) write_express(b, at, k, i, d, nullptr);
+  put_change(k, i, d, nullptr);
   return static_cast<int32_t>(number);
 }

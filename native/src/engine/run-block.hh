@@ -30,6 +30,7 @@ class Runner {
     while (at < to) {
       const uint32_t count = std::min(kBlock, to - at);
       read(at, count);
+      if (!express_) std::fill_n(k_.ready, count, 0);
       asked_ = 0;
       changed_ = kNothing;
       const uint64_t lost = find(count);
@@ -72,11 +73,13 @@ class Runner {
     if (!k_.plain[i]) {
       k_.hash[i] = 0;
       k_.rest[i] = kNoFlow;
+      k_.ready[i] = 0;
       return;
     }
     put(k_, i, f);
     k_.bytes[i] = a.bytes;
-    k_.roomy[i] = b_.offsets[from + i] < b_.roomy_end;
+    k_.ready[i] = b_.offsets[from + i] < b_.roomy_end;
+    k_.follows[i] = b_.entries[from + i] | static_cast<uint64_t>(k_.traits[i]) << 48;
     e_.flows().prefetch_bucket(f.hash);
   }
 
@@ -160,17 +163,25 @@ class Runner {
   uint32_t move(uint32_t from, uint32_t count) {
     const Batch b = b_;
     uint64_t translated = 0;
-    uint32_t alone = 0, i = 0;
+    // Packets are written when those behind them can not change what that needs.
+    uint32_t alone = 0, written = 0, i = 0;
     for (; i < count; i++) {
       int32_t result = -1;
-      if (changed_ != kNothing && k_.plain[i]) [[unlikely]] look_again(i);
-      if (express_ && k_.plain[i] && k_.roomy[i]) [[likely]] {
-        if (k_.place[i] != FlowTable::kNone) {
+      bool is_held = true;
+      if (changed_ != kNothing) [[unlikely]] {
+        look_again(i);
+        // Where one connection is over, others are.
+        is_held = !is_lost(i, b.times[from + i]);
+      }
+      if (k_.ready[i]) [[likely]] {
+        if (is_held && k_.place[i] != FlowTable::kNone) {
           result = move_express(e_, b, from + i, k_, i, translated);
         }
         if (result < 0) [[unlikely]] result = open(b, from, i, count, translated);
       }
       if (result < 0) [[unlikely]] {
+        write(b, from, written, i);
+        written = i + 1;
         const uint32_t changes = e_.flows().changes();
         result = move_alone(from + i, i);
         if (e_.flows().changes() != changes) changed_ = kAny;
@@ -179,18 +190,29 @@ class Runner {
       b.results[from + i] = result;
       if (result < 0 || (b.good != nullptr && !b.good[result])) [[unlikely]] break;
     }
-    e_.add_moved(std::min(i + 1, count) - alone, translated);
+    const uint32_t moved = std::min(i + 1, count);
+    write(b, from, written, moved);
+    e_.add_moved(moved - alone, translated);
     return i;
+  }
+
+  void write(const Batch& b, uint32_t from, uint32_t i, uint32_t end) {
+    if (b.stride != 0 && i < end) write_block(e_.decisions(), b, from, k_, i, end);
   }
 
   // Move the packet at `i` of the block if no connection holds it.
   int32_t open(const Batch& b, uint32_t from, uint32_t i, uint32_t count, uint64_t& translated) {
-    if (k_.place[i] != FlowTable::kNone && !e_.is_over(k_.place[i], b.times[from + i])) return -1;
+    if (!is_lost(i, b.times[from + i])) return -1;
     if (!(asked_ >> i & 1)) decide_over(from, i, count);
     const uint32_t changes = e_.flows().changes();
     const int32_t result = move_opening(e_, b, from + i, k_, i, translated);
     if (e_.flows().changes() != changes) touch(i);
     return result;
+  }
+
+  // Whether no connection holds the packet.
+  bool is_lost(uint32_t i, double now_ns) {
+    return k_.place[i] == FlowTable::kNone || e_.is_over(k_.place[i], now_ns);
   }
 
   // A packet that opens or ends a connection may move what was found for those behind it: by

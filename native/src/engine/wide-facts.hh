@@ -304,9 +304,11 @@ inline uint32_t read_wide(const Batch& b, uint32_t from, Block& k, uint32_t at, 
   store(k.dst + at, dst);
   store(k.ports + at, both);
   store(k.swapped + at, swapped);
-  store(k.traits + at, h.traffic_class | offloaded << 11);
+  const Words traits = h.traffic_class | offloaded << 11;
+  store(k.traits + at, traits);
+  store_pairs(k.follows + at, load_as<Words>(b.entries + from), traits << 16);
   store(k.life + at, h.life);
-  store(k.roomy + at, roomy);
+  store(k.ready + at, ok);
   store(k.plain + at, ok);
   return bits_of(ok);
 }
