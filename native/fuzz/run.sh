@@ -33,6 +33,10 @@ fi
 ${CXX:-g++} $flags -fno-strict-aliasing -o "$out/blocks" blocks.cc ../src/engine/run.cc \
   ../src/engine/run-avx2.cc &
 blocks=$!
+# Decisions by the vector against one by one.
+# shellcheck disable=SC2086
+${CXX:-g++} $flags -fno-strict-aliasing -o "$out/decisions" decisions.cc &
+decisions=$!
 # shellcheck disable=SC2086
 build captures $clang &
 captures=$!
@@ -40,7 +44,9 @@ captures=$!
 build images $clang
 wait "$captures"
 wait "$blocks"
+wait "$decisions"
 "$out/blocks" 3000
+"$out/decisions" 3000
 
 run() { # run TARGET LONGEST RUNS-OF-DRIVER
   echo "== $1"
