@@ -4,6 +4,8 @@
  *
  *   node dist/bench/scaling.js [--only TEXT] [--packets N] [--samples 3] [--workers 2] [--json]
  *
+ * What of the connections one worker judged in order stands beside it (none in these trials).
+ *
  * Each trial replays two captures, of a quarter of its packets and of all, by the command itself
  * with one worker and with several, in turns. First the rows of the smaller one are compared with
  * those of the reference engine and one worker. Figures are of what the larger capture takes more,
@@ -135,12 +137,16 @@ export interface Scaling {
   readonly packets: number;
   /** Nanoseconds a packet, of one worker and of several. */
   readonly cpuNs: readonly [number, number];
+  readonly wallNs: readonly [number, number];
   /** How many times as fast: of what more packets take, and of the whole command. */
   readonly cpu: number;
   readonly wall: number;
   readonly wholeCpu: number;
   readonly wholeWall: number;
   readonly digest: string;
+  /** The part of the connections that one worker judged in order, in percent. */
+  readonly ordered: number;
+  /** The same as the run said it; empty when there were none. */
   readonly note: string;
 }
 
@@ -175,14 +181,21 @@ export async function scale(
   const at = (place: number, of: 'wall' | 'cpu') => median(runs.map((r) => r[place]?.[of] ?? 0));
   const more = (of: 'wall' | 'cpu') => [at(2, of) - at(0, of), at(3, of) - at(1, of)] as const;
   const ratio = ([one, several]: readonly [number, number]) => one / several;
-  const cpuNs = more('cpu').map((s) => (s * NS_PER_S) / (packets - (packets >>> 2)));
+  const each = (s: number) => (s * NS_PER_S) / (packets - (packets >>> 2));
+  const eachOf = ([one, several]: readonly [number, number]) => [each(one), each(several)] as const;
   const last = runs.at(-1)?.[3];
   return {
-    ...{ name, packets, cpuNs: [cpuNs[0] ?? 0, cpuNs[1] ?? 0] },
+    ...{ name, packets, cpuNs: eachOf(more('cpu')), wallNs: eachOf(more('wall')) },
     ...{ cpu: ratio(more('cpu')), wall: ratio(more('wall')) },
     ...{ wholeCpu: at(2, 'cpu') / at(3, 'cpu'), wholeWall: at(2, 'wall') / at(3, 'wall') },
     ...{ digest: last?.digest.slice(0, 16) ?? '', note: last?.note ?? '' },
+    ordered: orderedIn(last?.note ?? ''),
   };
+}
+
+function orderedIn(note: string): number {
+  const [, some = '0', all = '1'] = /(\d+) of (\d+) connections/.exec(note) ?? [];
+  return (100 * Number(some)) / Number(all);
 }
 
 /** Packets of which every row is compared. */
@@ -205,13 +218,18 @@ function median(values: readonly number[]): number {
 }
 
 function tableOf(rows: readonly Scaling[], workers: number): string {
-  const columns = ['TRIAL', 'PACKETS', 'ns BY 1', `ns BY ${workers}`, 'CPU', 'WALL'];
-  const cells = rows.map(({ name, packets, cpuNs, cpu, wall, wholeCpu, wholeWall, digest }) => {
-    const [one, several] = cpuNs.map((ns) => ns.toFixed(0));
-    const ratios = [cpu, wall, wholeCpu, wholeWall].map((ratio) => `${ratio.toFixed(2)}×`);
-    return [name, packets, one ?? '', several ?? '', ...ratios, digest];
+  const by = (count: number) => [`CPU ns BY ${count}`, `WALL ns BY ${count}`];
+  const ratioNames = ['CPU', 'WALL', 'WHOLE CPU', 'WHOLE WALL', 'ORDERED', 'DIGEST'];
+  const columns = ['TRIAL', 'PACKETS', ...by(1), ...by(workers), ...ratioNames];
+  const cells = rows.map((row) => {
+    const [one = 0, several = 0] = row.cpuNs;
+    const [wallOne = 0, wallSeveral = 0] = row.wallNs;
+    const times = [one, wallOne, several, wallSeveral].map((ns) => ns.toFixed(0));
+    const ratios = [row.cpu, row.wall, row.wholeCpu, row.wholeWall];
+    const said = ratios.map((ratio) => `${ratio.toFixed(2)}×`);
+    return [row.name, row.packets, ...times, ...said, `${row.ordered.toFixed(1)} %`, row.digest];
   });
-  return formatTable({ columns: [...columns, 'WHOLE CPU', 'WHOLE WALL', 'DIGEST'], rows: cells });
+  return formatTable({ columns, rows: cells });
 }
 
 async function main(): Promise<void> {

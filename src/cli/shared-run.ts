@@ -6,7 +6,7 @@ import { availableParallelism } from 'node:os';
 import { digestFile, type FileDigest } from '../capture/file-digest.ts';
 import type { InputSummary } from '../capture/record.ts';
 import { assert } from '../diagnostic/diagnostic.ts';
-import { findWalker } from '../lab/lane/columns.ts';
+import { hasWalker } from '../lab/lane/columns.ts';
 import { mayUseLanes } from '../lab/replay.ts';
 import type { World } from '../lab/world.ts';
 import type { Job, RowsJob, ShareResult } from '../workers/job.ts';
@@ -15,6 +15,7 @@ import { type PoolSinks, runShares } from '../workers/pool.ts';
 import { Shards } from '../workers/shards.ts';
 import { gainsInBulk, type Sharing, shareOut } from '../workers/sharing.ts';
 import type { CaptureSource } from './input/capture-source.ts';
+import { batchOf } from './input/in-bulk.ts';
 import type { Given } from './input/inputs.ts';
 import type { Prepared } from './input/prepare-traffic.ts';
 import type { ReplayFlags, RunFlags } from './options.ts';
@@ -51,7 +52,7 @@ export function chooseWorkers({ inputs, worlds, prepared, flags }: RunInput): Sh
 
 /** Whether most packets are moved in bulk. */
 function goesInBulk(worlds: readonly World[], { openLoop }: ReplayFlags): boolean {
-  return worlds.every(({ engine }) => mayUseLanes({ engine, openLoop })) && findWalker() !== null;
+  return worlds.every(({ engine }) => mayUseLanes({ engine, openLoop })) && hasWalker();
 }
 
 /** What workers counted, and what they read. */
@@ -166,6 +167,7 @@ function jobOf(
     rows,
     clientsHidden,
     owners: ownersOf(workers, weights),
+    batch: batchOf(worlds, prepared),
     workers,
   };
 }

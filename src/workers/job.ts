@@ -74,6 +74,8 @@ export interface Job {
   /** The worker of each shard. */
   readonly owners: readonly number[];
   readonly workers: number;
+  /** Records that are taken at a time. */
+  readonly batch: number;
 }
 
 /** Rows of one stream as bytes: where each ends, and its place among all workers' rows. */

@@ -105,7 +105,7 @@ class ShareRun {
     if (world === undefined) throw new RangeError('a run has a stack');
     const share = this.#share;
     const { annotated, comparison, sinks } = this.#sink;
-    const walker = findWalker();
+    const walker = findWalker(this.#job.batch);
     const output = await replay({
       records: this.#records(walker),
       ...(walker === null ? {} : { walker }),

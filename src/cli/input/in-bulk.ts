@@ -6,6 +6,7 @@
 import { captureFiles } from '../../capture/capture-files.ts';
 import type { CaptureStream } from '../../capture/reader.ts';
 import { chooseEngine } from '../../engine/make-engine.ts';
+import { recordsAtATime } from '../../lab/lane/batch-size.ts';
 import { findWalker } from '../../lab/lane/columns.ts';
 import { mayUseLanes } from '../../lab/replay.ts';
 import type { World } from '../../lab/world.ts';
@@ -13,6 +14,7 @@ import type { ReplayFlags, RunFlags } from '../options.ts';
 import { withProgress, withProgressInBulk } from '../output/progress.ts';
 import { say } from '../output/say.ts';
 import type { CaptureSource } from './capture-source.ts';
+import type { Prepared } from './prepare-traffic.ts';
 
 /** Captures below this are judged before the compiled engine's tables are laid out. */
 const BULK_BYTES = 4 * 1024 * 1024;
@@ -36,6 +38,13 @@ export async function engineFor(
   return 'reference';
 }
 
+/** How many records are taken at a time in the second reading. */
+export function batchOf(worlds: readonly World[], { inputs, census }: Prepared): number {
+  const packets = inputs.reduce((sum, input) => sum + input.packets, 0);
+  const [world] = worlds;
+  return recordsAtATime(world?.engine.name ?? 'reference', packets, census.tuples);
+}
+
 /**
  * The records of the second reading: in bulk where every stack can take them so.
  *
@@ -46,10 +55,11 @@ export function recordsOf(
   source: CaptureSource,
   { quiet, openLoop }: ReplayFlags & RunFlags,
   worlds: readonly World[],
+  prepared: Prepared,
   what: string,
 ) {
   const isBulk = worlds.every(({ engine }) => mayUseLanes({ engine, openLoop }));
-  const walker = isBulk ? findWalker() : null;
+  const walker = isBulk ? findWalker(batchOf(worlds, prepared)) : null;
   if (walker === null) return { records: withProgress(stream, source, quiet, what) };
   const records = withProgressInBulk(stream, walker, source, quiet, what);
   return { records, walker };

@@ -164,7 +164,7 @@ async function compareAlone(
 ): Promise<Compared> {
   const stream = source.stream({ digest });
   const { summaries, interrupted } = await replay({
-    ...recordsOf(stream, source, flags, worlds, 'comparing'),
+    ...recordsOf(stream, source, flags, worlds, prepared, 'comparing'),
     traffic: prepared.traffic,
     stacks: worlds.map((world, i) => ({
       world,

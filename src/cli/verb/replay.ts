@@ -167,7 +167,7 @@ async function judgeAlone(
   };
   const stream = source.stream({ digest: digest });
   const { summaries, clock, interrupted } = await replay({
-    ...recordsOf(stream, source, flags, [world], 'replaying'),
+    ...recordsOf(stream, source, flags, [world], prepared, 'replaying'),
     traffic: prepared.traffic,
     stacks: [{ world, sink }],
     options: { openLoop: flags.openLoop },

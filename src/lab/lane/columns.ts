@@ -13,10 +13,15 @@ import {
 } from '../../engine/compiled/lane-door.ts';
 import { findNative } from '../../engine/compiled/native-door.ts';
 
-/** A walker, where there is native code. */
-export function findWalker(): LaneWalker | null {
+/** A walker, where there is native code; it takes at most so many records at a time. */
+export function findWalker(records = SIZES.records): LaneWalker | null {
   const { addon } = findNative();
-  return addon === null ? null : new LaneWalker(addon.Lanes);
+  return addon === null ? null : new LaneWalker(addon.Lanes, { records });
+}
+
+/** Whether there is one. */
+export function hasWalker(): boolean {
+  return findNative().addon !== null;
 }
 
 /** Records of one walk, packets of one batch and their bytes, flows with lanes. */
