@@ -60,7 +60,7 @@ class Reader {
     const Look::Source source{file_.data(), columns_.records(), link_types_.data(), ifaces_.data()};
     for (uint32_t at = 0; at < count;) {
       uint32_t stopped = at;
-      look_->run(source, at, count, stopped);
+      look_->run(source, at, count, lane_mode, stopped);
       at = stopped + 1;
     }
   }

@@ -28,6 +28,7 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
                            InstanceMethod<&LaneDoor::Note>("note"),
                            InstanceMethod<&LaneDoor::Look>("look"),
                            InstanceMethod<&LaneDoor::NoteContent>("noteContent"),
+                           InstanceMethod<&LaneDoor::ContentsOf>("contents"),
                            InstanceMethod<&LaneDoor::BeginStrangers>("beginStrangers"),
                            InstanceMethod<&LaneDoor::KindOf>("kindOf"),
                            InstanceMethod<&LaneDoor::SetKind>("setKind"),
@@ -38,7 +39,7 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
   }
 
   // (flows, columns: { words, at, captured, wire, iface, times, packets, offsets, lengths, entries,
-  //  nows, offloaded, lane, record, lanePackets, laneBytes, flowNows, dirty, senders, pairs, ends })
+  //  nows, offloaded, lane, record, lanePackets, laneBytes, flowNows, dirty, senders, pairs, census, ends })
   explicit LaneDoor(const Napi::CallbackInfo& info) : Napi::ObjectWrap<LaneDoor>(info) {
     const Napi::Object given = info[1].As<Napi::Object>();
     keep_ = Napi::Persistent(given);
@@ -67,7 +68,8 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
     auto* pairs = given.Get("pairs").As<Napi::Uint8Array>().Data();
     ends_ = given.Get("ends").As<Napi::Uint8Array>().Data();
     look_.reset(new (std::nothrow) lane::Look(reinterpret_cast<lane::Sender*>(senders),
-                                              reinterpret_cast<lane::Pair*>(pairs)));
+                                              reinterpret_cast<lane::Pair*>(pairs),
+                                              reinterpret_cast<uint64_t*>(U32s(given, "census"))));
     if (lanes_ == nullptr || !lanes_->is_whole() || look_ == nullptr) {
       Fail(info, "not enough memory for lanes");
     }
@@ -207,7 +209,7 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
     return Napi::Number::New(info.Env(), static_cast<uint32_t>(seen));
   }
 
-  // look(window, from, to, linkTypes, ifaces) → why it stopped; the words say where, how many
+  // look(window, from, to, linkTypes, ifaces, mode) → why it stopped; the words say where, how many
   // senders and pairs it found, and of which protocol a packet under other ends is.
   Napi::Value Look(const Napi::CallbackInfo& info) {
     const lane::Look::Source source{info[0].As<Napi::Uint8Array>().Data(), records_,
@@ -216,7 +218,7 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
     const uint32_t from = U32(info[1]);
     const uint32_t to = std::min(U32(info[2]), from + lane::Tallied<lane::Pair>::kMost);
     uint32_t stopped = from;
-    const lane::Look::Stop why = look_->run(source, from, to, stopped);
+    const lane::Look::Stop why = look_->run(source, from, to, U32(info[5]), stopped);
     if (why == lane::Look::Stop::kNoMemory) Fail(info, "not enough memory for a second's packets");
     words_[lane::kStop] = stopped;
     words_[lane::kSenders] = look_->senders();
@@ -228,8 +230,14 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
     return Napi::Number::New(info.Env(), static_cast<uint32_t>(why));
   }
 
-  // noteContent(bytes, payload, head, kind: bigint, ends: Uint8Array, timeNs: bigint) → whether it
-  // was seen under other ends, which the shared ends then begin with.
+  // contents(turns): forget what is kept in mind for records behind; or go on with it alone.
+  void ContentsOf(const Napi::CallbackInfo& info) {
+    if (info[0].ToBoolean().Value()) look_->turn();
+    else look_->drop_ahead();
+  }
+
+  // noteContent(bytes, payload, head, kind: bigint, ends: Uint8Array, timeNs: bigint, mode) →
+  // whether it was seen under other ends, which the shared ends then begin with.
   Napi::Value NoteContent(const Napi::CallbackInfo& info) {
     const auto bytes = info[0].As<Napi::Uint8Array>();
     const double* h = info[2].As<Napi::Float64Array>().Data();
@@ -241,13 +249,12 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
         head, bytes.Data(), U32(info[1]), static_cast<uint32_t>(bytes.ByteLength()));
     lane::Ends ends;
     std::memcpy(&ends, info[4].As<Napi::Uint8Array>().Data(), sizeof ends);
-    lane::Ends first{};
     const int64_t time_ns = info[5].As<Napi::BigInt>().Int64Value(&lossless);
-    const auto found = look_->contents.note(print, ends, time_ns, first);
+    const auto found = look_->note(print, ends, time_ns, U32(info[6]));
     if (found == lane::Contents::Found::kNoMemory) {
       Fail(info, "not enough memory for a second's packets");
     }
-    std::memcpy(ends_, &first, sizeof first);
+    std::memcpy(ends_, &look_->first, sizeof look_->first);
     return Napi::Boolean::New(info.Env(), found == lane::Contents::Found::kOtherEnds);
   }
 

@@ -76,6 +76,18 @@ class Contents {
     return Found::kOtherEnds;
   }
 
+  void clear() {
+    recent_.clear();
+    older_.clear();
+    swap_ns_ = 0;
+  }
+
+  void swap(Contents& other) {
+    recent_.swap(other.recent_);
+    older_.swap(other.older_);
+    std::swap(swap_ns_, other.swap_ns_);
+  }
+
  private:
   Generation<Content> recent_;
   Generation<Content> older_;
@@ -147,10 +159,12 @@ inline uint64_t hash16(const uint8_t* b) {
   return h * 0x165667b19e3779f9ull;
 }
 
-// One bit of many for each tuple, whichever way its packets go (src/lab/traffic/tuple-census.ts counts
-// by how many are left).
+// One bit of many for each tuple, whichever way its packets go (src/lab/traffic/tuple-census.ts
+// counts by how many are left); in memory that JavaScript gives, to be joined with others'.
 class Census {
  public:
+  explicit Census(uint64_t* bits) : bits_(bits) {}
+
   void note(uint64_t hash) {
     uint64_t& word = bits_[hash >> 6 & (kBits / 64 - 1)];
     const uint64_t bit = uint64_t{1} << (hash & 63);
@@ -163,7 +177,7 @@ class Census {
 
  private:
   static constexpr uint32_t kBits = 1u << 21;
-  uint64_t bits_[kBits / 64]{};
+  uint64_t* bits_;
   uint32_t taken_ = 0;
 };
 
@@ -171,7 +185,12 @@ class Look {
  public:
   enum class Stop : uint8_t { kEnd, kByHand, kOtherEnds, kNoMemory };
 
-  Look(Sender* senders, Pair* pairs) : senders_(senders), pairs_(pairs) {}
+  // What is done with records: they are looked at, they are kept in mind for those behind, or both
+  // (src/lab/traffic/chunks.ts).
+  enum Mode : uint32_t { kLookAt = 1, kAhead = 2 };
+
+  Look(Sender* senders, Pair* pairs, uint64_t* census)
+      : senders_(senders), pairs_(pairs), tuples_(census) {}
 
   struct Source {
     const uint8_t* window;
@@ -182,7 +201,7 @@ class Look {
 
   // Look at records from `from` on. `stopped` is where it ended: at `to`, at one that is not
   // ordinary and not looked at, or at one that was seen before under the ends of `first`.
-  Stop run(const Source& s, uint32_t from, uint32_t to, uint32_t& stopped) {
+  Stop run(const Source& s, uint32_t from, uint32_t to, uint32_t mode, uint32_t& stopped) {
     senders_.begin();
     pairs_.begin();
     constexpr uint32_t kBlock = 32;
@@ -193,7 +212,7 @@ class Look {
       const uint32_t known = read_block(s, start, count, packets, prints);
       for (uint32_t i = 0; i < known; i++) {
         stopped = start + i;
-        const Stop why = take(s, start + i, packets[i], prints[i]);
+        const Stop why = take(s, start + i, packets[i], prints[i], mode);
         if (why != Stop::kEnd) return why;
       }
       stopped = start + known;
@@ -208,7 +227,26 @@ class Look {
   // Of the places of the census of tuples, how many are taken since the first look.
   uint32_t tuples() const { return tuples_.taken(); }
 
-  Contents contents;
+  // Note contents as the mode says; nothing is found where they are only kept in mind.
+  Contents::Found note(const Fingerprint& print, const Ends& ends, int64_t time_ns, uint32_t mode) {
+    Ends unused;
+    if ((mode & kAhead) != 0 &&
+        ahead_.note(print, ends, time_ns, unused) == Contents::Found::kNoMemory) {
+      return Contents::Found::kNoMemory;
+    }
+    if ((mode & kLookAt) == 0) return Contents::Found::kNothing;
+    return contents_.note(print, ends, time_ns, first);
+  }
+
+  // Forget what was kept in mind.
+  void drop_ahead() { ahead_.clear(); }
+
+  // Go on with what was kept in mind, and nothing else.
+  void turn() {
+    contents_.swap(ahead_);
+    ahead_.clear();
+  }
+
   Ends first{};
   Ends last{};
   uint32_t last_protocol = 0;
@@ -226,19 +264,21 @@ class Look {
       }
       judge(packets[i]);
       prints[i] = print_of(packets[i]);
-      contents.prefetch(prints[i]);
+      contents_.prefetch(prints[i]);
     }
     return count;
   }
 
-  Stop take(const Source& s, uint32_t r, const Packet& p, const Fingerprint& print) {
+  Stop take(const Source& s, uint32_t r, const Packet& p, const Fingerprint& print, uint32_t mode) {
     const Ends ends = ends_of(p);
-    if (p.verdict == kRight || p.verdict == kWrong) {
-      weigh(ends, s.iface_ids[s.records.iface[r]], p.verdict);
+    if ((mode & kLookAt) != 0) {
+      if (p.verdict == kRight || p.verdict == kWrong) {
+        weigh(ends, s.iface_ids[s.records.iface[r]], p.verdict);
+      }
+      pair(ends);
+      tuples_.note(p.hash);
     }
-    pair(ends);
-    tuples_.note(p.hash);
-    switch (contents.note(print, ends, s.records.time_ns[r], first)) {
+    switch (note(print, ends, s.records.time_ns[r], mode)) {
       case Contents::Found::kNothing:
         return Stop::kEnd;
       case Contents::Found::kNoMemory:
@@ -295,6 +335,8 @@ class Look {
     return fingerprint(head, p.ip, p.payload, std::min(p.length, p.payload + kCompared));
   }
 
+  Contents contents_;
+  Contents ahead_;
   Tallied<Sender> senders_;
   Tallied<Pair> pairs_;
   Census tuples_;

@@ -147,6 +147,17 @@ export class CaptureSource {
     return paths.reduce((sum, path) => sum + this.sizeOf(path), 0);
   }
 
+  /** The one file that is read, all of it and not compressed; null when it is not so. */
+  wholeFile(): string | null {
+    const { paths, filter, since, until, count } = this.#asked;
+    const [path] = paths;
+    const isAll = filter === null && since === null && until === null && count === null;
+    if (!isAll || paths.length !== 1 || path === undefined || path === STDIN) return null;
+    const file = this.#kept.get(path) ?? path;
+    const isFile = statSync(file, { throwIfNoEntry: false })?.isFile() ?? false;
+    return isFile && !file.endsWith('.gz') ? file : null;
+  }
+
   /** Options that speak of a file which is not among the inputs would silently do nothing. */
   checkNames(stream: CaptureStream, option: string, names: readonly string[]): void {
     const known = stream.paths.flatMap((path) => [path, basename(path)]);

@@ -2,6 +2,7 @@
  * The first pass over a capture: what must be known of all of it before its first packet is judged.
  * @module
  */
+import { availableParallelism } from 'node:os';
 import { basename } from 'node:path';
 import type { CaptureStream } from '../../capture/reader.ts';
 import type { InputSummary } from '../../capture/record.ts';
@@ -17,6 +18,7 @@ import { fragmentKey, type TupleCensus } from '../../lab/traffic/tuple-census.ts
 import { Vantages } from '../../lab/traffic/vantage.ts';
 import type { World } from '../../lab/world.ts';
 import type { TrafficJob } from '../../workers/job.ts';
+import { SharedLook } from '../../workers/shared-look.ts';
 import { together } from '../mistakes.ts';
 import type { ReplayFlags, RunFlags } from '../options.ts';
 import type { Interruption } from '../output/interruption.ts';
@@ -52,8 +54,10 @@ export async function prepareTraffic(
     () => checkVantages(flags.vantage, world),
   );
   await source.open();
-  const stream = source.stream({ digest: flags.digest ?? false });
-  const survey = await surveyOf(stream, world, source, flags, interruption);
+  const digest = flags.digest ?? false;
+  const together = await surveyTogether(world, source, flags, interruption);
+  const stream = together?.stream ?? source.stream({ digest });
+  const survey = together?.survey ?? (await surveyOf(stream, world, source, flags, interruption));
   const named = vantages.given.map((g) => g.file);
   together(
     () => source.checkNames(stream, '--clock-offset', source.offsetNames),
@@ -115,6 +119,44 @@ async function surveyOf(
     if (interruption && interruption.code !== 0) break;
   }
   return survey;
+}
+
+/** Captures below this are looked at before further threads have begun to. */
+const LEAST_SHARED_BYTES = 128 * 1024 * 1024;
+
+/**
+ * The same by several threads, of a large capture of one file; null where one has to look at it. A
+ * digest is not made: that of a run that is shared out is made beside it.
+ */
+async function surveyTogether(
+  world: World,
+  source: CaptureSource,
+  flags: ReplayFlags & Pick<RunFlags, 'quiet'> & { readonly digest?: boolean },
+  interruption?: Interruption,
+): Promise<{ readonly survey: Survey; readonly stream: CaptureStream } | null> {
+  const threads = flags.workers ?? availableParallelism();
+  const path = flags.digest || flags.map.includes('auto') ? null : source.wholeFile();
+  if (threads < 2 || path === null || source.sizeOf(path) < LEAST_SHARED_BYTES) return null;
+  const walker =
+    world.engine.name === 'compiled' || flags.workers !== undefined ? findWalker() : null;
+  if (walker === null) return null;
+  const shared = new SharedLook({ walker, path, threads });
+  try {
+    const stream = source.stream({ digest: false });
+    let frames = 0;
+    for await (const part of withProgressInBulk(stream, walker, source, flags.quiet, 'looking')) {
+      frames += 'window' in part ? part.count : part.length;
+      shared.bulk.take(part, true);
+      if (shared.isGivenUp) return null;
+      await interruption?.listen();
+      if (interruption && interruption.code !== 0)
+        return { survey: shared.bulk.joined([]), stream };
+    }
+    const survey = await shared.joined(frames);
+    return survey && { survey, stream };
+  } finally {
+    await shared.close();
+  }
 }
 
 /** Files whose clock is off, and of which nobody said by how much, are corrected and named. */

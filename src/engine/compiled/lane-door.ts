@@ -38,6 +38,12 @@ export const LaneWord = {
 } as const;
 const WORDS = 24;
 
+/** What a first look does with records (`Look::Mode`). */
+export const LookMode = { lookAt: 1, ahead: 2 } as const;
+
+/** Words of a first look's census of tuples. */
+const CENSUS_WORDS = 2 ** 16;
+
 /** Why a first look stopped (`Look::Stop`). */
 export const LookStop = { end: 0, byHand: 1, otherEnds: 2 } as const;
 
@@ -127,7 +133,10 @@ export interface NativeLanes {
     to: number,
     linkTypes: Uint32Array,
     ifaces: Uint32Array,
+    mode: number,
   ): number;
+  /** Forget what is kept in mind for records behind; or go on with it alone. */
+  contents(turns: boolean): void;
   /** Note a packet that was not looked at; whether it was seen under other ends. */
   noteContent(
     bytes: Uint8Array,
@@ -136,6 +145,7 @@ export interface NativeLanes {
     kind: bigint,
     ends: Uint8Array,
     timeNs: bigint,
+    mode: number,
   ): boolean;
   /** Follow conversations of others from their opening on; translated ends as entries. */
   beginStrangers(translated: Uint8Array, synAckAnswers: boolean): void;
@@ -179,6 +189,8 @@ export interface LaneColumns {
   readonly senders: Uint8Array;
   readonly pairs: Uint8Array;
   readonly ends: Uint8Array;
+  /** Bits of a first look's census of tuples. */
+  readonly census: Uint32Array;
 }
 
 export interface LaneSizes {
@@ -213,5 +225,6 @@ export function makeColumns({ records, staged, stagedBytes, flows }: LaneSizes):
     senders: new Uint8Array(records * ENTRY_BYTES.sender),
     pairs: new Uint8Array(records * ENTRY_BYTES.pair),
     ends: new Uint8Array(2 * ENTRY_BYTES.ends),
+    census: new Uint32Array(CENSUS_WORDS),
   };
 }

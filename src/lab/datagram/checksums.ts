@@ -42,6 +42,14 @@ export class ChecksumSurvey {
     this.#senders.set(key, seen);
   }
 
+  /** Add what another survey saw. */
+  absorb(senders: ReadonlyMap<string, Seen>): void {
+    for (const [key, { right, wrong }] of senders) {
+      const seen = this.#senders.get(key) ?? { right: 0, wrong: 0 };
+      this.#senders.set(key, { right: seen.right + right, wrong: seen.wrong + wrong });
+    }
+  }
+
   /**
    * Whether a checksum in this state is the device's to fill in. One wrong packet alone says
    * nothing: a sender that never sent a right one must have sent at least two wrong ones.

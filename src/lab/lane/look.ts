@@ -6,13 +6,19 @@
  * @module
  */
 import type { PacketRecord } from '../../capture/record.ts';
-import { recordOf, type Slab } from '../../capture/slab.ts';
-import { ENTRY_BYTES, LaneWord, LookStop } from '../../engine/compiled/lane-door.ts';
+import { frameAt, recordOf, type Slab } from '../../capture/slab.ts';
+import { ENTRY_BYTES, LaneWord, LookMode, LookStop } from '../../engine/compiled/lane-door.ts';
 import { type Address, readIpv4, readIpv6, writeAddress } from '../../wire/address.ts';
 import type { Datagram } from '../datagram/datagram.ts';
 import type { Ends } from '../datagram/rewrite.ts';
-import { Survey } from '../traffic/survey.ts';
-import { COMPARED, type ContentSightings } from '../traffic/translations.ts';
+import { Survey, type SurveyOptions, type SurveyPart } from '../traffic/survey.ts';
+import {
+  type Attention,
+  COMPARED,
+  type ContentSightings,
+  type Join,
+} from '../traffic/translations.ts';
+import { uniteBits } from '../traffic/tuple-census.ts';
 import type { LaneWalker } from './columns.ts';
 import { headOf, payloadOf } from './sightings.ts';
 
@@ -32,7 +38,15 @@ class NativeContents implements ContentSightings {
     this.#walker = walker;
   }
 
-  note(d: Datagram, ends: Ends, timeNs: bigint): Ends | null {
+  drop(): void {
+    this.#walker.native.contents(false);
+  }
+
+  turn(): void {
+    this.#walker.native.contents(true);
+  }
+
+  note(d: Datagram, ends: Ends, timeNs: bigint, attention: Attention): Ends | null {
     const { native, columns } = this.#walker;
     this.#ends.fill(0);
     writeAddress(this.#ends, At.src, ends.src);
@@ -43,18 +57,53 @@ class NativeContents implements ContentSightings {
     const payload = payloadOf(d);
     const kind = d.icmpReply === undefined ? 0n : d.icmpReply ? 2n : 1n;
     const compared = d.bytes.subarray(0, payload + COMPARED);
-    const isOther = native.noteContent(compared, payload, headOf(d), kind, this.#ends, timeNs);
+    const head = headOf(d);
+    const mode = modeOf(attention);
+    const isOther = native.noteContent(compared, payload, head, kind, this.#ends, timeNs, mode);
     return isOther ? readEnds(columns.ends, 0) : null;
   }
 }
 
+function modeOf({ isLookedAt, isKeptInMind }: Attention): number {
+  return (isLookedAt ? LookMode.lookAt : 0) | (isKeptInMind ? LookMode.ahead : 0);
+}
+
+/** What a survey saw of its chunks, and what native code saw of them. */
+export interface BulkPart extends SurveyPart {
+  readonly tuples: Uint32Array;
+  readonly joins: readonly Join[];
+}
+
 export class BulkSurvey {
   readonly survey: Survey;
+  /** Packets that were seen under several ends, where others look at parts of the capture, too. */
+  readonly joins: Join[] = [];
   readonly #walker: LaneWalker;
 
-  constructor(walker: LaneWalker) {
+  /** `claim`: which chunks are looked at, where others look, too; absent: all. */
+  constructor(walker: LaneWalker, { claim, sizes }: Pick<SurveyOptions, 'claim' | 'sizes'> = {}) {
     this.#walker = walker;
-    this.survey = new Survey(new NativeContents(walker));
+    const log = claim === undefined ? null : this.joins;
+    this.survey = new Survey({ contents: new NativeContents(walker), log, claim, sizes });
+  }
+
+  /** What was seen, for whoever joins it. */
+  part(): BulkPart {
+    return { ...this.survey.part(), tuples: this.#walker.columns.census, joins: this.joins };
+  }
+
+  /** All that was seen of one capture, of which these surveys saw the other chunks. */
+  joined(parts: readonly BulkPart[]): Survey {
+    const whole = new Survey();
+    const all = [this.part(), ...parts];
+    const tuples = new Uint32Array(this.#walker.columns.census.length);
+    for (const part of all) {
+      whole.absorb(part);
+      whole.census.elsewhere = uniteBits(tuples, part.tuples);
+    }
+    const joins = all.flatMap((part) => part.joins).sort((a, b) => a.frame - b.frame);
+    for (const join of joins) whole.translations.join(join);
+    return whole;
   }
 
   /** Take a part of the capture, which is of one file or not. */
@@ -70,20 +119,34 @@ export class BulkSurvey {
     const linkTypes = Uint32Array.from(interfaces, ({ linkType }) => linkType);
     const ifaces = Uint32Array.from(interfaces, ({ id }) => (id < 0 ? NO_IFACE : id));
     for (let at = 0; at < count; ) {
-      const why = native.look(window, at, count, linkTypes, ifaces);
-      at = columns.words[LaneWord.stop] ?? count;
+      const attention = this.survey.chunks.at(frameAt(slab, at) - 1);
+      const to = placeOf(slab, at, attention.until);
+      const mode = modeOf(attention);
+      if (mode === 0) {
+        at = to;
+        continue;
+      }
+      const why = native.look(window, at, to, linkTypes, ifaces, mode);
+      at = columns.words[LaneWord.stop] ?? to;
+      if (why === LookStop.byHand) this.survey.add(recordOf(slab, at));
+      else if (why === LookStop.otherEnds) this.#join(slab, at);
+      if (why !== LookStop.end) at++;
+      if (!attention.isLookedAt) continue;
       this.#senders();
       this.#pairs();
       this.survey.census.elsewhere = columns.words[LaneWord.tuples] ?? 0;
-      if (why === LookStop.byHand) this.survey.add(recordOf(slab, at++));
-      else if (why === LookStop.otherEnds) this.#join(columns.times[at++] ?? 0n);
     }
   }
 
-  #join(timeNs: bigint): void {
-    const { ends, words } = this.#walker.columns;
-    const [first, other] = [readEnds(ends, 0), readEnds(ends, ENTRY_BYTES.ends)];
-    this.survey.translations.join(words[LaneWord.protocol] ?? 0, first, other, timeNs);
+  #join(slab: Slab, at: number): void {
+    const { ends, words, times } = this.#walker.columns;
+    this.survey.translations.join({
+      frame: frameAt(slab, at),
+      protocol: words[LaneWord.protocol] ?? 0,
+      first: readEnds(ends, 0),
+      other: readEnds(ends, ENTRY_BYTES.ends),
+      timeNs: times[at] ?? 0n,
+    });
   }
 
   #senders(): void {
@@ -110,6 +173,14 @@ export class BulkSurvey {
       this.survey.addPair(low, high, view.getUint32(at + PairAt.packets, true));
     }
   }
+}
+
+/** The first record from `at` on that stands behind the records before `until`, or the end. */
+function placeOf(slab: Slab, at: number, until: number): number {
+  if (!slab.isSelection) return Math.min(slab.count, at + until + 1 - frameAt(slab, at));
+  let to = at + 1;
+  while (to < slab.count && frameAt(slab, to) - 1 < until) to++;
+  return to;
 }
 
 function readAddress(b: Uint8Array, at: number, family: number): Address {

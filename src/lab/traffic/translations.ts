@@ -9,6 +9,7 @@
  */
 import type { Datagram } from '../datagram/datagram.ts';
 import { type Ends, equalEnds, inverse } from '../datagram/rewrite.ts';
+import type { ChunkMemory, ChunkPart } from './chunks.ts';
 import { tupleKey } from './tuple-key.ts';
 
 /** How far apart two sightings of one packet may be: longer is another packet. */
@@ -46,13 +47,39 @@ interface Sighting {
   readonly timeNs: bigint;
 }
 
+/** What is done with a packet of the capture's first pass. */
+export type Attention = Pick<ChunkPart, 'isLookedAt' | 'isKeptInMind'>;
+
 /** Who remembers packets by their contents. */
-export interface ContentSightings {
-  /** Note a packet; the ends under which it was seen shortly before, where they were others. */
-  note(d: Datagram, ends: Ends, timeNs: bigint): Ends | null;
+export interface ContentSightings extends ChunkMemory {
+  /**
+   * Note a packet; the ends under which it was seen shortly before, where they were others, and it
+   * is looked at.
+   */
+  note(d: Datagram, ends: Ends, timeNs: bigint, attention: Attention): Ends | null;
 }
 
-class Contents implements ContentSightings {
+/** Those of a chunk, and those kept in mind for the next. */
+class ChunkedContents implements ContentSightings {
+  #contents = new Contents();
+  #ahead = new Contents();
+
+  note(d: Datagram, ends: Ends, timeNs: bigint, attention: Attention): Ends | null {
+    if (attention.isKeptInMind) this.#ahead.note(d, ends, timeNs);
+    return attention.isLookedAt ? this.#contents.note(d, ends, timeNs) : null;
+  }
+
+  drop(): void {
+    this.#ahead = new Contents();
+  }
+
+  turn(): void {
+    this.#contents = this.#ahead;
+    this.#ahead = new Contents();
+  }
+}
+
+class Contents {
   /** Two generations, so that forgetting is a swap and not a sweep. */
   #recent = new Map<string, Sighting>();
   #older = new Map<string, Sighting>();
@@ -75,23 +102,40 @@ class Contents implements ContentSightings {
   }
 }
 
+/** One packet that was seen under two pairs of ends. */
+export interface Join {
+  readonly frame: number;
+  readonly protocol: number;
+  readonly first: Ends;
+  readonly other: Ends;
+  readonly timeNs: bigint;
+}
+
+/** All packets are looked at, and none is kept in mind. */
+const ALWAYS: Attention = { isLookedAt: true, isKeptInMind: false };
+
 export class SeenTranslations {
-  readonly #contents: ContentSightings;
+  readonly contents: ContentSightings;
   readonly #views = new Map<string, Episode>();
   readonly #all: Episode[] = [];
   /** Connections whose views found no room. */
   forgotten = 0;
 
-  constructor(contents: ContentSightings = new Contents()) {
-    this.#contents = contents;
+  readonly #log: Join[] | null;
+
+  /** `log`: packets under several ends are listed there, for somebody else to join. */
+  constructor(contents: ContentSightings = new ChunkedContents(), log: Join[] | null = null) {
+    this.contents = contents;
+    this.#log = log;
   }
 
   /** Note a packet as it was captured. */
-  add(d: Datagram, timeNs: bigint): void {
+  add(d: Datagram, timeNs: bigint, attention = ALWAYS): void {
     if (d.sport === null || d.dport === null || d.l4 < 0 || d.quoted !== null) return;
     const ends = { src: d.src, dst: d.dst, sport: d.sport, dport: d.dport };
-    const first = this.#contents.note(d, ends, timeNs);
-    if (first !== null) this.join(d.protocol, first, ends, timeNs);
+    const first = this.contents.note(d, ends, timeNs, attention);
+    if (first === null) return;
+    this.join({ frame: d.frame, protocol: d.protocol, first, other: ends, timeNs });
   }
 
   /** Every connection that was seen under several ends, in order of time. */
@@ -100,7 +144,12 @@ export class SeenTranslations {
   }
 
   /** One packet was seen under two pairs of ends. */
-  join(protocol: number, first: Ends, other: Ends, timeNs: bigint): void {
+  join(one: Join): void {
+    if (this.#log !== null) {
+      this.#log.push(one);
+      return;
+    }
+    const { protocol, first, other, timeNs } = one;
     const key = keyOf(protocol, first);
     const otherKey = keyOf(protocol, other);
     const latest = this.#views.get(key) ?? this.#views.get(otherKey);

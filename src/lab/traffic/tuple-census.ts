@@ -49,10 +49,32 @@ export class TupleCensus {
     this.#set++;
   }
 
+  /** What was counted, as plain data. */
+  get bits(): Uint32Array {
+    return this.#bits;
+  }
+
+  /** Add what another census of the same capture counted. */
+  absorb({ bits, fragmented }: Pick<TupleCensus, 'bits' | 'fragmented'>): void {
+    for (const [key, end] of fragmented) this.fragmented.set(key, end);
+    this.#set = uniteBits(this.#bits, bits);
+  }
+
   /** About how many different tuples were seen, at most. */
   get tuples(): number {
     return countOf(this.#set) + countOf(this.elsewhere);
   }
+}
+
+/** Set the bits of another census, too; how many are set then. */
+export function uniteBits(bits: Uint32Array, others: Uint32Array): number {
+  let set = 0;
+  for (let i = 0; i < bits.length; i++) {
+    let word = (bits[i] ?? 0) | (others[i] ?? 0);
+    bits[i] = word;
+    for (; word !== 0; word &= word - 1) set++;
+  }
+  return set;
 }
 
 /** How many tuples have set so many bits, most likely. */
