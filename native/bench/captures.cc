@@ -71,7 +71,7 @@ class Reading {
     const Look::Source source{window_.data(), columns_.records(), &link_type_, &iface_};
     for (uint32_t at = 0; at < count;) {
       uint32_t stopped = at;
-      look_->run(source, at, count, stopped);
+      look_->run(source, at, count, Look::kLookAt, stopped);
       at = stopped + (stopped < count ? 1 : 0);
     }
   }
@@ -122,7 +122,8 @@ class Reading {
   std::vector<uint8_t> window_ = std::vector<uint8_t>(kWindow);
   Columns columns_{{kRecords, kStagedPackets, kStagedBytes, kFlows}};
   Lanes lanes_{kFlows};
-  std::unique_ptr<Look> look_ = std::make_unique<Look>(columns_.senders.data(), columns_.pairs.data());
+  std::unique_ptr<Look> look_ = std::make_unique<Look>(
+      columns_.senders.data(), columns_.pairs.data(), columns_.census.data());
 };
 
 double now_ns() {

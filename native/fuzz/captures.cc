@@ -28,6 +28,10 @@ class Reader {
       link_types_.push_back(kLinkTypes[(choices >> 3 & 7) ^ i]);
       ifaces_.push_back(i);
     }
+    if ((choices & 0xc0) != 0xc0) return;
+    const uint8_t server[16] = {10};
+    lanes_.strangers().begin((choices & 1) != 0);
+    lanes_.strangers().add_translated(server, 4, kTcp, 80);
   }
 
   uint64_t run() {
@@ -58,11 +62,17 @@ class Reader {
 
   void look(uint32_t count) {
     const Look::Source source{file_.data(), columns_.records(), link_types_.data(), ifaces_.data()};
+    // Another chunk begins in the middle, with what was kept in mind before.
+    const uint32_t middle = count / 2;
     for (uint32_t at = 0; at < count;) {
+      const uint32_t to = at < middle ? middle : count;
+      const uint32_t mode = at < middle ? Look::kLookAt | Look::kAhead : 1 + (at & 1);
       uint32_t stopped = at;
-      look_->run(source, at, count, lane_mode, stopped);
-      at = stopped + 1;
+      const Look::Stop why = look_->run(source, at, to, mode, stopped);
+      at = why == Look::Stop::kEnd ? stopped : stopped + 1;
+      if (at == middle) look_->turn();
     }
+    if (count % 3 == 0) look_->drop_ahead();
   }
 
   // Returns how many packets were laid down.
@@ -80,6 +90,8 @@ class Reader {
       open(at++);
     }
     settle();
+    std::vector<double> over(lanes_.strangers().over_at(words[kNow] + 200e9));
+    lanes_.strangers().expire(words[kNow] + 200e9, over.data());
     return staged;
   }
 
@@ -99,6 +111,7 @@ class Reader {
     Packet p;
     if (!read_packet(frame, captured, link_types_[columns_.iface[r]], p)) return;
     if (p.link_length > kMaxLink) return;
+    if (lanes_.strangers().is_used() && r % 3 != 0) return follow_from_now_on(p);
     const uint32_t place = lanes_.make(p.name);
     if (place == kNone) {
       settle();
@@ -124,13 +137,24 @@ class Reader {
     l.rewrites = (choices_ & 0x40) != 0;
   }
 
+  // As the door does where somebody else judges a packet.
+  void follow_from_now_on(const Packet& p) {
+    Strangers& strangers = lanes_.strangers();
+    double* words = columns_.words.data();
+    strangers.set_kind(p.name, Strangers::Kind::kStranger);
+    strangers.meet_by_hand(p.name, p.turned, false, segment_of(p), words[kNow], words[kNextId],
+                           words[kStrangersClosed]);
+    strangers.quoted(p.name, p.turned, words[kNow]);
+  }
+
   uint8_t choices_;
   std::vector<uint8_t> file_;
   std::vector<uint32_t> link_types_;
   std::vector<uint32_t> ifaces_;
   Columns columns_{{kRecords, 64, 16 * 1024, kFlows}};
   Lanes lanes_{kFlows};
-  std::unique_ptr<Look> look_ = std::make_unique<Look>(columns_.senders.data(), columns_.pairs.data());
+  std::unique_ptr<Look> look_ = std::make_unique<Look>(
+      columns_.senders.data(), columns_.pairs.data(), columns_.census.data());
 };
 
 }  // namespace

@@ -22,8 +22,8 @@ struct Columns {
         packets(sizes.staged_bytes), offsets(sizes.staged), lengths(offsets), entries(offsets),
         lane(offsets), record(offsets), times(sizes.staged), offloaded(sizes.staged),
         lane_packets(sizes.flows), dirty(lane_packets), lane_bytes(sizes.flows),
-        flow_nows(lane_bytes), words(16), senders(Tallied<Sender>::kMost),
-        pairs(Tallied<Pair>::kMost) {}
+        flow_nows(lane_bytes), words(24), senders(Tallied<Sender>::kMost),
+        pairs(Tallied<Pair>::kMost), census(1u << 15) {}
 
   Records records() {
     return {at.data(), captured.data(), wire.data(), iface.data(), time_ns.data()};
@@ -56,6 +56,7 @@ struct Columns {
   std::vector<double> words;
   std::vector<Sender> senders;
   std::vector<Pair> pairs;
+  std::vector<uint64_t> census;
 };
 
 }  // namespace wiretrial::lane

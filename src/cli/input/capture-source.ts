@@ -147,12 +147,13 @@ export class CaptureSource {
     return paths.reduce((sum, path) => sum + this.sizeOf(path), 0);
   }
 
-  /** The one file that is read, all of it and not compressed; null when it is not so. */
+  /** The one file that is read as it is, whole and not compressed; null when it is not so. */
   wholeFile(): string | null {
-    const { paths, filter, since, until, count } = this.#asked;
+    const { paths, filter, since, until, count, offsetsNs } = this.#asked;
     const [path] = paths;
     const isAll = filter === null && since === null && until === null && count === null;
-    if (!isAll || paths.length !== 1 || path === undefined || path === STDIN) return null;
+    if (!isAll || offsetsNs.size > 0 || paths.length !== 1 || path === undefined || path === STDIN)
+      return null;
     const file = this.#kept.get(path) ?? path;
     const isFile = statSync(file, { throwIfNoEntry: false })?.isFile() ?? false;
     return isFile && !file.endsWith('.gz') ? file : null;

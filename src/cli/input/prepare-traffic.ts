@@ -55,9 +55,9 @@ export async function prepareTraffic(
   );
   await source.open();
   const digest = flags.digest ?? false;
-  const together = await surveyTogether(world, source, flags, interruption);
-  const stream = together?.stream ?? source.stream({ digest });
-  const survey = together?.survey ?? (await surveyOf(stream, world, source, flags, interruption));
+  const shared = await surveyTogether(world, source, flags, interruption);
+  const stream = shared?.stream ?? source.stream({ digest });
+  const survey = shared?.survey ?? (await surveyOf(stream, world, source, flags, interruption));
   const named = vantages.given.map((g) => g.file);
   together(
     () => source.checkNames(stream, '--clock-offset', source.offsetNames),
