@@ -1,6 +1,6 @@
 /**
- * The first pass over a large capture of one file, shared out among threads: chunks of it are looked
- * at side by side, and what was seen is put together in the order of the capture.
+ * The first pass over a large capture of one file, shared out among threads: chunks of it are
+ * looked at side by side, and what was seen is put together in the order of the capture.
  *
  * What is seen of a chunk hangs on the chunk and on the packets right before it alone
  * (lab/traffic/chunks.ts), so that it does not matter who looks, or by how many.
