@@ -34,14 +34,18 @@ struct FlowName {
 };
 static_assert(sizeof(FlowName) == 40);
 
-inline uint64_t hash_of(const FlowName& name) {
-  uint64_t word[5];
-  std::memcpy(word, &name, sizeof word);
+inline uint64_t hash_of(const uint64_t (&word)[5]) {
   uint64_t h = (word[0] * 0x9e3779b97f4a7c15ull) ^ std::rotl(word[2] * 0xc2b2ae3d27d4eb4full, 31);
   h ^= (word[4] * 0x165667b19e3779f9ull) ^ std::rotl((word[1] ^ word[3]) * 0x27d4eb2f165667c5ull, 17);
   h ^= h >> 29;
   h *= 0x165667b19e3779f9ull;
   return h ^ (h >> 32);
+}
+
+inline uint64_t hash_of(const FlowName& name) {
+  uint64_t word[5];
+  std::memcpy(word, &name, sizeof word);
+  return hash_of(word);
 }
 
 struct Packet {
@@ -159,48 +163,53 @@ inline bool read_transport(Packet& p, uint32_t protocol, bool v4, For whom, uint
   return true;
 }
 
-// Both ends of a TCP or UDP packet in order: by address as the bytes stand, then by port.
-template <typename Word, uint32_t kWords>
-inline bool is_turned(const uint8_t* src, const uint8_t* dst, uint32_t sport, uint32_t dport) {
-  for (uint32_t i = 0; i < kWords; i++) {
-    Word from, to;
-    std::memcpy(&from, src + i * sizeof(Word), sizeof(Word));
-    std::memcpy(&to, dst + i * sizeof(Word), sizeof(Word));
-    if (from == to) continue;
-    if constexpr (sizeof(Word) == 4) return __builtin_bswap32(from) > __builtin_bswap32(to);
-    else return __builtin_bswap64(from) > __builtin_bswap64(to);
+// An address of `kSize` bytes as the words of a name, and which of two is greater as bytes.
+struct AddressWords {
+  uint64_t word[2];
+  bool operator==(const AddressWords&) const = default;
+};
+
+inline AddressWords address_words(const uint8_t* b, bool v4) {
+  AddressWords words{};
+  if (v4) {
+    uint32_t four;
+    std::memcpy(&four, b, 4);
+    words.word[0] = four;
+  } else {
+    std::memcpy(words.word, b, 16);
   }
-  return sport > dport;
+  return words;
 }
 
-template <uint32_t kSize>
-inline void copy_ends(FlowName& n, const uint8_t* low, const uint8_t* high) {
-  std::memcpy(n.low, low, kSize);
-  std::memcpy(n.high, high, kSize);
+inline bool is_greater(const AddressWords& a, const AddressWords& b) {
+  const bool is_first = a.word[0] != b.word[0];
+  const uint64_t x = is_first ? a.word[0] : a.word[1];
+  const uint64_t y = is_first ? b.word[0] : b.word[1];
+  return __builtin_bswap64(x) > __builtin_bswap64(y);
 }
 
+// Name the flow, put together in registers: what is stored in parts and read at once has to wait.
 inline void name_flow(Packet& p, uint32_t protocol, bool v4, uint32_t sport, uint32_t dport) {
-  FlowName& n = p.name;
-  n = FlowName{};
-  n.protocol = static_cast<uint8_t>(protocol);
-  n.family = v4 ? 4 : 6;
-  const uint8_t* src = p.ip + (v4 ? ipv4::kSource : ipv6::kSource);
-  const uint8_t* dst = p.ip + (v4 ? ipv4::kDestination : ipv6::kDestination);
-  const bool echo = protocol == kIcmp || protocol == kIcmpv6;
-  if (echo) {
-    p.turned = dport == icmp::kEchoReply || dport == icmp::kEchoReply6;
+  const AddressWords src = address_words(p.ip + (v4 ? ipv4::kSource : ipv6::kSource), v4);
+  const AddressWords dst = address_words(p.ip + (v4 ? ipv4::kDestination : ipv6::kDestination), v4);
+  bool turned;
+  if (protocol == kIcmp || protocol == kIcmpv6) {
+    turned = dport == icmp::kEchoReply || dport == icmp::kEchoReply6;
     dport = sport;
   } else {
-    p.turned = v4 ? is_turned<uint32_t, 1>(src, dst, sport, dport)
-                  : is_turned<uint64_t, 2>(src, dst, sport, dport);
+    turned = src == dst ? sport > dport : is_greater(src, dst);
   }
-  const uint8_t* low = p.turned ? dst : src;
-  const uint8_t* high = p.turned ? src : dst;
-  if (v4) copy_ends<4>(n, low, high);
-  else copy_ends<16>(n, low, high);
-  n.low_port = static_cast<uint16_t>(p.turned ? dport : sport);
-  n.high_port = static_cast<uint16_t>(p.turned ? sport : dport);
-  p.hash = hash_of(n);
+  const AddressWords& low = turned ? dst : src;
+  const AddressWords& high = turned ? src : dst;
+  const uint64_t ports = turned ? dport | sport << 16 : sport | dport << 16;
+  const uint64_t kind = protocol | (v4 ? 4u : 6u) << 8;
+  const uint64_t word[5] = {low.word[0], low.word[1], high.word[0], high.word[1],
+                            ports | kind << 32};
+  static_assert(offsetof(FlowName, low_port) == 32 && offsetof(FlowName, high_port) == 34 &&
+                offsetof(FlowName, protocol) == 36 && offsetof(FlowName, family) == 37);
+  std::memcpy(&p.name, word, sizeof p.name);
+  p.turned = turned;
+  p.hash = hash_of(word);
 }
 
 // Read a captured frame; false when it is none for whom it is asked. Its checksum is not judged yet.
