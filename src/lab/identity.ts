@@ -5,7 +5,7 @@
 import type { AddressPlan } from '../cluster/address/address-plan.ts';
 import { hasUnknownEndpoints } from '../cluster/api-server.ts';
 import type { Cluster, Node, Pod, Service } from '../cluster/model.ts';
-import { type Address, contains, type Prefix, parsePrefix } from '../wire/address.ts';
+import { type Address, addressKey, contains, type Prefix, parsePrefix } from '../wire/address.ts';
 import type { UnknownReason } from '../wire/drop-reason.ts';
 import type { EntryPoint, Locate, Location } from './entry.ts';
 import { ServicePorts } from './service-ports.ts';
@@ -70,6 +70,9 @@ function entryOf(found: Location): EntryPoint | null {
   }
 }
 
+/** Places remembered; beyond that all are forgotten. */
+const MOST_PLACES = 65_536;
+
 /** Places of addresses in one cluster. */
 export class Identities {
   readonly #plan: AddressPlan;
@@ -77,6 +80,8 @@ export class Identities {
   readonly #ports: ServicePorts;
   readonly #locate: Locate | null;
 
+  /** By address, IPv4 as a number. */
+  readonly #known = new Map<number | string, Place>();
   readonly #hides: (node: Node, destination: Address) => boolean;
 
   /**
@@ -103,6 +108,16 @@ export class Identities {
 
   /** Where the address belongs; `unplaced` says why no host can be named. */
   placeOf(address: Address): Place {
+    const name = address.family === 4 ? address.w3 : addressKey(address);
+    const known = this.#known.get(name);
+    if (known !== undefined) return known;
+    if (this.#known.size >= MOST_PLACES) this.#known.clear();
+    const place = this.#find(address);
+    this.#known.set(name, place);
+    return place;
+  }
+
+  #find(address: Address): Place {
     if (isIn(MULTICAST, address)) return unplaced('multicast');
     if (isIn(LOOPBACK, address)) return unplaced('loopback');
     if (isIn(UNSPECIFIED, address) || isIn(LINK_LOCAL6, address)) return unplaced('linkLocal');

@@ -83,7 +83,7 @@ export class StackRun {
     this.#options = options;
     this.#sink = sink;
     this.#prospects = new Prospects(world);
-    this.#rows = new Rows(world, (row) => sink.frame(row));
+    this.#rows = new Rows(world, (row) => sink.frame(row), sink.wantsFrames);
   }
 
   /** Take the next frame of the input. */

@@ -56,11 +56,14 @@ export class Tally {
   readonly exhaustions = new Exhaustions();
   #changes = 0;
 
-  frame(row: FrameResult): void {
-    const at = row.frame ?? 0;
-    this.#outcomes.add(row.outcome, at);
-    for (const note of row.notes) this.#notes.add(note, at);
-    if (row.reason !== null && row.outcome !== 'dropped') this.#reasons.add(row.reason, at);
+  frame(
+    { frame, notes }: Pick<FrameResult, 'frame' | 'notes'>,
+    { outcome, reason }: Pick<FrameResult, 'outcome' | 'reason'>,
+  ): void {
+    const at = frame ?? 0;
+    this.#outcomes.add(outcome, at);
+    for (const note of notes) this.#notes.add(note, at);
+    if (reason !== null && outcome !== 'dropped') this.#reasons.add(reason, at);
   }
 
   /** Frames that ended alike, of which the first is `frame`. */

@@ -18,9 +18,20 @@ export function arrived(journey: Journey): boolean {
   return journey.outcome === 'delivered' || journey.outcome === 'exited';
 }
 
+/** Decisions of an engine that remembers are those of thousands of packets. */
+const NAMED = new WeakMap<Decision, DecidedBy>();
+
 /** Name a deciding place and rule for a person. */
 export function decidedBy(decision: Decision | null): DecidedBy | null {
   if (decision === null) return null;
+  const known = NAMED.get(decision);
+  if (known !== undefined) return known;
+  const named = nameOf(decision);
+  NAMED.set(decision, named);
+  return named;
+}
+
+function nameOf(decision: Decision): DecidedBy {
   const origins = decision.origin ?? [];
   const policies = [...new Set(origins.filter(isPolicy).map((o) => o.object))];
   return {

@@ -24,7 +24,7 @@ const SYN: Segment = {
 const LAST = {} as LastSent;
 
 function judged(causes: Causes, direction: 'original' | 'reply'): Standing {
-  return { as: 'judged', last: LAST, causes, direction, drops: new Set() };
+  return { as: 'judged', last: LAST, causes, direction, drops: [] };
 }
 
 t.test('segments are judged by themselves only while the other way is not clear', async (t) => {
@@ -50,7 +50,7 @@ t.test('a connection counts once in each row of the table of drops', async (t) =
   const { cluster, policies } = twoNodesShop();
   const world = new World({ cluster, policies, stack: parseStack('azure-bridge+npm') });
   const rows = new Rows(world, () => {});
-  const drops = new Set<string>();
+  const drops: string[] = [];
   const unsent = { as: 'unsent', captured: { endpoints: {} }, outcome: 'unknown' } as LastUnsent;
   const way = new LaneWay({ as: 'unsent', last: unsent }, 0, 1);
   const [one, two] = ['policyDenied', 'noRoute'].map((reason): Drop => {

@@ -74,7 +74,7 @@ export function newState(): State {
     way: null,
     assumed: null,
     contradicted: false,
-    dropRows: new Set(),
+    dropRows: [],
   };
 }
 

@@ -2,7 +2,7 @@
  * The rows of one run: what became of each frame, in capture order, and the counts of them all.
  * @module
  */
-import type { Journey } from '../../engine/engine.ts';
+import type { GeneratedPacket, Journey } from '../../engine/engine.ts';
 import { headersOf } from '../datagram/headers.ts';
 import { FrameQueue, type Pending } from '../frame-queue.ts';
 import type { ConnectionResult, DecidedBy, FrameOutcome, FrameResult } from '../result.ts';
@@ -12,7 +12,7 @@ import { arrived, decidedBy } from '../verdict.ts';
 import type { World } from '../world.ts';
 
 /** Which drops of a connection were counted, so that it counts once in each row of the table. */
-export type DropRows = Set<string>;
+export type DropRows = string[];
 
 /** What a dropped packet counts as in the table of drops. */
 export interface Drop {
@@ -21,18 +21,25 @@ export interface Drop {
   readonly decidedBy: DecidedBy | null;
 }
 
+/** By who decided: decisions of an engine that remembers are those of thousands of packets. */
+const DROPS = new WeakMap<DecidedBy, Drop>();
+
 /** The row of the table of drops for a packet that was dropped so. */
 export function dropOf(journey: Journey): Drop {
   const by = decidedBy(journey.decision);
   const reason = journey.reason ?? 'unknown';
+  const known = by && DROPS.get(by);
+  if (known?.reason === reason) return known;
   const key = [reason, by?.node, by?.hook, by?.rule, ...(by?.policies ?? [])].join(' ');
-  return { key, reason, decidedBy: by };
+  const drop = { key, reason, decidedBy: by };
+  if (by !== null) DROPS.set(by, drop);
+  return drop;
 }
 
 /** Whether it is the first of its connection in this row; from now on it is not. */
 export function isNewDrop(drops: DropRows, { key }: Drop): boolean {
-  if (drops.has(key)) return false;
-  drops.add(key);
+  if (drops.includes(key)) return false;
+  drops.push(key);
   return true;
 }
 
@@ -40,10 +47,13 @@ export class Rows {
   readonly #world: World;
   readonly #tally = new Tally();
   readonly #queue: FrameQueue<FrameResult>;
+  readonly #isWanted: boolean;
 
-  constructor(world: World, emit: (row: FrameResult) => void) {
+  /** `isWanted`: somebody looks at rows; else those that need not wait are counted and not made. */
+  constructor(world: World, emit: (row: FrameResult) => void, isWanted = true) {
     this.#world = world;
     this.#queue = new FrameQueue(emit);
+    this.#isWanted = isWanted;
   }
 
   /** A place in the order for a row that is known later. */
@@ -53,8 +63,13 @@ export class Rows {
 
   /** The row of a frame that was injected, and of what hosts made because of it. */
   sent(captured: Captured, journey: Journey, drops: DropRows | null, retransmission: boolean) {
-    this.#queue.push(this.ofJourney(captured, journey, drops, retransmission));
-    this.#generated(captured, journey);
+    if (this.#isWanted) {
+      this.#queue.push(this.ofJourney(captured, journey, drops, retransmission));
+    } else {
+      this.#countJourney(captured, journey, drops);
+      this.#tally.frame(captured, journey);
+    }
+    if (journey.generated.length + journey.copies.length > 0) this.#generated(captured, journey);
   }
 
   /** Count `frames` more that went in lanes and ended alike; the first is `frame`. */
@@ -89,10 +104,7 @@ export class Rows {
     drops: DropRows | null,
     retransmission: boolean,
   ): FrameResult {
-    if (journey.outcome === 'dropped') this.countDrop(drops, journey, captured.frame, 1);
-    if (journey.reason === 'natPortsExhausted' && captured.datagram !== null) {
-      this.#tally.exhaustions.note(captured.datagram, journey, captured);
-    }
+    this.#countJourney(captured, journey, drops);
     return this.#count({
       ...frameHead(captured),
       outcome: journey.outcome,
@@ -104,6 +116,13 @@ export class Rows {
     });
   }
 
+  #countJourney(captured: Captured, journey: Journey, drops: DropRows | null): void {
+    if (journey.outcome === 'dropped') this.countDrop(drops, journey, captured.frame, 1);
+    if (journey.reason === 'natPortsExhausted' && captured.datagram !== null) {
+      this.#tally.exhaustions.note(captured.datagram, journey, captured);
+    }
+  }
+
   /** The row of a frame that was not injected. */
   finish(
     captured: Captured,
@@ -111,7 +130,12 @@ export class Rows {
     reason: FrameResult['reason'],
     by: DecidedBy | null = null,
   ): void {
-    this.#queue.push(this.unsent(captured, outcome, reason, by));
+    if (this.#isWanted) {
+      this.#queue.push(this.unsent(captured, outcome, reason, by));
+      return;
+    }
+    this.#countUnsent(captured, outcome, reason);
+    this.#tally.frame(captured, { outcome, reason });
   }
 
   /** As `finish`, counted and not written yet. */
@@ -121,9 +145,7 @@ export class Rows {
     reason: FrameResult['reason'],
     by: DecidedBy | null = null,
   ): FrameResult {
-    if (outcome === 'dropped') {
-      this.#tally.dropWithoutJourney(reason ?? 'unknown', captured.frame);
-    }
+    this.#countUnsent(captured, outcome, reason);
     return this.#count({
       ...frameHead(captured),
       outcome,
@@ -133,6 +155,10 @@ export class Rows {
       retransmission: false,
       journey: null,
     });
+  }
+
+  #countUnsent({ frame }: Captured, outcome: FrameOutcome, reason: FrameResult['reason']): void {
+    if (outcome === 'dropped') this.#tally.dropWithoutJourney(reason ?? 'unknown', frame);
   }
 
   /** Count a connection's row. */
@@ -159,27 +185,31 @@ export class Rows {
   #generated(captured: Captured, journey: Journey): void {
     for (const made of journey.generated) {
       this.#tally.generated(made.journey.outcome);
-      this.#queue.push({
-        frame: null,
-        cause: captured.frame,
-        timeNs: captured.timeNs,
-        ...this.#world.describePacket(made.journey.packet),
-        outcome: made.journey.outcome,
-        reason: made.journey.reason,
-        decidedBy: decidedBy(made.journey.decision),
-        connection: captured.membership?.conversation.id ?? null,
-        out: arrived(made.journey) ? headersOf(made.journey.packet) : null,
-        retransmission: false,
-        notes: [made.kind],
-        journey: made.journey,
-      });
+      if (this.#isWanted) this.#queue.push(this.#ofGenerated(captured, made));
       this.#generated(captured, made.journey);
     }
     for (const copy of journey.copies) this.#tally.generated(copy.outcome);
   }
 
+  #ofGenerated(captured: Captured, { kind, journey }: GeneratedPacket): FrameResult {
+    return {
+      frame: null,
+      cause: captured.frame,
+      timeNs: captured.timeNs,
+      ...this.#world.describePacket(journey.packet),
+      outcome: journey.outcome,
+      reason: journey.reason,
+      decidedBy: decidedBy(journey.decision),
+      connection: captured.membership?.conversation.id ?? null,
+      out: arrived(journey) ? headersOf(journey.packet) : null,
+      retransmission: false,
+      notes: [kind],
+      journey,
+    };
+  }
+
   #count(row: FrameResult): FrameResult {
-    this.#tally.frame(row);
+    this.#tally.frame(row, row);
     return row;
   }
 }
