@@ -33,6 +33,7 @@ import { type DropRows, Rows } from './run/rows.ts';
 import {
   type LastSent,
   type LastUnsent,
+  type Standard,
   type Standing,
   standingOf,
   stillStands,
@@ -141,7 +142,7 @@ export class StackRun {
    * How further packets of the direction of the frame that was handled last will fare, when they
    * enter as it did and say nothing new of its conversation; else null.
    */
-  standing(captured: Captured): Standing | null {
+  standing(captured: Captured): Standard | null {
     const { membership } = captured;
     if (membership === null || this.#last?.captured !== captured) return null;
     const state = this.#judged(membership);

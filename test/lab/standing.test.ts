@@ -8,12 +8,7 @@ import type { Causes, Segment } from '../../src/lab/causes.ts';
 import { LaneWay } from '../../src/lab/lane/lane-way.ts';
 import { newState } from '../../src/lab/run/connection-state.ts';
 import { type Drop, Rows } from '../../src/lab/run/rows.ts';
-import {
-  type LastSent,
-  type LastUnsent,
-  type Standing,
-  stillStands,
-} from '../../src/lab/run/standing.ts';
+import { type LastUnsent, type Standing, stillStands } from '../../src/lab/run/standing.ts';
 import { World } from '../../src/lab/world.ts';
 import { twoNodesShop } from '../support/clusters.ts';
 
@@ -21,10 +16,9 @@ const SYN: Segment = {
   ...{ seq: 100, ack: 0, payloadLength: 0 },
   ...{ syn: true, fin: false, rst: false, hasAck: false },
 };
-const LAST = {} as LastSent;
 
 function judged(causes: Causes, direction: 'original' | 'reply'): Standing {
-  return { as: 'judged', last: LAST, causes, direction, drops: [] };
+  return { as: 'judged', causes, direction, drops: [], isSent: true };
 }
 
 t.test('segments are judged by themselves only while the other way is not clear', async (t) => {
@@ -39,7 +33,7 @@ t.test('segments are judged by themselves only while the other way is not clear'
 
 t.test('answers are kept from being sent until a request arrives', async (t) => {
   const state = newState();
-  const unsent = { as: 'unsent', last: { isFixed: false } } as Standing;
+  const unsent = { as: 'unsent', isFixed: false } as const;
   state.causes.settleOther('original', false);
   t.ok(stillStands(unsent, state, 'reply'));
   state.causes.settleOther('original', true);
@@ -51,8 +45,8 @@ t.test('a connection counts once in each row of the table of drops', async (t) =
   const world = new World({ cluster, policies, stack: parseStack('azure-bridge+npm') });
   const rows = new Rows(world, () => {});
   const drops: string[] = [];
-  const unsent = { as: 'unsent', captured: { endpoints: {} }, outcome: 'unknown' } as LastUnsent;
-  const way = new LaneWay({ as: 'unsent', last: unsent }, 0, 1);
+  const last = { as: 'unsent', captured: { endpoints: {} }, outcome: 'unknown' } as LastUnsent;
+  const way = new LaneWay({ standing: { as: 'refused', drops }, last }, 0, 1);
   const [one, two] = ['policyDenied', 'noRoute'].map((reason): Drop => {
     return { key: reason, reason, decidedBy: null };
   }) as [Drop, Drop];

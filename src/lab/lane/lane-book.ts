@@ -12,7 +12,7 @@ import type { Address, Family } from '../../wire/address.ts';
 import * as ipv4 from '../../wire/ipv4.ts';
 import * as ipv6 from '../../wire/ipv6.ts';
 import type { Datagram } from '../datagram/datagram.ts';
-import type { LastSent, Standing } from '../run/standing.ts';
+import type { LastSent, Standard } from '../run/standing.ts';
 import type { StackRun } from '../stack-run.ts';
 import type { Captured, Followed } from '../traffic/captured.ts';
 import { type Conversation, isOver, lifetimeNs, type Membership } from '../traffic/conversation.ts';
@@ -162,7 +162,7 @@ export class LaneBook {
     this.#belongs(number, conversation);
   }
 
-  #open(standings: readonly Standing[], record: PacketRecord, captured: Captured): void {
+  #open(standings: readonly Standard[], record: PacketRecord, captured: Captured): void {
     const { walker, options, movers } = this.#in;
     const { ttl, membership, datagram: d } = captured;
     if (membership === null || d === null || options.checksums === 'ignore') return;
@@ -175,10 +175,10 @@ export class LaneBook {
     const { conversation } = membership;
     const { bytes, offset } = view;
     const sender = d.family === 4 ? ipv4.src(bytes, offset) : ipv6.src(bytes, offset);
-    const ways = standings.map((standing, i) => {
-      const { last } = standing;
+    const ways = standings.map((standard, i) => {
+      const { last } = standard;
       const entry = last.as === 'sent' ? movers[i]?.engine.entryOf(last.injection) : 0;
-      return new LaneWay(standing, entry ?? 0, conversation.id);
+      return new LaneWay(standard, entry ?? 0, conversation.id);
     });
     const number = walker.native.open(record.data, record.iface.linkType, {
       silent: false,
@@ -227,8 +227,8 @@ export class LaneBook {
  * Whether a lane is worth its making: of what is refused, most is never tried again, as by those
  * who look for open ports. Delivered segments that open a connection are not for lanes.
  */
-function isWorthIt(standings: readonly Standing[], { conversation }: Membership): boolean {
-  const isMoved = standings.some(({ as }) => as === 'moved');
+function isWorthIt(standings: readonly Standard[], { conversation }: Membership): boolean {
+  const isMoved = standings.some(({ standing }) => standing.as === 'moved');
   const isOpening = standings.some(({ last }) => last.captured.datagram?.tcp?.syn);
   return isMoved ? !isOpening : conversation.packets > 1;
 }

@@ -11,7 +11,8 @@ import { assert, unreachable } from '../../diagnostic/diagnostic.ts';
 import { MOST_DECISIONS } from '../../engine/compiled/table-sizes.ts';
 import type { NativeBatch } from '../../engine/compiled.ts';
 import type { Journey } from '../../engine/engine.ts';
-import { type Drop, dropOf } from '../run/rows.ts';
+import type { Segment } from '../causes.ts';
+import { type Drop, type DropRows, dropOf } from '../run/rows.ts';
 import { isPlainDrop, type Standing } from '../run/standing.ts';
 import type { Captured } from '../traffic/captured.ts';
 import type { Conversation } from '../traffic/conversation.ts';
@@ -28,8 +29,6 @@ const OFFLOADED: readonly string[] = ['checksumOffloaded'];
 const NO_NOTES: readonly string[] = [];
 /** Packets whose headers are kept as they end, and bytes of each: a way changes no more. */
 const HEADS = { packets: 64, bytes: 256 };
-
-type Judged = Standing & { readonly as: 'judged' };
 
 export interface LaneMoverInput extends Mover {
   readonly walker: LaneWalker;
@@ -113,11 +112,10 @@ export class LaneMover {
       case 'refused':
         return this.#pass(this.#refusing, slab, at, this.#alike(standing.as, at, staged));
       case 'unsent':
-        this.#keep(slab, at, lane, standing.last.reason);
+        this.#keep(slab, at, this.#wayOf(lane).unsent());
         return at + 1;
       case 'judged':
-        this.#judge(slab, at, lane, standing);
-        return at + 1;
+        return this.#judge(slab, at, staged, lane);
       default:
         return unreachable(standing);
     }
@@ -134,33 +132,45 @@ export class LaneMover {
     return end + 1;
   }
 
-  /** A segment of a flow that is not whole: what becomes of it is known of it alone. */
-  #judge(slab: Slab, at: number, lane: OpenLane, { causes, direction, drops }: Judged): void {
-    const { walker, engine } = this.#in;
-    const { packets, offsets, lengths } = walker.columns;
-    const segment = segmentAt(packets, offsets[at] ?? 0, lengths[at] ?? 0);
+  /**
+   * Segments of flows that are not whole, from this one on: what becomes of each is known of it
+   * alone. Those that acknowledge nothing and are sent one behind the other go together: that one is
+   * refused does not keep the next of its flow from being sent.
+   */
+  #judge(slab: Slab, at: number, staged: number, lane: OpenLane): number {
+    const { standing } = this.#wayOf(lane);
+    if (standing.as !== 'judged') throw new RangeError('it is a segment to be judged');
+    const { causes, direction, isSent } = standing;
+    const segment = this.#segmentAt(at);
     const verdict = causes.judgeTcp(direction, segment);
     if (verdict !== 'send') {
       causes.settleTcp(direction, segment, false);
-      this.#keep(slab, at, lane, verdict);
-      return;
+      this.#keep(slab, at, this.#wayOf(lane).unsent(verdict));
+      return at + 1;
     }
-    const way = this.#wayOf(lane);
-    if (way.sent === null) {
-      // Where it enters is not known to the lane; of the next one it will be.
-      this.#again(slab, at, lane);
-      this.#close(lane);
-      return;
+    if (isSent) return this.#pass(this.#refusing, slab, at, this.#sentFrom(at, staged));
+    // Where it enters is not known to the lane; of the next one it will be.
+    this.#again(slab, at, lane);
+    this.#close(lane);
+    return at + 1;
+  }
+
+  /** The first packet behind `at` of which it is not clear that it will be sent. */
+  #sentFrom(at: number, staged: number): number {
+    const end = this.#alike('judged', at, staged);
+    for (let i = at + 1; i < end; i++) {
+      const { standing } = this.#wayOf(this.#laneAt(i));
+      if (standing.as !== 'judged' || !standing.isSent) return i;
+      const segment = this.#segmentAt(i);
+      const { causes, direction } = standing;
+      if (segment.hasAck || causes.judgeTcp(direction, segment) !== 'send') return i;
     }
-    this.#sameEpoch();
-    engine.run(this.#refusing.batch, at, at + 1);
-    if (!this.#isGood(this.#refusing, this.#results[at] ?? -1)) {
-      this.#unexpected(slab, at, lane);
-      return;
-    }
-    const isAgain = causes.isRetransmission(direction, segment);
-    causes.settleTcp(direction, segment, false);
-    this.#drop(slab, at, way, { drops, isAgain });
+    return end;
+  }
+
+  #segmentAt(at: number): Segment {
+    const { packets, offsets, lengths } = this.#in.walker.columns;
+    return segmentAt(packets, offsets[at] ?? 0, lengths[at] ?? 0);
   }
 
   #laneAt(at: number): OpenLane {
@@ -271,10 +281,20 @@ export class LaneMover {
       this.#arrived(slab, from, to);
       return;
     }
-    for (let i = from; i < to; i++) {
-      const way = this.#wayOf(this.#laneAt(i));
-      if (way.standing.as === 'refused') this.#drop(slab, i, way, way.standing);
-    }
+    for (let i = from; i < to; i++) this.#refused(slab, i);
+  }
+
+  /** A packet that a good decision dropped, and what that says of its flow. */
+  #refused(slab: Slab, at: number): void {
+    const way = this.#wayOf(this.#laneAt(at));
+    const { standing } = way;
+    if (standing.as === 'refused') this.#drop(slab, at, way, standing.drops);
+    if (standing.as !== 'judged') return;
+    const { causes, direction, drops } = standing;
+    const segment = this.#segmentAt(at);
+    const isAgain = causes.isRetransmission(direction, segment);
+    causes.settleTcp(direction, segment, false);
+    this.#drop(slab, at, way, drops, isAgain);
   }
 
   #arrived(slab: Slab, from: number, to: number): void {
@@ -297,13 +317,7 @@ export class LaneMover {
     rows.noted('checksumOffloaded', noted.count, frameOf(noted));
   }
 
-  /** A packet that a good decision dropped. */
-  #drop(
-    slab: Slab,
-    at: number,
-    way: LaneWay,
-    { drops, isAgain = false }: Pick<Judged, 'drops'> & { readonly isAgain?: boolean },
-  ): void {
+  #drop(slab: Slab, at: number, way: LaneWay, drops: DropRows, isAgain = false): void {
     const number = this.#results[at] ?? -1;
     const drop = this.#drops[number];
     assert(drop !== undefined, 'what good decisions drop is known');
@@ -313,9 +327,8 @@ export class LaneMover {
   }
 
   /** A packet that is not sent. */
-  #keep(slab: Slab, at: number, lane: OpenLane, reason: RowTerms['reason']): void {
-    const row = this.#wayOf(lane).unsent(reason);
-    this.#ended(slab, at, row.outcome, reason);
+  #keep(slab: Slab, at: number, row: SharedTerms): void {
+    this.#ended(slab, at, row.outcome, row.reason);
     if (this.#in.wantsRows) this.#row(slab, at, row);
   }
 

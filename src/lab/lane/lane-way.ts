@@ -3,12 +3,13 @@
  * frame, time and notes, as long as the same decision moves them or the same reason keeps them.
  * @module
  */
+import { assert } from '../../diagnostic/diagnostic.ts';
 import type { CompiledEngine } from '../../engine/compiled.ts';
 import type { Journey } from '../../engine/engine.ts';
 import { headersOf } from '../datagram/headers.ts';
-import type { FrameResult } from '../result.ts';
+import type { Endpoints, FrameResult } from '../result.ts';
 import { type Drop, type DropRows, isNewDrop } from '../run/rows.ts';
-import type { LastSent, Standing } from '../run/standing.ts';
+import type { Standard, Standing } from '../run/standing.ts';
 import { arrived, decidedBy } from '../verdict.ts';
 
 /** The parts of a frame's row that are equal for all packets of a lane. */
@@ -46,29 +47,33 @@ export function rowWith(
   };
 }
 
+/** Why packets are not sent. */
+type Unsent = Pick<RowTerms, 'outcome' | 'reason' | 'decidedBy'>;
+
 export class LaneWay {
   readonly standing: Standing;
   /** Where they enter, as the stack's engine numbers it; of packets that are sent. */
   readonly entry: number;
-  /** The last packet before the lane, when it was sent. */
-  readonly sent: LastSent | null;
-  readonly #row: RowTerms;
+  readonly #endpoints: Endpoints;
+  readonly #connection: number;
+  /** The ends that those come to which arrive. */
+  readonly #out: RowTerms['out'];
+  readonly #unsent: Unsent | null;
   #rows: Map<number | string, SharedTerms> | null = null;
   #epoch = 0;
   #drop: Drop | null = null;
 
-  constructor(standing: Standing, entry: number, connection: number) {
-    const { last } = standing;
+  constructor({ standing, last }: Standard, entry: number, connection: number) {
     this.standing = standing;
     this.entry = entry;
-    this.sent = last.as === 'sent' ? last : null;
-    this.#row = {
-      ...last.captured.endpoints,
-      connection,
-      ...(last.as === 'sent' ? endOf(last.journey) : { ...NOT_SENT, outcome: last.outcome }),
-      ...(last.as === 'sent' ? {} : { reason: last.reason, decidedBy: last.by }),
-      retransmission: false,
-    };
+    this.#endpoints = last.captured.endpoints;
+    this.#connection = connection;
+    const isThere = last.as === 'sent' && arrived(last.journey);
+    this.#out = isThere ? headersOf(last.journey.packet) : null;
+    this.#unsent =
+      last.as === 'sent'
+        ? null
+        : { outcome: last.outcome, reason: last.reason, decidedBy: last.by };
   }
 
   /** Of a packet that a decision of this engine moved; good until numbers are given out anew. */
@@ -80,18 +85,36 @@ export class LaneWay {
     const name = decision * 2 + (retransmission ? 1 : 0);
     const known = this.#rows?.get(name);
     if (known !== undefined) return known;
-    const journey = engine.decision(decision) ?? null;
-    const end = journey === null ? {} : { ...endOf(journey), out: this.#row.out };
-    return this.#keep(name, { ...this.#row, ...end, retransmission, like: {} });
+    const journey = engine.decision(decision);
+    assert(journey !== undefined, 'a decision that moved a packet is known');
+    return this.#keep(name, {
+      ...this.#endpoints,
+      connection: this.#connection,
+      outcome: journey.outcome,
+      reason: journey.reason,
+      decidedBy: decidedBy(journey.decision),
+      out: this.#out,
+      retransmission,
+      journey,
+      like: {},
+    });
   }
 
-  /** Of a packet that was not sent, for this reason. */
-  unsent(reason: FrameResult['reason']): SharedTerms {
+  /** Of a packet that causes keep from being sent; without a reason, of any that is not sent. */
+  unsent(reason?: FrameResult['reason']): SharedTerms {
     const known = this.#rows?.get(reason ?? '');
     if (known !== undefined) return known;
-    const isFirst = this.standing.last.as === 'unsent' && this.#row.reason === reason;
-    const row = isFirst ? this.#row : { ...this.#row, ...NOT_SENT, reason };
-    return this.#keep(reason ?? '', { ...row, like: {} });
+    const why = reason === undefined ? this.#unsent : { ...SUPPRESSED, reason };
+    assert(why !== null, 'it is known why packets of a lane are not sent');
+    return this.#keep(reason ?? '', {
+      ...this.#endpoints,
+      connection: this.#connection,
+      ...why,
+      out: null,
+      retransmission: false,
+      journey: null,
+      like: {},
+    });
   }
 
   #keep(name: number | string, row: SharedTerms): SharedTerms {
@@ -110,27 +133,11 @@ export class LaneWay {
   /** Whether a packet came to other ends than those before it. */
   isElsewhere({ packet }: Journey): boolean {
     const now = headersOf(packet);
-    const { out } = this.#row;
+    const out = this.#out;
     if (out === null || now === null) return out !== now;
     const isSame = out.src === now.src && out.dst === now.dst;
     return !isSame || out.sport !== now.sport || out.dport !== now.dport;
   }
 }
 
-const NOT_SENT = {
-  outcome: 'suppressed',
-  reason: null,
-  decidedBy: null,
-  out: null,
-  journey: null,
-} as const;
-
-function endOf(journey: Journey) {
-  return {
-    outcome: journey.outcome,
-    reason: journey.reason,
-    decidedBy: decidedBy(journey.decision),
-    out: arrived(journey) ? headersOf(journey.packet) : null,
-    journey,
-  };
-}
+const SUPPRESSED = { outcome: 'suppressed', decidedBy: null } as const;

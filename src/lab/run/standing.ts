@@ -39,28 +39,40 @@ export interface LastUnsent {
 /** What the further packets of a direction go through. */
 export type Standing =
   /** Sent and delivered, they say nothing new of their conversation. */
-  | { readonly as: 'moved'; readonly last: LastSent }
+  | { readonly as: 'moved' }
   /** Sent and dropped, the same. */
-  | { readonly as: 'refused'; readonly last: LastSent; readonly drops: DropRows }
+  | { readonly as: 'refused'; readonly drops: DropRows }
   /** Not sent, for the reason of the last one. */
-  | { readonly as: 'unsent'; readonly last: LastUnsent }
+  | { readonly as: 'unsent'; readonly isFixed: boolean }
   /** TCP whose flow is not whole: what becomes of a segment hangs on what was lost before. */
   | {
       readonly as: 'judged';
-      readonly last: LastSent | LastUnsent;
       readonly causes: Causes;
       readonly direction: Direction;
       readonly drops: DropRows;
+      /** It is known how those are sent that are. */
+      readonly isSent: boolean;
     };
+
+/** How those behind a frame fare, and the frame. */
+export interface Standard {
+  readonly standing: Standing;
+  readonly last: LastSent | LastUnsent;
+}
+
+const MOVED = { as: 'moved' } as const;
+const FIXED = { as: 'unsent', isFixed: true } as const;
+const CAUSELESS = { as: 'unsent', isFixed: false } as const;
 
 /** What the frame says of those behind it; null when each must be looked at. */
 export function standingOf(
   last: LastSent | LastUnsent,
   state: State,
   direction: Direction,
-): Standing | null {
+): Standard | null {
   const standing = candidateOf(last, state, direction);
-  return standing !== null && stillStands(standing, state, direction) ? standing : null;
+  const holds = standing !== null && stillStands(standing, state, direction);
+  return holds ? { standing, last } : null;
 }
 
 function candidateOf(
@@ -69,14 +81,16 @@ function candidateOf(
   direction: Direction,
 ): Standing | null {
   const isTcp = last.captured.datagram?.tcp != null;
-  const judged = { as: 'judged', last, causes, direction, drops } as const;
-  if (last.as === 'unsent') return isTcp && !last.isFixed ? judged : { as: 'unsent', last };
-  const { journey } = last;
-  const { generated, copies, heldForReassembly, reason, outcome } = journey;
+  const judged = { as: 'judged', causes, direction, drops, isSent: last.as === 'sent' } as const;
+  if (last.as === 'unsent') {
+    if (last.isFixed) return FIXED;
+    return isTcp ? judged : CAUSELESS;
+  }
+  const { generated, copies, heldForReassembly, reason, outcome } = last.journey;
   if (generated.length > 0 || copies.length > 0 || heldForReassembly) return null;
-  if (arrived(journey)) return reason === null ? { as: 'moved', last } : null;
+  if (arrived(last.journey)) return reason === null ? MOVED : null;
   if (!isPlainDrop({ outcome, reason })) return null;
-  return isTcp ? judged : { as: 'refused', last, drops };
+  return isTcp ? judged : { as: 'refused', drops };
 }
 
 /** Whether a drop is counted in the table of drops and nowhere else. */
@@ -95,7 +109,7 @@ export function stillStands(standing: Standing, state: State, direction: Directi
     case 'refused':
       return causes.judgeOther(direction) === 'send';
     case 'unsent':
-      return standing.last.isFixed || causes.judgeOther(direction) !== 'send';
+      return standing.isFixed || causes.judgeOther(direction) !== 'send';
     case 'judged':
       // What is lost here can not undo that the other direction is clear: it is not.
       return !causes.isClear(opposite(direction));
