@@ -134,8 +134,8 @@ export class LaneMover {
 
   /**
    * Segments of flows that are not whole, from this one on: what becomes of each is known of it
-   * alone. Those that acknowledge nothing and are sent one behind the other go together: that one is
-   * refused does not keep the next of its flow from being sent.
+   * alone. Those that acknowledge nothing and are sent one behind the other go together: that one
+   * is refused does not keep the next of its flow from being sent.
    */
   #judge(slab: Slab, at: number, staged: number, lane: OpenLane): number {
     const { standing } = this.#wayOf(lane);
