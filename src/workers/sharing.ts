@@ -17,10 +17,19 @@ import { orderedRule } from './ordered-rules.ts';
 /** Packets below which starting workers costs more than they save. */
 export const LEAST_PACKETS = 10_000;
 
-/** What a second worker saves of each packet that goes in lanes, and of each first one. */
-const SAVED_NS = { packet: 150, opening: 25_000 };
-/** What starting workers costs, and a little more. */
-const START_NS = 1.5e9;
+/**
+ * What a second worker saves of each packet that goes in lanes, and of each first one, on the
+ * longest way through the run. Measured on 2026-11-21 with the machine busy (load 8 to 15), by
+ * processor time: a packet in lanes takes about 220 ns in the second pass of one worker and 175 of
+ * one of two, who reads and follows the other's, too; an opening takes 65 to 90 microseconds by one
+ * and 52 to 62 by two, neither of whom is as warm.
+ */
+const SAVED_NS = { packet: 60, opening: 30_000 };
+/**
+ * What starting workers costs: with 15,000 openings one worker and two were equal (4.1 and 4.4
+ * seconds, against 3.9 and 4.5); and a little more, for their threads compile and collect, too.
+ */
+const START_NS = 0.6e9;
 
 /**
  * Whether a run of which most packets go in bulk gains by several workers: reading and following
