@@ -18,7 +18,30 @@ export type RowTerms = Omit<FrameResult, 'frame' | 'timeNs' | 'notes'>;
 /** The same of rows that know each other by what they share. */
 export type SharedTerms = RowTerms & Required<Pick<FrameResult, 'like'>>;
 
-/** The row of a frame. Every field by name: rows are made by the million. */
+/** Terms that all have one shape: rows are made of them by the million. */
+function sharedTerms(terms: RowTerms): SharedTerms {
+  const { protocol, src, sport, dst, dport, from, to, outcome, reason } = terms;
+  const { decidedBy, connection, out, retransmission, journey } = terms;
+  return {
+    protocol,
+    src,
+    sport,
+    dst,
+    dport,
+    from,
+    to,
+    outcome,
+    reason,
+    decidedBy,
+    connection,
+    out,
+    retransmission,
+    journey,
+    like: {},
+  };
+}
+
+/** The row of a frame, by name of each field for the same reason. */
 export function rowWith(
   terms: SharedTerms,
   { frame, timeNs, notes }: Pick<FrameResult, 'frame' | 'timeNs' | 'notes'>,
@@ -117,10 +140,11 @@ export class LaneWay {
     });
   }
 
-  #keep(name: number | string, row: SharedTerms): SharedTerms {
+  #keep(name: number | string, row: RowTerms): SharedTerms {
+    const shared = sharedTerms(row);
     this.#rows ??= new Map();
-    this.#rows.set(name, row);
-    return row;
+    this.#rows.set(name, shared);
+    return shared;
   }
 
   /** Whether its connection was not yet counted in this row of the table of drops. */
