@@ -4,6 +4,8 @@
  *
  *   node dist/bench/end-to-end.js [--packets 1000000] [--flows 1000] [--samples 3] [--only OUT]
  *   node dist/bench/end-to-end.js --keep FILE …      writes the capture there, and leaves it
+ *   node dist/bench/end-to-end.js --refused …        to a port that policies keep closed: requests
+ *                                                    are dropped, answers have nothing to answer
  *
  * Before a figure is printed, the whole output of the file's beginning is compared with that of the
  * reference engine without lanes, byte for byte. Figures are of processor time, start-up and
@@ -48,6 +50,8 @@ const PER_WRITE = 8192;
 /** Packets that are compared with the reference engine. */
 const CHECKED = 20_000;
 const FIRST_PORT = 1024;
+/** A port that no policy of `generateCluster` opens. */
+const CLOSED_PORT = 9999;
 /** Two pods of `generateCluster`. */
 const PODS = [0x0af0000b, 0x0af0000c].map(addressOf) as [Address, Address];
 type Address = ReturnType<typeof addressOf>;
@@ -56,8 +60,16 @@ type Address = ReturnType<typeof addressOf>;
 export const OUTPUTS = ['verdicts', 'summary', 'jsonl', 'csv', 'pcapng'] as const;
 export type Output = (typeof OUTPUTS)[number];
 
-/** Write a capture of requests and answers in turn, over so many UDP connections. */
-export function writeTalk(path: string, packets: number, flows: number): void {
+/** What a capture holds. */
+export interface Talk {
+  /** UDP connections. */
+  readonly flows: number;
+  /** The port that servers are asked at. */
+  readonly port: number;
+}
+
+/** Write a capture of requests and answers in turn, over so many connections. */
+export function writeTalk(path: string, packets: number, talk: Talk): void {
   const fd = openSync(path, 'w');
   const header = Buffer.alloc(24);
   header.writeUInt32LE(0xa1b2c3d4, 0);
@@ -69,24 +81,24 @@ export function writeTalk(path: string, packets: number, flows: number): void {
   for (let made = 0; made < packets; made += PER_WRITE) {
     const count = Math.min(PER_WRITE, packets - made);
     const chunk = Buffer.alloc(count * RECORD_BYTES);
-    for (let i = 0; i < count; i++) writeRecord(chunk, i * RECORD_BYTES, made + i, flows);
+    for (let i = 0; i < count; i++) writeRecord(chunk, i * RECORD_BYTES, made + i, talk);
     writeSync(fd, chunk);
   }
   closeSync(fd);
 }
 
-function writeRecord(b: Buffer, at: number, index: number, flows: number): void {
+function writeRecord(b: Buffer, at: number, index: number, talk: Talk): void {
   const us = index * 10;
   b.writeUInt32LE(1_700_000_000 + Math.floor(us / 1e6), at);
   b.writeUInt32LE(us % 1e6, at + 4);
   b.writeUInt32LE(FRAME_BYTES, at + 8);
   b.writeUInt32LE(FRAME_BYTES, at + 12);
   const isAnswer = index % 2 === 1;
-  const flow = (index >>> 1) % flows;
+  const flow = (index >>> 1) % talk.flows;
   const [client, server] = PODS;
   const port = FIRST_PORT + (flow % 60_000);
   const [src, dst] = isAnswer ? [server, client] : [client, server];
-  const [sport, dport] = isAnswer ? [OPEN_PORT, port] : [port, OPEN_PORT];
+  const [sport, dport] = isAnswer ? [talk.port, port] : [port, talk.port];
   const size = FRAME_BYTES - ethernet.HEADER_LENGTH - ipv4.MIN_HEADER_LENGTH - udp.HEADER_LENGTH;
   const payload = new Uint8Array(size);
   new DataView(payload.buffer).setUint32(0, index);
@@ -186,9 +198,9 @@ async function look(capture: string, kind: EngineKind): Promise<Survey> {
 }
 
 /** @throws Error when the two engines' outputs differ by a byte */
-export async function checkAgainstReference(folder: string, flows: number): Promise<void> {
+export async function checkAgainstReference(folder: string, talk: Talk): Promise<void> {
   const capture = join(folder, 'checked.pcap');
-  writeTalk(capture, CHECKED, flows);
+  writeTalk(capture, CHECKED, talk);
   for (const output of OUTPUTS) {
     const want = await endToEnd(capture, output, 'reference', folder);
     const got = await endToEnd(capture, output, 'compiled', folder);
@@ -265,19 +277,21 @@ async function main(): Promise<void> {
       samples: { type: 'string', default: '3' },
       only: { type: 'string', default: '' },
       keep: { type: 'string' },
+      refused: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
     },
   });
   const outputs = onlyNamed(OUTPUTS, values.only, (name) => name);
   const folder = mkdtempSync(join(tmpdir(), 'wiretrial-end-to-end-'));
   try {
-    const flows = Number(values.flows);
-    await checkAgainstReference(folder, flows);
+    const port = values.refused ? CLOSED_PORT : OPEN_PORT;
+    const talk = { flows: Number(values.flows), port };
+    await checkAgainstReference(folder, talk);
     const packets = Number(values.packets);
     const whole = values.keep ?? join(folder, 'talk.pcap');
     const part = join(folder, 'quarter.pcap');
-    writeTalk(whole, packets, flows);
-    writeTalk(part, Math.floor(packets / 4), flows);
+    writeTalk(whole, packets, talk);
+    writeTalk(part, Math.floor(packets / 4), talk);
     const captures = { whole, part };
     const rows: Sampled[] = [];
     for (const output of outputs) {
