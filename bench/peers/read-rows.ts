@@ -13,7 +13,7 @@ import { type Goal, type Measured, middle } from './rows.ts';
 
 const END_TO_END = fileURLToPath(new URL('../end-to-end.js', import.meta.url));
 /** As many as make its connections' opening a small part. */
-const PACKETS = 8_000_000;
+const PACKETS = 4_000_000;
 
 export const READ_GOAL: Goal = {
   against: 'libpcap, pcap_next_ex alone',
