@@ -76,8 +76,9 @@ inline void begin_connection(Engine& e, conntrack::Connection& c, const Decision
 
 // Move the packet at `i` of the block, whose decision was looked for: as `move_express`. What stands
 // at its place is over.
-[[gnu::noinline]] inline int32_t move_opening(Engine& e, const Batch& b, uint32_t at,
-                                              Block& k, uint32_t i, uint64_t& translated) {
+[[gnu::always_inline]] inline int32_t move_opening(Engine& e, const Batch& b, uint32_t at,
+                                                   Block& k, uint32_t i,
+                                                   uint64_t& translated) {
   constexpr int32_t kNot = -1;
   const uint32_t number = k.decision[i], place = k.place[i], length = b.lengths[at];
   Holdings& holdings = e.holdings();

@@ -168,11 +168,7 @@ class Runner {
     for (; i < count; i++) {
       int32_t result = -1;
       bool is_held = true;
-      if (changed_ != kNothing) [[unlikely]] {
-        look_again(i);
-        // Where one connection is over, others are.
-        is_held = !is_lost(i, b.times[from + i]);
-      }
+      if (changed_ != kNothing) [[unlikely]] is_held = is_held_still(i, b.times[from + i]);
       if (k_.ready[i]) [[likely]] {
         if (is_held && k_.place[i] != FlowTable::kNone) {
           result = move_express(e_, b, from + i, k_, i, translated);
@@ -200,8 +196,10 @@ class Runner {
     if (b.stride != 0 && i < end) write_block(e_.decisions(), b, from, k_, i, end);
   }
 
-  // Move the packet at `i` of the block if no connection holds it.
-  int32_t open(const Batch& b, uint32_t from, uint32_t i, uint32_t count, uint64_t& translated) {
+  // Move the packet at `i` of the block if no connection holds it. Not inlined: the everyday way is
+  // to keep its registers.
+  [[gnu::noinline]] int32_t open(const Batch& b, uint32_t from, uint32_t i, uint32_t count,
+                                 uint64_t& translated) {
     if (!is_lost(i, b.times[from + i])) return -1;
     if (!(asked_ >> i & 1)) decide_over(from, i, count);
     const uint32_t changes = e_.flows().changes();
@@ -211,7 +209,7 @@ class Runner {
   }
 
   // Whether no connection holds the packet.
-  bool is_lost(uint32_t i, double now_ns) {
+  [[gnu::always_inline]] bool is_lost(uint32_t i, double now_ns) {
     return k_.place[i] == FlowTable::kNone || e_.is_over(k_.place[i], now_ns);
   }
 
@@ -225,9 +223,13 @@ class Runner {
     is_touched_[k_.hash[i] % kTouched] = true;
   }
 
-  void look_again(uint32_t i) {
-    if (changed_ == kSome && !is_touched_[k_.hash[i] % kTouched]) return;
-    k_.place[i] = place_of(e_.flows(), k_, i);
+  // Look up the packet at `i` again if that may be; whether a connection holds it that is not over:
+  // where one is, others are.
+  [[gnu::noinline]] bool is_held_still(uint32_t i, double now_ns) {
+    if (changed_ == kAny || is_touched_[k_.hash[i] % kTouched]) {
+      k_.place[i] = place_of(e_.flows(), k_, i);
+    }
+    return !is_lost(i, now_ns);
   }
 
   // The same as `decide` of the packet at `i` and of those beside it whose connections' time is up.
