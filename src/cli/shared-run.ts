@@ -34,7 +34,10 @@ export interface RunInput {
 }
 
 /** By how many workers the run is judged; says so when it is one although more were asked for. */
-export function chooseWorkers({ inputs, worlds, prepared, flags }: RunInput): Sharing {
+export function chooseWorkers(run: RunInput): Sharing {
+  const { inputs, worlds, prepared, flags, interruption } = run;
+  // Interrupted in the first pass: the little that is still judged is not worth starting workers.
+  if (interruption.code !== 0) return { workers: 1, reason: null, clientsHidden: false };
   const { census } = prepared;
   const packets = prepared.inputs.reduce((sum, input) => sum + input.packets, 0);
   const gains = !goesInBulk(worlds, flags) || gainsInBulk(packets, census.tuples);
