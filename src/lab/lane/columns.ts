@@ -27,6 +27,13 @@ export function hasWalker(): boolean {
 /** Records of one walk, packets of one batch and their bytes, flows with lanes. */
 const SIZES = { records: 8192, staged: 1024, stagedBytes: 512 * 1024, flows: 262_144 };
 
+/**
+ * Records of the first walk, and by how many the next may be longer: the beginning of a capture is
+ * mostly judged by hand, and a signal is answered between walks. Equal for all who read a capture.
+ */
+const FIRST_RECORDS = 512;
+const MORE_RECORDS = 64;
+
 /** Times of a walk have 64 bits; those of other bounds are as good as none, or all. */
 const LATEST = (1n << 63n) - 1n;
 const EARLIEST = -LATEST;
@@ -35,6 +42,7 @@ export class LaneWalker implements RecordWalker {
   readonly columns: LaneColumns;
   readonly native: NativeLanes;
   #shape: FileShape | null = null;
+  #most = FIRST_RECORDS;
 
   constructor(make: MakeNativeLanes, sizes: Partial<typeof SIZES> = {}) {
     const all = { ...SIZES, ...sizes };
@@ -47,7 +55,9 @@ export class LaneWalker implements RecordWalker {
       this.#shape = shape;
       this.native.shape(shape, shape.nsPerUnit, shape.offsetsNs);
     }
-    const count = this.native.walk(window, from, limit, within64(untilNs));
+    const most = Math.min(limit, this.#most);
+    this.#most += MORE_RECORDS;
+    const count = this.native.walk(window, from, most, within64(untilNs));
     return { count, next: this.columns.words[LaneWord.stop] ?? 0 };
   }
 }
