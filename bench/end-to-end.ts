@@ -34,11 +34,11 @@ import { AnnotatedCapture, AnnotatedPackets } from '../src/report/annotated-capt
 import { replayReport } from '../src/report/result/replay-report.ts';
 import { formatTable } from '../src/report/text/table.ts';
 import { fileOutput } from '../src/report/text/text-output.ts';
-import { ipv4 as addressOf } from '../src/wire/address.ts';
-import * as ethernet from '../src/wire/ethernet.ts';
-import * as ipv4 from '../src/wire/ipv4.ts';
+import { ipv4 as addressOf } from '../src/wire/address/address.ts';
+import * as ethernet from '../src/wire/header/ethernet.ts';
+import * as ipv4 from '../src/wire/header/ipv4.ts';
+import * as udp from '../src/wire/header/udp.ts';
 import { EtherType, Protocol } from '../src/wire/protocol.ts';
-import * as udp from '../src/wire/udp.ts';
 import { generateCluster, OPEN_PORT } from './clusters.ts';
 import { onlyNamed } from './only.ts';
 

@@ -5,8 +5,8 @@
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import type { Pod } from '../src/cluster/model.ts';
-import * as ethernet from '../src/wire/ethernet.ts';
-import * as ipv4 from '../src/wire/ipv4.ts';
+import * as ethernet from '../src/wire/header/ethernet.ts';
+import * as ipv4 from '../src/wire/header/ipv4.ts';
 import { Protocol } from '../src/wire/protocol.ts';
 import { OPEN_PORT } from './clusters.ts';
 

@@ -17,7 +17,7 @@ import { parseStack } from '../src/dataplane/stack.ts';
 import { syntheticPacket } from '../src/lab/datagram/synthetic.ts';
 import { World } from '../src/lab/world.ts';
 import { parseInputs } from '../src/policy/inputs.ts';
-import { parseAddress } from '../src/wire/address.ts';
+import { parseAddress } from '../src/wire/address/address.ts';
 import { Protocol } from '../src/wire/protocol.ts';
 
 const SHAPES = {

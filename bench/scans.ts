@@ -5,7 +5,7 @@
 import type { EntryPlace } from '../src/engine/compiled.ts';
 import type { Pairs, Party } from '../src/lab/bench/talks.ts';
 import type { World } from '../src/lab/world.ts';
-import { ipv4 } from '../src/wire/address.ts';
+import { ipv4 } from '../src/wire/address/address.ts';
 import { FIRST_UNUSED_PORT, OPEN_PORT, UNUSED_PORTS } from './clusters.ts';
 import type { Scan } from './trials.ts';
 

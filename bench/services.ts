@@ -18,8 +18,8 @@ import type { Workload } from '../src/lab/bench/workload.ts';
 import type { World } from '../src/lab/world.ts';
 import { type PacketEnds, packetEnds } from '../src/packet/ends.ts';
 import { newPacket, parseFrame } from '../src/packet/parse.ts';
-import { type Address, ipv4, parseAddress } from '../src/wire/address.ts';
-import { TcpFlag } from '../src/wire/tcp.ts';
+import { type Address, ipv4, parseAddress } from '../src/wire/address/address.ts';
+import { TcpFlag } from '../src/wire/header/tcp.ts';
 import { SERVICE_IP, SERVICE_PORT } from './clusters.ts';
 
 /** What clients ask for: a Service, or addresses outside of the cluster. */

@@ -1,5 +1,6 @@
 // Tuples and connections as numbers, in the array that both sides of the door share. The places are
-// those of src/engine/compiled/layout.ts; the other half is src/engine/compiled/connection-words.ts.
+// those of src/engine/compiled/layout.ts; the other half is
+// src/engine/compiled/connection/connection-words.ts.
 #pragma once
 
 #include <utility>

@@ -7,9 +7,9 @@
  * @module
  */
 import type { Diagnostic } from '../diagnostic/diagnostic.ts';
-import type { Address } from '../wire/address.ts';
-import { addressKey, equalAddress, formatAddress } from '../wire/address.ts';
-import { AddressMap } from '../wire/address-map.ts';
+import type { Address } from '../wire/address/address.ts';
+import { addressKey, equalAddress, formatAddress } from '../wire/address/address.ts';
+import { AddressMap } from '../wire/address/address-map.ts';
 import { hasNetwork } from './address/address-plan.ts';
 import type { Exhausted } from './address/ipam.ts';
 import { AddressBook, assignAddresses, assignPodRanges, schedule } from './address/ipam.ts';

@@ -10,7 +10,7 @@
  * there is a wiring document).
  * @module
  */
-import type { Address, Family, Prefix } from '../wire/address.ts';
+import type { Address, Family, Prefix } from '../wire/address/address.ts';
 import {
   addToAddress,
   contains,
@@ -18,7 +18,7 @@ import {
   maskAddress,
   overlaps,
   parsePrefix,
-} from '../wire/address.ts';
+} from '../wire/address/address.ts';
 import { findPodSubnets } from './address/pod-subnets.ts';
 import type { GivenWiring, NodePool } from './decode/wiring.ts';
 import type { MasqueradeFile } from './masquerade.ts';

@@ -12,8 +12,8 @@
  * Azure/ip-masq-agent-v2 `cmd/…/ip-masq-agent.go` (`syncConfig`, `merge`, `validate`).
  * @module
  */
-import type { Prefix } from '../wire/address.ts';
-import { equalAddress, formatAddress, formatPrefix, maskAddress } from '../wire/address.ts';
+import type { Prefix } from '../wire/address/address.ts';
+import { equalAddress, formatAddress, formatPrefix, maskAddress } from '../wire/address/address.ts';
 import { CIDR_DETAIL } from './decode/decode.ts';
 import { parseCidr } from './manifest/cidr.ts';
 import type { FieldErrors } from './manifest/field-error.ts';

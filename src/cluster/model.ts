@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Address, Family, Prefix } from '../wire/address.ts';
+import type { Address, Family, Prefix } from '../wire/address/address.ts';
 import type { AzureNetwork } from './azure/network.ts';
 import type {
   ApplicationGateway,

@@ -14,7 +14,7 @@
  * @module
  */
 import type { ListedConnection } from '../netfilter/listed-connection.ts';
-import { equalAddress } from '../wire/address.ts';
+import { equalAddress } from '../wire/address/address.ts';
 import { Protocol } from '../wire/protocol.ts';
 import { type Connection, NS_PER_S, newConnection, type Tracking } from './connection.ts';
 import { UNKNOWN_TAG } from './protocol/sctp.ts';

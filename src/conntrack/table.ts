@@ -19,11 +19,11 @@
  */
 import type { CtZone, Packet } from '../packet/packet.ts';
 import { transportOffset } from '../packet/parse.ts';
-import { equalAddress } from '../wire/address.ts';
+import { equalAddress } from '../wire/address/address.ts';
 import type { DropReason } from '../wire/drop-reason.ts';
-import * as ipv6 from '../wire/ipv6.ts';
+import * as ipv6 from '../wire/header/ipv6.ts';
+import * as sctp from '../wire/header/sctp.ts';
 import { Protocol } from '../wire/protocol.ts';
-import * as sctp from '../wire/sctp.ts';
 import { type Connection, type Direction, NS_PER_S, newConnection, refresh } from './connection.ts';
 import { pullPieces } from './fragment/refragment.ts';
 import { trackGeneric, trackGre } from './protocol/generic.ts';

@@ -3,7 +3,7 @@
  * hashed by their numbers (as `hash_conntrack_raw` does) instead of being made into texts.
  * @module
  */
-import type { Address } from '../wire/address.ts';
+import type { Address } from '../wire/address/address.ts';
 import { equalTuple, type Tuple } from './tuple.ts';
 
 /** One of the tuples of one hash. */

@@ -13,10 +13,10 @@
  * is tracked by addresses, as any other protocol.
  * @module
  */
-import { type Address, addressKey, equalAddress, formatAddress } from '../wire/address.ts';
+import { type Address, addressKey, equalAddress, formatAddress } from '../wire/address/address.ts';
 import { u8, u16 } from '../wire/bytes.ts';
-import { IcmpType } from '../wire/icmp.ts';
-import { Icmpv6Type } from '../wire/icmpv6.ts';
+import { IcmpType } from '../wire/header/icmp.ts';
+import { Icmpv6Type } from '../wire/header/icmpv6.ts';
 import { Protocol } from '../wire/protocol.ts';
 
 export interface Tuple {

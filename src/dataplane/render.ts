@@ -16,7 +16,7 @@ import { type FabricNode, renderFabric } from '../fabric/render.ts';
 import { PlanBuilder } from '../plan/builder.ts';
 import { lazyPlan } from '../plan/lazy-plan.ts';
 import type { Network, Plan } from '../plan/model.ts';
-import { contains } from '../wire/address.ts';
+import { contains } from '../wire/address/address.ts';
 import { nodeMac } from './azure-cni/mac.ts';
 import { podsOf } from './azure-cni/neighbors.ts';
 import { addressRanges } from './azure-cni/ranges.ts';

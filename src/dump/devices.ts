@@ -7,9 +7,9 @@
  * @module
  */
 import type { Interface, InterfaceAddress, InterfaceKind } from '../plan/model.ts';
-import { ipv4, parseAddress } from '../wire/address.ts';
-import { assumedMac } from '../wire/assumed-mac.ts';
-import { parseMac, ZERO_MAC } from '../wire/mac.ts';
+import { ipv4, parseAddress } from '../wire/address/address.ts';
+import { assumedMac } from '../wire/address/assumed-mac.ts';
+import { parseMac, ZERO_MAC } from '../wire/address/mac.ts';
 import type { FdbRecord, LinkRecord } from './records.ts';
 
 /** Kinds of device that wrap packets into others. */

@@ -19,8 +19,8 @@ import {
   maskAddress,
   type Prefix,
   parseAddress,
-} from '../wire/address.ts';
-import { ZERO_MAC } from '../wire/mac.ts';
+} from '../wire/address/address.ts';
+import { ZERO_MAC } from '../wire/address/mac.ts';
 import type { Collected } from './collected.ts';
 import { namedMac } from './devices.ts';
 import type { RouteRecord } from './records.ts';

@@ -5,7 +5,7 @@
  * @module
  */
 import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
-import type { Family } from '../wire/address.ts';
+import type { Family } from '../wire/address/address.ts';
 import type { DumpFile } from './dump-file.ts';
 import {
   type AddressRecord,

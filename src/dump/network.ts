@@ -30,9 +30,9 @@ import {
   ipv4,
   ipv6,
   type Prefix,
-} from '../wire/address.ts';
-import { assumedMac } from '../wire/assumed-mac.ts';
-import { ZERO_MAC } from '../wire/mac.ts';
+} from '../wire/address/address.ts';
+import { assumedMac } from '../wire/address/assumed-mac.ts';
+import { ZERO_MAC } from '../wire/address/mac.ts';
 import { loopback } from './fill.ts';
 import type { DumpNode } from './read-dump.ts';
 

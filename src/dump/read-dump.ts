@@ -18,8 +18,8 @@ import {
   type Route,
   type RoutingRule,
 } from '../plan/model.ts';
-import { equalAddress, formatPrefix } from '../wire/address.ts';
-import { assumedMac } from '../wire/assumed-mac.ts';
+import { equalAddress, formatPrefix } from '../wire/address/address.ts';
+import { assumedMac } from '../wire/address/assumed-mac.ts';
 import { type Collected, collect } from './collected.ts';
 import { interfacesOf, joinDevices, TUNNEL_KINDS } from './devices.ts';
 import type { DumpFile } from './dump-file.ts';

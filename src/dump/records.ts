@@ -8,7 +8,7 @@
  * @module
  */
 import type { Diagnostic } from '../diagnostic/diagnostic.ts';
-import type { Family } from '../wire/address.ts';
+import type { Family } from '../wire/address/address.ts';
 
 /** Where a record stands; JSON has no lines. */
 export interface RecordPlace {

@@ -23,8 +23,8 @@ import {
   type Prefix,
   parseAddress,
   parsePrefix,
-} from '../wire/address.ts';
-import { isGroupMac, parseMac, ZERO_MAC } from '../wire/mac.ts';
+} from '../wire/address/address.ts';
+import { isGroupMac, parseMac, ZERO_MAC } from '../wire/address/mac.ts';
 import {
   type FdbRecord,
   type NeighborRecord,

@@ -17,12 +17,21 @@ import { u8, u16 } from '../wire/bytes.ts';
 import { EtherType } from '../wire/protocol.ts';
 import { classArrays } from './compiled/class-arrays.ts';
 import { classTables } from './compiled/class-image.ts';
-import { tupleEnds, wayOf } from './compiled/connection-names.ts';
-import { ConnectionStore } from './compiled/connection-store.ts';
-import { DecisionBook, type Turns } from './compiled/decision-book.ts';
-import { EndsBook } from './compiled/ends-book.ts';
-import { type FlowFacts, FlowReader } from './compiled/flow-reader.ts';
-import { HostSets } from './compiled/host-sets.ts';
+import { tupleEnds, wayOf } from './compiled/connection/connection-names.ts';
+import { ConnectionStore } from './compiled/connection/connection-store.ts';
+import { EndsBook } from './compiled/connection/ends-book.ts';
+import { HostSets } from './compiled/connection/host-sets.ts';
+import { DecisionBook, type Turns } from './compiled/decision/decision-book.ts';
+import { type FlowFacts, FlowReader } from './compiled/decision/flow-reader.ts';
+import {
+  type Change,
+  changeOf,
+  endsOf,
+  translated,
+  ttlOf,
+} from './compiled/decision/outcome-of.ts';
+import { Recording } from './compiled/decision/recording.ts';
+import { OPAQUE } from './compiled/decision/rule-facts.ts';
 import { By, DecisionFlag, SCRATCH_WORDS, Slow, Word } from './compiled/layout.ts';
 import type {
   NativeAddon,
@@ -30,9 +39,6 @@ import type {
   NativeEngine,
   NativeSizes,
 } from './compiled/native-door.ts';
-import { type Change, changeOf, endsOf, translated, ttlOf } from './compiled/outcome-of.ts';
-import { Recording } from './compiled/recording.ts';
-import { OPAQUE } from './compiled/rule-facts.ts';
 import { DEFAULT_CONNECTIONS, sizesFor } from './compiled/table-sizes.ts';
 import { connectionViews } from './connection-views.ts';
 import type {

@@ -9,7 +9,7 @@
 import type { RuleLook } from '../node/hook/walk-recorder.ts';
 import type { Draw } from '../node/match/memory/draws.ts';
 import type { Crossing, Decision, Outcome, Step } from '../node/trail.ts';
-import type { Address } from '../wire/address.ts';
+import type { Address } from '../wire/address/address.ts';
 import type { DropReason, UnknownReason } from '../wire/drop-reason.ts';
 
 export type { Crossing, Decision, Draw, Outcome, RuleLook, Step };

@@ -18,7 +18,7 @@ import type { RuleMemory } from '../node/match/memory/rule-memory.ts';
 import { Passage, type Stage } from '../node/passage.ts';
 import { Trail } from '../node/trail.ts';
 import { newPacket } from '../packet/parse.ts';
-import * as ethernet from '../wire/ethernet.ts';
+import * as ethernet from '../wire/header/ethernet.ts';
 import { connectionViews } from './connection-views.ts';
 import { coursesOf } from './courses.ts';
 import type {

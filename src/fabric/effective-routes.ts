@@ -9,7 +9,7 @@
  * @module
  */
 import type { AzureNetwork, NextHop, RouteTable } from '../cluster/azure/network.ts';
-import { containsPrefix, formatPrefix, type Prefix, parsePrefix } from '../wire/address.ts';
+import { containsPrefix, formatPrefix, type Prefix, parsePrefix } from '../wire/address/address.ts';
 import { ANY } from './parts.ts';
 
 export type EffectiveHop =

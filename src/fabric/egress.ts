@@ -26,7 +26,7 @@ import {
   equalAddress,
   formatAddress,
   formatPrefix,
-} from '../wire/address.ts';
+} from '../wire/address/address.ts';
 import { effectiveRoutes } from './effective-routes.ts';
 
 interface Need {

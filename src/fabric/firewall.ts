@@ -24,7 +24,7 @@ import type { Match } from '../netfilter/match.ts';
 import type { Provenance } from '../netfilter/rule.ts';
 import { PlanBuilder, type RuleParts } from '../plan/builder.ts';
 import type { Plan } from '../plan/model.ts';
-import { type Address, hostPrefix, type Prefix } from '../wire/address.ts';
+import { type Address, hostPrefix, type Prefix } from '../wire/address/address.ts';
 import { Protocol } from '../wire/protocol.ts';
 import { snatRules } from './outbound.ts';
 import {

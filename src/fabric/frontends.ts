@@ -17,7 +17,7 @@ import {
   contains,
   formatAddress,
   parseAddress,
-} from '../wire/address.ts';
+} from '../wire/address/address.ts';
 
 const ANNOTATION = 'service.beta.kubernetes.io/azure-';
 const EXCLUDED = [

@@ -20,7 +20,7 @@ import type { Match } from '../netfilter/match.ts';
 import type { Provenance } from '../netfilter/rule.ts';
 import type { PlanBuilder, RuleParts } from '../plan/builder.ts';
 import { MAIN_TABLE } from '../plan/model.ts';
-import { type Address, type Family, formatAddress, hostPrefix } from '../wire/address.ts';
+import { type Address, type Family, formatAddress, hostPrefix } from '../wire/address/address.ts';
 import { Protocol } from '../wire/protocol.ts';
 import { fabricDevice, NIC_PREFIX } from './devices.ts';
 import { backendAddress, backendKey, byFrontend, type LoadBalancerRule } from './frontends.ts';

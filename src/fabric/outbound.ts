@@ -27,7 +27,7 @@ import {
   formatAddress,
   hostPrefix,
   type Prefix,
-} from '../wire/address.ts';
+} from '../wire/address/address.ts';
 import { Protocol } from '../wire/protocol.ts';
 import { INTERNET, NIC_PREFIX } from './devices.ts';
 import { PRIVATE_RANGES } from './effective-routes.ts';

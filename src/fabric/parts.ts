@@ -16,7 +16,7 @@ import {
   maskAddress,
   type Prefix,
   parseAddress,
-} from '../wire/address.ts';
+} from '../wire/address/address.ts';
 
 /** The one MAC of the fabric (azure-container-networking `virtualMacAddress`). */
 export const FABRIC_MAC = '12:34:56:78:9a:bc';

@@ -32,7 +32,7 @@ import {
   hostPrefix,
   maskAddress,
   type Prefix,
-} from '../wire/address.ts';
+} from '../wire/address/address.ts';
 import { Protocol } from '../wire/protocol.ts';
 import { fabricDevice, firewallDevice, INTERNET, NIC_PREFIX } from './devices.ts';
 import { egressWarnings } from './egress.ts';

@@ -12,7 +12,13 @@ import type { AzureNetwork, Subnet } from '../cluster/azure/network.ts';
 import type { Wiring } from '../cluster/model.ts';
 import type { PlanBuilder } from '../plan/builder.ts';
 import type { Route } from '../plan/model.ts';
-import { type Address, addressKey, contains, hostPrefix, type Prefix } from '../wire/address.ts';
+import {
+  type Address,
+  addressKey,
+  contains,
+  hostPrefix,
+  type Prefix,
+} from '../wire/address/address.ts';
 import { APPLIANCE, fabricDevice, GATEWAY, INTERNET, PEERING } from './devices.ts';
 import type { EffectiveHop, EffectiveRoute } from './effective-routes.ts';
 import { effectiveRoutes, PRIVATE_RANGES } from './effective-routes.ts';

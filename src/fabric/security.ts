@@ -24,7 +24,13 @@ import type { Wiring } from '../cluster/model.ts';
 import { findPool } from '../cluster/node-pool.ts';
 import type { Match } from '../netfilter/match.ts';
 import type { PlanBuilder, RuleParts } from '../plan/builder.ts';
-import { type Address, contains, type Family, hostPrefix, type Prefix } from '../wire/address.ts';
+import {
+  type Address,
+  contains,
+  type Family,
+  hostPrefix,
+  type Prefix,
+} from '../wire/address/address.ts';
 import { Protocol } from '../wire/protocol.ts';
 import { fabricDevice, NIC_PREFIX } from './devices.ts';
 import {

@@ -6,7 +6,7 @@
  * that names a device is seen to ask about something unknown.
  * @module
  */
-import type { Family } from '../wire/address.ts';
+import type { Family } from '../wire/address/address.ts';
 
 export interface ImageGaps {
   /** Families whose rules are not known. */

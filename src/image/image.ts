@@ -7,7 +7,7 @@
 
 import type { EbTable } from '../netfilter/ebtables.ts';
 import type { VirtualServers } from '../netfilter/virtual-server.ts';
-import type { Address, Family } from '../wire/address.ts';
+import type { Address, Family } from '../wire/address/address.ts';
 import type { Cut } from './classes/cut.ts';
 import type { ImageGaps } from './gaps.ts';
 import type { NftProgram } from './nft/program.ts';

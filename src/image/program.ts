@@ -10,7 +10,7 @@ import type { Hook, TableName } from '../netfilter/hook.ts';
 import type { IpMatch, Match } from '../netfilter/match.ts';
 import type { Provenance, Rule, RuleAddress } from '../netfilter/rule.ts';
 import type { Target } from '../netfilter/target.ts';
-import type { Family } from '../wire/address.ts';
+import type { Family } from '../wire/address/address.ts';
 import type { CompiledSet } from './set/ip-set.ts';
 
 /** A match, and the set it names when it is a set match. */

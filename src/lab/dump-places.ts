@@ -9,9 +9,9 @@
 
 import type { HostImage, ImageInterface } from '../image/image.ts';
 import type { RouteResult } from '../image/route/fib.ts';
-import { type Address, ANY4, ANY6, contains, equalAddress } from '../wire/address.ts';
-import { assumedMac } from '../wire/assumed-mac.ts';
-import { ZERO_MAC } from '../wire/mac.ts';
+import { type Address, ANY4, ANY6, contains, equalAddress } from '../wire/address/address.ts';
+import { assumedMac } from '../wire/address/assumed-mac.ts';
+import { ZERO_MAC } from '../wire/address/mac.ts';
 import type { EntryPoint, Locate, Location } from './entry.ts';
 
 /** A dumped node: its image, and the device that leads to everything outside. */

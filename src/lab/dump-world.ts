@@ -14,7 +14,7 @@ import { dumpNetwork } from '../dump/network.ts';
 import type { DumpNode } from '../dump/read-dump.ts';
 import { ASSUMED_MARK } from '../image/gaps.ts';
 import { type Interface, MAIN_TABLE, type Network, type Plan, type Route } from '../plan/model.ts';
-import { type Address, hostPrefix } from '../wire/address.ts';
+import { type Address, hostPrefix } from '../wire/address/address.ts';
 
 /** What stands for a stack when the dumps are what was installed. */
 export const DUMP_STACK: Stack = { text: 'dump', network: 'byo', policy: 'none', options: {} };

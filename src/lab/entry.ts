@@ -2,7 +2,7 @@
  * Where packets enter the emulation.
  * @module
  */
-import type { Address } from '../wire/address.ts';
+import type { Address } from '../wire/address/address.ts';
 
 /**
  * A host's own sockets; a device that receives; everything outside; or somebody behind a device of

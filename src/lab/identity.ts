@@ -5,7 +5,13 @@
 import type { AddressPlan } from '../cluster/address/address-plan.ts';
 import { hasUnknownEndpoints } from '../cluster/api-server.ts';
 import type { Cluster, Node, Pod, Service } from '../cluster/model.ts';
-import { type Address, addressKey, contains, type Prefix, parsePrefix } from '../wire/address.ts';
+import {
+  type Address,
+  addressKey,
+  contains,
+  type Prefix,
+  parsePrefix,
+} from '../wire/address/address.ts';
 import type { UnknownReason } from '../wire/drop-reason.ts';
 import type { EntryPoint, Locate, Location } from './entry.ts';
 import { ServicePorts } from './service-ports.ts';

@@ -5,7 +5,7 @@
  */
 import type { Diagnostic } from '../diagnostic/diagnostic.ts';
 import type { Interface, Plan, Route } from '../plan/model.ts';
-import { bits, formatPrefix } from '../wire/address.ts';
+import { bits, formatPrefix } from '../wire/address/address.ts';
 import { fault, repeated } from './fault.ts';
 
 /** IFNAMSIZ (include/uapi/linux/if.h) with its closing zero. */

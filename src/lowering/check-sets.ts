@@ -19,7 +19,7 @@ import {
   hostPrefix,
   maskAddress,
   type Prefix,
-} from '../wire/address.ts';
+} from '../wire/address/address.ts';
 import { type FaultPlace, type FaultText, fault, repeated } from './fault.ts';
 
 /** IPSET_MAXNAMELEN (include/uapi/linux/netfilter/ipset/ip_set.h) with its closing zero. */

@@ -4,7 +4,7 @@
  * (plan/ebtables/text.ts).
  * @module
  */
-import type { Prefix } from '../wire/address.ts';
+import type { Prefix } from '../wire/address/address.ts';
 
 export type EbMatch =
   | { readonly kind: 'protocol'; readonly etherType: number; readonly negate: boolean }

@@ -3,7 +3,7 @@
  * rest of the vocabulary of netfilter/match.ts, with the same meanings.
  * @module
  */
-import type { Address, Prefix } from '../wire/address.ts';
+import type { Address, Prefix } from '../wire/address/address.ts';
 
 /** Which packets of a connection xt_connbytes counts. */
 export const CONNBYTES_DIRECTIONS = ['original', 'reply', 'both'] as const;

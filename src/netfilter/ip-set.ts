@@ -2,7 +2,7 @@
  * IP sets as data (ipset(8), net/netfilter/ipset/*). Lookup lives in image/set/ip-set.ts.
  * @module
  */
-import type { Address, Family, Prefix } from '../wire/address.ts';
+import type { Address, Family, Prefix } from '../wire/address/address.ts';
 
 export const SET_TYPES = [
   'hash:ip',

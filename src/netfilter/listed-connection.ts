@@ -3,7 +3,7 @@
  * anybody looked. Windows, tags and the time of its first packet are not among it.
  * @module
  */
-import type { Address } from '../wire/address.ts';
+import type { Address } from '../wire/address/address.ts';
 
 /**
  * One direction's tuple. In the place of ports: ICMP has its identifier and `type * 256 + code`,

@@ -7,7 +7,7 @@
  * apart because iptables-save always prints it first, whatever the order it was typed in.
  * @module
  */
-import type { Address, Prefix } from '../wire/address.ts';
+import type { Address, Prefix } from '../wire/address/address.ts';
 import type { ChunkTypes, FurtherMatch, HeadNetwork } from './further-match.ts';
 
 /** What stands for an address in dumps that somebody made anonymous. */

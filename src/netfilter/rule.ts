@@ -2,7 +2,7 @@
  * Rules, chains and tables of iptables as data, with where each rule comes from.
  * @module
  */
-import type { Family } from '../wire/address.ts';
+import type { Family } from '../wire/address/address.ts';
 import type { TableName } from './hook.ts';
 import type { IpMatch, Match } from './match.ts';
 import type { Target } from './target.ts';

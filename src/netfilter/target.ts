@@ -3,7 +3,7 @@
  * Names and meanings are those of the kernel and of iptables-extensions(8).
  * @module
  */
-import type { Address, Prefix } from '../wire/address.ts';
+import type { Address, Prefix } from '../wire/address/address.ts';
 import type { PortRange, SetDirection } from './match.ts';
 
 /** `--reject-with` of REJECT (ipt_REJECT, ip6t_REJECT). */

@@ -5,7 +5,7 @@
  * Source: include/uapi/linux/ip_vs.h `ip_vs_service_user`, `ip_vs_dest_user`; ipvsadm(8).
  * @module
  */
-import type { Address } from '../wire/address.ts';
+import type { Address } from '../wire/address/address.ts';
 import type { Provenance } from './rule.ts';
 
 /**

@@ -8,7 +8,7 @@ import type { Tuple } from '../conntrack/tuple.ts';
 import type { ImageInterface } from '../image/image.ts';
 import type { Hook } from '../netfilter/hook.ts';
 import { ipBytes } from '../packet/parse.ts';
-import type { Address } from '../wire/address.ts';
+import type { Address } from '../wire/address/address.ts';
 import type { DropReason, UnknownReason } from '../wire/drop-reason.ts';
 import type { Host } from './host.ts';
 import type { HostState } from './host-state.ts';

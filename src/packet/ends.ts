@@ -2,7 +2,7 @@
  * The ends of a packet as it is right now: what a translation changes.
  * @module
  */
-import { type Address, equalAddress } from '../wire/address.ts';
+import { type Address, equalAddress } from '../wire/address/address.ts';
 import { u16 } from '../wire/bytes.ts';
 import { Protocol } from '../wire/protocol.ts';
 import type { Packet } from './packet.ts';

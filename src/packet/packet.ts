@@ -7,8 +7,8 @@
  * neither check nor throw.
  * @module
  */
-import type { Address, Family } from '../wire/address.ts';
-import type { VlanTag } from '../wire/ethernet.ts';
+import type { Address, Family } from '../wire/address/address.ts';
+import type { VlanTag } from '../wire/header/ethernet.ts';
 import type { MarkOrigins } from './mark-origins.ts';
 
 /** Connection state as rules see it (`enum ip_conntrack_info` folded to words). */

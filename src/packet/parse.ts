@@ -7,19 +7,19 @@
  * `headerCut`, and only when it lies inside a header that is wanted.
  * @module
  */
-import { ANY4 } from '../wire/address.ts';
-import * as arp from '../wire/arp.ts';
+import { ANY4 } from '../wire/address/address.ts';
 import { u16 } from '../wire/bytes.ts';
 import type { HeaderFault } from '../wire/drop-reason.ts';
-import * as ethernet from '../wire/ethernet.ts';
-import * as icmp from '../wire/icmp.ts';
-import * as icmpv6 from '../wire/icmpv6.ts';
-import * as ipv4 from '../wire/ipv4.ts';
-import * as ipv6 from '../wire/ipv6.ts';
+import * as arp from '../wire/header/arp.ts';
+import * as ethernet from '../wire/header/ethernet.ts';
+import * as icmp from '../wire/header/icmp.ts';
+import * as icmpv6 from '../wire/header/icmpv6.ts';
+import * as ipv4 from '../wire/header/ipv4.ts';
+import * as ipv6 from '../wire/header/ipv6.ts';
+import * as sctp from '../wire/header/sctp.ts';
+import * as tcp from '../wire/header/tcp.ts';
+import * as udp from '../wire/header/udp.ts';
 import { EtherType, Protocol } from '../wire/protocol.ts';
-import * as sctp from '../wire/sctp.ts';
-import * as tcp from '../wire/tcp.ts';
-import * as udp from '../wire/udp.ts';
 import type { Packet } from './packet.ts';
 
 /** Make a packet of a frame. Nothing is parsed yet: call `parseFrame`. */

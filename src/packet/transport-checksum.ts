@@ -6,7 +6,7 @@
  * Fragments and packets that the capture cut have no checksum that could be judged.
  * @module
  */
-import type { Address } from '../wire/address.ts';
+import type { Address } from '../wire/address/address.ts';
 import { setU16, u16 } from '../wire/bytes.ts';
 import {
   crc32c,
@@ -16,12 +16,12 @@ import {
   sumBytes,
   sumPseudoHeader,
 } from '../wire/checksum.ts';
-import * as icmp from '../wire/icmp.ts';
-import * as icmpv6 from '../wire/icmpv6.ts';
+import * as icmp from '../wire/header/icmp.ts';
+import * as icmpv6 from '../wire/header/icmpv6.ts';
+import * as sctp from '../wire/header/sctp.ts';
+import * as tcp from '../wire/header/tcp.ts';
+import * as udp from '../wire/header/udp.ts';
 import { Protocol } from '../wire/protocol.ts';
-import * as sctp from '../wire/sctp.ts';
-import * as tcp from '../wire/tcp.ts';
-import * as udp from '../wire/udp.ts';
 import type { Packet } from './packet.ts';
 
 /**

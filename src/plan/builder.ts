@@ -12,7 +12,7 @@ import type { NftTable } from '../netfilter/nft/ruleset.ts';
 import type { Chain, Provenance, Rule, Table } from '../netfilter/rule.ts';
 import type { Target } from '../netfilter/target.ts';
 import type { VirtualServers } from '../netfilter/virtual-server.ts';
-import type { Family } from '../wire/address.ts';
+import type { Family } from '../wire/address/address.ts';
 import type { HnsState } from './hns/model.ts';
 import type { Evidence, FdbEntry, Interface, Neighbor, Plan, Route, RoutingRule } from './model.ts';
 

@@ -22,7 +22,7 @@ import {
   type ListedTraffic,
   type ListedTuple,
 } from '../netfilter/listed-connection.ts';
-import { type Address, formatAddress, parseAddress } from '../wire/address.ts';
+import { type Address, formatAddress, parseAddress } from '../wire/address/address.ts';
 import { Protocol } from '../wire/protocol.ts';
 import type { Plan } from './model.ts';
 

@@ -10,7 +10,7 @@
  * Source: iproute2 6.1, ip/iplink.c, ip/ipaddress.c, ip/iproute.c, ip/iprule.c, ip/ipneigh.c.
  * @module
  */
-import { formatAddress, formatPrefix } from '../wire/address.ts';
+import { formatAddress, formatPrefix } from '../wire/address/address.ts';
 import { hex, words } from './match/match-words.ts';
 import {
   type Interface,

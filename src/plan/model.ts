@@ -17,7 +17,7 @@ import type { ListedConnection } from '../netfilter/listed-connection.ts';
 import type { NftRuleset } from '../netfilter/nft/ruleset.ts';
 import type { Chain, Table } from '../netfilter/rule.ts';
 import type { VirtualServers } from '../netfilter/virtual-server.ts';
-import type { Address, Family, Prefix } from '../wire/address.ts';
+import type { Address, Family, Prefix } from '../wire/address/address.ts';
 import type { HnsState } from './hns/model.ts';
 
 /** How well a statement is known; a verdict carries the weakest that it stands on. */

@@ -6,7 +6,7 @@
 
 import type { EbTable } from '../netfilter/ebtables.ts';
 import type { Rule, Table } from '../netfilter/rule.ts';
-import { formatAddress, formatPrefix } from '../wire/address.ts';
+import { formatAddress, formatPrefix } from '../wire/address/address.ts';
 import { formatListed } from './conntrack-text.ts';
 import { formatEbRule } from './ebtables/text.ts';
 import { hnsToJson } from './hns/text.ts';

@@ -25,7 +25,7 @@ import {
   type VirtualServers,
   type VirtualTimeouts,
 } from '../netfilter/virtual-server.ts';
-import { type Address, bits, formatAddress, ipv4, parseAddress } from '../wire/address.ts';
+import { type Address, bits, formatAddress, ipv4, parseAddress } from '../wire/address/address.ts';
 import { Protocol } from '../wire/protocol.ts';
 import type { Plan } from './model.ts';
 

@@ -9,8 +9,8 @@
  * @module
  */
 import type { Cluster, Labels, Pod, TransportProtocol } from '../cluster/model.ts';
-import type { Address } from '../wire/address.ts';
-import { contains, formatAddress } from '../wire/address.ts';
+import type { Address } from '../wire/address/address.ts';
+import { contains, formatAddress } from '../wire/address/address.ts';
 import type { NetworkPolicy, Peer, PolicyPort, PolicyRule } from './model.ts';
 import { selects } from './select.ts';
 

@@ -7,7 +7,7 @@
  * @module
  */
 import type { Labels, ObjectMeta, SourceRef, TransportProtocol } from '../cluster/model.ts';
-import type { Prefix } from '../wire/address.ts';
+import type { Prefix } from '../wire/address/address.ts';
 
 export interface LabelExpression {
   readonly key: string;

@@ -19,7 +19,7 @@ import { kindShape, SELECTOR } from '../cluster/manifest/schema-core.ts';
 import type { Tree } from '../cluster/manifest/tree.ts';
 import { get, items, number, text } from '../cluster/manifest/tree.ts';
 import { validateMeta, validatePortOrName, validateSelector } from '../cluster/validate/meta.ts';
-import { containsPrefix } from '../wire/address.ts';
+import { containsPrefix } from '../wire/address/address.ts';
 
 const PEER = object({
   podSelector: SELECTOR,

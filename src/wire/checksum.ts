@@ -6,7 +6,7 @@
  * overflows.
  * @module
  */
-import type { Address } from './address.ts';
+import type { Address } from './address/address.ts';
 import { u8, u16 } from './bytes.ts';
 
 /** Fold a running sum of 16-bit words to 16 bits (end-around carry). */

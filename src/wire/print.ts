@@ -4,16 +4,16 @@
  * For traces and messages. Whatever can not be read is left out: a line is always given.
  * @module
  */
-import { formatAddress, readIpv4, readIpv6 } from './address.ts';
-import * as arp from './arp.ts';
-import * as icmp from './icmp.ts';
-import * as icmpv6 from './icmpv6.ts';
-import * as ipv4 from './ipv4.ts';
-import * as ipv6 from './ipv6.ts';
+import { formatAddress, readIpv4, readIpv6 } from './address/address.ts';
+import * as arp from './header/arp.ts';
+import * as icmp from './header/icmp.ts';
+import * as icmpv6 from './header/icmpv6.ts';
+import * as ipv4 from './header/ipv4.ts';
+import * as ipv6 from './header/ipv6.ts';
+import * as sctp from './header/sctp.ts';
+import * as tcp from './header/tcp.ts';
+import * as udp from './header/udp.ts';
 import { Protocol, protocolName } from './protocol.ts';
-import * as sctp from './sctp.ts';
-import * as tcp from './tcp.ts';
-import * as udp from './udp.ts';
 
 /** What stands at one place of an IP packet, as text. */
 interface Transport {

@@ -20,7 +20,7 @@ import type { AnnotatedPacket } from '../report/annotated-capture.ts';
 import type { Format } from '../report/formats.ts';
 import type { NarrowFlags } from '../report/narrow.ts';
 import type { RowKind } from '../report/text/row-text.ts';
-import type { Address } from '../wire/address.ts';
+import type { Address } from '../wire/address/address.ts';
 
 /** How the capture is read; the same for everybody. */
 export interface CaptureJob {

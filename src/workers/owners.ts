@@ -5,7 +5,7 @@
  */
 import type { Identities } from '../lab/identity.ts';
 import type { PairCount } from '../lab/traffic/mapping.ts';
-import { type Address, addressKey } from '../wire/address.ts';
+import { type Address, addressKey } from '../wire/address/address.ts';
 import { ORDERED, SHARDS, type Shards } from './shards.ts';
 
 /** The least that a shard counts, of all packets: of shards without traffic each gets as many. */

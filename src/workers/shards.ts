@@ -24,7 +24,7 @@ import type { Cluster, EndpointSlice, Service, ServicePort } from '../cluster/mo
 import type { TranslatedEnd } from '../lab/lane/native-strangers.ts';
 import { fragmentKey } from '../lab/traffic/tuple-census.ts';
 import { hash31 } from '../node/match/memory/draws.ts';
-import { type Address, addressKey } from '../wire/address.ts';
+import { type Address, addressKey } from '../wire/address/address.ts';
 import { protocolNumber } from '../wire/protocol.ts';
 
 /** Shards, whatever the number of workers; the first is the ordered one. */

@@ -10,7 +10,7 @@ import { conntrackSettings } from '../conntrack/protocol/timeouts.ts';
 import { syntheticPacket } from '../lab/datagram/synthetic.ts';
 import type { TupleCensus } from '../lab/traffic/tuple-census.ts';
 import type { World } from '../lab/world.ts';
-import { type Address, equalAddress } from '../wire/address.ts';
+import { type Address, equalAddress } from '../wire/address/address.ts';
 import { Protocol, protocolNumber } from '../wire/protocol.ts';
 import { orderedRule } from './ordered-rules.ts';
 

@@ -10,7 +10,7 @@ import t from 'tap';
 import { chooseStack } from '../../src/cli/input/inputs.ts';
 import { UserError } from '../../src/diagnostic/diagnostic.ts';
 import { parseInputs } from '../../src/policy/inputs.ts';
-import { formatAddress, formatPrefix } from '../../src/wire/address.ts';
+import { formatAddress, formatPrefix } from '../../src/wire/address/address.ts';
 import { twoNodeText, WIRINGS } from '../dataplane/two-node-cluster.ts';
 
 const load = (text: string) => parseInputs('c.yaml', text);

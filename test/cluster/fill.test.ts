@@ -8,7 +8,7 @@ import { addressPlan } from '../../src/cluster/address/address-plan.ts';
 import type { Cluster } from '../../src/cluster/model.ts';
 import { UserError } from '../../src/diagnostic/diagnostic.ts';
 import { parseInputs } from '../../src/policy/inputs.ts';
-import { formatAddress, formatPrefix, parseAddress } from '../../src/wire/address.ts';
+import { formatAddress, formatPrefix, parseAddress } from '../../src/wire/address/address.ts';
 import { dualStackTrio, twoNodesShop } from '../support/clusters.ts';
 
 const load = (...documents: readonly string[]): Cluster =>

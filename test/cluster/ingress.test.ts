@@ -5,7 +5,7 @@
 import t from 'tap';
 import { UserError } from '../../src/diagnostic/diagnostic.ts';
 import { parseInputs } from '../../src/policy/inputs.ts';
-import { formatAddress } from '../../src/wire/address.ts';
+import { formatAddress } from '../../src/wire/address/address.ts';
 
 const ingress = (spec: string, metadata = '') =>
   `apiVersion: networking.k8s.io/v1

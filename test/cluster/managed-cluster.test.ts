@@ -5,7 +5,7 @@
 import t from 'tap';
 import { UserError } from '../../src/diagnostic/diagnostic.ts';
 import { parseInputs } from '../../src/policy/inputs.ts';
-import { formatAddress, formatPrefix } from '../../src/wire/address.ts';
+import { formatAddress, formatPrefix } from '../../src/wire/address/address.ts';
 
 /** The fields of a real answer, those that do not bear on packets cut down to a few. */
 function shown(profile: Readonly<Record<string, unknown>> = {}): string {

@@ -11,7 +11,7 @@ import type { NatRange } from '../../src/netfilter/target.ts';
 import type { Packet } from '../../src/packet/packet.ts';
 import { dport, ipBytes, sport } from '../../src/packet/parse.ts';
 import { verifyChecksum } from '../../src/packet/transport-checksum.ts';
-import { formatAddress } from '../../src/wire/address.ts';
+import { formatAddress } from '../../src/wire/address/address.ts';
 import {
   address,
   icmpEcho,

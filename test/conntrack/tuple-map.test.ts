@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { type Tuple, tupleKey } from '../../src/conntrack/tuple.ts';
 import { TupleMap } from '../../src/conntrack/tuple-map.ts';
-import { ipv4, ipv6 } from '../../src/wire/address.ts';
+import { ipv4, ipv6 } from '../../src/wire/address/address.ts';
 
 // Few values, so that tuples meet again, and with ends exchanged.
 const address = fc.oneof(

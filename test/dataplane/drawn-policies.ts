@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import type { Cluster, Pod } from '../../src/cluster/model.ts';
 import type { End } from '../../src/policy/evaluate.ts';
 import type { LabelExpression, NetworkPolicy, Peer, PolicyPort } from '../../src/policy/model.ts';
-import type { Address } from '../../src/wire/address.ts';
+import type { Address } from '../../src/wire/address/address.ts';
 import * as make from './objects.ts';
 
 const PORTS = [80, 81, 8080] as const;

@@ -13,7 +13,7 @@ import type { Plan } from '../../src/plan/model.ts';
 import { printIptables } from '../../src/plan/rule/iptables-text.ts';
 import { printVirtualServers } from '../../src/plan/virtual-server-text.ts';
 import { parseInputs } from '../../src/policy/inputs.ts';
-import { formatPrefix } from '../../src/wire/address.ts';
+import { formatPrefix } from '../../src/wire/address/address.ts';
 import { TWO_NODES_SHOP } from '../support/clusters.ts';
 
 function service(name: string, spec: string, status = ''): string {

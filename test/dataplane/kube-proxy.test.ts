@@ -15,7 +15,7 @@ import { findChain, findTable, type Plan } from '../../src/plan/model.ts';
 import { parseIptables } from '../../src/plan/rule/iptables-text.ts';
 import { formatRule } from '../../src/plan/rule/rule-text.ts';
 import { parseInputs } from '../../src/policy/inputs.ts';
-import type { Family } from '../../src/wire/address.ts';
+import type { Family } from '../../src/wire/address/address.ts';
 import { renderBareProxy } from '../support/bare-proxy.ts';
 import { sharedPath } from '../support/shared.ts';
 

@@ -15,7 +15,7 @@ import { printEbtables } from '../../src/plan/ebtables/text.ts';
 import { printIp } from '../../src/plan/ip-text.ts';
 import type { Network, Plan } from '../../src/plan/model.ts';
 import { printIptables } from '../../src/plan/rule/iptables-text.ts';
-import { formatAddress } from '../../src/wire/address.ts';
+import { formatAddress } from '../../src/wire/address/address.ts';
 import * as make from './objects.ts';
 
 const web = make.pod('shop/web', 'node-a', '10.240.0.10', { app: 'web' });

@@ -19,7 +19,7 @@ import {
   type Prefix,
   parseAddress,
   parsePrefix,
-} from '../../src/wire/address.ts';
+} from '../../src/wire/address/address.ts';
 
 export const SOURCE = { file: 'test.yaml', line: 7, column: 1 };
 

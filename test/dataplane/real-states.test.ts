@@ -13,7 +13,7 @@ import { parseStack } from '../../src/dataplane/stack.ts';
 import type { Plan } from '../../src/plan/model.ts';
 import { formatRule } from '../../src/plan/rule/rule-text.ts';
 import { parseInputs } from '../../src/policy/inputs.ts';
-import { formatAddress, maskAddress, parseAddress } from '../../src/wire/address.ts';
+import { formatAddress, maskAddress, parseAddress } from '../../src/wire/address/address.ts';
 import { AzureWalk, node, pod, syn, wiring } from '../fabric/azure-walk.ts';
 import { sharedPath } from '../support/shared.ts';
 import * as make from './objects.ts';

@@ -9,7 +9,7 @@ import { parseStack } from '../../src/dataplane/stack.ts';
 import { Prober } from '../../src/lab/ask/probe.ts';
 import { World } from '../../src/lab/world.ts';
 import { parseInputs } from '../../src/policy/inputs.ts';
-import { formatAddress } from '../../src/wire/address.ts';
+import { formatAddress } from '../../src/wire/address/address.ts';
 
 const WIRING = `apiVersion: wiretrial/v1
 kind: Wiring

@@ -21,7 +21,7 @@ import {
   ipv4,
   type Prefix,
   parsePrefix,
-} from '../../src/wire/address.ts';
+} from '../../src/wire/address/address.ts';
 import { icmpEcho, type PacketBuilder, parsedIp, rawIp, tcp, udp } from '../support/packets.ts';
 import { sharedPath } from '../support/shared.ts';
 import { contextOf, routerPlan } from '../support/walks.ts';

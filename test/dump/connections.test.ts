@@ -6,7 +6,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { formatAddress } from '../../src/wire/address.ts';
+import { formatAddress } from '../../src/wire/address/address.ts';
 import { wiretrial, writeCapture } from '../support/command.ts';
 import { device, LO, lines, oneNode, PLAIN, send, type Texts } from '../support/dumps.ts';
 import { parsedIp, tcp, udp } from '../support/packets.ts';

@@ -15,7 +15,7 @@ import { printIptables } from '../../src/plan/rule/iptables-text.ts';
 import { printSysctls } from '../../src/plan/sysctl-text.ts';
 import { printVirtualServers } from '../../src/plan/virtual-server-text.ts';
 import { parseInputs } from '../../src/policy/inputs.ts';
-import { formatAddress, formatPrefix } from '../../src/wire/address.ts';
+import { formatAddress, formatPrefix } from '../../src/wire/address/address.ts';
 import { SHOP_POLICIES, TWO_NODES_SHOP } from '../support/clusters.ts';
 import { dumpWorld, files } from '../support/dumps.ts';
 

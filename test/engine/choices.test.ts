@@ -6,8 +6,8 @@
 import t from 'tap';
 import type { Course, Journey } from '../../src/engine/engine.ts';
 import type { ReferenceEngine } from '../../src/engine/reference.ts';
-import { formatAddress } from '../../src/wire/address.ts';
-import * as ipv4 from '../../src/wire/ipv4.ts';
+import { formatAddress } from '../../src/wire/address/address.ts';
+import * as ipv4 from '../../src/wire/header/ipv4.ts';
 import { engineOf, hostPlan, iface, route } from '../support/hosts.ts';
 import { address, tcp } from '../support/packets.ts';
 

@@ -7,15 +7,19 @@ import t from 'tap';
 import { type Connection, newConnection } from '../../src/conntrack/connection.ts';
 import { establishedTracking } from '../../src/conntrack/protocol/tcp.ts';
 import { invertTuple, type Tuple } from '../../src/conntrack/tuple.ts';
-import { isReplyOf, namesOf, wayOf } from '../../src/engine/compiled/connection-names.ts';
+import {
+  isReplyOf,
+  namesOf,
+  wayOf,
+} from '../../src/engine/compiled/connection/connection-names.ts';
 import {
   isSimple,
   readConnection,
   readNames,
   writeConnection,
   writeNames,
-} from '../../src/engine/compiled/connection-words.ts';
-import { memberOf } from '../../src/engine/compiled/host-sets.ts';
+} from '../../src/engine/compiled/connection/connection-words.ts';
+import { memberOf } from '../../src/engine/compiled/connection/host-sets.ts';
 import { SCRATCH_WORDS, Word } from '../../src/engine/compiled/layout.ts';
 import { Protocol } from '../../src/wire/protocol.ts';
 import { address } from '../support/packets.ts';

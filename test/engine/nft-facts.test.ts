@@ -3,9 +3,9 @@
  * @module
  */
 import t from 'tap';
+import { operationLooksAt, type Seen } from '../../src/engine/compiled/decision/nft-facts.ts';
+import { OPAQUE } from '../../src/engine/compiled/decision/rule-facts.ts';
 import { By } from '../../src/engine/compiled/layout.ts';
-import { operationLooksAt, type Seen } from '../../src/engine/compiled/nft-facts.ts';
-import { OPAQUE } from '../../src/engine/compiled/rule-facts.ts';
 import { LookupSet } from '../../src/image/nft/lookup-set.ts';
 import type { NftLoad, NftOperation, PayloadLoad } from '../../src/image/nft/program.ts';
 import { Protocol } from '../../src/wire/protocol.ts';

@@ -5,7 +5,7 @@
  */
 import t from 'tap';
 import type { Plan } from '../../src/plan/model.ts';
-import * as ipv4 from '../../src/wire/ipv4.ts';
+import * as ipv4 from '../../src/wire/header/ipv4.ts';
 import { engineOf, hostPlan, iface, inject, link, route, stages } from '../support/hosts.ts';
 import { icmpEcho, tcp, udp } from '../support/packets.ts';
 

@@ -11,7 +11,7 @@ import type { HostImage } from '../../src/image/image.ts';
 import { lower } from '../../src/lowering/link.ts';
 import type { Network, Plan } from '../../src/plan/model.ts';
 import { parseInputs } from '../../src/policy/inputs.ts';
-import { formatAddress } from '../../src/wire/address.ts';
+import { formatAddress } from '../../src/wire/address/address.ts';
 import { icmpEcho, type PacketBuilder, parsedIp, tcp, udp } from '../support/packets.ts';
 
 export interface WalkOptions {

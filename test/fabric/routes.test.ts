@@ -8,7 +8,7 @@
 import t from 'tap';
 import type { AzureNetwork } from '../../src/cluster/azure/network.ts';
 import { effectiveRoutes } from '../../src/fabric/effective-routes.ts';
-import { formatAddress, formatPrefix, type Prefix } from '../../src/wire/address.ts';
+import { formatAddress, formatPrefix, type Prefix } from '../../src/wire/address/address.ts';
 import { AzureWalk, answerTo, clusterOf, node, pod, story, syn, wiring } from './azure-walk.ts';
 
 const EXAMPLE = `virtualNetworks:

@@ -8,7 +8,7 @@ import { UserError } from '../../src/diagnostic/diagnostic.ts';
 import { ClassTables } from '../../src/image/classes/class-tables.ts';
 import type { Cut } from '../../src/image/classes/cut.ts';
 import { freeze, IMAGE_VERSION, sectionsOf, thaw } from '../../src/image/classes/flat.ts';
-import { ipv4 } from '../../src/wire/address.ts';
+import { ipv4 } from '../../src/wire/address/address.ts';
 import { address } from '../support/packets.ts';
 import { prefix } from '../support/walks.ts';
 

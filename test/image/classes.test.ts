@@ -10,8 +10,8 @@ import { ClassTables } from '../../src/image/classes/class-tables.ts';
 import type { AddressCut, PrefixAnswer } from '../../src/image/classes/cut.ts';
 import { DirectTable } from '../../src/image/classes/direct-table.ts';
 import { PortClasses } from '../../src/image/classes/port-classes.ts';
-import { type Address, contains, ipv4, ipv6, maskAddress } from '../../src/wire/address.ts';
-import { prefixesOfRange } from '../../src/wire/address-range.ts';
+import { type Address, contains, ipv4, ipv6, maskAddress } from '../../src/wire/address/address.ts';
+import { prefixesOfRange } from '../../src/wire/address/address-range.ts';
 import { address } from '../support/packets.ts';
 import { prefix } from '../support/walks.ts';
 

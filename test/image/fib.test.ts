@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { compileFib, type FibRoute, type FibRule } from '../../src/image/route/fib.ts';
 import { localRoutes } from '../../src/image/route/fib-local.ts';
-import { contains, formatAddress, ipv4 } from '../../src/wire/address.ts';
+import { contains, formatAddress, ipv4 } from '../../src/wire/address/address.ts';
 import { address } from '../support/packets.ts';
 import { iface, prefix } from '../support/walks.ts';
 

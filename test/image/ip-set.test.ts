@@ -7,7 +7,13 @@ import {
   type SetView,
 } from '../../src/image/set/ip-set.ts';
 import type { IpSet, SetMember } from '../../src/netfilter/ip-set.ts';
-import { type Address, contains, equalAddress, ipv4, ipv6 } from '../../src/wire/address.ts';
+import {
+  type Address,
+  contains,
+  equalAddress,
+  ipv4,
+  ipv6,
+} from '../../src/wire/address/address.ts';
 import { address } from '../support/packets.ts';
 import { prefix } from '../support/walks.ts';
 

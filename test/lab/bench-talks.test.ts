@@ -9,7 +9,7 @@ import { drawWorkload } from '../../src/lab/bench/workload.ts';
 import { packetEnds } from '../../src/packet/ends.ts';
 import { newPacket, parseFrame } from '../../src/packet/parse.ts';
 import { verifyChecksum } from '../../src/packet/transport-checksum.ts';
-import { formatAddress } from '../../src/wire/address.ts';
+import { formatAddress } from '../../src/wire/address/address.ts';
 import { address } from '../support/packets.ts';
 
 const party = (text: string) => ({

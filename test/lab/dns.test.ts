@@ -11,7 +11,7 @@ import { candidates, resolve } from '../../src/lab/dns/resolver.ts';
 import { type Answer, ClusterZone, type RecordType } from '../../src/lab/dns/zone.ts';
 import { World } from '../../src/lab/world.ts';
 import { parseInputs } from '../../src/policy/inputs.ts';
-import { formatAddress } from '../../src/wire/address.ts';
+import { formatAddress } from '../../src/wire/address/address.ts';
 
 const CLUSTER = `apiVersion: wiretrial/v1
 kind: Wiring

@@ -11,7 +11,7 @@ import t from 'tap';
 import { openCaptures } from '../../src/capture/reader.ts';
 import { type Inputs, parseInputs } from '../../src/policy/inputs.ts';
 import { u16 } from '../../src/wire/bytes.ts';
-import * as ipv4 from '../../src/wire/ipv4.ts';
+import * as ipv4 from '../../src/wire/header/ipv4.ts';
 import { type Ran, replayFrames, type SeenFrame } from '../support/replays.ts';
 import { sharedPath } from '../support/shared.ts';
 

@@ -3,7 +3,7 @@ import { addressPlan } from '../../src/cluster/address/address-plan.ts';
 import { UserError } from '../../src/diagnostic/diagnostic.ts';
 import { type Datagram, readDatagram } from '../../src/lab/datagram/datagram.ts';
 import { AddressMap, assignAutomatically, parseMap } from '../../src/lab/traffic/mapping.ts';
-import { formatAddress } from '../../src/wire/address.ts';
+import { formatAddress } from '../../src/wire/address/address.ts';
 import { twoNodesShop } from '../support/clusters.ts';
 import { address, icmpError, type PacketBuilder, tcp, udp } from '../support/packets.ts';
 

@@ -6,7 +6,7 @@
  */
 import t from 'tap';
 import { type Inputs, parseInputs } from '../../src/policy/inputs.ts';
-import { formatAddress } from '../../src/wire/address.ts';
+import { formatAddress } from '../../src/wire/address/address.ts';
 import { STEPS as ALL } from '../support/exchange.ts';
 import { tcp } from '../support/packets.ts';
 import { outcomesOf, replayFrames, type SeenFrame } from '../support/replays.ts';

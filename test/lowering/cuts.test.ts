@@ -11,7 +11,7 @@ import { setCuts } from '../../src/lowering/cuts/set-cuts.ts';
 import { lower } from '../../src/lowering/link.ts';
 import { type IpSet, SET_TYPES, type SetMember, type SetType } from '../../src/netfilter/ip-set.ts';
 import type { SetDirection } from '../../src/netfilter/match.ts';
-import { type Address, ipv4, maskAddress } from '../../src/wire/address.ts';
+import { type Address, ipv4, maskAddress } from '../../src/wire/address/address.ts';
 import { Protocol } from '../../src/wire/protocol.ts';
 import { address } from '../support/packets.ts';
 import { prefix, routerPlan } from '../support/walks.ts';

@@ -6,8 +6,8 @@
 import t from 'tap';
 import { parseEbtables } from '../../src/plan/ebtables/parser.ts';
 import type { Plan } from '../../src/plan/model.ts';
-import * as arp from '../../src/wire/arp.ts';
-import * as ethernet from '../../src/wire/ethernet.ts';
+import * as arp from '../../src/wire/header/arp.ts';
+import * as ethernet from '../../src/wire/header/ethernet.ts';
 import { EtherType } from '../../src/wire/protocol.ts';
 import {
   engineOf,

@@ -9,7 +9,7 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import type { Plan } from '../../src/plan/model.ts';
-import * as ipv4 from '../../src/wire/ipv4.ts';
+import * as ipv4 from '../../src/wire/header/ipv4.ts';
 import { Protocol } from '../../src/wire/protocol.ts';
 import { engineOf, hostPlan, iface, inject, route, sentBy } from '../support/hosts.ts';
 import { sharedPath } from '../support/shared.ts';

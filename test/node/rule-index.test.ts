@@ -22,7 +22,7 @@ import {
 } from '../../src/node/rule-index/rule-run.ts';
 import { AddressStab, PortStab } from '../../src/node/rule-index/stab.ts';
 import { MarkOrigins, mergeOrigins } from '../../src/packet/mark-origins.ts';
-import { contains, ipv4, ipv6, type Prefix } from '../../src/wire/address.ts';
+import { contains, ipv4, ipv6, type Prefix } from '../../src/wire/address/address.ts';
 
 const SEED = 20_261_121;
 const port = fc.oneof(fc.nat(65_535), fc.constantFrom(0, 1, 80, 1023, 1024, 65_534, 65_535));

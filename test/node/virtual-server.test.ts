@@ -12,9 +12,9 @@ import type { ReferenceEngine } from '../../src/engine/reference.ts';
 import { packetEnds } from '../../src/packet/ends.ts';
 import { verifyChecksum } from '../../src/packet/transport-checksum.ts';
 import { parseVirtualServers } from '../../src/plan/virtual-server-text.ts';
-import { formatAddress } from '../../src/wire/address.ts';
-import * as icmp from '../../src/wire/icmp.ts';
-import * as ipv4 from '../../src/wire/ipv4.ts';
+import { formatAddress } from '../../src/wire/address/address.ts';
+import * as icmp from '../../src/wire/header/icmp.ts';
+import * as ipv4 from '../../src/wire/header/ipv4.ts';
 import { engineOf, hostPlan, iface, route, sentBy } from '../support/hosts.ts';
 import {
   icmpEcho,

@@ -23,8 +23,8 @@ import {
   isCredible,
   verifyChecksum,
 } from '../../src/packet/transport-checksum.ts';
-import { formatAddress } from '../../src/wire/address.ts';
-import * as ethernet from '../../src/wire/ethernet.ts';
+import { formatAddress } from '../../src/wire/address/address.ts';
+import * as ethernet from '../../src/wire/header/ethernet.ts';
 import {
   arpRequest,
   icmpEcho,

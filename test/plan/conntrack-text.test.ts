@@ -8,7 +8,7 @@ import t from 'tap';
 import { UserError } from '../../src/diagnostic/diagnostic.ts';
 import type { ListedConnection, ListedTuple } from '../../src/netfilter/listed-connection.ts';
 import { formatListed, parseConnections, printConnections } from '../../src/plan/conntrack-text.ts';
-import { ipv4 } from '../../src/wire/address.ts';
+import { ipv4 } from '../../src/wire/address/address.ts';
 import { routerPlan } from '../support/walks.ts';
 
 /** As Linux 6.18 and conntrack 1.4.7 print them. */

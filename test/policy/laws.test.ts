@@ -10,7 +10,7 @@ import { evaluate } from '../../src/policy/evaluate.ts';
 import { parseInputs } from '../../src/policy/inputs.ts';
 import type { LabelSelector, NetworkPolicy, Peer, PolicyRule } from '../../src/policy/model.ts';
 import { selects } from '../../src/policy/select.ts';
-import { parseAddress, parsePrefix } from '../../src/wire/address.ts';
+import { parseAddress, parsePrefix } from '../../src/wire/address/address.ts';
 import { twoNodesOpenShop } from '../support/clusters.ts';
 
 const SEED = { seed: 20261121, numRuns: 300 };

@@ -12,7 +12,7 @@ import type { End } from '../../src/policy/evaluate.ts';
 import { evaluate, inBlock, portAllowed } from '../../src/policy/evaluate.ts';
 import { loadInputs, parseInputs } from '../../src/policy/inputs.ts';
 import type { PolicyPort } from '../../src/policy/model.ts';
-import { parseAddress } from '../../src/wire/address.ts';
+import { parseAddress } from '../../src/wire/address/address.ts';
 import { sharedPath } from '../support/shared.ts';
 import type { SuiteCase } from '../support/suites.ts';
 import { cyclonusCases, haveSuites, knpCases, recipeCases, writeCase } from '../support/suites.ts';

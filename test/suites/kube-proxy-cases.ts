@@ -12,7 +12,7 @@ import { sourceText } from '../../src/cluster/manifest/tree.ts';
 import { type ProxyInput, renderKubeProxy } from '../../src/dataplane/kube-proxy/render.ts';
 import { PlanBuilder } from '../../src/plan/builder.ts';
 import type { Interface, Plan } from '../../src/plan/model.ts';
-import { type Family, parsePrefix } from '../../src/wire/address.ts';
+import { type Family, parsePrefix } from '../../src/wire/address/address.ts';
 import { PROXY_DEFAULTS } from '../support/bare-proxy.ts';
 import { address } from '../support/packets.ts';
 import type { Flow } from '../support/proxy-node.ts';

@@ -12,7 +12,7 @@ import { printIpsets } from '../../src/plan/ipset/text.ts';
 import type { Plan } from '../../src/plan/model.ts';
 import { printIptables } from '../../src/plan/rule/iptables-text.ts';
 import { printVirtualServers } from '../../src/plan/virtual-server-text.ts';
-import { formatPrefix } from '../../src/wire/address.ts';
+import { formatPrefix } from '../../src/wire/address/address.ts';
 import {
   expectedOf,
   type Flow,

@@ -13,7 +13,7 @@ import { PlanBuilder } from '../../src/plan/builder.ts';
 import type { Plan } from '../../src/plan/model.ts';
 import { parseNft } from '../../src/plan/nft/parse/ruleset-parser.ts';
 import { printNft } from '../../src/plan/nft/text/ruleset-text.ts';
-import { parsePrefix } from '../../src/wire/address.ts';
+import { parsePrefix } from '../../src/wire/address/address.ts';
 import { sharedPath } from '../support/shared.ts';
 import { type Case, needsSuite, proxyInput, readCases, renderCase } from './kube-proxy-cases.ts';
 

@@ -12,7 +12,7 @@ import type { Table } from '../../src/netfilter/rule.ts';
 import { findTable } from '../../src/plan/model.ts';
 import { parseIptables } from '../../src/plan/rule/iptables-text.ts';
 import { formatRule } from '../../src/plan/rule/rule-text.ts';
-import type { Family } from '../../src/wire/address.ts';
+import type { Family } from '../../src/wire/address/address.ts';
 import { familyOf, needsSuite, readCases, renderCase } from './kube-proxy-cases.ts';
 
 /** Chains that kube-proxy fills while it walks the map of Service ports. */

@@ -11,7 +11,7 @@ import type { Injection, Journey } from '../../src/engine/engine.ts';
 import { framed } from '../../src/engine/execution.ts';
 import { type PacketEnds, packetEnds } from '../../src/packet/ends.ts';
 import { newPacket, parseFrame } from '../../src/packet/parse.ts';
-import { formatAddress } from '../../src/wire/address.ts';
+import { formatAddress } from '../../src/wire/address/address.ts';
 import {
   icmpEcho,
   icmpEchoReply,

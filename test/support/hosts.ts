@@ -11,7 +11,7 @@ import { PlanBuilder } from '../../src/plan/builder.ts';
 import type { Interface, InterfaceAddress, Plan, Route } from '../../src/plan/model.ts';
 import { MAIN_TABLE } from '../../src/plan/model.ts';
 import { parseIptables } from '../../src/plan/rule/iptables-text.ts';
-import { type Prefix, parsePrefix } from '../../src/wire/address.ts';
+import { type Prefix, parsePrefix } from '../../src/wire/address/address.ts';
 import { address } from './packets.ts';
 
 export function prefix(text: string): Prefix {

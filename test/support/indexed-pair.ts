@@ -5,8 +5,8 @@
  * @module
  */
 import { isDeepStrictEqual } from 'node:util';
+import { looksAt } from '../../src/engine/compiled/decision/rule-facts.ts';
 import { By } from '../../src/engine/compiled/layout.ts';
-import { looksAt } from '../../src/engine/compiled/rule-facts.ts';
 import type { Injection, Journey } from '../../src/engine/engine.ts';
 import { ReferenceEngine } from '../../src/engine/reference.ts';
 import type { Topology } from '../../src/engine/topology.ts';

@@ -25,7 +25,7 @@ import type { NetworkPolicy } from '../../src/policy/model.ts';
 import { AnnotatedPackets } from '../../src/report/annotated-capture.ts';
 import { connectionJson, differenceJson, frameJson } from '../../src/report/json-shape.ts';
 import { rowText } from '../../src/report/text/row-text.ts';
-import { addressKey } from '../../src/wire/address.ts';
+import { addressKey } from '../../src/wire/address/address.ts';
 
 /** What is replayed, and on what. */
 export interface LaneCase {

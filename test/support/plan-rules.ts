@@ -15,7 +15,7 @@ import {
   PACKET_TYPES,
 } from '../../src/netfilter/match.ts';
 import type { Rule } from '../../src/netfilter/rule.ts';
-import { bits, compareAddress, type Family, ipv4, ipv6 } from '../../src/wire/address.ts';
+import { bits, compareAddress, type Family, ipv4, ipv6 } from '../../src/wire/address/address.ts';
 import { chunkTypes, dccpTypes, furtherMatches } from './plan-further.ts';
 import { targetFor } from './plan-targets.ts';
 import {

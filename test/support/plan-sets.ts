@@ -5,7 +5,7 @@
 import fc from 'fast-check';
 import type { IpSet, SetMember } from '../../src/netfilter/ip-set.ts';
 import { formatMember } from '../../src/plan/ipset/member.ts';
-import type { Family } from '../../src/wire/address.ts';
+import type { Family } from '../../src/wire/address/address.ts';
 import { addressOf, networkOf, port } from './plan-values.ts';
 
 /** No set holds the address 0.0.0.0 (EINVAL of ip_set_hash_*.c). */

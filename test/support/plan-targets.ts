@@ -5,7 +5,7 @@
  */
 import fc from 'fast-check';
 import { LOG_FLAGS, type NatRange, REJECT_WITH, type Target } from '../../src/netfilter/target.ts';
-import { compareAddress } from '../../src/wire/address.ts';
+import { compareAddress } from '../../src/wire/address/address.ts';
 import {
   addressOf,
   networkOf,

@@ -16,7 +16,7 @@ import {
   ipv6,
   maskAddress,
   type Prefix,
-} from '../../src/wire/address.ts';
+} from '../../src/wire/address/address.ts';
 
 export interface RuleScope {
   readonly family: Family;

@@ -9,7 +9,7 @@ import type { Injection, Journey } from '../../src/engine/engine.ts';
 import { packetOf } from '../../src/lab/datagram/headers.ts';
 import { syntheticPacket } from '../../src/lab/datagram/synthetic.ts';
 import type { World } from '../../src/lab/world.ts';
-import { formatAddress } from '../../src/wire/address.ts';
+import { formatAddress } from '../../src/wire/address/address.ts';
 import { Protocol } from '../../src/wire/protocol.ts';
 import { device, LO, lines, oneNode } from './dumps.ts';
 import { address } from './packets.ts';

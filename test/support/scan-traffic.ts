@@ -4,7 +4,7 @@
  * @module
  */
 import { parseInputs } from '../../src/policy/inputs.ts';
-import { addToAddress, formatAddress } from '../../src/wire/address.ts';
+import { addToAddress, formatAddress } from '../../src/wire/address/address.ts';
 import { bigCluster } from './big-cluster.ts';
 import { TWO_NODES_SHOP } from './clusters.ts';
 import type { Dice } from './drawn-traffic.ts';

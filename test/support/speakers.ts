@@ -4,7 +4,7 @@
  */
 import type { Injection } from '../../src/engine/engine.ts';
 import type { World } from '../../src/lab/world.ts';
-import { formatAddress } from '../../src/wire/address.ts';
+import { formatAddress } from '../../src/wire/address/address.ts';
 import type { Place, Speaker } from './drawn-traffic.ts';
 import { address } from './packets.ts';
 

@@ -3,7 +3,7 @@
  * @module
  */
 import { type Inputs, parseInputs } from '../../src/policy/inputs.ts';
-import { formatAddress } from '../../src/wire/address.ts';
+import { formatAddress } from '../../src/wire/address/address.ts';
 import type { SuiteCase, SuiteProbe } from './suites.ts';
 
 /** `s-x-a` for pod x/a, with the ports that it declares, and the pod as its only endpoint. */

@@ -9,8 +9,8 @@ import type { ConnectionFacts, WalkContext } from '../../src/node/hook/walk-cont
 import { RuleLooks } from '../../src/node/hook/walk-recorder.ts';
 import { PlanBuilder } from '../../src/plan/builder.ts';
 import type { Interface, Plan } from '../../src/plan/model.ts';
-import type { Family } from '../../src/wire/address.ts';
-import { type Prefix, parsePrefix } from '../../src/wire/address.ts';
+import type { Family } from '../../src/wire/address/address.ts';
+import { type Prefix, parsePrefix } from '../../src/wire/address/address.ts';
 
 /** Parse a prefix that a test wrote itself. */
 export function prefix(text: string): Prefix {

@@ -1,5 +1,5 @@
-// ICMP and ICMPv6 echo (RFC 792, RFC 4443). Mirrors src/wire/icmp.ts and icmpv6.ts as far as the
-// fast path takes messages: echo requests and replies with code 0.
+// ICMP and ICMPv6 echo (RFC 792, RFC 4443). Mirrors src/wire/header/icmp.ts and icmpv6.ts as far
+// as the fast path takes messages: echo requests and replies with code 0.
 #pragma once
 
 #include "bytes.hh"

@@ -1,5 +1,6 @@
-// IPv4 header (RFC 791). Mirrors src/wire/ipv4.ts as far as the fast path takes packets: headers
-// without options, of packets that are no fragments. All others go to the reference engine.
+// IPv4 header (RFC 791). Mirrors src/wire/header/ipv4.ts as far as the fast path takes packets:
+// headers without options, of packets that are no fragments. All others go to the reference
+// engine.
 #pragma once
 
 #include "checksum.hh"

@@ -1,5 +1,5 @@
-// IPv6 header (RFC 8200). Mirrors src/wire/ipv6.ts as far as the fast path takes packets: headers
-// that are followed by TCP, UDP or ICMPv6 at once. All others go to the reference engine.
+// IPv6 header (RFC 8200). Mirrors src/wire/header/ipv6.ts as far as the fast path takes packets:
+// headers that are followed by TCP, UDP or ICMPv6 at once. All others go to the reference engine.
 #pragma once
 
 #include "bytes.hh"

@@ -1,4 +1,4 @@
-// TCP header (RFC 9293 section 3.1). Mirrors src/wire/tcp.ts.
+// TCP header (RFC 9293 section 3.1). Mirrors src/wire/header/tcp.ts.
 #pragma once
 
 #include "bytes.hh"

@@ -1,4 +1,4 @@
-// UDP header (RFC 768). Mirrors src/wire/udp.ts. Checksum zero means that none was made.
+// UDP header (RFC 768). Mirrors src/wire/header/udp.ts. Checksum zero means that none was made.
 #pragma once
 
 #include "bytes.hh"

@@ -7,7 +7,12 @@
  */
 
 import type { UserError } from '../../diagnostic/diagnostic.ts';
-import { type Address, equalAddress, maskAddress, parseAddress } from '../../wire/address.ts';
+import {
+  type Address,
+  equalAddress,
+  maskAddress,
+  parseAddress,
+} from '../../wire/address/address.ts';
 import { filterError } from './error.ts';
 import type { Token } from './lex.ts';
 import { IP_PROTOCOLS, LINK_PROTOCOLS, type NamedPort, PORTS } from './names.ts';

@@ -4,7 +4,7 @@
  * Source: libpcap 1.10.3 `scanner.l`. The rules' order is that file's.
  * @module
  */
-import { parseAddress } from '../../wire/address.ts';
+import { parseAddress } from '../../wire/address/address.ts';
 import { filterError } from './error.ts';
 import { ALIASES, CONSTANTS, GRAMMAR_WORDS, PROTOCOL_WORDS, REFUSED_WORDS } from './names.ts';
 

@@ -2,7 +2,7 @@
  * A parsed filter expression, before any link type is known.
  * @module
  */
-import type { Prefix } from '../../wire/address.ts';
+import type { Prefix } from '../../wire/address/address.ts';
 import type { ProtocolWord } from './names.ts';
 
 export type Direction = 'src' | 'dst' | 'or' | 'and';

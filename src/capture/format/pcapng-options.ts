@@ -2,7 +2,7 @@
  * Option lists and name records of pcapng: read defensively, for a length in a file is a claim.
  * @module
  */
-import { formatAddress, readIpv4, readIpv6 } from '../../wire/address.ts';
+import { formatAddress, readIpv4, readIpv6 } from '../../wire/address/address.ts';
 import { u8 } from '../../wire/bytes.ts';
 import type { PacketAnnotations, PacketVerdict, ResolvedName } from '../record.ts';
 import { NameRecord, OptionCode, padded, VerdictType } from './pcapng-layout.ts';

@@ -7,7 +7,7 @@
  * @module
  */
 import { assert, unreachable } from '../../diagnostic/diagnostic.ts';
-import { parseAddress, writeAddress } from '../../wire/address.ts';
+import { parseAddress, writeAddress } from '../../wire/address/address.ts';
 import {
   BlockType,
   BYTE_ORDER_MAGIC,

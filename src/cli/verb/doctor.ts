@@ -13,7 +13,7 @@ import { resultHead } from '../../report/json-shape.ts';
 import { formatTable, type Table } from '../../report/text/table.ts';
 import { standardOutput } from '../../report/text/text-output.ts';
 import { VERSION } from '../../report/version.ts';
-import { formatPrefix } from '../../wire/address.ts';
+import { formatPrefix } from '../../wire/address/address.ts';
 import { ExitCode } from '../exit-code.ts';
 import { chooseStack, loadCluster, makeWorld } from '../input/inputs.ts';
 import { type ClusterOptions, withCluster } from '../options.ts';

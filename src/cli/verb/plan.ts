@@ -21,7 +21,7 @@ import { printSysctls } from '../../plan/sysctl-text.ts';
 import { printVirtualServers } from '../../plan/virtual-server-text.ts';
 import { formatImage } from '../../report/result/image-listing.ts';
 import { fileOutput, standardOutput } from '../../report/text/text-output.ts';
-import type { Family } from '../../wire/address.ts';
+import type { Family } from '../../wire/address/address.ts';
 import { ExitCode } from '../exit-code.ts';
 import { checkRun, chooseStack, loadCluster, makeWorld } from '../input/inputs.ts';
 import { together } from '../mistakes.ts';

@@ -6,9 +6,9 @@
  * finished pod (Succeeded, Failed) owns nothing, as its address may be in use again.
  * @module
  */
-import type { Address, Prefix } from '../../wire/address.ts';
-import { contains } from '../../wire/address.ts';
-import { AddressMap } from '../../wire/address-map.ts';
+import type { Address, Prefix } from '../../wire/address/address.ts';
+import { contains } from '../../wire/address/address.ts';
+import { AddressMap } from '../../wire/address/address-map.ts';
 import type { Cluster, Node, Pod, Service } from '../model.ts';
 
 export type AddressOwner =

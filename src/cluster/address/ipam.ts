@@ -9,15 +9,15 @@
  * An address that something already has is passed over.
  * @module
  */
-import type { Address, Family, Prefix } from '../../wire/address.ts';
+import type { Address, Family, Prefix } from '../../wire/address/address.ts';
 import {
   addressKey,
   addToAddress,
   contains,
   containsPrefix,
   maskAddress,
-} from '../../wire/address.ts';
-import { AddressMap } from '../../wire/address-map.ts';
+} from '../../wire/address/address.ts';
+import { AddressMap } from '../../wire/address/address-map.ts';
 import type { PodDraft } from '../decode/decode-pod.ts';
 import { hasPodRanges } from '../infer-wiring.ts';
 import type { Node, Pod, SourceRef, Wiring } from '../model.ts';

@@ -6,8 +6,8 @@
  * apart from the subnets of nodes ("Configure Azure CNI networking for dynamic allocation").
  * @module
  */
-import type { Address, Prefix } from '../../wire/address.ts';
-import { contains, formatPrefix } from '../../wire/address.ts';
+import type { Address, Prefix } from '../../wire/address/address.ts';
+import { contains, formatPrefix } from '../../wire/address/address.ts';
 import type { WiredPool, Wiring } from '../model.ts';
 import { findPool } from '../node-pool.ts';
 

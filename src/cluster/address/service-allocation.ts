@@ -11,7 +11,7 @@
  * @module
  */
 import type { Diagnostic } from '../../diagnostic/diagnostic.ts';
-import type { Address, Family, Prefix } from '../../wire/address.ts';
+import type { Address, Family, Prefix } from '../../wire/address/address.ts';
 import {
   addressKey,
   addToAddress,
@@ -20,7 +20,7 @@ import {
   formatAddress,
   formatPrefix,
   maskAddress,
-} from '../../wire/address.ts';
+} from '../../wire/address/address.ts';
 import { NODE_PORTS } from '../decode/decode-service.ts';
 import type { Service, ServicePort, SourceRef, Wiring } from '../model.ts';
 import { type AddressBook, sizeOf } from './ipam.ts';

@@ -5,7 +5,7 @@
  * decide by names inside HTTP and TLS, which no packet of an opening shows.
  * @module
  */
-import type { Prefix } from '../../wire/address.ts';
+import type { Prefix } from '../../wire/address/address.ts';
 import { parseCidr } from '../manifest/cidr.ts';
 import type { Tree } from '../manifest/tree.ts';
 import { get, items, number, placeOf, text, texts } from '../manifest/tree.ts';

@@ -13,7 +13,7 @@ import {
   overlaps,
   type Prefix,
   parseAddress,
-} from '../../wire/address.ts';
+} from '../../wire/address/address.ts';
 import type { MapTree, Tree } from '../manifest/tree.ts';
 import { boolean, get, items, number, text } from '../manifest/tree.ts';
 import { decodeFirewall } from './decode-firewall.ts';

@@ -4,8 +4,8 @@
  * @module
  */
 import type { Diagnostic } from '../../diagnostic/diagnostic.ts';
-import type { Address, Prefix } from '../../wire/address.ts';
-import { maskAddress } from '../../wire/address.ts';
+import type { Address, Prefix } from '../../wire/address/address.ts';
+import { maskAddress } from '../../wire/address/address.ts';
 import { CIDR_DETAIL, IP_DETAIL } from '../decode/decode.ts';
 import { parseCidr, parseIp } from '../manifest/cidr.ts';
 import { show } from '../manifest/field-error.ts';

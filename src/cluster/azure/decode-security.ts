@@ -6,7 +6,7 @@
  * by the week are refused by name: nobody here knows their addresses.
  * @module
  */
-import type { Prefix } from '../../wire/address.ts';
+import type { Prefix } from '../../wire/address/address.ts';
 import type { Tree } from '../manifest/tree.ts';
 import { get, items, number, placeOf, text, texts } from '../manifest/tree.ts';
 import type { PartReader } from './decode-parts.ts';

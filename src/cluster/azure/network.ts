@@ -4,7 +4,7 @@
  * of another (a subnet of its route table) has been looked up.
  * @module
  */
-import type { Address, Prefix } from '../../wire/address.ts';
+import type { Address, Prefix } from '../../wire/address/address.ts';
 
 export interface AzureNetwork {
   readonly outbound: Outbound;

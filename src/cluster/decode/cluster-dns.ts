@@ -8,7 +8,7 @@
  * plugin/kubernetes/README.md (zones, `pods`), AKS "Customize CoreDNS".
  * @module
  */
-import { type Address, ipv4 } from '../../wire/address.ts';
+import { type Address, ipv4 } from '../../wire/address/address.ts';
 import type { FieldErrors } from '../manifest/field-error.ts';
 import type { LoadedObject } from '../manifest/load.ts';
 import { dnsSubdomainErrors } from '../manifest/names.ts';

@@ -4,7 +4,7 @@
  * and decoded. A Pod without containers is accepted: bare pods are enough input here.
  * @module
  */
-import type { Address } from '../../wire/address.ts';
+import type { Address } from '../../wire/address/address.ts';
 import type { FieldErrors } from '../manifest/field-error.ts';
 import type { LoadedObject } from '../manifest/load.ts';
 import {

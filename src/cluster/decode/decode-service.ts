@@ -3,7 +3,7 @@
  * `SetDefaults_Service`, registry/core/service `NormalizeClusterIPs`), validated, decoded.
  * @module
  */
-import type { Address, Family } from '../../wire/address.ts';
+import type { Address, Family } from '../../wire/address/address.ts';
 import { parseCidr, parseIp } from '../manifest/cidr.ts';
 import type { FieldErrors } from '../manifest/field-error.ts';
 import type { LoadedObject } from '../manifest/load.ts';

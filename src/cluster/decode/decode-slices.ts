@@ -4,7 +4,7 @@
  * `EndpointConditions`: nil ready and serving mean true, nil terminating false).
  * @module
  */
-import type { Family } from '../../wire/address.ts';
+import type { Family } from '../../wire/address/address.ts';
 import type { FieldErrors } from '../manifest/field-error.ts';
 import type { LoadedObject } from '../manifest/load.ts';
 import { dnsLabelErrors, dnsSubdomainErrors, portNumberErrors } from '../manifest/names.ts';

@@ -2,7 +2,7 @@
  * What the decoders of all kinds share: metadata into model values.
  * @module
  */
-import type { Address } from '../../wire/address.ts';
+import type { Address } from '../../wire/address/address.ts';
 import { parseIp } from '../manifest/cidr.ts';
 import type { FieldErrors } from '../manifest/field-error.ts';
 import type { LoadedObject } from '../manifest/load.ts';

@@ -6,7 +6,7 @@
  * v1alpha1/defaults.go), where it bears on packets.
  * @module
  */
-import type { Prefix } from '../../wire/address.ts';
+import type { Prefix } from '../../wire/address/address.ts';
 import { parseCidr } from '../manifest/cidr.ts';
 import type { FieldErrors } from '../manifest/field-error.ts';
 import type { LoadedObject } from '../manifest/load.ts';

@@ -5,7 +5,7 @@
 import { createRequire } from 'node:module';
 import type { ErrorObject, ValidateFunction } from 'ajv/dist/2020.js';
 import type { Diagnostic } from '../../diagnostic/diagnostic.ts';
-import type { Address, Family, Prefix } from '../../wire/address.ts';
+import type { Address, Family, Prefix } from '../../wire/address/address.ts';
 import { decodeAzureNetwork } from '../azure/decode-network.ts';
 import type { AzureNetwork } from '../azure/network.ts';
 import { parseCidr, parseIp } from '../manifest/cidr.ts';

@@ -3,7 +3,7 @@
  * wiring document names. All checked.
  * @module
  */
-import type { Address, Prefix } from '../../wire/address.ts';
+import type { Address, Prefix } from '../../wire/address/address.ts';
 import type { ObjectMeta, SourceRef } from '../model.ts';
 
 /** A Service's port, by number or by name; null for a backend that is no Service. */

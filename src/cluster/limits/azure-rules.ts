@@ -7,7 +7,7 @@
  * @module
  */
 import type { Diagnostic } from '../../diagnostic/diagnostic.ts';
-import type { Address, Prefix } from '../../wire/address.ts';
+import type { Address, Prefix } from '../../wire/address/address.ts';
 import {
   addToAddress,
   contains,
@@ -18,7 +18,7 @@ import {
   maskAddress,
   overlaps,
   parsePrefix,
-} from '../../wire/address.ts';
+} from '../../wire/address/address.ts';
 import type { GivenWiring } from '../decode/wiring.ts';
 import { hasPodRanges } from '../infer-wiring.ts';
 import type { Tree } from '../manifest/tree.ts';

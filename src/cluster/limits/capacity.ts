@@ -14,8 +14,8 @@
  * 16), "Plan IP addressing", "Use network policies" (NPM's limits); Virtual Network FAQ (five).
  * @module
  */
-import type { Prefix } from '../../wire/address.ts';
-import { contains, formatPrefix } from '../../wire/address.ts';
+import type { Prefix } from '../../wire/address/address.ts';
+import { contains, formatPrefix } from '../../wire/address/address.ts';
 import { hasNetwork } from '../address/address-plan.ts';
 import { sizeOf } from '../address/ipam.ts';
 import { poolOf } from '../address/pod-subnets.ts';

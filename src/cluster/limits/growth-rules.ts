@@ -4,7 +4,7 @@
  * @module
  */
 import type { Diagnostic } from '../../diagnostic/diagnostic.ts';
-import { containsPrefix, formatPrefix, overlaps } from '../../wire/address.ts';
+import { containsPrefix, formatPrefix, overlaps } from '../../wire/address/address.ts';
 import { hasNetwork } from '../address/address-plan.ts';
 import { hasPodRanges } from '../infer-wiring.ts';
 import type { Node, Pod, Wiring } from '../model.ts';

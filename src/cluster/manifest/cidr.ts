@@ -3,8 +3,8 @@
  * ParseCIDRSloppy).
  * @module
  */
-import type { Address, Prefix } from '../../wire/address.ts';
-import { parseAddress, parsePrefix } from '../../wire/address.ts';
+import type { Address, Prefix } from '../../wire/address/address.ts';
+import { parseAddress, parsePrefix } from '../../wire/address/address.ts';
 
 /** Leading zeros of IPv4 octets are tolerated, as decimal. */
 function withoutLeadingZeros(address: string): string {

@@ -3,7 +3,7 @@
  * (kubernetes pkg/apis/core/validation/validation.go `ValidateService`).
  * @module
  */
-import { formatAddress, parsePrefix } from '../../wire/address.ts';
+import { formatAddress, parsePrefix } from '../../wire/address/address.ts';
 import { parseIp } from '../manifest/cidr.ts';
 import type { FieldErrors } from '../manifest/field-error.ts';
 import {

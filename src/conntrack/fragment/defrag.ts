@@ -13,11 +13,11 @@
  */
 import type { Packet } from '../../packet/packet.ts';
 import { isFragment, newPacket, parseFrame, transportOffset } from '../../packet/parse.ts';
-import { addressKey } from '../../wire/address.ts';
+import { addressKey } from '../../wire/address/address.ts';
 import { setU8, setU16, u8 } from '../../wire/bytes.ts';
 import type { DropReason } from '../../wire/drop-reason.ts';
-import * as ipv4 from '../../wire/ipv4.ts';
-import * as ipv6 from '../../wire/ipv6.ts';
+import * as ipv4 from '../../wire/header/ipv4.ts';
+import * as ipv6 from '../../wire/header/ipv6.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import { NS_PER_S } from '../connection.ts';
 import type { ConntrackSettings } from '../protocol/timeouts.ts';

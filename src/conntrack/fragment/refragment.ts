@@ -12,8 +12,8 @@ import type { Packet } from '../../packet/packet.ts';
 import { isFragment, newPacket, parseFrame, transportOffset } from '../../packet/parse.ts';
 import { setU8, setU16, u8 } from '../../wire/bytes.ts';
 import { fold, sumBytes } from '../../wire/checksum.ts';
-import * as ipv4 from '../../wire/ipv4.ts';
-import * as ipv6 from '../../wire/ipv6.ts';
+import * as ipv4 from '../../wire/header/ipv4.ts';
+import * as ipv6 from '../../wire/header/ipv6.ts';
 import { Protocol } from '../../wire/protocol.ts';
 
 const IPV4_TOTAL_LENGTH = 2;

@@ -6,7 +6,7 @@
  * Linux 6.18 on a little-endian machine.
  * @module
  */
-import { type Address, ipv4, ipv6 } from '../../wire/address.ts';
+import { type Address, ipv4, ipv6 } from '../../wire/address/address.ts';
 import { jhash2 } from '../../wire/jhash.ts';
 
 /** The address as the kernel holds it: words in network order, read by a little-endian machine. */

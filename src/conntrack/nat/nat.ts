@@ -13,7 +13,12 @@
  * @module
  */
 import type { NatRange } from '../../netfilter/target.ts';
-import { type Address, addToAddress, compareAddress, equalAddress } from '../../wire/address.ts';
+import {
+  type Address,
+  addToAddress,
+  compareAddress,
+  equalAddress,
+} from '../../wire/address/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import type { Connection, TcpTracking } from '../connection.ts';
 import { after } from '../protocol/tcp-window.ts';

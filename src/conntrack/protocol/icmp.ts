@@ -10,14 +10,14 @@
  * @module
  */
 import { verifySegment } from '../../packet/transport-checksum.ts';
-import { type Address, readIpv4, readIpv6 } from '../../wire/address.ts';
+import { type Address, readIpv4, readIpv6 } from '../../wire/address/address.ts';
 import { u8 } from '../../wire/bytes.ts';
-import * as icmp from '../../wire/icmp.ts';
-import { IcmpType } from '../../wire/icmp.ts';
-import * as icmpv6 from '../../wire/icmpv6.ts';
-import { Icmpv6Type } from '../../wire/icmpv6.ts';
-import * as ipv4 from '../../wire/ipv4.ts';
-import * as ipv6 from '../../wire/ipv6.ts';
+import * as icmp from '../../wire/header/icmp.ts';
+import { IcmpType } from '../../wire/header/icmp.ts';
+import * as icmpv6 from '../../wire/header/icmpv6.ts';
+import { Icmpv6Type } from '../../wire/header/icmpv6.ts';
+import * as ipv4 from '../../wire/header/ipv4.ts';
+import * as ipv6 from '../../wire/header/ipv6.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import { type Connection, refresh } from '../connection.ts';
 import { invertTuple, type Tuple, tupleAt } from '../tuple.ts';

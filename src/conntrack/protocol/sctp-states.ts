@@ -7,7 +7,7 @@
  * Source: net/netfilter/nf_conntrack_proto_sctp.c `sctp_conntracks`, Linux 6.18.
  * @module
  */
-import { SctpChunk } from '../../wire/sctp.ts';
+import { SctpChunk } from '../../wire/header/sctp.ts';
 
 export const SCTP_STATES = [
   'none',

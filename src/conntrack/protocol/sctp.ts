@@ -7,8 +7,8 @@
  */
 import { verifySegment } from '../../packet/transport-checksum.ts';
 import { u8, u32 } from '../../wire/bytes.ts';
-import * as sctp from '../../wire/sctp.ts';
-import { SctpChunk } from '../../wire/sctp.ts';
+import * as sctp from '../../wire/header/sctp.ts';
+import { SctpChunk } from '../../wire/header/sctp.ts';
 import { type Connection, opposite, refresh, type SctpTracking } from '../connection.ts';
 import { nextSctpState } from './sctp-states.ts';
 import type { TrackedSegment, TrackVerdict } from './segment.ts';

@@ -2,7 +2,7 @@
  * What a protocol's tracker is given of a packet, and what it answers.
  * @module
  */
-import type { Address } from '../../wire/address.ts';
+import type { Address } from '../../wire/address/address.ts';
 import type { Direction } from '../connection.ts';
 
 /** A transport header with its payload, as the packet at hand has it. */

@@ -9,7 +9,7 @@
  * test/differential/kernel/conntrack.test.ts.
  * @module
  */
-import { TcpFlag } from '../../wire/tcp.ts';
+import { TcpFlag } from '../../wire/header/tcp.ts';
 
 export const TCP_STATES = [
   'none',

@@ -14,8 +14,8 @@
  * @module
  */
 import { u8, u32 } from '../../wire/bytes.ts';
-import * as tcp from '../../wire/tcp.ts';
-import { TcpFlag, TcpOption } from '../../wire/tcp.ts';
+import * as tcp from '../../wire/header/tcp.ts';
+import { TcpFlag, TcpOption } from '../../wire/header/tcp.ts';
 import { opposite, type TcpSide, type TcpTracking } from '../connection.ts';
 import type { TrackedSegment } from './segment.ts';
 import type { TcpIndex } from './tcp-states.ts';

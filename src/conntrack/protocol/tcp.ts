@@ -6,7 +6,7 @@
  * @module
  */
 import { verifySegment } from '../../packet/transport-checksum.ts';
-import * as tcp from '../../wire/tcp.ts';
+import * as tcp from '../../wire/header/tcp.ts';
 import {
   type Connection,
   NS_PER_S,

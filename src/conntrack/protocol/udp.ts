@@ -8,8 +8,8 @@
  */
 import { verifySegment } from '../../packet/transport-checksum.ts';
 import { fold, sumBytes, sumPseudoHeader } from '../../wire/checksum.ts';
+import * as udp from '../../wire/header/udp.ts';
 import { Protocol } from '../../wire/protocol.ts';
-import * as udp from '../../wire/udp.ts';
 import { type Connection, NS_PER_S, refresh } from '../connection.ts';
 import type { TrackedSegment, TrackVerdict } from './segment.ts';
 import type { ConntrackSettings } from './timeouts.ts';

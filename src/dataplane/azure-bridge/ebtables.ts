@@ -7,7 +7,7 @@
  * @module
  */
 import type { EbChain, EbMatch, EbRule, EbTable } from '../../netfilter/ebtables.ts';
-import { type Address, hostPrefix } from '../../wire/address.ts';
+import { type Address, hostPrefix } from '../../wire/address/address.ts';
 import { EtherType } from '../../wire/protocol.ts';
 
 const ARP_REQUEST = 1;

@@ -20,7 +20,7 @@ import type { Node, Pod } from '../../cluster/model.ts';
 import { assert } from '../../diagnostic/diagnostic.ts';
 import type { PlanBuilder } from '../../plan/builder.ts';
 import type { FdbEntry, Plan } from '../../plan/model.ts';
-import { type Address, hostPrefix } from '../../wire/address.ts';
+import { type Address, hostPrefix } from '../../wire/address/address.ts';
 import { FABRIC_MAC, hostVethMac, hostVethName, nodeMac, podMac } from '../azure-cni/mac.ts';
 import { GATEWAY6, neighbor, podsOf } from '../azure-cni/neighbors.ts';
 import {

@@ -10,7 +10,12 @@
 import type { Cluster, Pod } from '../../cluster/model.ts';
 import { assert } from '../../diagnostic/diagnostic.ts';
 import type { Neighbor } from '../../plan/model.ts';
-import { type Address, type Prefix, parseAddress, parsePrefix } from '../../wire/address.ts';
+import {
+  type Address,
+  type Prefix,
+  parseAddress,
+  parsePrefix,
+} from '../../wire/address/address.ts';
 import { isAttached } from '../dataplane.ts';
 
 /** The IPv6 gateway of every Azure subnet (`network/bridge_endpointclient_linux.go`). */

@@ -10,7 +10,7 @@
 import type { Node } from '../../cluster/model.ts';
 import type { PlanBuilder } from '../../plan/builder.ts';
 import { type Interface, type InterfaceAddress, MAIN_TABLE, type Route } from '../../plan/model.ts';
-import { type Address, ANY4, ANY6, hostPrefix, type Prefix } from '../../wire/address.ts';
+import { type Address, ANY4, ANY6, hostPrefix, type Prefix } from '../../wire/address/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import { FABRIC_MAC, nodeMac } from './mac.ts';
 import { GATEWAY6, literal, neighbor } from './neighbors.ts';

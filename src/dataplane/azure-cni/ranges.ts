@@ -17,8 +17,8 @@ import {
   type Family,
   maskAddress,
   type Prefix,
-} from '../../wire/address.ts';
-import { AddressMap } from '../../wire/address-map.ts';
+} from '../../wire/address/address.ts';
+import { AddressMap } from '../../wire/address/address-map.ts';
 import { isAttached } from '../dataplane.ts';
 
 export interface AddressRanges {

@@ -11,7 +11,7 @@
  */
 import type { Node } from '../../cluster/model.ts';
 import type { PlanBuilder } from '../../plan/builder.ts';
-import { contains } from '../../wire/address.ts';
+import { contains } from '../../wire/address/address.ts';
 import { hostVethName } from '../azure-cni/mac.ts';
 import { podsOf } from '../azure-cni/neighbors.ts';
 import { defaultRoute, UPLINK } from '../azure-cni/node-base.ts';

@@ -10,7 +10,7 @@ import type { Node, Wiring } from '../../cluster/model.ts';
 import type { IpMatch, Match } from '../../netfilter/match.ts';
 import type { Target } from '../../netfilter/target.ts';
 import type { PlanBuilder, RuleParts } from '../../plan/builder.ts';
-import type { Family, Prefix } from '../../wire/address.ts';
+import type { Family, Prefix } from '../../wire/address/address.ts';
 import { prefix } from '../azure-cni/neighbors.ts';
 import { nodeRanges } from '../plain/node-range.ts';
 

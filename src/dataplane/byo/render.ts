@@ -13,7 +13,7 @@
 import type { Node, Pod } from '../../cluster/model.ts';
 import type { PlanBuilder } from '../../plan/builder.ts';
 import type { Plan } from '../../plan/model.ts';
-import { bits } from '../../wire/address.ts';
+import { bits } from '../../wire/address/address.ts';
 import { drawnVethName, FABRIC_MAC, hostVethMac } from '../azure-cni/mac.ts';
 import { literal, neighbor } from '../azure-cni/neighbors.ts';
 import { addUplink, defaultRoute, UPLINK } from '../azure-cni/node-base.ts';

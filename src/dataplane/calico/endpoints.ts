@@ -7,7 +7,7 @@
  * @module
  */
 import type { Cluster, Labels, Pod, TransportProtocol } from '../../cluster/model.ts';
-import type { Address } from '../../wire/address.ts';
+import type { Address } from '../../wire/address/address.ts';
 import { isAttached } from '../dataplane.ts';
 import {
   matches,

@@ -8,7 +8,7 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import type { Family } from '../../wire/address.ts';
+import type { Family } from '../../wire/address/address.ts';
 import type { Release } from './release.ts';
 
 const CHAIN_LENGTH = 28;

@@ -9,7 +9,7 @@ import type { Node } from '../../cluster/model.ts';
 import { type Diagnostic, UserError } from '../../diagnostic/diagnostic.ts';
 import type { TableName } from '../../netfilter/hook.ts';
 import type { PlanBuilder } from '../../plan/builder.ts';
-import type { Family } from '../../wire/address.ts';
+import type { Family } from '../../wire/address/address.ts';
 import type { NetworkRenderer, PolicyRenderer, RenderInput, Stack } from '../dataplane.ts';
 import { dispatchChains } from './chains/dispatch.ts';
 import { endpointChain } from './chains/endpoint-chains.ts';

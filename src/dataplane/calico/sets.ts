@@ -10,7 +10,7 @@
 import type { IpPool } from '../../cluster/model.ts';
 import type { IpSet, SetMember } from '../../netfilter/ip-set.ts';
 import type { Interface } from '../../plan/model.ts';
-import { addressKey, type Family, hostPrefix } from '../../wire/address.ts';
+import { addressKey, type Family, hostPrefix } from '../../wire/address/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import type { Endpoint, EndpointIndex } from './endpoints.ts';
 import { setName, uniqueId } from './names.ts';

@@ -10,7 +10,12 @@ import type { ContainerPort, Pod } from '../../cluster/model.ts';
 import type { Match } from '../../netfilter/match.ts';
 import type { Target } from '../../netfilter/target.ts';
 import type { PlanBuilder, RuleParts } from '../../plan/builder.ts';
-import { type Address, formatAddress, hostPrefix, type Prefix } from '../../wire/address.ts';
+import {
+  type Address,
+  formatAddress,
+  hostPrefix,
+  type Prefix,
+} from '../../wire/address/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import { prefix } from '../azure-cni/neighbors.ts';
 

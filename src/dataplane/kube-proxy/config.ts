@@ -10,8 +10,8 @@
  * @module
  */
 import type { Cluster, KubeProxyConfig, LocalDetector, Wiring } from '../../cluster/model.ts';
-import type { Family, Prefix } from '../../wire/address.ts';
-import { contains, containsPrefix, ipv4, maskAddress } from '../../wire/address.ts';
+import type { Family, Prefix } from '../../wire/address/address.ts';
+import { contains, containsPrefix, ipv4, maskAddress } from '../../wire/address/address.ts';
 import type { NetworkName, OptionSpec, Stack } from '../dataplane.ts';
 import type { HintReading } from './services/categorize.ts';
 

@@ -8,7 +8,7 @@
  */
 import type { TableName } from '../../netfilter/hook.ts';
 import type { PlanBuilder, RuleParts } from '../../plan/builder.ts';
-import type { Family } from '../../wire/address.ts';
+import type { Family } from '../../wire/address/address.ts';
 import { comment, constant } from './parts.ts';
 
 export const FIREWALL = 'KUBE-FIREWALL';

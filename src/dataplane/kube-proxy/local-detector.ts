@@ -9,7 +9,7 @@
 import type { LocalDetector, Node } from '../../cluster/model.ts';
 import { unreachable } from '../../diagnostic/diagnostic.ts';
 import type { IpMatch } from '../../netfilter/match.ts';
-import type { Family, Prefix } from '../../wire/address.ts';
+import type { Family, Prefix } from '../../wire/address/address.ts';
 import { from } from './parts.ts';
 
 /** The two conditions as heads of rules; both empty where there is no detector. */

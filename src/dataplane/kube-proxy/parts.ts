@@ -5,7 +5,7 @@
 import { assert } from '../../diagnostic/diagnostic.ts';
 import type { CtState, IpMatch, Match } from '../../netfilter/match.ts';
 import type { RuleParts } from '../../plan/builder.ts';
-import { type Address, hostPrefix, type Prefix, parsePrefix } from '../../wire/address.ts';
+import { type Address, hostPrefix, type Prefix, parsePrefix } from '../../wire/address/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
 
 const PROTOCOLS = {

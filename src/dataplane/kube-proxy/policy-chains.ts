@@ -8,7 +8,7 @@
  */
 import type { Match } from '../../netfilter/match.ts';
 import type { RuleParts } from '../../plan/builder.ts';
-import { type Address, contains, hostPrefix, ipv4, ipv6 } from '../../wire/address.ts';
+import { type Address, contains, hostPrefix, ipv4, ipv6 } from '../../wire/address/address.ts';
 import type { ProxySettings } from './config.ts';
 import type { TrafficDetector } from './local-detector.ts';
 import { endpointChain } from './names.ts';

@@ -11,7 +11,7 @@
 import type { TableName } from '../../netfilter/hook.ts';
 import type { Rule } from '../../netfilter/rule.ts';
 import { makeRule } from '../../plan/builder.ts';
-import { formatAddress } from '../../wire/address.ts';
+import { formatAddress } from '../../wire/address/address.ts';
 import { type ProxyNode, policyChains } from './policy-chains.ts';
 import { type ChainRule, captureRules, portState } from './service-rules.ts';
 import { categorize, type ProxyTopology } from './services/categorize.ts';

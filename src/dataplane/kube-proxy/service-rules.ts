@@ -8,7 +8,7 @@
 import type { TableName } from '../../netfilter/hook.ts';
 import type { Match } from '../../netfilter/match.ts';
 import type { RuleParts } from '../../plan/builder.ts';
-import type { Address } from '../../wire/address.ts';
+import type { Address } from '../../wire/address/address.ts';
 import type { ProxySettings } from './config.ts';
 import {
   comment,

@@ -10,7 +10,7 @@
 import type { TableName } from '../../netfilter/hook.ts';
 import type { Match } from '../../netfilter/match.ts';
 import type { PlanBuilder, RuleParts } from '../../plan/builder.ts';
-import type { Family } from '../../wire/address.ts';
+import type { Family } from '../../wire/address/address.ts';
 import type { ProxySettings } from './config.ts';
 import { addFirewall, ensureFirewallJump } from './kubelet.ts';
 import { comment, ctstate, jump, NEW } from './parts.ts';

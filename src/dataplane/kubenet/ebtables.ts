@@ -7,7 +7,7 @@
  * @module
  */
 import type { EbMatch, EbTable } from '../../netfilter/ebtables.ts';
-import { hostPrefix, type Prefix } from '../../wire/address.ts';
+import { hostPrefix, type Prefix } from '../../wire/address/address.ts';
 import { EtherType } from '../../wire/protocol.ts';
 import type { NodeRange } from '../plain/node-range.ts';
 

@@ -9,7 +9,7 @@
  */
 import type { Subnet, UserRoute } from '../../cluster/azure/network.ts';
 import type { Cluster, Node } from '../../cluster/model.ts';
-import { contains, formatPrefix } from '../../wire/address.ts';
+import { contains, formatPrefix } from '../../wire/address/address.ts';
 import type { BetweenNodes } from '../dataplane.ts';
 import { nodeRanges } from '../plain/node-range.ts';
 

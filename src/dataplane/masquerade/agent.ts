@@ -12,7 +12,7 @@ import type { Masquerade } from '../../cluster/model.ts';
 import { assert } from '../../diagnostic/diagnostic.ts';
 import type { Match } from '../../netfilter/match.ts';
 import type { PlanBuilder, RuleParts } from '../../plan/builder.ts';
-import { type Family, type Prefix, parsePrefix } from '../../wire/address.ts';
+import { type Family, type Prefix, parsePrefix } from '../../wire/address/address.ts';
 
 export const MASQUERADE_CHAIN = 'IP-MASQ-AGENT';
 

@@ -7,7 +7,7 @@
  */
 import type { Cluster, Node } from '../../cluster/model.ts';
 import type { PlanBuilder } from '../../plan/builder.ts';
-import { contains, type Prefix } from '../../wire/address.ts';
+import { contains, type Prefix } from '../../wire/address/address.ts';
 import { podsOf } from '../azure-cni/neighbors.ts';
 import { renderMasqueradeAgent } from './agent.ts';
 import { renderSwift } from './swift.ts';

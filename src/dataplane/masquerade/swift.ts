@@ -9,7 +9,7 @@
  */
 import { assert } from '../../diagnostic/diagnostic.ts';
 import type { PlanBuilder, RuleParts } from '../../plan/builder.ts';
-import { type Address, hostPrefix, type Prefix, parseAddress } from '../../wire/address.ts';
+import { type Address, hostPrefix, type Prefix, parseAddress } from '../../wire/address/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
 
 export const SWIFT_CHAIN = 'SWIFT-POSTROUTING';

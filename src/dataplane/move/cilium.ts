@@ -12,7 +12,7 @@ import type { Cluster, Pod, Service } from '../../cluster/model.ts';
 import type { Diagnostic } from '../../diagnostic/diagnostic.ts';
 import { type NetworkPolicy, type PolicyRule, policyId } from '../../policy/model.ts';
 import { selects } from '../../policy/select.ts';
-import { type Address, contains, formatPrefix, type Prefix } from '../../wire/address.ts';
+import { type Address, contains, formatPrefix, type Prefix } from '../../wire/address/address.ts';
 import { isAttached, type Stack } from '../dataplane.ts';
 
 interface Change {

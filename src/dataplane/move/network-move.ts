@@ -10,7 +10,7 @@
  * @module
  */
 import type { Cluster, Node } from '../../cluster/model.ts';
-import { formatPrefix } from '../../wire/address.ts';
+import { formatPrefix } from '../../wire/address/address.ts';
 import type { NetworkName, Stack } from '../dataplane.ts';
 
 const OVERLAY = 'azure-overlay';

@@ -7,7 +7,12 @@
  * @module
  */
 import type { Peer } from '../../policy/model.ts';
-import { formatAddress, formatPrefix, maskAddress, type Prefix } from '../../wire/address.ts';
+import {
+  formatAddress,
+  formatPrefix,
+  maskAddress,
+  type Prefix,
+} from '../../wire/address/address.ts';
 import type { CidrMember } from './set.ts';
 
 type IpBlock = Extract<Peer, { kind: 'ipBlock' }>;

@@ -10,7 +10,7 @@
 import type { Cluster, Pod } from '../../cluster/model.ts';
 import type { Diagnostic } from '../../diagnostic/diagnostic.ts';
 import type { IpSet, SetMember } from '../../netfilter/ip-set.ts';
-import { addressKey, formatPrefix, hostPrefix } from '../../wire/address.ts';
+import { addressKey, formatPrefix, hostPrefix } from '../../wire/address/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import { kernelSetName } from './hash.ts';
 import {

@@ -6,7 +6,7 @@
  * @module
  */
 import type { SetDirection } from '../../netfilter/match.ts';
-import type { Prefix } from '../../wire/address.ts';
+import type { Prefix } from '../../wire/address/address.ts';
 
 /** A CIDR of an ipBlock; `nomatch` for its exceptions. */
 export interface CidrMember {

@@ -18,7 +18,7 @@ import {
   type PolicyRule,
   policyId,
 } from '../../policy/model.ts';
-import { formatPrefix } from '../../wire/address.ts';
+import { formatPrefix } from '../../wire/address/address.ts';
 import { ipBlockMembers, isIpv4Block } from './ip-block.ts';
 import { namespaceSelectorAlternatives, podSelectorSets } from './selector.ts';
 import { type NpmSet, namedPortSet, namespaceSet, type SetUse } from './set.ts';

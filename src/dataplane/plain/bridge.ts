@@ -14,7 +14,13 @@
 import type { Cluster, Node, Pod } from '../../cluster/model.ts';
 import type { PlanBuilder } from '../../plan/builder.ts';
 import type { FdbEntry, InterfaceAddress, Plan } from '../../plan/model.ts';
-import { type Address, bits, contains, type Family, hostPrefix } from '../../wire/address.ts';
+import {
+  type Address,
+  bits,
+  contains,
+  type Family,
+  hostPrefix,
+} from '../../wire/address/address.ts';
 import { bridgeMac, drawnVethName, hostVethMac, podMac } from '../azure-cni/mac.ts';
 import { literal, neighbor, podsOf } from '../azure-cni/neighbors.ts';
 import { connected, defaultRoute, MTU, onLinkRoute } from '../azure-cni/node-base.ts';

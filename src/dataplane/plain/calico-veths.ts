@@ -9,7 +9,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { Pod } from '../../cluster/model.ts';
-import { bits } from '../../wire/address.ts';
+import { bits } from '../../wire/address/address.ts';
 import { literal } from '../azure-cni/neighbors.ts';
 import type { RoutedVeths } from './routed.ts';
 

@@ -10,7 +10,7 @@ import {
   type Family,
   maskAddress,
   type Prefix,
-} from '../../wire/address.ts';
+} from '../../wire/address/address.ts';
 
 export interface NodeRange {
   /** Network address. */

@@ -19,7 +19,7 @@ import {
   type Family,
   formatPrefix,
   hostPrefix,
-} from '../../wire/address.ts';
+} from '../../wire/address/address.ts';
 import { podMac } from '../azure-cni/mac.ts';
 import { neighbor, podsOf } from '../azure-cni/neighbors.ts';
 import { defaultRoute, MTU, onLinkRoute } from '../azure-cni/node-base.ts';

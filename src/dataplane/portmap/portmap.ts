@@ -9,7 +9,13 @@
  */
 
 import type { Node } from '../../cluster/model.ts';
-import { type Address, bits, contains, maskAddress, type Prefix } from '../../wire/address.ts';
+import {
+  type Address,
+  bits,
+  contains,
+  maskAddress,
+  type Prefix,
+} from '../../wire/address/address.ts';
 
 /** The range that the plugin before says a pod's address is of, whose connections are hidden. */
 export type PortmapRange = 'subnet' | 'node' | 'single';

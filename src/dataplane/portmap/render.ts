@@ -26,7 +26,7 @@ import {
   type Family,
   hostPrefix,
   type Prefix,
-} from '../../wire/address.ts';
+} from '../../wire/address/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import { literal, podsOf } from '../azure-cni/neighbors.ts';
 import { addressRanges } from '../azure-cni/ranges.ts';

@@ -14,7 +14,7 @@ import type { IpSet } from '../../netfilter/ip-set.ts';
 import type { Match } from '../../netfilter/match.ts';
 import type { PlanBuilder, RuleParts } from '../../plan/builder.ts';
 import type { AclTerm, HnsAcl, HnsEndpoint } from '../../plan/hns/model.ts';
-import { type Address, contains, type Family, type Prefix } from '../../wire/address.ts';
+import { type Address, contains, type Family, type Prefix } from '../../wire/address/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import { comment, ctstate } from '../kube-proxy/parts.ts';
 

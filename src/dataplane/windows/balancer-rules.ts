@@ -15,7 +15,7 @@ import type { Match } from '../../netfilter/match.ts';
 import type { Target } from '../../netfilter/target.ts';
 import type { PlanBuilder, RuleParts } from '../../plan/builder.ts';
 import { BalancerFlag, type HnsEndpoint, type HnsLoadBalancer } from '../../plan/hns/model.ts';
-import { type Address, equalAddress, type Family, hostPrefix } from '../../wire/address.ts';
+import { type Address, equalAddress, type Family, hostPrefix } from '../../wire/address/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import { UPLINK } from '../azure-cni/node-base.ts';
 import {

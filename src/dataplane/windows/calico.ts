@@ -18,7 +18,7 @@ import type { Diagnostic } from '../../diagnostic/diagnostic.ts';
 import type { IpSet } from '../../netfilter/ip-set.ts';
 import type { Provenance } from '../../netfilter/rule.ts';
 import type { AclTerm, HnsAcl } from '../../plan/hns/model.ts';
-import { hostPrefix } from '../../wire/address.ts';
+import { hostPrefix } from '../../wire/address/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import { type Endpoint, EndpointIndex, workloadEndpoints } from '../calico/endpoints.ts';
 import { setName } from '../calico/names.ts';

@@ -15,7 +15,7 @@ import { createHash } from 'node:crypto';
 import type { Cluster, Node, Pod } from '../../cluster/model.ts';
 import { findPool } from '../../cluster/node-pool.ts';
 import type { HnsAcl, HnsEndpoint, HnsOutboundNat } from '../../plan/hns/model.ts';
-import { type Family, formatAddress, hostPrefix, type Prefix } from '../../wire/address.ts';
+import { type Family, formatAddress, hostPrefix, type Prefix } from '../../wire/address/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import { hostVethName, podMac } from '../azure-cni/mac.ts';
 import { literal, podsOf } from '../azure-cni/neighbors.ts';

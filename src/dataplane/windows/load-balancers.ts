@@ -9,8 +9,8 @@
 import type { Node } from '../../cluster/model.ts';
 import type { Diagnostic } from '../../diagnostic/diagnostic.ts';
 import { BalancerFlag, type HnsLoadBalancer, MappingFlag } from '../../plan/hns/model.ts';
-import type { Address, Family } from '../../wire/address.ts';
-import { formatAddress } from '../../wire/address.ts';
+import type { Address, Family } from '../../wire/address/address.ts';
+import { formatAddress } from '../../wire/address/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import type { RenderInput } from '../dataplane.ts';
 import { EndpointIndex, type ProxyEndpoint } from '../kube-proxy/services/endpoints.ts';

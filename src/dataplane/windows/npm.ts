@@ -21,7 +21,7 @@ import type { IpSet } from '../../netfilter/ip-set.ts';
 import type { AclTerm, HnsAcl } from '../../plan/hns/model.ts';
 import { type NetworkPolicy, policyId } from '../../policy/model.ts';
 import { selects } from '../../policy/select.ts';
-import { hostPrefix } from '../../wire/address.ts';
+import { hostPrefix } from '../../wire/address/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import { podsOf } from '../azure-cni/neighbors.ts';
 import type { RenderInput } from '../dataplane.ts';

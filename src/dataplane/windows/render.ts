@@ -15,7 +15,7 @@ import type { IpSet } from '../../netfilter/ip-set.ts';
 import { PlanBuilder } from '../../plan/builder.ts';
 import type { HnsAcl, HnsEndpoint, HnsState } from '../../plan/hns/model.ts';
 import type { Plan } from '../../plan/model.ts';
-import type { Address, Family } from '../../wire/address.ts';
+import type { Address, Family } from '../../wire/address/address.ts';
 import { hostVethName } from '../azure-cni/mac.ts';
 import { podsOf } from '../azure-cni/neighbors.ts';
 import { UPLINK } from '../azure-cni/node-base.ts';

@@ -6,7 +6,7 @@
  * regions it answers differently. A question costs as much as there are regions in its prefixes.
  * @module
  */
-import type { Address, Family } from '../../wire/address.ts';
+import type { Address, Family } from '../../wire/address/address.ts';
 import { type Answered, ClassBook, type ClassOrigin } from './class-book.ts';
 import type { AddressCut, PrefixAnswer } from './cut.ts';
 import { FORK, PrefixTrie, ROOT } from './prefix-trie.ts';

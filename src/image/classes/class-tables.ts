@@ -7,7 +7,7 @@
  * classes, and what was concluded of a class before still holds for those who keep its number.
  * @module
  */
-import type { Address } from '../../wire/address.ts';
+import type { Address } from '../../wire/address/address.ts';
 import { ADDRESS_KINDS } from '../route/address-kind.ts';
 import { AddressClasses } from './address-classes.ts';
 import { type AddressCut, type Cut, type PortProtocol, SIDES, type Side } from './cut.ts';

@@ -6,7 +6,7 @@
  * lowering/cuts.ts reads them off a plan; image/classes/* makes classes of them.
  * @module
  */
-import type { Family, Prefix } from '../../wire/address.ts';
+import type { Family, Prefix } from '../../wire/address/address.ts';
 
 /** Which end of a packet. */
 export const SIDES = ['source', 'destination'] as const;

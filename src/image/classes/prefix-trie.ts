@@ -7,7 +7,7 @@
  * A node that only forks has no region of its own. Nodes are added, never removed.
  * @module
  */
-import type { Address, Family, Prefix } from '../../wire/address.ts';
+import type { Address, Family, Prefix } from '../../wire/address/address.ts';
 
 /** Words of prefix a node, by family. */
 export const WORDS: Readonly<Record<Family, 1 | 4>> = { 4: 1, 6: 4 };

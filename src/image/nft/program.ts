@@ -24,7 +24,7 @@ import type {
   RejectCode,
 } from '../../netfilter/nft/statement.ts';
 import type { NftTableName, Provenance, RuleAddress } from '../../netfilter/rule.ts';
-import type { Family } from '../../wire/address.ts';
+import type { Family } from '../../wire/address/address.ts';
 import type { LookupSet } from './lookup-set.ts';
 
 /** What puts one number into a register. */

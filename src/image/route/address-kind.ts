@@ -3,7 +3,7 @@
  * net/ipv6/addrconf_core.c `__ipv6_addr_type`).
  * @module
  */
-import { type Address, ipv4, ipv6, type Prefix } from '../../wire/address.ts';
+import { type Address, ipv4, ipv6, type Prefix } from '../../wire/address/address.ts';
 
 /** 0.0.0.0/8 or, for IPv6, `::`. */
 export function isZeroNet(a: Address): boolean {

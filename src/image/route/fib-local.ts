@@ -8,7 +8,7 @@
  * `ip route show table local` (test/differential/kernel/image.test.ts).
  * @module
  */
-import { type Address, hostPrefix, ipv4, ipv6, maskAddress } from '../../wire/address.ts';
+import { type Address, hostPrefix, ipv4, ipv6, maskAddress } from '../../wire/address/address.ts';
 import { isLoopback } from './address-kind.ts';
 import { type FibInterface, type FibRoute, LOCAL_TABLE } from './fib.ts';
 

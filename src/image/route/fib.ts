@@ -19,8 +19,8 @@ import {
   type Family,
   maskAddress,
   type Prefix,
-} from '../../wire/address.ts';
-import { AddressMap } from '../../wire/address-map.ts';
+} from '../../wire/address/address.ts';
+import { AddressMap } from '../../wire/address/address-map.ts';
 import { isLimitedBroadcast, isMulticast, isZeroNet } from './address-kind.ts';
 
 export interface RouteQuery {

@@ -9,7 +9,13 @@
  */
 import type { IpSet, SetMember, SetType } from '../../netfilter/ip-set.ts';
 import type { SetDirection } from '../../netfilter/match.ts';
-import { type Address, addressKey, bits, type Family, maskAddress } from '../../wire/address.ts';
+import {
+  type Address,
+  addressKey,
+  bits,
+  type Family,
+  maskAddress,
+} from '../../wire/address/address.ts';
 import { isAlive, type SetMembers, type SetMemory } from './set-memory.ts';
 import {
   type ChangeResult,

@@ -18,7 +18,7 @@ import {
   hostPrefix,
   maskAddress,
   type Prefix,
-} from '../../wire/address.ts';
+} from '../../wire/address/address.ts';
 import { ChangingSet, changeList } from './changing-set.ts';
 import type { SetMemory } from './set-memory.ts';
 import {

@@ -6,7 +6,7 @@
  */
 import type { SetType } from '../../netfilter/ip-set.ts';
 import type { SetDirection } from '../../netfilter/match.ts';
-import type { Address, Family, Prefix } from '../../wire/address.ts';
+import type { Address, Family, Prefix } from '../../wire/address/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import type { SetMemory } from './set-memory.ts';
 

@@ -10,7 +10,7 @@
  */
 import type { IpSet, SetType } from '../../netfilter/ip-set.ts';
 import type { SetDirection } from '../../netfilter/match.ts';
-import { type Address, bits, type Family, maskAddress } from '../../wire/address.ts';
+import { type Address, bits, type Family, maskAddress } from '../../wire/address/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import {
   type CompiledSet,

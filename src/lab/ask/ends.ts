@@ -6,7 +6,7 @@
 import type { Cluster, Pod, Service, TransportProtocol } from '../../cluster/model.ts';
 import { nearest } from '../../cluster/nearest.ts';
 import type { Diagnostic } from '../../diagnostic/diagnostic.ts';
-import { type Address, parseAddress } from '../../wire/address.ts';
+import { type Address, parseAddress } from '../../wire/address/address.ts';
 import type { Place } from '../identity.ts';
 import type { World } from '../world.ts';
 

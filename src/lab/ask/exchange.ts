@@ -9,7 +9,7 @@
 import type { Pod } from '../../cluster/model.ts';
 import type { Decision, Journey } from '../../engine/engine.ts';
 import { selects } from '../../policy/select.ts';
-import type { Address } from '../../wire/address.ts';
+import type { Address } from '../../wire/address/address.ts';
 import { Protocol, protocolName } from '../../wire/protocol.ts';
 import { packetOf as packetOfBytes } from '../datagram/headers.ts';
 import { type SyntheticPacket, syntheticPacket } from '../datagram/synthetic.ts';

@@ -10,7 +10,7 @@
 import { USUAL_DNS } from '../../cluster/decode/cluster-dns.ts';
 import type { ClusterDns, Pod } from '../../cluster/model.ts';
 import { AZURE_DNS } from '../../fabric/parts.ts';
-import { type Address, contains, equalAddress, parsePrefix } from '../../wire/address.ts';
+import { type Address, contains, equalAddress, parsePrefix } from '../../wire/address/address.ts';
 import type { UnknownReason } from '../../wire/drop-reason.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import { hostsAddresses, type NameServer, resolvConf } from '../dns/resolv-conf.ts';

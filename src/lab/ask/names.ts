@@ -6,7 +6,7 @@
  */
 import type { Pod, Service } from '../../cluster/model.ts';
 import { selects } from '../../policy/select.ts';
-import { type Address, formatAddress, parseAddress } from '../../wire/address.ts';
+import { type Address, formatAddress, parseAddress } from '../../wire/address/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import type { Resolution } from '../dns/resolver.ts';
 import type { Place } from '../identity.ts';

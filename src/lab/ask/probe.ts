@@ -6,7 +6,7 @@
  */
 import type { Pod } from '../../cluster/model.ts';
 import { type Diagnostic, UserError } from '../../diagnostic/diagnostic.ts';
-import { type Address, formatAddress } from '../../wire/address.ts';
+import { type Address, formatAddress } from '../../wire/address/address.ts';
 import type { UnknownReason } from '../../wire/drop-reason.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import type { Place } from '../identity.ts';

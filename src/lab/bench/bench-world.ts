@@ -14,7 +14,7 @@ import { CompiledEngine } from '../../engine/compiled.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { ReferenceEngine } from '../../engine/reference.ts';
 import type { Topology } from '../../engine/topology.ts';
-import type { Family } from '../../wire/address.ts';
+import type { Family } from '../../wire/address/address.ts';
 import type { World } from '../world.ts';
 import type { Pairs, Party } from './talks.ts';
 import { openPairs, type Progress, type WorkloadOptions } from './workload.ts';

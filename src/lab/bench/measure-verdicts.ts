@@ -10,7 +10,7 @@ import { ReferenceEngine } from '../../engine/reference.ts';
 import type { Topology } from '../../engine/topology.ts';
 import { type VerdictBatch, type VerdictKind, Verdicts } from '../../engine/verdicts.ts';
 import { u16, u32 } from '../../wire/bytes.ts';
-import * as ipv4 from '../../wire/ipv4.ts';
+import * as ipv4 from '../../wire/header/ipv4.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import { injectionOf } from './batch.ts';
 import { Digest, type Measured, type MeasureOptions, type Sample } from './measure.ts';

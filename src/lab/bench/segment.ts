@@ -3,12 +3,12 @@
  * @module
  */
 import { fillSegment } from '../../packet/transport-checksum.ts';
-import type { Address } from '../../wire/address.ts';
-import * as ipv4 from '../../wire/ipv4.ts';
-import * as ipv6 from '../../wire/ipv6.ts';
+import type { Address } from '../../wire/address/address.ts';
+import * as ipv4 from '../../wire/header/ipv4.ts';
+import * as ipv6 from '../../wire/header/ipv6.ts';
+import * as tcp from '../../wire/header/tcp.ts';
+import * as udp from '../../wire/header/udp.ts';
 import { Protocol } from '../../wire/protocol.ts';
-import * as tcp from '../../wire/tcp.ts';
-import * as udp from '../../wire/udp.ts';
 
 /** What a packet of a workload carries, beside its addresses. */
 export interface Segment {

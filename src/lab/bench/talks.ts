@@ -7,10 +7,10 @@
  * @module
  */
 import type { EntryPlace } from '../../engine/compiled.ts';
-import type { Address } from '../../wire/address.ts';
+import type { Address } from '../../wire/address/address.ts';
 import { setU16, u16 } from '../../wire/bytes.ts';
 import { update16 } from '../../wire/checksum.ts';
-import { TcpFlag } from '../../wire/tcp.ts';
+import { TcpFlag } from '../../wire/header/tcp.ts';
 import { buildPacket } from './segment.ts';
 
 /** One side of a connection. */

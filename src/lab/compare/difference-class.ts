@@ -6,7 +6,7 @@
  */
 import { proxySettings } from '../../dataplane/kube-proxy/config.ts';
 import type { Diagnostic } from '../../diagnostic/diagnostic.ts';
-import { equalAddress, formatAddress } from '../../wire/address.ts';
+import { equalAddress, formatAddress } from '../../wire/address/address.ts';
 import type { ConnectionResult } from '../result.ts';
 import type { World } from '../world.ts';
 import type { DifferenceClass, DifferenceRule, DifferenceSide } from './difference-rule.ts';

@@ -8,7 +8,7 @@
  * @module
  */
 import type { ChecksumVerdict } from '../../packet/transport-checksum.ts';
-import { type Address, addressKey } from '../../wire/address.ts';
+import { type Address, addressKey } from '../../wire/address/address.ts';
 
 /** `--checksums`. */
 export const CHECKSUM_MODES = ['auto', 'strict', 'ignore'] as const;

@@ -8,17 +8,17 @@
  */
 
 import { type ChecksumVerdict, verifySegment } from '../../packet/transport-checksum.ts';
-import type { Address, Family } from '../../wire/address.ts';
+import type { Address, Family } from '../../wire/address/address.ts';
 import { u8 } from '../../wire/bytes.ts';
 import type { HeaderFault } from '../../wire/drop-reason.ts';
-import * as icmp from '../../wire/icmp.ts';
-import * as icmpv6 from '../../wire/icmpv6.ts';
-import * as ipv4 from '../../wire/ipv4.ts';
-import * as ipv6 from '../../wire/ipv6.ts';
+import * as icmp from '../../wire/header/icmp.ts';
+import * as icmpv6 from '../../wire/header/icmpv6.ts';
+import * as ipv4 from '../../wire/header/ipv4.ts';
+import * as ipv6 from '../../wire/header/ipv6.ts';
+import * as sctp from '../../wire/header/sctp.ts';
+import * as tcp from '../../wire/header/tcp.ts';
+import * as udp from '../../wire/header/udp.ts';
 import { Protocol, protocolName } from '../../wire/protocol.ts';
-import * as sctp from '../../wire/sctp.ts';
-import * as tcp from '../../wire/tcp.ts';
-import * as udp from '../../wire/udp.ts';
 import type { Segment } from '../causes.ts';
 
 /** Ends and protocol of a packet; ports null where there are none to read. */

@@ -3,7 +3,7 @@
  * them is one that ends a connection.
  * @module
  */
-import { formatAddress } from '../../wire/address.ts';
+import { formatAddress } from '../../wire/address/address.ts';
 import { u8 } from '../../wire/bytes.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import { type Datagram, readDatagram } from './datagram.ts';

@@ -4,16 +4,16 @@
  * (RFC 1624), so a wrong checksum stays wrong and an offloaded one stays offloaded.
  * @module
  */
-import { type Address, compareAddress, writeAddress } from '../../wire/address.ts';
+import { type Address, compareAddress, writeAddress } from '../../wire/address/address.ts';
 import { setU16, u8, u16 } from '../../wire/bytes.ts';
 import { sumAddress, sumBytes, updatePartial, updateSum } from '../../wire/checksum.ts';
-import * as icmp from '../../wire/icmp.ts';
-import * as ipv4 from '../../wire/ipv4.ts';
-import * as ipv6 from '../../wire/ipv6.ts';
+import * as icmp from '../../wire/header/icmp.ts';
+import * as ipv4 from '../../wire/header/ipv4.ts';
+import * as ipv6 from '../../wire/header/ipv6.ts';
+import * as sctp from '../../wire/header/sctp.ts';
+import * as tcp from '../../wire/header/tcp.ts';
+import * as udp from '../../wire/header/udp.ts';
 import { Protocol } from '../../wire/protocol.ts';
-import * as sctp from '../../wire/sctp.ts';
-import * as tcp from '../../wire/tcp.ts';
-import * as udp from '../../wire/udp.ts';
 import type { Datagram, Tuple } from './datagram.ts';
 
 /** Both ends of a packet; ports null where there are none (ICMP: the identifier twice). */

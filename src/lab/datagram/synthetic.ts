@@ -4,14 +4,14 @@
  * @module
  */
 import { fillSegment } from '../../packet/transport-checksum.ts';
-import type { Address } from '../../wire/address.ts';
-import * as icmp from '../../wire/icmp.ts';
-import * as ipv4 from '../../wire/ipv4.ts';
-import * as ipv6 from '../../wire/ipv6.ts';
+import type { Address } from '../../wire/address/address.ts';
+import * as icmp from '../../wire/header/icmp.ts';
+import * as ipv4 from '../../wire/header/ipv4.ts';
+import * as ipv6 from '../../wire/header/ipv6.ts';
+import * as sctp from '../../wire/header/sctp.ts';
+import * as tcp from '../../wire/header/tcp.ts';
+import * as udp from '../../wire/header/udp.ts';
 import { Protocol, protocolNumber } from '../../wire/protocol.ts';
-import * as sctp from '../../wire/sctp.ts';
-import * as tcp from '../../wire/tcp.ts';
-import * as udp from '../../wire/udp.ts';
 import type { Conversation } from '../traffic/conversation.ts';
 
 /** One packet to make; ports of ICMP are its identifier. */

@@ -9,7 +9,7 @@
  * @module
  */
 import type { ClusterDns, Node, Pod } from '../../cluster/model.ts';
-import type { Address } from '../../wire/address.ts';
+import type { Address } from '../../wire/address/address.ts';
 
 /** A server in resolv.conf: the one of the cluster, the node's own, or an address. */
 export type NameServer = 'cluster' | 'node' | Address;

@@ -7,7 +7,7 @@
  * a name has no record of the wanted type; CoreDNS compresses what does not fit (`Msg.Truncate`).
  * @module
  */
-import type { Address, Family } from '../../wire/address.ts';
+import type { Address, Family } from '../../wire/address/address.ts';
 import type { ResolvConf } from './resolv-conf.ts';
 import type { Answer, ClusterZone } from './zone.ts';
 

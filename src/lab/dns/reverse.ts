@@ -3,7 +3,7 @@
  * `ip6.arpa` (RFC 3596 section 2.5).
  * @module
  */
-import { type Address, parseAddress } from '../../wire/address.ts';
+import { type Address, parseAddress } from '../../wire/address/address.ts';
 
 /** The address of a reverse name; null when it spells no whole one. */
 export function reversedAddress(name: string): Address | null {

@@ -10,7 +10,12 @@
  */
 import { USUAL_DNS } from '../../cluster/decode/cluster-dns.ts';
 import type { Cluster, ClusterDns, Endpoint, EndpointSlice, Service } from '../../cluster/model.ts';
-import { type Address, addressKey, formatAddress, parseAddress } from '../../wire/address.ts';
+import {
+  type Address,
+  addressKey,
+  formatAddress,
+  parseAddress,
+} from '../../wire/address/address.ts';
 import { reversedAddress } from './reverse.ts';
 
 export type RecordType = 'A' | 'AAAA' | 'SRV' | 'PTR';

@@ -8,7 +8,7 @@
 import type { PacketRecord } from '../../capture/record.ts';
 import { frameAt, recordOf, type Slab } from '../../capture/slab.ts';
 import { ENTRY_BYTES, LaneWord, LookMode, LookStop } from '../../engine/compiled/lane-door.ts';
-import { type Address, readIpv4, readIpv6, writeAddress } from '../../wire/address.ts';
+import { type Address, readIpv4, readIpv6, writeAddress } from '../../wire/address/address.ts';
 import type { Datagram } from '../datagram/datagram.ts';
 import type { Ends } from '../datagram/rewrite.ts';
 import { Survey, type SurveyOptions, type SurveyPart } from '../traffic/survey.ts';

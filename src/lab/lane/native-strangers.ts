@@ -9,7 +9,7 @@ import {
   StrangerKind,
   TRANSLATED_BYTES,
 } from '../../engine/compiled/lane-door.ts';
-import { type Address, writeAddress } from '../../wire/address.ts';
+import { type Address, writeAddress } from '../../wire/address/address.ts';
 import type { Datagram } from '../datagram/datagram.ts';
 import type { Strangers, StrangerTuple } from '../traffic/strangers.ts';
 import type { Views } from '../traffic/translations.ts';

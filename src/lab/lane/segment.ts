@@ -4,9 +4,9 @@
  * @module
  */
 import { u8 } from '../../wire/bytes.ts';
-import * as ipv4 from '../../wire/ipv4.ts';
-import * as ipv6 from '../../wire/ipv6.ts';
-import * as tcp from '../../wire/tcp.ts';
+import * as ipv4 from '../../wire/header/ipv4.ts';
+import * as ipv6 from '../../wire/header/ipv6.ts';
+import * as tcp from '../../wire/header/tcp.ts';
 import type { Segment } from '../causes.ts';
 
 /** The segment of the packet of `length` bytes at `at`. */

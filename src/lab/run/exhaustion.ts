@@ -4,7 +4,7 @@
  * @module
  */
 import type { Journey } from '../../engine/engine.ts';
-import { formatAddress } from '../../wire/address.ts';
+import { formatAddress } from '../../wire/address/address.ts';
 import type { Datagram } from '../datagram/datagram.ts';
 import { compareFirst, takeEarlier } from './counts.ts';
 

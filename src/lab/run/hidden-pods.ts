@@ -9,7 +9,7 @@
 import type { Node } from '../../cluster/model.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { referenceEngine } from '../../engine/make-engine.ts';
-import { type Address, addressKey, equalAddress } from '../../wire/address.ts';
+import { type Address, addressKey, equalAddress } from '../../wire/address/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import { syntheticPacket } from '../datagram/synthetic.ts';
 import type { World } from '../world.ts';

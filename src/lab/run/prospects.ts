@@ -10,7 +10,7 @@
 import type { Course } from '../../engine/engine.ts';
 import type { Match } from '../../netfilter/match.ts';
 import type { Network, Plan } from '../../plan/model.ts';
-import { type Address, addressKey, equalAddress } from '../../wire/address.ts';
+import { type Address, addressKey, equalAddress } from '../../wire/address/address.ts';
 import { protocolNumber } from '../../wire/protocol.ts';
 import { packetOf } from '../datagram/headers.ts';
 import { type Ends, inverse } from '../datagram/rewrite.ts';

@@ -7,7 +7,7 @@
  * @module
  */
 import type { Journey } from '../../engine/engine.ts';
-import { formatAddress } from '../../wire/address.ts';
+import { formatAddress } from '../../wire/address/address.ts';
 import type { Datagram } from '../datagram/datagram.ts';
 import type { Headers } from '../datagram/headers.ts';
 import { packetOf } from '../datagram/headers.ts';

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { type Address, addressKey } from '../../wire/address.ts';
+import { type Address, addressKey } from '../../wire/address/address.ts';
 import type { UnknownReason } from '../../wire/drop-reason.ts';
 import type { World } from '../world.ts';
 import { AddressMap, assignAutomatically, type PairCount } from './mapping.ts';

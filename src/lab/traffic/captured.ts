@@ -3,7 +3,7 @@
  * joined to its conversation. Made once by traffic.ts, read by each stack-run.ts.
  * @module
  */
-import type { Address } from '../../wire/address.ts';
+import type { Address } from '../../wire/address/address.ts';
 import type { DropReason, UnknownReason } from '../../wire/drop-reason.ts';
 import type { Datagram } from '../datagram/datagram.ts';
 import type { Place } from '../identity.ts';

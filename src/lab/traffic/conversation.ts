@@ -6,7 +6,7 @@
  * tables, with the kernel's rules (conntrack/).
  * @module
  */
-import { type Address, compareAddress } from '../../wire/address.ts';
+import { type Address, compareAddress } from '../../wire/address/address.ts';
 import type { UnknownReason } from '../../wire/drop-reason.ts';
 import type { Direction } from '../causes.ts';
 import type { Datagram } from '../datagram/datagram.ts';

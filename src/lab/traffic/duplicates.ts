@@ -8,7 +8,7 @@
  * type and interface index where there is one.
  * @module
  */
-import { addressKey } from '../../wire/address.ts';
+import { addressKey } from '../../wire/address/address.ts';
 import type { Datagram } from '../datagram/datagram.ts';
 
 /** How far apart two sightings of one packet may be: longer is another packet. */

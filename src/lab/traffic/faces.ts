@@ -10,7 +10,7 @@
  * that, its sender stays unknown (SEMANTICS A3).
  * @module
  */
-import { equalAddress } from '../../wire/address.ts';
+import { equalAddress } from '../../wire/address/address.ts';
 import type { UnknownReason } from '../../wire/drop-reason.ts';
 import type { Datagram } from '../datagram/datagram.ts';
 import { type Ends, equalEnds, inverse } from '../datagram/rewrite.ts';

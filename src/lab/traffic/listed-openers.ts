@@ -8,7 +8,7 @@
  */
 import type { ListedConnection, ListedTuple } from '../../netfilter/listed-connection.ts';
 import type { Plan } from '../../plan/model.ts';
-import { compareAddress } from '../../wire/address.ts';
+import { compareAddress } from '../../wire/address/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import type { Datagram } from '../datagram/datagram.ts';
 import { tupleKey } from './tuple-key.ts';

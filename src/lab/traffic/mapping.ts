@@ -15,7 +15,7 @@ import {
   compareAddress,
   formatAddress,
   parseAddress,
-} from '../../wire/address.ts';
+} from '../../wire/address/address.ts';
 import type { Datagram } from '../datagram/datagram.ts';
 import { type Ends, withEnds } from '../datagram/rewrite.ts';
 

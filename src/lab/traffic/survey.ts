@@ -6,8 +6,8 @@
  */
 import { toIp } from '../../capture/link/linktype.ts';
 import type { PacketRecord } from '../../capture/record.ts';
-import { type Address, addressKey, compareAddress } from '../../wire/address.ts';
-import * as arp from '../../wire/arp.ts';
+import { type Address, addressKey, compareAddress } from '../../wire/address/address.ts';
+import * as arp from '../../wire/header/arp.ts';
 import { EtherType } from '../../wire/protocol.ts';
 import { ChecksumSurvey, type Seen } from '../datagram/checksums.ts';
 import { readDatagram } from '../datagram/datagram.ts';

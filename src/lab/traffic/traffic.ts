@@ -8,9 +8,9 @@
 import type { LinkView } from '../../capture/link/link-view.ts';
 import { toIp } from '../../capture/link/linktype.ts';
 import type { PacketRecord } from '../../capture/record.ts';
-import { formatAddress } from '../../wire/address.ts';
-import * as arp from '../../wire/arp.ts';
+import { formatAddress } from '../../wire/address/address.ts';
 import type { UnknownReason } from '../../wire/drop-reason.ts';
+import * as arp from '../../wire/header/arp.ts';
 import { EtherType } from '../../wire/protocol.ts';
 import type { ChecksumMode, ChecksumSurvey } from '../datagram/checksums.ts';
 import { type Datagram, readDatagram } from '../datagram/datagram.ts';

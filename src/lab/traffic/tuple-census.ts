@@ -6,7 +6,7 @@
  * are left unset says how many tuples there were.
  * @module
  */
-import { type Address, addressKey } from '../../wire/address.ts';
+import { type Address, addressKey } from '../../wire/address/address.ts';
 import type { Datagram } from '../datagram/datagram.ts';
 
 /** Bits; up to some ten times as many tuples are counted well. */

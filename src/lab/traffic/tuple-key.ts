@@ -2,7 +2,7 @@
  * The name of a captured connection, whichever way a packet of it goes.
  * @module
  */
-import { type Address, addressKey, compareAddress } from '../../wire/address.ts';
+import { type Address, addressKey, compareAddress } from '../../wire/address/address.ts';
 
 /** Map key of a tuple, equal for both directions. */
 export function tupleKey(

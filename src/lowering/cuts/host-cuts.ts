@@ -4,8 +4,8 @@
  * What a host asks of an address beyond these is no constant, and whoever asks says so while
  * packets pass (`RuleObserver.exact` of node/counters.ts): masks with holes, neighbours that no
  * plan lists, groups, whose MAC is made of the address. Rules that keep accounts make their packets
- * opaque (engine/compiled/rule-facts.ts), so their constants are not cut either; nor are those of
- * nft's own rules, whose packets are told apart by exact values.
+ * opaque (engine/compiled/decision/rule-facts.ts), so their constants are not cut either; nor are
+ * those of nft's own rules, whose packets are told apart by exact values.
  * @module
  */
 
@@ -20,7 +20,7 @@ import {
   hostPrefix,
   maskAddress,
   type Prefix,
-} from '../../wire/address.ts';
+} from '../../wire/address/address.ts';
 import { prefixCut } from './prefix-cut.ts';
 import { ruleCuts } from './rule-cuts.ts';
 

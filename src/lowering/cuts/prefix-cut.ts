@@ -3,7 +3,7 @@
  * @module
  */
 import type { AddressCut } from '../../image/classes/cut.ts';
-import { formatPrefix, maskAddress, type Prefix } from '../../wire/address.ts';
+import { formatPrefix, maskAddress, type Prefix } from '../../wire/address/address.ts';
 
 /** Is the address in the prefix? */
 export function prefixCut(given: Prefix, sides: AddressCut['sides'], what: string): AddressCut {

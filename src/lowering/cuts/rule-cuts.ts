@@ -9,7 +9,7 @@ import type { AddressRange, Match, PortRange } from '../../netfilter/match.ts';
 import type { Chain, Rule, Table } from '../../netfilter/rule.ts';
 import type { NatRange, Target } from '../../netfilter/target.ts';
 import type { Plan } from '../../plan/model.ts';
-import { prefixesOfRange } from '../../wire/address-range.ts';
+import { prefixesOfRange } from '../../wire/address/address-range.ts';
 import { prefixCut } from './prefix-cut.ts';
 import { type Sets, setCuts } from './set-cuts.ts';
 

@@ -20,7 +20,7 @@ import {
 import { SET_DIMENSION } from '../../image/set/set-view.ts';
 import type { IpSet, SetMember, SetType } from '../../netfilter/ip-set.ts';
 import type { SetDirection } from '../../netfilter/match.ts';
-import { formatPrefix, hostPrefix, maskAddress, type Prefix } from '../../wire/address.ts';
+import { formatPrefix, hostPrefix, maskAddress, type Prefix } from '../../wire/address/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
 
 export type Sets = ReadonlyMap<string, IpSet>;

@@ -12,7 +12,7 @@ import type { HookEntry, NftLinkedChain, NftProgram } from '../../image/nft/prog
 import { HOOKS, type Hook, TABLE_ORDER, tablePriority } from '../../netfilter/hook.ts';
 import { type NftTable, seesFamily } from '../../netfilter/nft/ruleset.ts';
 import type { Plan } from '../../plan/model.ts';
-import type { Family } from '../../wire/address.ts';
+import type { Family } from '../../wire/address/address.ts';
 
 /** An entry and when it was registered. */
 interface Registered {

@@ -11,7 +11,7 @@ import type { NftExpression } from '../../netfilter/nft/expression.ts';
 import { type NftFamily, type NftRule, seesFamily } from '../../netfilter/nft/ruleset.ts';
 import type { NftStatement } from '../../netfilter/nft/statement.ts';
 import type { Plan } from '../../plan/model.ts';
-import type { Family } from '../../wire/address.ts';
+import type { Family } from '../../wire/address/address.ts';
 
 /** The families whose connections are tracked because of nft's rules. */
 export function nftTracks({ nft }: Plan): ReadonlySet<Family> {

@@ -4,7 +4,7 @@
  * Source: nftables 1.0.6 nft(8); include/uapi/linux/netfilter/nf_tables.h (Linux 6.18).
  * @module
  */
-import type { Family } from '../../wire/address.ts';
+import type { Family } from '../../wire/address/address.ts';
 import type { Hook, TableName } from '../hook.ts';
 import type { NftTableName, Provenance } from '../rule.ts';
 import type { NftType } from './datatype.ts';

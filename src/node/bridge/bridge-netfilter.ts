@@ -11,9 +11,9 @@
 import type { RouteResult } from '../../image/route/fib.ts';
 import type { Packet } from '../../packet/packet.ts';
 import { parseFrame } from '../../packet/parse.ts';
-import { equalAddress } from '../../wire/address.ts';
+import { equalAddress } from '../../wire/address/address.ts';
 import type { DropReason } from '../../wire/drop-reason.ts';
-import * as ethernet from '../../wire/ethernet.ts';
+import * as ethernet from '../../wire/header/ethernet.ts';
 import { EtherType } from '../../wire/protocol.ts';
 import { hook } from '../hook/hook.ts';
 import type { Bridge } from '../host.ts';

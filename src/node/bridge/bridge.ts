@@ -18,9 +18,9 @@
  * @module
  */
 import type { ImageInterface } from '../../image/image.ts';
-import * as arp from '../../wire/arp.ts';
-import * as ethernet from '../../wire/ethernet.ts';
-import { BROADCAST_MAC, isGroupMac, ZERO_MAC } from '../../wire/mac.ts';
+import { BROADCAST_MAC, isGroupMac, ZERO_MAC } from '../../wire/address/mac.ts';
+import * as arp from '../../wire/header/arp.ts';
+import * as ethernet from '../../wire/header/ethernet.ts';
 import { EtherType } from '../../wire/protocol.ts';
 import type { Bridge, Host } from '../host.ts';
 import type { Passage, Stage } from '../passage.ts';

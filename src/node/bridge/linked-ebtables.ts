@@ -4,7 +4,7 @@
  * @module
  */
 import type { EbChain, EbMatch, EbTable, EbTarget, EbVerdict } from '../../netfilter/ebtables.ts';
-import { writeMac } from '../../wire/mac.ts';
+import { writeMac } from '../../wire/address/mac.ts';
 
 export type EbHook = 'BROUTING' | 'PREROUTING' | 'INPUT' | 'FORWARD' | 'OUTPUT' | 'POSTROUTING';
 export type EbTableName = EbTable['name'];

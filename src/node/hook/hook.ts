@@ -16,8 +16,8 @@
 
 import { connectionOf } from '../../conntrack/table.ts';
 import type { Hook, TableName } from '../../netfilter/hook.ts';
-import { equalAddress } from '../../wire/address.ts';
-import * as ipv4 from '../../wire/ipv4.ts';
+import { equalAddress } from '../../wire/address/address.ts';
+import * as ipv4 from '../../wire/header/ipv4.ts';
 import { gatherFragments } from '../ip/fragments.ts';
 import { routeOutput } from '../ip/route-output.ts';
 import type { Passage } from '../passage.ts';

@@ -8,7 +8,7 @@
  */
 import type { HookEntry, NftProgram } from '../../image/nft/program.ts';
 import type { Hook } from '../../netfilter/hook.ts';
-import type { Family } from '../../wire/address.ts';
+import type { Family } from '../../wire/address/address.ts';
 
 export type HookPart =
   | HookEntry

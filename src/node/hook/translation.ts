@@ -21,7 +21,7 @@ import { tupleKey } from '../../conntrack/tuple.ts';
 import type { HookEntry, NftLinkedChain } from '../../image/nft/program.ts';
 import type { NatRange } from '../../netfilter/target.ts';
 import type { Packet } from '../../packet/packet.ts';
-import { type Address, contains } from '../../wire/address.ts';
+import { type Address, contains } from '../../wire/address/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import type { Host } from '../host.ts';
 import { drop, dropBy, unknown } from '../run.ts';

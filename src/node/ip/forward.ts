@@ -7,8 +7,8 @@
  * @module
  */
 import type { ImageInterface } from '../../image/image.ts';
-import * as ipv4 from '../../wire/ipv4.ts';
-import * as ipv6 from '../../wire/ipv6.ts';
+import * as ipv4 from '../../wire/header/ipv4.ts';
+import * as ipv6 from '../../wire/header/ipv6.ts';
 import { hook } from '../hook/hook.ts';
 import type { Passage, Stage } from '../passage.ts';
 import { drop, type Run } from '../run.ts';

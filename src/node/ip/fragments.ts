@@ -17,7 +17,7 @@ import { refragment } from '../../conntrack/fragment/refragment.ts';
 import type { Packet } from '../../packet/packet.ts';
 import { isFragment, transportOffset } from '../../packet/parse.ts';
 import { completeChecksum } from '../../packet/transport-checksum.ts';
-import * as ipv4 from '../../wire/ipv4.ts';
+import * as ipv4 from '../../wire/header/ipv4.ts';
 import type { Passage, Stage } from '../passage.ts';
 import { drop, finish, type Run, unknown } from '../run.ts';
 import { sendIcmpError } from './icmp-error.ts';

@@ -9,7 +9,7 @@
  */
 import type { Packet } from '../../packet/packet.ts';
 import { u8, u32 } from '../../wire/bytes.ts';
-import * as ipv6 from '../../wire/ipv6.ts';
+import * as ipv6 from '../../wire/header/ipv6.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import { isIpv6Multicast } from './route-input.ts';
 

@@ -5,11 +5,11 @@
  * @module
  */
 import { pullPieces } from '../../conntrack/fragment/refragment.ts';
-import { formatAddress } from '../../wire/address.ts';
+import { formatAddress } from '../../wire/address/address.ts';
 import type { DropReason } from '../../wire/drop-reason.ts';
-import * as ipv4 from '../../wire/ipv4.ts';
+import * as ipv4 from '../../wire/header/ipv4.ts';
+import * as tcp from '../../wire/header/tcp.ts';
 import { Protocol } from '../../wire/protocol.ts';
-import * as tcp from '../../wire/tcp.ts';
 import { hook } from '../hook/hook.ts';
 import { solicitedNode } from '../link/neighbor-discovery.ts';
 import { isAssumed } from '../match/host/gap.ts';

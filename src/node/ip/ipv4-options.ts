@@ -10,9 +10,9 @@
  * @module
  */
 import type { RouteResult } from '../../image/route/fib.ts';
-import { type Address, writeAddress } from '../../wire/address.ts';
+import { type Address, writeAddress } from '../../wire/address/address.ts';
 import { setU8, setU32, u8, u32 } from '../../wire/bytes.ts';
-import * as ipv4 from '../../wire/ipv4.ts';
+import * as ipv4 from '../../wire/header/ipv4.ts';
 import type { Host } from '../host.ts';
 import type { IpOptions, Passage } from '../passage.ts';
 

@@ -5,8 +5,8 @@
  * @module
  */
 
-import * as icmp from '../../wire/icmp.ts';
-import * as icmpv6 from '../../wire/icmpv6.ts';
+import * as icmp from '../../wire/header/icmp.ts';
+import * as icmpv6 from '../../wire/header/icmpv6.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import { hook } from '../hook/hook.ts';
 import { takeNeighborDiscovery } from '../link/neighbor-discovery.ts';

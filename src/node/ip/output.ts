@@ -6,7 +6,7 @@
  */
 
 import { parseFrame } from '../../packet/parse.ts';
-import { formatAddress } from '../../wire/address.ts';
+import { formatAddress } from '../../wire/address/address.ts';
 import { hook } from '../hook/hook.ts';
 import { faulty } from '../link/link-input.ts';
 import type { Passage, Stage } from '../passage.ts';

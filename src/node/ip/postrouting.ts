@@ -7,8 +7,8 @@
  * @module
  */
 import { completeChecksum } from '../../packet/transport-checksum.ts';
-import { formatAddress } from '../../wire/address.ts';
-import { BROADCAST_MAC } from '../../wire/mac.ts';
+import { formatAddress } from '../../wire/address/address.ts';
+import { BROADCAST_MAC } from '../../wire/address/mac.ts';
 import { hook } from '../hook/hook.ts';
 import { writeLinkHeader } from '../link/link-header.ts';
 import { groupMac, nextHopMac } from '../link/neighbor.ts';

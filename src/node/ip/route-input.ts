@@ -13,7 +13,7 @@
 import type { ImageInterface } from '../../image/image.ts';
 import type { RouteResult } from '../../image/route/fib.ts';
 import type { Packet } from '../../packet/packet.ts';
-import type { Address } from '../../wire/address.ts';
+import type { Address } from '../../wire/address/address.ts';
 import type { DropReason } from '../../wire/drop-reason.ts';
 import type { Host } from '../host.ts';
 

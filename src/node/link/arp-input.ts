@@ -9,9 +9,9 @@
  */
 import type { ImageInterface } from '../../image/image.ts';
 import type { Packet } from '../../packet/packet.ts';
-import { contains, formatAddress } from '../../wire/address.ts';
-import * as arp from '../../wire/arp.ts';
-import * as ethernet from '../../wire/ethernet.ts';
+import { contains, formatAddress } from '../../wire/address/address.ts';
+import * as arp from '../../wire/header/arp.ts';
+import * as ethernet from '../../wire/header/ethernet.ts';
 import { EtherType } from '../../wire/protocol.ts';
 import type { Host } from '../host.ts';
 import { routeInput } from '../ip/route-input.ts';

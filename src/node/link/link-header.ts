@@ -7,7 +7,7 @@
 import type { Packet } from '../../packet/packet.ts';
 import { rewriteEthernet } from '../../packet/parse.ts';
 import { setU16, setU32, u16, u32 } from '../../wire/bytes.ts';
-import { HEADER_LENGTH } from '../../wire/ethernet.ts';
+import { HEADER_LENGTH } from '../../wire/header/ethernet.ts';
 
 /** A MAC as the numbers that a header holds. */
 interface MacWords {

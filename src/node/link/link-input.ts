@@ -9,8 +9,8 @@
 import type { ImageInterface } from '../../image/image.ts';
 import type { Packet } from '../../packet/packet.ts';
 import { parseFrame } from '../../packet/parse.ts';
-import * as ethernet from '../../wire/ethernet.ts';
-import { BROADCAST_MAC, isGroupMac } from '../../wire/mac.ts';
+import { BROADCAST_MAC, isGroupMac } from '../../wire/address/mac.ts';
+import * as ethernet from '../../wire/header/ethernet.ts';
 import { EtherType } from '../../wire/protocol.ts';
 import type { Passage, Stage } from '../passage.ts';
 import { drop, finish, type Run } from '../run.ts';

@@ -9,12 +9,18 @@
  */
 import type { ImageInterface } from '../../image/image.ts';
 import { fillSegment } from '../../packet/transport-checksum.ts';
-import { type Address, equalAddress, ipv6, readIpv6, writeAddress } from '../../wire/address.ts';
+import {
+  type Address,
+  equalAddress,
+  ipv6,
+  readIpv6,
+  writeAddress,
+} from '../../wire/address/address.ts';
+import { readMac, writeMac } from '../../wire/address/mac.ts';
 import { setU8, setU16, u8 } from '../../wire/bytes.ts';
-import * as ethernet from '../../wire/ethernet.ts';
-import * as icmpv6 from '../../wire/icmpv6.ts';
-import * as wireIpv6 from '../../wire/ipv6.ts';
-import { readMac, writeMac } from '../../wire/mac.ts';
+import * as ethernet from '../../wire/header/ethernet.ts';
+import * as icmpv6 from '../../wire/header/icmpv6.ts';
+import * as wireIpv6 from '../../wire/header/ipv6.ts';
 import { EtherType, Protocol } from '../../wire/protocol.ts';
 import type { Passage } from '../passage.ts';
 import { finish, type Run } from '../run.ts';

@@ -7,11 +7,11 @@
  * @module
  */
 import type { ImageInterface } from '../../image/image.ts';
-import { type Address, ANY4, ANY6, contains, equalAddress } from '../../wire/address.ts';
-import * as arp from '../../wire/arp.ts';
-import { assumedMac } from '../../wire/assumed-mac.ts';
-import * as ethernet from '../../wire/ethernet.ts';
-import { BROADCAST_MAC, ipv4MulticastMac, ZERO_MAC } from '../../wire/mac.ts';
+import { type Address, ANY4, ANY6, contains, equalAddress } from '../../wire/address/address.ts';
+import { assumedMac } from '../../wire/address/assumed-mac.ts';
+import { BROADCAST_MAC, ipv4MulticastMac, ZERO_MAC } from '../../wire/address/mac.ts';
+import * as arp from '../../wire/header/arp.ts';
+import * as ethernet from '../../wire/header/ethernet.ts';
 import { EtherType } from '../../wire/protocol.ts';
 import type { Host } from '../host.ts';
 import { isIpv4Multicast, isIpv6Multicast } from '../ip/route-input.ts';

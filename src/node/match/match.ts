@@ -16,7 +16,7 @@ import type { HeadNetwork } from '../../netfilter/further-match.ts';
 import type { IpMatch, Match, Negatable } from '../../netfilter/match.ts';
 import type { Packet } from '../../packet/packet.ts';
 import { transportOffset } from '../../packet/parse.ts';
-import { type Address, contains } from '../../wire/address.ts';
+import { type Address, contains } from '../../wire/address/address.ts';
 import type { WalkContext } from '../hook/walk-context.ts';
 import { type Answer, answer } from './answer.ts';
 import { connmarkHolds, conntrackDetailHolds, statesHold } from './host/conntrack.ts';

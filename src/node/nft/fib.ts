@@ -19,7 +19,7 @@ import type { Hook } from '../../netfilter/hook.ts';
 import type { AddressType } from '../../netfilter/match.ts';
 import { nameValue } from '../../netfilter/nft/datatype.ts';
 import type { Packet } from '../../packet/packet.ts';
-import type { Address } from '../../wire/address.ts';
+import type { Address } from '../../wire/address/address.ts';
 import type { WalkContext } from '../hook/walk-context.ts';
 
 type FibLoad = Extract<NftLoad, { kind: 'fib' }>;

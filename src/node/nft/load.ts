@@ -13,7 +13,7 @@ import type { Hook } from '../../netfilter/hook.ts';
 import { allOnes, nameValue } from '../../netfilter/nft/datatype.ts';
 import type { MetaKey } from '../../netfilter/nft/expression.ts';
 import type { Packet } from '../../packet/packet.ts';
-import type { Address } from '../../wire/address.ts';
+import type { Address } from '../../wire/address/address.ts';
 import { jhash } from '../../wire/jhash.ts';
 import type { WalkContext } from '../hook/walk-context.ts';
 import { connectionOf, packetStates } from '../match/host/conntrack.ts';

@@ -8,7 +8,7 @@
 import type { Bounds, NftOperation, NftSource } from '../../image/nft/program.ts';
 import type { NatFlag } from '../../netfilter/nft/statement.ts';
 import type { NatRange } from '../../netfilter/target.ts';
-import { type Address, type Family, ipv4, ipv6 } from '../../wire/address.ts';
+import { type Address, type Family, ipv4, ipv6 } from '../../wire/address/address.ts';
 import { rewriteOf } from '../target/rewrite.ts';
 import { addressValue, type Reading } from './load.ts';
 import type { Loaded } from './payload.ts';

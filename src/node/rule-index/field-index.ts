@@ -6,7 +6,7 @@
  * @module
  */
 import type { Packet } from '../../packet/packet.ts';
-import type { Address } from '../../wire/address.ts';
+import type { Address } from '../../wire/address/address.ts';
 import type { WalkContext } from '../hook/walk-context.ts';
 import { emptyBits, setBit } from './bit-vector.ts';
 import type { Field, Literal, Question } from './literal.ts';

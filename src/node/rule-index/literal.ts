@@ -19,7 +19,7 @@ import type { CompiledSet } from '../../image/set/ip-set.ts';
 import type { HeadNetwork } from '../../netfilter/further-match.ts';
 import type { IpMatch, Match, Negatable, PortRange } from '../../netfilter/match.ts';
 import type { Packet } from '../../packet/packet.ts';
-import { formatPrefix, type Prefix } from '../../wire/address.ts';
+import { formatPrefix, type Prefix } from '../../wire/address/address.ts';
 import type { WalkContext } from '../hook/walk-context.ts';
 import { ask, missedHead } from '../match/match.ts';
 import type { PacketFacts } from './packet-facts.ts';

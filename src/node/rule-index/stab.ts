@@ -4,7 +4,13 @@
  * @module
  */
 import type { PortRange } from '../../netfilter/match.ts';
-import { type Address, addressKey, bits, maskAddress, type Prefix } from '../../wire/address.ts';
+import {
+  type Address,
+  addressKey,
+  bits,
+  maskAddress,
+  type Prefix,
+} from '../../wire/address/address.ts';
 
 /** Numbers under keys that fit a prefix. */
 type Held<K> = Map<K, number[]>;

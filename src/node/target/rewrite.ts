@@ -7,7 +7,7 @@
 import type { Hook } from '../../netfilter/hook.ts';
 import type { NatRange, Target } from '../../netfilter/target.ts';
 import type { Packet } from '../../packet/packet.ts';
-import { type Address, ipv4, ipv6, type Prefix } from '../../wire/address.ts';
+import { type Address, ipv4, ipv6, type Prefix } from '../../wire/address/address.ts';
 import type { WalkContext } from '../hook/walk-context.ts';
 
 export type RewriteTarget = Extract<Target, { kind: 'redirect' | 'netmap' }>;

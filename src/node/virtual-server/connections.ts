@@ -14,7 +14,7 @@ import { NS_PER_S } from '../../conntrack/connection.ts';
 import type { ConntrackTable } from '../../conntrack/table.ts';
 import type { Tuple } from '../../conntrack/tuple.ts';
 import type { RealServer, VirtualServer, VirtualTimeouts } from '../../netfilter/virtual-server.ts';
-import { type Address, addressKey, maskAddress } from '../../wire/address.ts';
+import { type Address, addressKey, maskAddress } from '../../wire/address/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import type { End } from './end.ts';
 import { Expiry } from './expiry.ts';

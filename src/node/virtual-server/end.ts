@@ -4,7 +4,7 @@
  */
 import { packetEnds } from '../../packet/ends.ts';
 import type { Packet } from '../../packet/packet.ts';
-import { type Address, formatAddress } from '../../wire/address.ts';
+import { type Address, formatAddress } from '../../wire/address/address.ts';
 
 export interface End {
   readonly address: Address;

@@ -18,7 +18,7 @@ import type { VirtualServers } from '../../netfilter/virtual-server.ts';
 import type { Packet } from '../../packet/packet.ts';
 import { verifyChecksum } from '../../packet/transport-checksum.ts';
 import { u8 } from '../../wire/bytes.ts';
-import { IcmpType } from '../../wire/icmp.ts';
+import { IcmpType } from '../../wire/header/icmp.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import type { Visit } from '../hook/visit.ts';
 import { routeOutput } from '../ip/route-output.ts';

@@ -15,11 +15,11 @@ import { connectionOf } from '../../conntrack/table.ts';
 import type { Packet } from '../../packet/packet.ts';
 import { parseFrame } from '../../packet/parse.ts';
 import { fillSegment } from '../../packet/transport-checksum.ts';
-import { readIpv4, readIpv6, writeAddress } from '../../wire/address.ts';
+import { readIpv4, readIpv6, writeAddress } from '../../wire/address/address.ts';
 import { setU16, u16 } from '../../wire/bytes.ts';
-import * as icmp from '../../wire/icmp.ts';
-import * as ipv4 from '../../wire/ipv4.ts';
-import * as ipv6 from '../../wire/ipv6.ts';
+import * as icmp from '../../wire/header/icmp.ts';
+import * as ipv4 from '../../wire/header/ipv4.ts';
+import * as ipv6 from '../../wire/header/ipv6.ts';
 import type { VirtualConnection } from './connections.ts';
 import type { End } from './end.ts';
 

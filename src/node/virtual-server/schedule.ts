@@ -12,7 +12,7 @@
  * @module
  */
 import type { RealServer, VirtualServer } from '../../netfilter/virtual-server.ts';
-import { addressKey } from '../../wire/address.ts';
+import { addressKey } from '../../wire/address/address.ts';
 import type { Draws } from '../match/memory/draws.ts';
 import type { End } from './end.ts';
 

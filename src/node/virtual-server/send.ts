@@ -11,9 +11,9 @@
 
 import type { ImageInterface } from '../../image/image.ts';
 import type { RouteResult } from '../../image/route/fib.ts';
-import { type Address, formatAddress } from '../../wire/address.ts';
-import * as ipv4 from '../../wire/ipv4.ts';
-import * as ipv6 from '../../wire/ipv6.ts';
+import { type Address, formatAddress } from '../../wire/address/address.ts';
+import * as ipv4 from '../../wire/header/ipv4.ts';
+import * as ipv6 from '../../wire/header/ipv6.ts';
 import { fact } from '../hook/settle.ts';
 import type { Visit } from '../hook/visit.ts';
 import { sendIcmpError } from '../ip/icmp-error.ts';

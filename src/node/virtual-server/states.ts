@@ -11,9 +11,9 @@
 import type { VirtualTimeouts } from '../../netfilter/virtual-server.ts';
 import type { Packet } from '../../packet/packet.ts';
 import { u8, u16 } from '../../wire/bytes.ts';
+import { HEADER_LENGTH as SCTP_HEADER } from '../../wire/header/sctp.ts';
+import * as tcp from '../../wire/header/tcp.ts';
 import { Protocol } from '../../wire/protocol.ts';
-import { HEADER_LENGTH as SCTP_HEADER } from '../../wire/sctp.ts';
-import * as tcp from '../../wire/tcp.ts';
 
 /** From the client, or from the real server. */
 export type Way = 'in' | 'out';

@@ -16,7 +16,7 @@
  */
 import { unreachable } from '../../diagnostic/diagnostic.ts';
 import type { EbChain, EbMatch, EbRule, EbTable, EbTarget } from '../../netfilter/ebtables.ts';
-import { bits, formatAddress, maskAddress, type Prefix } from '../../wire/address.ts';
+import { bits, formatAddress, maskAddress, type Prefix } from '../../wire/address/address.ts';
 import { words } from '../match/match-words.ts';
 import type { Plan } from '../model.ts';
 import {

@@ -10,7 +10,7 @@
 import type { IpSet } from '../../netfilter/ip-set.ts';
 import type { PortRange } from '../../netfilter/match.ts';
 import type { Provenance } from '../../netfilter/rule.ts';
-import type { Address, Prefix } from '../../wire/address.ts';
+import type { Address, Prefix } from '../../wire/address/address.ts';
 
 /** One end of an access rule. */
 export type AclTerm =

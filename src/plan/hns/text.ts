@@ -9,7 +9,7 @@
  * @module
  */
 import type { PortRange } from '../../netfilter/match.ts';
-import { formatAddress, formatPrefix } from '../../wire/address.ts';
+import { formatAddress, formatPrefix } from '../../wire/address/address.ts';
 import { formatMember } from '../ipset/member.ts';
 import type { Json } from '../json.ts';
 import type { Plan } from '../model.ts';

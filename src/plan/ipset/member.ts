@@ -17,7 +17,7 @@ import {
   type Prefix,
   parseAddress,
   parsePrefix,
-} from '../../wire/address.ts';
+} from '../../wire/address/address.ts';
 import { Protocol } from '../../wire/protocol.ts';
 import { icmpNameOf, icmpTypeByName } from '../rule/icmp-names.ts';
 import { formatProtocol, parseProtocol } from '../rule/protocol-name.ts';

@@ -16,7 +16,7 @@
  */
 import { type Diagnostic, UserError } from '../../diagnostic/diagnostic.ts';
 import { type IpSet, SET_TYPES, type SetMember, type SetType } from '../../netfilter/ip-set.ts';
-import type { Family } from '../../wire/address.ts';
+import type { Family } from '../../wire/address/address.ts';
 import type { Plan } from '../model.ts';
 import { optional } from '../rule/option-reader.ts';
 import { splitWords } from '../rule/restore-line.ts';

@@ -13,7 +13,12 @@ import {
   PACKET_TYPES,
   REDACTED_MAC,
 } from '../../netfilter/match.ts';
-import { compareAddress, type Family, formatAddress, parseAddress } from '../../wire/address.ts';
+import {
+  compareAddress,
+  type Family,
+  formatAddress,
+  parseAddress,
+} from '../../wire/address/address.ts';
 import {
   byte,
   type Extension,

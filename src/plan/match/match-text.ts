@@ -16,7 +16,7 @@ import {
   type Negatable,
   type PortRange,
 } from '../../netfilter/match.ts';
-import { bits, formatAddress, formatPrefix, type Prefix } from '../../wire/address.ts';
+import { bits, formatAddress, formatPrefix, type Prefix } from '../../wire/address/address.ts';
 import { formatChunks, formatDccpTypes } from './chunk-match.ts';
 import { formatField } from './field-match.ts';
 import { formatFurther, isFurther } from './further-match.ts';

@@ -19,7 +19,7 @@ import {
   ipv6,
   maskAddress,
   parseAddress,
-} from '../../wire/address.ts';
+} from '../../wire/address/address.ts';
 import {
   type Extension,
   type Given,

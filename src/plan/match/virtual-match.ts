@@ -13,7 +13,7 @@ import {
   maskAddress,
   type Prefix,
   parsePrefix,
-} from '../../wire/address.ts';
+} from '../../wire/address/address.ts';
 import {
   type Extension,
   type Given,

@@ -8,7 +8,13 @@
 import type { NftType, NftTypeName } from '../../netfilter/nft/datatype.ts';
 import { allOnes, isBitmask, nameValue, valueName } from '../../netfilter/nft/datatype.ts';
 import type { NftPattern } from '../../netfilter/nft/expression.ts';
-import { type Address, formatAddress, ipv4, ipv6, parseAddress } from '../../wire/address.ts';
+import {
+  type Address,
+  formatAddress,
+  ipv4,
+  ipv6,
+  parseAddress,
+} from '../../wire/address/address.ts';
 import { protocolName, protocolNumber } from '../../wire/protocol.ts';
 
 type Symbols = readonly (readonly [word: string, value: number])[];

@@ -5,7 +5,7 @@
  * `icmpv6_codes`. IANA's registries give the numbers.
  * @module
  */
-import type { Family } from '../../wire/address.ts';
+import type { Family } from '../../wire/address/address.ts';
 
 /** Names of a type, then the names of its codes from the listed numbers. */
 type TypeRow = readonly [type: number, names: string, codes?: Readonly<Record<string, number>>];

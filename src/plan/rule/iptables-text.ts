@@ -18,7 +18,7 @@
 import { type Diagnostic, UserError } from '../../diagnostic/diagnostic.ts';
 import { BUILTIN_CHAINS, TABLES, type TableName } from '../../netfilter/hook.ts';
 import type { Chain, Counters, Rule, Table } from '../../netfilter/rule.ts';
-import type { Family } from '../../wire/address.ts';
+import type { Family } from '../../wire/address/address.ts';
 import type { Plan } from '../model.ts';
 import { chainFaults } from './chain-graph.ts';
 import { optional } from './option-reader.ts';

@@ -13,7 +13,7 @@ import {
   type Prefix,
   parseAddress,
   parsePrefix,
-} from '../../wire/address.ts';
+} from '../../wire/address/address.ts';
 import { OptionFault } from './option-reader.ts';
 
 /** What a rule's head takes: a network, or an address with a mask that has holes. */

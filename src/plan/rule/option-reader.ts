@@ -7,7 +7,7 @@
  * @module
  */
 import type { Negatable, PortRange } from '../../netfilter/match.ts';
-import type { Family } from '../../wire/address.ts';
+import type { Family } from '../../wire/address/address.ts';
 
 export interface OptionSpec {
   /** With its dashes, as iptables-save prints it. */

@@ -13,7 +13,7 @@
 import type { HeadNetwork } from '../../netfilter/further-match.ts';
 import type { Match, Negatable } from '../../netfilter/match.ts';
 import type { Target } from '../../netfilter/target.ts';
-import type { Family } from '../../wire/address.ts';
+import type { Family } from '../../wire/address/address.ts';
 import { interfaceName, MATCH_EXTENSIONS, MATCH_OF_PROTOCOL } from '../match/match-options.ts';
 import { headNetwork } from './network-prefix.ts';
 import { type Extension, Given, OptionFault, type OptionSpec, optional } from './option-reader.ts';

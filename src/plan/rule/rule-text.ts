@@ -10,7 +10,12 @@
 import type { HeadNetwork } from '../../netfilter/further-match.ts';
 import type { IpMatch } from '../../netfilter/match.ts';
 import type { Rule } from '../../netfilter/rule.ts';
-import { type Family, formatAddress, formatPrefix, maskAddress } from '../../wire/address.ts';
+import {
+  type Family,
+  formatAddress,
+  formatPrefix,
+  maskAddress,
+} from '../../wire/address/address.ts';
 import { formatMatch } from '../match/match-text.ts';
 import { option, words } from '../match/match-words.ts';
 import { formatProtocol } from './protocol-name.ts';

@@ -9,7 +9,7 @@
  */
 import { unreachable } from '../../diagnostic/diagnostic.ts';
 import type { Target } from '../../netfilter/target.ts';
-import { formatPrefix, maskAddress, parsePrefix } from '../../wire/address.ts';
+import { formatPrefix, maskAddress, parsePrefix } from '../../wire/address/address.ts';
 import { maskedByte, twoDigits } from '../match/field-match.ts';
 import { setDirections, setName } from '../match/match-options.ts';
 import { quoteText, words } from '../match/match-words.ts';

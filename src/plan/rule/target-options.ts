@@ -14,7 +14,12 @@ import {
   type RejectWith,
   type Target,
 } from '../../netfilter/target.ts';
-import { type Address, compareAddress, type Family, parseAddress } from '../../wire/address.ts';
+import {
+  type Address,
+  compareAddress,
+  type Family,
+  parseAddress,
+} from '../../wire/address/address.ts';
 import {
   byte,
   type Extension,

@@ -7,7 +7,7 @@
  */
 import { unreachable } from '../../diagnostic/diagnostic.ts';
 import type { NatRange, Target } from '../../netfilter/target.ts';
-import { equalAddress, type Family, formatAddress } from '../../wire/address.ts';
+import { equalAddress, type Family, formatAddress } from '../../wire/address/address.ts';
 import { hex, quoteText, words } from '../match/match-words.ts';
 import { formatSideTarget } from './side-target.ts';
 

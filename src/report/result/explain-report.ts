@@ -10,7 +10,7 @@ import type { ProxyReport } from '../../lab/ask/ingress/proxied.ts';
 import { packetOf } from '../../lab/datagram/headers.ts';
 import type { Prospect } from '../../lab/run/prospects.ts';
 import { formatRuleAddress } from '../../netfilter/rule.ts';
-import { type Address, equalAddress, formatAddress } from '../../wire/address.ts';
+import { type Address, equalAddress, formatAddress } from '../../wire/address/address.ts';
 import { describeReason, isReason } from '../../wire/drop-reason.ts';
 import type { OutputRequest } from '../formats.ts';
 import { decidedByJson, inputsJson, resultHead } from '../json-shape.ts';

@@ -17,7 +17,7 @@ import { PORT_PROTOCOLS, SIDES, type Side } from '../../image/classes/cut.ts';
 import { freeze, IMAGE_VERSION } from '../../image/classes/flat.ts';
 import { PORTS, type PortClasses } from '../../image/classes/port-classes.ts';
 import { FORK, type PrefixTrie } from '../../image/classes/prefix-trie.ts';
-import { type Family, formatPrefix, ipv4, ipv6 } from '../../wire/address.ts';
+import { type Family, formatPrefix, ipv4, ipv6 } from '../../wire/address/address.ts';
 import { formatTable } from '../text/table.ts';
 
 /** Lines and values that a listing shows of what may be thousands. */

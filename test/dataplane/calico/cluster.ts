@@ -17,7 +17,7 @@ import type {
   PolicyPort,
   PolicyRule,
 } from '../../../src/policy/model.ts';
-import { type Family, parseAddress, parsePrefix } from '../../../src/wire/address.ts';
+import { type Family, parseAddress, parsePrefix } from '../../../src/wire/address/address.ts';
 
 export const NODE = 'node-a';
 const source = (line: number) => ({ file: 'policies.yaml', line, column: 1 });

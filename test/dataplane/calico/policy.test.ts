@@ -11,7 +11,7 @@ import { UserError } from '../../../src/diagnostic/diagnostic.ts';
 import type { IpSet } from '../../../src/netfilter/ip-set.ts';
 import { PlanBuilder } from '../../../src/plan/builder.ts';
 import { findChain, findTable, type Plan } from '../../../src/plan/model.ts';
-import { formatAddress } from '../../../src/wire/address.ts';
+import { formatAddress } from '../../../src/wire/address/address.ts';
 import {
   chain,
   cluster,

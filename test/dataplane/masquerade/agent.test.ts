@@ -13,7 +13,7 @@ import { PlanBuilder } from '../../../src/plan/builder.ts';
 import type { Plan } from '../../../src/plan/model.ts';
 import { printIptables } from '../../../src/plan/rule/iptables-text.ts';
 import { type Inputs, parseInputs } from '../../../src/policy/inputs.ts';
-import type { Family } from '../../../src/wire/address.ts';
+import type { Family } from '../../../src/wire/address/address.ts';
 import { renderBareProxy } from '../../support/bare-proxy.ts';
 import { sharedPath } from '../../support/shared.ts';
 

@@ -12,7 +12,7 @@ import type { IpSet, SetMember } from '../../../src/netfilter/ip-set.ts';
 import { PlanBuilder } from '../../../src/plan/builder.ts';
 import { findTable, type Plan } from '../../../src/plan/model.ts';
 import { formatRule } from '../../../src/plan/rule/rule-text.ts';
-import { formatAddress } from '../../../src/wire/address.ts';
+import { formatAddress } from '../../../src/wire/address/address.ts';
 import { protocolName } from '../../../src/wire/protocol.ts';
 import { renderBareProxy } from '../../support/bare-proxy.ts';
 import { sharedPath } from '../../support/shared.ts';

@@ -9,7 +9,7 @@ import type { Cluster } from '../../../src/cluster/model.ts';
 import { SetTable } from '../../../src/dataplane/npm/set-table.ts';
 import { npmBehavior } from '../../../src/dataplane/npm/version.ts';
 import { parseStack } from '../../../src/dataplane/stack.ts';
-import { formatAddress } from '../../../src/wire/address.ts';
+import { formatAddress } from '../../../src/wire/address/address.ts';
 import { cluster, node, pod, port } from '../objects.ts';
 
 function sets(of: Cluster, options = ''): Map<string, string[]> {

@@ -12,7 +12,7 @@ import type { SetMember } from '../../../src/netfilter/ip-set.ts';
 import { findChain, findTable, type Network, type Plan } from '../../../src/plan/model.ts';
 import { formatRule } from '../../../src/plan/rule/rule-text.ts';
 import type { NetworkPolicy } from '../../../src/policy/model.ts';
-import { formatPrefix } from '../../../src/wire/address.ts';
+import { formatPrefix } from '../../../src/wire/address/address.ts';
 import * as make from '../objects.ts';
 
 const { block, on, peer, policy, rule, selector, where } = make;

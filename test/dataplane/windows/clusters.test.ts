@@ -10,7 +10,7 @@ import { UserError } from '../../../src/diagnostic/diagnostic.ts';
 import { World } from '../../../src/lab/world.ts';
 import { hnsToJson } from '../../../src/plan/hns/text.ts';
 import { parseInputs } from '../../../src/policy/inputs.ts';
-import { formatAddress } from '../../../src/wire/address.ts';
+import { formatAddress } from '../../../src/wire/address/address.ts';
 import { hnsOf, mixedCluster, NODE, verdictOf, worldOf } from './mixed-cluster.ts';
 
 function refusals(stack: string, build?: string): readonly string[] {

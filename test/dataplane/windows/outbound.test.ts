@@ -7,7 +7,7 @@ import t from 'tap';
 import { packetOf } from '../../../src/lab/datagram/headers.ts';
 import { syntheticPacket } from '../../../src/lab/datagram/synthetic.ts';
 import type { World } from '../../../src/lab/world.ts';
-import { formatAddress, formatPrefix, parseAddress } from '../../../src/wire/address.ts';
+import { formatAddress, formatPrefix, parseAddress } from '../../../src/wire/address/address.ts';
 import { Protocol } from '../../../src/wire/protocol.ts';
 import {
   endpointOf,

@@ -5,7 +5,7 @@
  */
 import t from 'tap';
 import type { HnsAcl } from '../../../src/plan/hns/model.ts';
-import { formatPrefix } from '../../../src/wire/address.ts';
+import { formatPrefix } from '../../../src/wire/address/address.ts';
 import { endpointOf, NODE, verdictOf, worldOf } from './mixed-cluster.ts';
 
 function policy(name: string, spec: string): string {

@@ -4,7 +4,7 @@
  */
 import t from 'tap';
 import { BalancerFlag, type HnsLoadBalancer, MappingFlag } from '../../../src/plan/hns/model.ts';
-import { formatAddress } from '../../../src/wire/address.ts';
+import { formatAddress } from '../../../src/wire/address/address.ts';
 import {
   type Asked,
   hnsOf,

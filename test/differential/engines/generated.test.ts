@@ -15,8 +15,14 @@ import { withEnds } from '../../../src/lab/datagram/rewrite.ts';
 import { lower } from '../../../src/lowering/link.ts';
 import type { Rule } from '../../../src/netfilter/rule.ts';
 import type { Plan } from '../../../src/plan/model.ts';
-import { type Address, ANY4, addToAddress, bits, type Family } from '../../../src/wire/address.ts';
-import { HEADER_LENGTH } from '../../../src/wire/ethernet.ts';
+import {
+  type Address,
+  ANY4,
+  addToAddress,
+  bits,
+  type Family,
+} from '../../../src/wire/address/address.ts';
+import { HEADER_LENGTH } from '../../../src/wire/header/ethernet.ts';
 import { Dice } from '../../support/drawn-traffic.ts';
 import { TwinEngine } from '../../support/twin-engine.ts';
 import { drawTrial, SHAPES } from '../kernel/harness/draw/trial.ts';

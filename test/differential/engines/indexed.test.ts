@@ -17,7 +17,7 @@ import { World } from '../../../src/lab/world.ts';
 import { lower } from '../../../src/lowering/link.ts';
 import { SHORTEST_INDEXED } from '../../../src/node/rule-index/rule-indexes.ts';
 import { parseInputs } from '../../../src/policy/inputs.ts';
-import { formatAddress } from '../../../src/wire/address.ts';
+import { formatAddress } from '../../../src/wire/address/address.ts';
 import { Dice } from '../../support/drawn-traffic.ts';
 import { IndexedPair } from '../../support/indexed-pair.ts';
 import { address, rawIp, tcp, udp } from '../../support/packets.ts';

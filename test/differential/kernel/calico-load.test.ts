@@ -8,7 +8,7 @@ import t from 'tap';
 import type { IpSet } from '../../../src/netfilter/ip-set.ts';
 import type { Plan } from '../../../src/plan/model.ts';
 import { printTable } from '../../../src/plan/rule/iptables-text.ts';
-import { formatAddress, formatPrefix } from '../../../src/wire/address.ts';
+import { formatAddress, formatPrefix } from '../../../src/wire/address/address.ts';
 import {
   cluster,
   from,

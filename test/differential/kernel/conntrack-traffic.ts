@@ -3,8 +3,8 @@
  * packets are right often enough to get somewhere and wrong often enough to try every branch.
  * @module
  */
-import { SctpChunk } from '../../../src/wire/sctp.ts';
-import { TcpFlag } from '../../../src/wire/tcp.ts';
+import { SctpChunk } from '../../../src/wire/header/sctp.ts';
+import { TcpFlag } from '../../../src/wire/header/tcp.ts';
 import {
   icmpEcho,
   icmpEchoReply,

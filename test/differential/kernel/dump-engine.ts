@@ -7,7 +7,7 @@ import { formatTuple, type Tuple } from '../../../src/conntrack/tuple.ts';
 import type { Injection, Journey, KnownChoices } from '../../../src/engine/engine.ts';
 import type { ReferenceEngine } from '../../../src/engine/reference.ts';
 import type { Plan } from '../../../src/plan/model.ts';
-import { formatAddress } from '../../../src/wire/address.ts';
+import { formatAddress } from '../../../src/wire/address/address.ts';
 import { Protocol } from '../../../src/wire/protocol.ts';
 import { engineOf, sentBy } from '../../support/hosts.ts';
 import { parsedIp } from '../../support/packets.ts';

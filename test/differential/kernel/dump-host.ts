@@ -15,7 +15,7 @@ import {
   formatPrefix,
   maskAddress,
   type Prefix,
-} from '../../../src/wire/address.ts';
+} from '../../../src/wire/address/address.ts';
 import { hostPlan, iface, prefix, route } from '../../support/hosts.ts';
 
 const MAX_ROUTES = 120;

@@ -15,7 +15,7 @@ import type { Target } from '../../../src/netfilter/target.ts';
 import { parseIpsets } from '../../../src/plan/ipset/text.ts';
 import type { Plan } from '../../../src/plan/model.ts';
 import { parseIptables, printIptables } from '../../../src/plan/rule/iptables-text.ts';
-import type { Family } from '../../../src/wire/address.ts';
+import type { Family } from '../../../src/wire/address/address.ts';
 import { sharedPath } from '../../support/shared.ts';
 import { DumpEngine, type SentFrame } from './dump-engine.ts';
 import { dumpHost, macOf, rulesOf } from './dump-host.ts';

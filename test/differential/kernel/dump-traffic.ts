@@ -17,10 +17,10 @@ import {
   ipv6,
   maskAddress,
   type Prefix,
-} from '../../../src/wire/address.ts';
-import * as ethernet from '../../../src/wire/ethernet.ts';
+} from '../../../src/wire/address/address.ts';
+import * as ethernet from '../../../src/wire/header/ethernet.ts';
+import { TcpFlag } from '../../../src/wire/header/tcp.ts';
 import { Protocol } from '../../../src/wire/protocol.ts';
-import { TcpFlag } from '../../../src/wire/tcp.ts';
 import {
   icmpError,
   icmpMessage,

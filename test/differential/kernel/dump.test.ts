@@ -12,7 +12,7 @@ import { readDumpFolder } from '../../../src/dump/dump-file.ts';
 import { type DumpNode, readDump } from '../../../src/dump/read-dump.ts';
 import { lower } from '../../../src/lowering/link.ts';
 import type { Plan } from '../../../src/plan/model.ts';
-import { formatAddress, formatPrefix } from '../../../src/wire/address.ts';
+import { formatAddress, formatPrefix } from '../../../src/wire/address/address.ts';
 import { kernelMissing } from './harness/laboratory.ts';
 
 const skip = kernelMissing(['iptables-save', 'ipset', 'bridge', 'sysctl']) ?? false;

@@ -6,7 +6,7 @@
 import type { Test } from 'tap';
 import { parseEbtables } from '../../../src/plan/ebtables/parser.ts';
 import type { Plan, Route } from '../../../src/plan/model.ts';
-import * as ipv4 from '../../../src/wire/ipv4.ts';
+import * as ipv4 from '../../../src/wire/header/ipv4.ts';
 import { hostPlan, iface, route } from '../../support/hosts.ts';
 import { Agent } from './harness/agent.ts';
 import { askEngine } from './harness/ask-engine.ts';

@@ -5,7 +5,7 @@
  */
 import type { Test } from 'tap';
 import type { Plan } from '../../../src/plan/model.ts';
-import * as ethernet from '../../../src/wire/ethernet.ts';
+import * as ethernet from '../../../src/wire/header/ethernet.ts';
 import { EtherType } from '../../../src/wire/protocol.ts';
 import { engineOf, inject, sentBy } from '../../support/hosts.ts';
 import { comparable } from './harness/comparable.ts';

@@ -6,7 +6,7 @@
 import t from 'tap';
 import { parseEbtables } from '../../../src/plan/ebtables/parser.ts';
 import type { Plan } from '../../../src/plan/model.ts';
-import * as ipv4 from '../../../src/wire/ipv4.ts';
+import * as ipv4 from '../../../src/wire/header/ipv4.ts';
 import { hostPlan, iface, route } from '../../support/hosts.ts';
 import { icmpEcho, icmpEchoReply, icmpError, tcp, udp } from '../../support/packets.ts';
 import { kernelMissing } from './harness/laboratory.ts';

@@ -6,7 +6,7 @@ import t from 'tap';
 import { makeSysctlTable, SYSCTL_DEFAULTS } from '../../../src/image/sysctl.ts';
 import { lower } from '../../../src/lowering/link.ts';
 import { printIptables } from '../../../src/plan/rule/iptables-text.ts';
-import { formatAddress } from '../../../src/wire/address.ts';
+import { formatAddress } from '../../../src/wire/address/address.ts';
 import { RULES } from '../../lowering/legality.ts';
 import { address, udp } from '../../support/packets.ts';
 import { prefix, routerPlan } from '../../support/walks.ts';

@@ -12,7 +12,7 @@ import { parseStack } from '../../../src/dataplane/stack.ts';
 import type { PlanBuilder } from '../../../src/plan/builder.ts';
 import type { Plan } from '../../../src/plan/model.ts';
 import { parseInputs } from '../../../src/policy/inputs.ts';
-import { type Family, formatAddress } from '../../../src/wire/address.ts';
+import { type Family, formatAddress } from '../../../src/wire/address/address.ts';
 import {
   type Case,
   familyOf,

@@ -7,7 +7,7 @@
 import t from 'tap';
 import { parseConnections, printConnections } from '../../../src/plan/conntrack-text.ts';
 import { MAIN_TABLE, type Plan } from '../../../src/plan/model.ts';
-import { SctpChunk } from '../../../src/wire/sctp.ts';
+import { SctpChunk } from '../../../src/wire/header/sctp.ts';
 import { engineOf, hostPlan, iface, route, sentBy } from '../../support/hosts.ts';
 import {
   icmpEcho,

@@ -13,7 +13,7 @@ import { FABRIC_MAC, nodeMac } from '../../../src/dataplane/azure-cni/mac.ts';
 import { renderNetwork } from '../../../src/dataplane/render.ts';
 import { parseStack } from '../../../src/dataplane/stack.ts';
 import type { Neighbor, Network, Plan } from '../../../src/plan/model.ts';
-import { contains, formatAddress, parseAddress } from '../../../src/wire/address.ts';
+import { contains, formatAddress, parseAddress } from '../../../src/wire/address/address.ts';
 import { OUTSIDE, OUTSIDE_ADDRESS } from '../../dataplane/shop.ts';
 import {
   addressOf,

@@ -18,7 +18,7 @@ import { parseEbtables, printEbtables } from '../../../src/plan/ebtables/text.ts
 import { printIp } from '../../../src/plan/ip-text.ts';
 import { parseIpsets, printIpsets } from '../../../src/plan/ipset/text.ts';
 import { parseIptables, printTable } from '../../../src/plan/rule/iptables-text.ts';
-import type { Family } from '../../../src/wire/address.ts';
+import type { Family } from '../../../src/wire/address/address.ts';
 import { iface, prefix } from '../../support/hosts.ts';
 import { address } from '../../support/packets.ts';
 import { ebTables } from '../../support/plan-ebtables.ts';

@@ -21,7 +21,7 @@ import {
   type Family,
   maskAddress,
   parseAddress,
-} from '../../../src/wire/address.ts';
+} from '../../../src/wire/address/address.ts';
 
 /** Draws from a seed (mulberry32). */
 export class Draw {

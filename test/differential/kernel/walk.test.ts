@@ -22,7 +22,7 @@ import {
   formatAddress,
   readIpv4,
   readIpv6,
-} from '../../../src/wire/address.ts';
+} from '../../../src/wire/address/address.ts';
 import { setU8, setU16, u16 } from '../../../src/wire/bytes.ts';
 import {
   icmpMessage,

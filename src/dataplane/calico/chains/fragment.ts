@@ -6,7 +6,7 @@
  * @module
  */
 import type { CtState, PortRange } from '../../../netfilter/match.ts';
-import { formatPrefix, type Prefix } from '../../../wire/address.ts';
+import { formatPrefix, type Prefix } from '../../../wire/address/address.ts';
 import { Protocol } from '../../../wire/protocol.ts';
 import type { Action, Fragment } from './felix-rule.ts';
 

@@ -8,7 +8,7 @@
  */
 import { assert } from '../../../diagnostic/diagnostic.ts';
 import type { Provenance } from '../../../netfilter/rule.ts';
-import type { Family } from '../../../wire/address.ts';
+import type { Family } from '../../../wire/address/address.ts';
 import { chainName, setName } from '../names.ts';
 import type { CalicoPolicy, CalicoRule, Direction } from '../policy/conversion.ts';
 import { splitPorts } from '../policy/ports.ts';

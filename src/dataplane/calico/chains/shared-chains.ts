@@ -6,7 +6,7 @@
  */
 import type { IpPool } from '../../../cluster/model.ts';
 import type { TableName } from '../../../netfilter/hook.ts';
-import type { Family } from '../../../wire/address.ts';
+import type { Family } from '../../../wire/address/address.ts';
 import type { FelixConfig } from '../options.ts';
 import type { CalicoPolicy, Direction } from '../policy/conversion.ts';
 import { type PolicyTier, policyTier } from './endpoint-chains.ts';

@@ -10,7 +10,7 @@
  */
 import type { IpPool } from '../../../cluster/model.ts';
 import type { TableName } from '../../../netfilter/hook.ts';
-import type { Family } from '../../../wire/address.ts';
+import type { Family } from '../../../wire/address/address.ts';
 import { Protocol } from '../../../wire/protocol.ts';
 import { setName } from '../names.ts';
 import type { FelixConfig } from '../options.ts';

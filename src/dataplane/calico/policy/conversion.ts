@@ -18,7 +18,7 @@ import {
   type PolicyRule,
   policyId,
 } from '../../../policy/model.ts';
-import { maskAddress, type Prefix } from '../../../wire/address.ts';
+import { maskAddress, type Prefix } from '../../../wire/address/address.ts';
 import type { PolicyNames, Release } from '../release.ts';
 import { describePeer } from './describe.ts';
 import { simplifyPorts } from './ports.ts';

@@ -3,7 +3,7 @@
  * @module
  */
 import type { LabelExpression, LabelSelector, Peer } from '../../../policy/model.ts';
-import { formatPrefix } from '../../../wire/address.ts';
+import { formatPrefix } from '../../../wire/address/address.ts';
 
 /** `pods labelled app=web in namespace shop`. */
 export function describePods(pods: LabelSelector | null, namespace: string): string {

@@ -10,7 +10,13 @@
 import type { IpvsConfig, Node } from '../../../cluster/model.ts';
 import { DEFAULT_VIRTUAL_TIMEOUTS, type VirtualServer } from '../../../netfilter/virtual-server.ts';
 import type { PlanBuilder } from '../../../plan/builder.ts';
-import { type Address, bits, contains, type Family, formatAddress } from '../../../wire/address.ts';
+import {
+  type Address,
+  bits,
+  contains,
+  type Family,
+  formatAddress,
+} from '../../../wire/address/address.ts';
 import { bridgeMac } from '../../azure-cni/mac.ts';
 import { nodePortScope, type ProxySettings } from '../config.ts';
 import { trafficDetector } from '../local-detector.ts';

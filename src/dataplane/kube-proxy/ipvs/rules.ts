@@ -10,7 +10,7 @@ import type { TableName } from '../../../netfilter/hook.ts';
 import type { Match, SetDirection } from '../../../netfilter/match.ts';
 import type { Target } from '../../../netfilter/target.ts';
 import type { PlanBuilder, RuleParts } from '../../../plan/builder.ts';
-import { type Family, hostPrefix } from '../../../wire/address.ts';
+import { type Family, hostPrefix } from '../../../wire/address/address.ts';
 import type { ProxySettings } from '../config.ts';
 import type { TrafficDetector } from '../local-detector.ts';
 import {

@@ -16,7 +16,7 @@ import {
   contains,
   type Family,
   type Prefix,
-} from '../../../wire/address.ts';
+} from '../../../wire/address/address.ts';
 import { protocolNumber } from '../parts.ts';
 import { categorize, type ProxyTopology, type UsedEndpoints } from '../services/categorize.ts';
 import type { ProxyEndpoint } from '../services/endpoints.ts';

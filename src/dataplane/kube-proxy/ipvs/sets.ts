@@ -8,7 +8,7 @@
  */
 import type { IpSet, SetMember, SetType } from '../../../netfilter/ip-set.ts';
 import { formatMember } from '../../../plan/ipset/member.ts';
-import type { Family } from '../../../wire/address.ts';
+import type { Family } from '../../../wire/address/address.ts';
 
 interface SetInfo {
   readonly name: string;

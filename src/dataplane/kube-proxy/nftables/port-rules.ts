@@ -6,7 +6,12 @@
  * @module
  */
 import type { Provenance } from '../../../netfilter/rule.ts';
-import { type Address, contains, formatAddress, formatPrefix } from '../../../wire/address.ts';
+import {
+  type Address,
+  contains,
+  formatAddress,
+  formatPrefix,
+} from '../../../wire/address/address.ts';
 import type { UsedEndpoints } from '../services/categorize.ts';
 import type { ProxyEndpoint } from '../services/endpoints.ts';
 import { isExternallyAccessible, type ProxyPort } from '../services/service-port.ts';

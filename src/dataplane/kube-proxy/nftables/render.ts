@@ -11,8 +11,13 @@ import type { LocalDetector, Node } from '../../../cluster/model.ts';
 import { unreachable } from '../../../diagnostic/diagnostic.ts';
 import type { NftTable } from '../../../netfilter/nft/ruleset.ts';
 import type { PlanBuilder } from '../../../plan/builder.ts';
-import type { Prefix } from '../../../wire/address.ts';
-import { type Address, contains, type Family, formatPrefix } from '../../../wire/address.ts';
+import type { Prefix } from '../../../wire/address/address.ts';
+import {
+  type Address,
+  contains,
+  type Family,
+  formatPrefix,
+} from '../../../wire/address/address.ts';
 import { nodePortScope, type ProxySettings } from '../config.ts';
 import { categorize } from '../services/categorize.ts';
 import type { ProxyEndpoint } from '../services/endpoints.ts';

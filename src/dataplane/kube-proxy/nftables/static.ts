@@ -6,8 +6,8 @@
  * `nftablesJumpChains`.
  * @module
  */
-import type { Address, Prefix } from '../../../wire/address.ts';
-import { formatAddress, formatPrefix } from '../../../wire/address.ts';
+import type { Address, Prefix } from '../../../wire/address/address.ts';
+import { formatAddress, formatPrefix } from '../../../wire/address/address.ts';
 import type { ProxyTable } from './table.ts';
 
 const BASES: readonly (readonly [name: string, type: string, hook: string, priority: number])[] = [

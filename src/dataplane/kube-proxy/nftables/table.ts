@@ -7,7 +7,7 @@ import { assert } from '../../../diagnostic/diagnostic.ts';
 import type { NftChain, NftTable } from '../../../netfilter/nft/ruleset.ts';
 import type { Provenance } from '../../../netfilter/rule.ts';
 import { parseNft } from '../../../plan/nft/parse/ruleset-parser.ts';
-import type { Family } from '../../../wire/address.ts';
+import type { Family } from '../../../wire/address/address.ts';
 
 type Origin = readonly Provenance[];
 

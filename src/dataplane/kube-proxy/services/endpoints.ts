@@ -10,8 +10,8 @@
 import type { Endpoint, EndpointSlice } from '../../../cluster/model.ts';
 import { formatSource } from '../../../cluster/model.ts';
 import type { Provenance } from '../../../netfilter/rule.ts';
-import type { Address, Family } from '../../../wire/address.ts';
-import { formatAddress } from '../../../wire/address.ts';
+import type { Address, Family } from '../../../wire/address/address.ts';
+import { formatAddress } from '../../../wire/address/address.ts';
 import { type ProxyPort, usesLocalEndpoints } from './service-port.ts';
 
 /** One endpoint of one port. */

@@ -10,8 +10,8 @@
  */
 import { formatSource, type Service, type ServicePort } from '../../../cluster/model.ts';
 import type { Provenance } from '../../../netfilter/rule.ts';
-import type { Address, Family, Prefix } from '../../../wire/address.ts';
-import { maskAddress } from '../../../wire/address.ts';
+import type { Address, Family, Prefix } from '../../../wire/address/address.ts';
+import { maskAddress } from '../../../wire/address/address.ts';
 import { type PortChains, portChains, servicePortName } from '../names.ts';
 
 /** One port of one Service in one family. */

@@ -7,7 +7,7 @@
  */
 import type { Ingress, IngressBackend } from '../../../cluster/ingress/model.ts';
 import type { Cluster, Service } from '../../../cluster/model.ts';
-import { type Address, formatAddress } from '../../../wire/address.ts';
+import { type Address, formatAddress } from '../../../wire/address/address.ts';
 import { nginxAnnotation } from './nginx-paths.ts';
 import type { ProxyKind } from './route.ts';
 

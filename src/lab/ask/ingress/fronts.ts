@@ -10,7 +10,7 @@
  */
 import type { ApplicationGateway, Ingress, IngressClass } from '../../../cluster/ingress/model.ts';
 import type { Cluster, Labels, Service } from '../../../cluster/model.ts';
-import { type Address, equalAddress } from '../../../wire/address.ts';
+import { type Address, equalAddress } from '../../../wire/address/address.ts';
 import type { Place } from '../../identity.ts';
 import { namesHost } from './route.ts';
 

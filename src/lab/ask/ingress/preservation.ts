@@ -5,7 +5,7 @@
  * ingress-nginx and Application Gateway docs (X-Forwarded-For).
  * @module
  */
-import { type Address, equalAddress, formatAddress } from '../../../wire/address.ts';
+import { type Address, equalAddress, formatAddress } from '../../../wire/address/address.ts';
 import type { Front } from './fronts.ts';
 
 /** `seenAs`: the addresses under which the proxy may see the client; none: it never does. */

@@ -9,7 +9,7 @@
 import type { Ingress } from '../../../cluster/ingress/model.ts';
 import { unreachable } from '../../../diagnostic/diagnostic.ts';
 import { gatewaysInside } from '../../../fabric/render.ts';
-import { type Address, formatAddress, type Prefix } from '../../../wire/address.ts';
+import { type Address, formatAddress, type Prefix } from '../../../wire/address/address.ts';
 import type { DropReason, UnknownReason } from '../../../wire/drop-reason.ts';
 import { Protocol } from '../../../wire/protocol.ts';
 import type { Place } from '../../identity.ts';

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Cluster } from '../../../cluster/model.ts';
-import type { Address } from '../../../wire/address.ts';
+import type { Address } from '../../../wire/address/address.ts';
 import type { Ends } from '../exchange.ts';
 import type { Front } from './fronts.ts';
 import { namesHost } from './route.ts';

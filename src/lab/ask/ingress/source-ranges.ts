@@ -15,7 +15,7 @@ import {
   type Prefix,
   parseAddress,
   parsePrefix,
-} from '../../../wire/address.ts';
+} from '../../../wire/address/address.ts';
 import { nginxAnnotation } from './nginx-paths.ts';
 
 /** Whether the proxy answers a client that it sees under this address; null: can not be read. */

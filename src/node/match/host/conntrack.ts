@@ -8,7 +8,7 @@ import { type Connection, NS_PER_S, remainingNs } from '../../../conntrack/conne
 import { unreachable } from '../../../diagnostic/diagnostic.ts';
 import type { CtState, CtStatus, Match, Negatable, PortRange } from '../../../netfilter/match.ts';
 import type { Packet } from '../../../packet/packet.ts';
-import { contains } from '../../../wire/address.ts';
+import { contains } from '../../../wire/address/address.ts';
 import type { WalkContext } from '../../hook/walk-context.ts';
 
 /**

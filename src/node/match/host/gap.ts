@@ -6,7 +6,7 @@
 import { isAssumedDevice } from '../../../image/gaps.ts';
 import type { Match } from '../../../netfilter/match.ts';
 import type { Packet } from '../../../packet/packet.ts';
-import type { Address } from '../../../wire/address.ts';
+import type { Address } from '../../../wire/address/address.ts';
 import type { WalkContext } from '../../hook/walk-context.ts';
 
 type Asked = Extract<Match, { kind: 'addrtype' | 'rpfilter' | 'physdev' }>;

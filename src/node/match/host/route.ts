@@ -16,7 +16,7 @@ import {
 } from '../../../image/route/address-kind.ts';
 import type { AddressType, Match, Negatable } from '../../../netfilter/match.ts';
 import type { Packet } from '../../../packet/packet.ts';
-import type { Address } from '../../../wire/address.ts';
+import type { Address } from '../../../wire/address/address.ts';
 import type { WalkContext } from '../../hook/walk-context.ts';
 
 type AddressTypeMatch = Extract<Match, { kind: 'addrtype' }>;

@@ -8,7 +8,7 @@
 import type { SetMemory } from '../../../image/set/set-memory.ts';
 import { PORT_CUT, type SetView } from '../../../image/set/set-view.ts';
 import type { Packet } from '../../../packet/packet.ts';
-import type { Family } from '../../../wire/address.ts';
+import type { Family } from '../../../wire/address/address.ts';
 import { u8, u16 } from '../../../wire/bytes.ts';
 import { Protocol } from '../../../wire/protocol.ts';
 import type { WalkContext } from '../../hook/walk-context.ts';

@@ -8,7 +8,7 @@
 import type { FurtherMatch } from '../../../netfilter/further-match.ts';
 import { packetEnds } from '../../../packet/ends.ts';
 import type { Packet } from '../../../packet/packet.ts';
-import { contains } from '../../../wire/address.ts';
+import { contains } from '../../../wire/address/address.ts';
 import type { WalkContext } from '../../hook/walk-context.ts';
 
 type VirtualMatch = Extract<FurtherMatch, { kind: 'ipvs' }>;

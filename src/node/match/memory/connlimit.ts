@@ -12,7 +12,7 @@ import { equalTuple, type Tuple, tupleAt } from '../../../conntrack/tuple.ts';
 import type { FurtherMatch } from '../../../netfilter/further-match.ts';
 import type { Match } from '../../../netfilter/match.ts';
 import type { CtZone, Packet } from '../../../packet/packet.ts';
-import { addressKey, bits, maskAddress } from '../../../wire/address.ts';
+import { addressKey, bits, maskAddress } from '../../../wire/address/address.ts';
 import type { WalkContext } from '../../hook/walk-context.ts';
 import { type Answer, answer } from '../answer.ts';
 import { connectionOf } from '../host/conntrack.ts';

@@ -12,7 +12,7 @@ import { hashlimitBucket } from '../../../netfilter/limit-bucket.ts';
 import type { Match } from '../../../netfilter/match.ts';
 import type { Packet } from '../../../packet/packet.ts';
 import { transportOffset } from '../../../packet/parse.ts';
-import { type Address, addressKey, bits, maskAddress } from '../../../wire/address.ts';
+import { type Address, addressKey, bits, maskAddress } from '../../../wire/address/address.ts';
 import { u16 } from '../../../wire/bytes.ts';
 import { Protocol } from '../../../wire/protocol.ts';
 import type { WalkContext } from '../../hook/walk-context.ts';

@@ -8,7 +8,7 @@
  */
 import type { Match } from '../../../netfilter/match.ts';
 import type { Packet } from '../../../packet/packet.ts';
-import { type Address, addressKey } from '../../../wire/address.ts';
+import { type Address, addressKey } from '../../../wire/address/address.ts';
 import type { WalkContext } from '../../hook/walk-context.ts';
 import { packetTtl } from '../packet/header.ts';
 import { memoryOf } from './rule-memory.ts';

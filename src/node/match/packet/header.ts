@@ -13,13 +13,13 @@ import {
   REDACTED_MAC,
 } from '../../../netfilter/match.ts';
 import type { Packet } from '../../../packet/packet.ts';
-import type { Address } from '../../../wire/address.ts';
-import { isAssumedMac } from '../../../wire/assumed-mac.ts';
+import type { Address } from '../../../wire/address/address.ts';
+import { isAssumedMac } from '../../../wire/address/assumed-mac.ts';
+import { BROADCAST_MAC, ZERO_MAC } from '../../../wire/address/mac.ts';
 import { u8 } from '../../../wire/bytes.ts';
-import * as ethernet from '../../../wire/ethernet.ts';
-import * as ipv4 from '../../../wire/ipv4.ts';
-import * as ipv6 from '../../../wire/ipv6.ts';
-import { BROADCAST_MAC, ZERO_MAC } from '../../../wire/mac.ts';
+import * as ethernet from '../../../wire/header/ethernet.ts';
+import * as ipv4 from '../../../wire/header/ipv4.ts';
+import * as ipv6 from '../../../wire/header/ipv6.ts';
 import type { WalkContext } from '../../hook/walk-context.ts';
 import type { Answer } from '../answer.ts';
 

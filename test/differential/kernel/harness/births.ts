@@ -7,7 +7,7 @@
  * @module
  */
 import { formatTuple, isIcmpTuple, type Tuple } from '../../../../src/conntrack/tuple.ts';
-import { type Address, readIpv4, readIpv6 } from '../../../../src/wire/address.ts';
+import { type Address, readIpv4, readIpv6 } from '../../../../src/wire/address/address.ts';
 
 export interface Birth {
   /** Protocol and original tuple (`birthName`). */

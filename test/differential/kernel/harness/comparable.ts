@@ -6,9 +6,9 @@
  * identification of IPv6 packets that it cuts up (`ipv6_select_ident`); they are blanked on both sides. What hosts say of their own accord (IGMP, MLD) is left out.
  * @module
  */
-import * as ethernet from '../../../../src/wire/ethernet.ts';
-import * as icmp from '../../../../src/wire/icmp.ts';
-import * as ipv4 from '../../../../src/wire/ipv4.ts';
+import * as ethernet from '../../../../src/wire/header/ethernet.ts';
+import * as icmp from '../../../../src/wire/header/icmp.ts';
+import * as ipv4 from '../../../../src/wire/header/ipv4.ts';
 import { EtherType, Protocol } from '../../../../src/wire/protocol.ts';
 
 /** All routers that listen to reports of version 2 (ff02::16). */

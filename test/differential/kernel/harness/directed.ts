@@ -6,7 +6,7 @@
  */
 import { parseIpsets } from '../../../../src/plan/ipset/text.ts';
 import type { Plan } from '../../../../src/plan/model.ts';
-import { SctpChunk } from '../../../../src/wire/sctp.ts';
+import { SctpChunk } from '../../../../src/wire/header/sctp.ts';
 import { hostPlan, iface, route } from '../../../support/hosts.ts';
 import { icmpError, sctp, sctpInit, tcp, udp } from '../../../support/packets.ts';
 import type { Shot, Trial } from './trial.ts';

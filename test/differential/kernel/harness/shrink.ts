@@ -11,7 +11,7 @@ import { printEbtables } from '../../../../src/plan/ebtables/text.ts';
 import { printIpsets } from '../../../../src/plan/ipset/text.ts';
 import { printIptables } from '../../../../src/plan/rule/iptables-text.ts';
 import { printSysctls } from '../../../../src/plan/sysctl-text.ts';
-import * as ethernet from '../../../../src/wire/ethernet.ts';
+import * as ethernet from '../../../../src/wire/header/ethernet.ts';
 import { printIp } from '../../../../src/wire/print.ts';
 import type { Agent } from './agent.ts';
 import { askEngine } from './ask-engine.ts';

@@ -8,12 +8,12 @@ import {
   formatAddress,
   readIpv4,
   readIpv6,
-} from '../../../../../src/wire/address.ts';
+} from '../../../../../src/wire/address/address.ts';
 import { setU16, u16, u32 } from '../../../../../src/wire/bytes.ts';
-import * as ethernet from '../../../../../src/wire/ethernet.ts';
+import * as ethernet from '../../../../../src/wire/header/ethernet.ts';
+import { SctpChunk } from '../../../../../src/wire/header/sctp.ts';
+import { TcpFlag } from '../../../../../src/wire/header/tcp.ts';
 import { Protocol } from '../../../../../src/wire/protocol.ts';
-import { SctpChunk } from '../../../../../src/wire/sctp.ts';
-import { TcpFlag } from '../../../../../src/wire/tcp.ts';
 import {
   icmpEchoReply,
   icmpError,

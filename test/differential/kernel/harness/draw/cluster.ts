@@ -8,7 +8,7 @@ import { isAttached, podHost } from '../../../../../src/dataplane/dataplane.ts';
 import { renderNetwork } from '../../../../../src/dataplane/render.ts';
 import type { Neighbor, Network, Plan } from '../../../../../src/plan/model.ts';
 import type { NetworkPolicy, Peer, PolicyRule } from '../../../../../src/policy/model.ts';
-import { formatAddress } from '../../../../../src/wire/address.ts';
+import { formatAddress } from '../../../../../src/wire/address/address.ts';
 import * as make from '../../../../dataplane/objects.ts';
 import { address } from '../../../../support/packets.ts';
 import type { Draw } from '../../rule-space.ts';

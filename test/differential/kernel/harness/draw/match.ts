@@ -11,7 +11,11 @@ import {
   type MatchKind,
   type PortRange,
 } from '../../../../../src/netfilter/match.ts';
-import { type Address, compareAddress, type Family } from '../../../../../src/wire/address.ts';
+import {
+  type Address,
+  compareAddress,
+  type Family,
+} from '../../../../../src/wire/address/address.ts';
 import { address } from '../../../../support/packets.ts';
 import type { Draw } from '../../rule-space.ts';
 import { drawPrefix, setName } from './sets.ts';

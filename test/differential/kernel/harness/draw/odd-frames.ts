@@ -4,8 +4,8 @@
  * @module
  */
 import { setU8, setU16, u16 } from '../../../../../src/wire/bytes.ts';
-import * as ethernet from '../../../../../src/wire/ethernet.ts';
-import * as ipv4 from '../../../../../src/wire/ipv4.ts';
+import * as ethernet from '../../../../../src/wire/header/ethernet.ts';
+import * as ipv4 from '../../../../../src/wire/header/ipv4.ts';
 import { EtherType } from '../../../../../src/wire/protocol.ts';
 import { arpRequest, type PacketBuilder } from '../../../../support/packets.ts';
 import type { Draw } from '../../rule-space.ts';

@@ -7,7 +7,7 @@ import type { Hook } from '../../../../../src/netfilter/hook.ts';
 import { CT_STATES, type IpMatch, type Match } from '../../../../../src/netfilter/match.ts';
 import type { Rule, Table } from '../../../../../src/netfilter/rule.ts';
 import { type NatRange, REJECT_WITH, type Target } from '../../../../../src/netfilter/target.ts';
-import { type Family, maskAddress } from '../../../../../src/wire/address.ts';
+import { type Family, maskAddress } from '../../../../../src/wire/address/address.ts';
 import { Protocol } from '../../../../../src/wire/protocol.ts';
 import { address } from '../../../../support/packets.ts';
 import type { Draw } from '../../rule-space.ts';

@@ -3,7 +3,7 @@
  * @module
  */
 import type { IpSet, SetMember, SetType } from '../../../../../src/netfilter/ip-set.ts';
-import { type Family, maskAddress, type Prefix } from '../../../../../src/wire/address.ts';
+import { type Family, maskAddress, type Prefix } from '../../../../../src/wire/address/address.ts';
 import { address } from '../../../../support/packets.ts';
 import type { Draw } from '../../rule-space.ts';
 import { PORTS, PROTOCOLS, type Words } from './words.ts';

@@ -4,11 +4,11 @@
  * nonsense.
  * @module
  */
-import type { Family } from '../../../../../src/wire/address.ts';
-import * as ethernet from '../../../../../src/wire/ethernet.ts';
+import type { Family } from '../../../../../src/wire/address/address.ts';
+import * as ethernet from '../../../../../src/wire/header/ethernet.ts';
+import { SctpChunk } from '../../../../../src/wire/header/sctp.ts';
+import { TcpFlag } from '../../../../../src/wire/header/tcp.ts';
 import { EtherType } from '../../../../../src/wire/protocol.ts';
-import { SctpChunk } from '../../../../../src/wire/sctp.ts';
-import { TcpFlag } from '../../../../../src/wire/tcp.ts';
 import {
   icmpEcho,
   icmpMessage,

@@ -5,7 +5,7 @@
 import type { Journey } from '../../../../../src/engine/engine.ts';
 import type { Table } from '../../../../../src/netfilter/rule.ts';
 import type { Plan } from '../../../../../src/plan/model.ts';
-import type { Family } from '../../../../../src/wire/address.ts';
+import type { Family } from '../../../../../src/wire/address/address.ts';
 import { Draw } from '../../rule-space.ts';
 import { askEngine, EngineRun } from '../ask-engine.ts';
 import type { Backend, Shot, Trial } from '../trial.ts';

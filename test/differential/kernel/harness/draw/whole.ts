@@ -5,7 +5,7 @@
  * @module
  */
 import { u16 } from '../../../../../src/wire/bytes.ts';
-import * as ethernet from '../../../../../src/wire/ethernet.ts';
+import * as ethernet from '../../../../../src/wire/header/ethernet.ts';
 import { EtherType, Protocol } from '../../../../../src/wire/protocol.ts';
 
 const FRAGMENT = 0x3fff;

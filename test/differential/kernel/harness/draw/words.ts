@@ -2,7 +2,7 @@
  * The small world that rules and packets are drawn from, so that they meet often.
  * @module
  */
-import type { Family } from '../../../../../src/wire/address.ts';
+import type { Family } from '../../../../../src/wire/address/address.ts';
 import type { Place } from './places.ts';
 
 export const PORTS: readonly number[] = [53, 80, 81, 443, 40000, 40001];

@@ -10,10 +10,11 @@
  * (below 0x600) is handed on as it is: nothing that we forward uses LLC.
  * @module
  */
-import { setU16, u16 } from './bytes.ts';
-import type { HeaderFault } from './drop-reason.ts';
-import { readMac, writeMac } from './mac.ts';
-import { EtherType } from './protocol.ts';
+
+import { readMac, writeMac } from '../address/mac.ts';
+import { setU16, u16 } from '../bytes.ts';
+import type { HeaderFault } from '../drop-reason.ts';
+import { EtherType } from '../protocol.ts';
 
 export const HEADER_LENGTH = 14;
 export const TAG_LENGTH = 4;

@@ -9,9 +9,9 @@
  *   chunk: type (1) flags (1) length (2, header included, not the padding to 4)
  * @module
  */
-import { setU8, setU16, setU32, u8, u16, u32 } from './bytes.ts';
-import { crc32c } from './checksum.ts';
-import type { HeaderFault } from './drop-reason.ts';
+import { setU8, setU16, setU32, u8, u16, u32 } from '../bytes.ts';
+import { crc32c } from '../checksum.ts';
+import type { HeaderFault } from '../drop-reason.ts';
 
 export const HEADER_LENGTH = 12;
 export const CHUNK_HEADER_LENGTH = 4;

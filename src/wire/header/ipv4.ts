@@ -14,10 +14,10 @@
  * options are read by who routes the packet (node/ip/ipv4-options.ts).
  * @module
  */
-import { type Address, readIpv4, writeAddress } from './address.ts';
-import { setU8, setU16, u8, u16 } from './bytes.ts';
-import { checksum as internetChecksum, update16 } from './checksum.ts';
-import type { HeaderFault } from './drop-reason.ts';
+import { type Address, readIpv4, writeAddress } from '../address/address.ts';
+import { setU8, setU16, u8, u16 } from '../bytes.ts';
+import { checksum as internetChecksum, update16 } from '../checksum.ts';
+import type { HeaderFault } from '../drop-reason.ts';
 
 export const MIN_HEADER_LENGTH = 20;
 const TOS = 1;

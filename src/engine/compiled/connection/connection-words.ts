@@ -4,14 +4,14 @@
  * (test/engine/connection-words.test.ts).
  * @module
  */
-import type { Connection, TcpSide, TcpTracking, Tracking } from '../../conntrack/connection.ts';
-import { TCP_STATES } from '../../conntrack/protocol/tcp-states.ts';
-import { invertTuple, isIcmpTuple, type Tuple } from '../../conntrack/tuple.ts';
-import { InternalError } from '../../diagnostic/diagnostic.ts';
-import { type Address, type Family, ipv4, ipv6 } from '../../wire/address.ts';
-import { Protocol } from '../../wire/protocol.ts';
+import type { Connection, TcpSide, TcpTracking, Tracking } from '../../../conntrack/connection.ts';
+import { TCP_STATES } from '../../../conntrack/protocol/tcp-states.ts';
+import { invertTuple, isIcmpTuple, type Tuple } from '../../../conntrack/tuple.ts';
+import { InternalError } from '../../../diagnostic/diagnostic.ts';
+import { type Address, type Family, ipv4, ipv6 } from '../../../wire/address/address.ts';
+import { Protocol } from '../../../wire/protocol.ts';
+import { ConnectionFlag, SIDE_WORDS, SideBit, TrackingBit, TUPLE_WORDS, Word } from '../layout.ts';
 import type { Placed } from './host-sets.ts';
-import { ConnectionFlag, SIDE_WORDS, SideBit, TrackingBit, TUPLE_WORDS, Word } from './layout.ts';
 
 const INDEXES = ['syn', 'synAck', 'fin', 'ack', 'rst', 'none'] as const;
 const MAX_RETRANSMISSIONS = 255;

@@ -9,9 +9,9 @@
  * remembered: what went before (`limit`, `recent` …), bytes, lengths, draws, the clock.
  * @module
  */
-import type { LinkedMatch, LinkedRule } from '../../image/program.ts';
-import type { Match } from '../../netfilter/match.ts';
-import { By } from './layout.ts';
+import type { LinkedMatch, LinkedRule } from '../../../image/program.ts';
+import type { Match } from '../../../netfilter/match.ts';
+import { By } from '../layout.ts';
 
 /** Not to be told from facts: packets that meet this rule always go to the reference engine. */
 export const OPAQUE = 128;

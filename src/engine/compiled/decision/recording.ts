@@ -3,13 +3,13 @@
  * reasons of its path.
  * @module
  */
-import type { LinkedChain, LinkedRule } from '../../image/program.ts';
-import type { RuleObserver } from '../../node/counters.ts';
-import type { Host } from '../../node/host.ts';
-import type { NftCounter } from '../../node/nft/counters.ts';
-import { LOOKS_AT_DPORT, LOOKS_AT_SPORT } from '../../node/rule-index/literal.ts';
-import type { RuleRun } from '../../node/rule-index/rule-run.ts';
-import { By } from './layout.ts';
+import type { LinkedChain, LinkedRule } from '../../../image/program.ts';
+import type { RuleObserver } from '../../../node/counters.ts';
+import type { Host } from '../../../node/host.ts';
+import type { NftCounter } from '../../../node/nft/counters.ts';
+import { LOOKS_AT_DPORT, LOOKS_AT_SPORT } from '../../../node/rule-index/literal.ts';
+import type { RuleRun } from '../../../node/rule-index/rule-run.ts';
+import { By } from '../layout.ts';
 import { operationLooksAt } from './nft-facts.ts';
 import { looksAt, OPAQUE, raisesTtl } from './rule-facts.ts';
 

@@ -10,11 +10,13 @@
  * that a port in use is seen to be in use.
  * @module
  */
-import type { Connection } from '../../conntrack/connection.ts';
-import type { ConntrackSettings } from '../../conntrack/protocol/timeouts.ts';
-import { equalTuple, type Tuple, tupleKey } from '../../conntrack/tuple.ts';
-import { InternalError } from '../../diagnostic/diagnostic.ts';
-import { equalAddress } from '../../wire/address.ts';
+import type { Connection } from '../../../conntrack/connection.ts';
+import type { ConntrackSettings } from '../../../conntrack/protocol/timeouts.ts';
+import { equalTuple, type Tuple, tupleKey } from '../../../conntrack/tuple.ts';
+import { InternalError } from '../../../diagnostic/diagnostic.ts';
+import { equalAddress } from '../../../wire/address/address.ts';
+import { Word } from '../layout.ts';
+import type { NativeEngine } from '../native-door.ts';
 import { namesOf, turnedReply } from './connection-names.ts';
 import {
   isSimple,
@@ -28,8 +30,6 @@ import {
 import type { EndsBook } from './ends-book.ts';
 import { HeldTable, type Keeper } from './held-table.ts';
 import { type HostSets, memberOf, type Placed } from './host-sets.ts';
-import { Word } from './layout.ts';
-import type { NativeEngine } from './native-door.ts';
 
 interface Entry {
   readonly table: HeldTable;

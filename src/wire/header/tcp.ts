@@ -12,8 +12,8 @@
  * connection tracking's business (`checkOffset`), as in the kernel: the packet itself is forwarded.
  * @module
  */
-import { setU8, setU16, setU32, u8, u16, u32 } from './bytes.ts';
-import type { HeaderFault } from './drop-reason.ts';
+import { setU8, setU16, setU32, u8, u16, u32 } from '../bytes.ts';
+import type { HeaderFault } from '../drop-reason.ts';
 
 export const MIN_HEADER_LENGTH = 20;
 const SPORT = 0;

@@ -9,9 +9,9 @@
  * The body of an error is the IP header and at least eight bytes of the packet it is about.
  * @module
  */
-import { setU8, setU16, setU32, u8, u16, u32 } from './bytes.ts';
-import { checksum as internetChecksum } from './checksum.ts';
-import type { HeaderFault } from './drop-reason.ts';
+import { setU8, setU16, setU32, u8, u16, u32 } from '../bytes.ts';
+import { checksum as internetChecksum } from '../checksum.ts';
+import type { HeaderFault } from '../drop-reason.ts';
 
 export const HEADER_LENGTH = 8;
 export const CHECKSUM = 2;

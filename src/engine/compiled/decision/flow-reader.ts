@@ -3,20 +3,20 @@
  * found it in, who held it before and who does after, and its names.
  * @module
  */
-import type { Connection } from '../../conntrack/connection.ts';
-import { equalTuple, type Tuple, tupleAt } from '../../conntrack/tuple.ts';
-import type { Host } from '../../node/host.ts';
-import { newPacket, parseFrame } from '../../packet/parse.ts';
-import { Protocol } from '../../wire/protocol.ts';
-import { flags as tcpFlags } from '../../wire/tcp.ts';
-import type { Execution } from '../execution.ts';
-import { framed } from '../execution.ts';
-import { isReplyOf, isTranslated, type Names, namesOf } from './connection-names.ts';
-import type { ConnectionStore } from './connection-store.ts';
-import { isSimple } from './connection-words.ts';
-import type { HeldTable } from './held-table.ts';
-import { type HostSets, type Member, memberOf } from './host-sets.ts';
-import { By, FlowState } from './layout.ts';
+import type { Connection } from '../../../conntrack/connection.ts';
+import { equalTuple, type Tuple, tupleAt } from '../../../conntrack/tuple.ts';
+import type { Host } from '../../../node/host.ts';
+import { newPacket, parseFrame } from '../../../packet/parse.ts';
+import { flags as tcpFlags } from '../../../wire/header/tcp.ts';
+import { Protocol } from '../../../wire/protocol.ts';
+import type { Execution } from '../../execution.ts';
+import { framed } from '../../execution.ts';
+import { isReplyOf, isTranslated, type Names, namesOf } from '../connection/connection-names.ts';
+import type { ConnectionStore } from '../connection/connection-store.ts';
+import { isSimple } from '../connection/connection-words.ts';
+import type { HeldTable } from '../connection/held-table.ts';
+import { type HostSets, type Member, memberOf } from '../connection/host-sets.ts';
+import { By, FlowState } from '../layout.ts';
 
 const SYN_ONLY = 0x02;
 const SYN_RST_ACK = 0x16;

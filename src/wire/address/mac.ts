@@ -2,7 +2,7 @@
  * Ethernet addresses as text: lower case, colon separated, the one form the project holds them in.
  * @module
  */
-import { setU8, u8 } from './bytes.ts';
+import { setU8, u8 } from '../bytes.ts';
 
 export const BROADCAST_MAC = 'ff:ff:ff:ff:ff:ff';
 export const ZERO_MAC = '00:00:00:00:00:00';

@@ -6,10 +6,10 @@
  * request had as its destination; and where translation leaves an address alone, that it does.
  * @module
  */
-import type { Tuple } from '../../conntrack/tuple.ts';
-import type { ClassTables } from '../../image/classes/class-tables.ts';
-import { addressKey, equalAddress } from '../../wire/address.ts';
-import type { NativeEngine } from './native-door.ts';
+import type { Tuple } from '../../../conntrack/tuple.ts';
+import type { ClassTables } from '../../../image/classes/class-tables.ts';
+import { addressKey, equalAddress } from '../../../wire/address/address.ts';
+import type { NativeEngine } from '../native-door.ts';
 
 const FIRST_ROOM = 1024;
 

@@ -8,11 +8,11 @@
  *
  * @module
  */
-import type { Connection } from '../../conntrack/connection.ts';
-import type { ConntrackSettings } from '../../conntrack/protocol/timeouts.ts';
-import { ConntrackTable, connectionOf, type Found } from '../../conntrack/table.ts';
-import type { Tuple } from '../../conntrack/tuple.ts';
-import type { CtZone, Packet } from '../../packet/packet.ts';
+import type { Connection } from '../../../conntrack/connection.ts';
+import type { ConntrackSettings } from '../../../conntrack/protocol/timeouts.ts';
+import { ConntrackTable, connectionOf, type Found } from '../../../conntrack/table.ts';
+import type { Tuple } from '../../../conntrack/tuple.ts';
+import type { CtZone, Packet } from '../../../packet/packet.ts';
 
 /** Who keeps what is not in the tables. */
 export interface Keeper {

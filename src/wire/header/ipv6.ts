@@ -14,10 +14,10 @@
  * Not done: jumbograms (RFC 2675), which no Azure network carries; they count as malformed.
  * @module
  */
-import { type Address, readIpv6, writeAddress } from './address.ts';
-import { setU8, setU16, setU32, u8, u16, u32 } from './bytes.ts';
-import type { HeaderFault } from './drop-reason.ts';
-import { Protocol } from './protocol.ts';
+import { type Address, readIpv6, writeAddress } from '../address/address.ts';
+import { setU8, setU16, setU32, u8, u16, u32 } from '../bytes.ts';
+import type { HeaderFault } from '../drop-reason.ts';
+import { Protocol } from '../protocol.ts';
 
 export const HEADER_LENGTH = 40;
 export const FRAGMENT_HEADER_LENGTH = 8;

@@ -5,12 +5,12 @@
  * @module
  */
 
-import type { Connection } from '../../conntrack/connection.ts';
-import { TCP_STATES } from '../../conntrack/protocol/tcp-states.ts';
-import type { ConntrackSettings } from '../../conntrack/protocol/timeouts.ts';
+import type { Connection } from '../../../conntrack/connection.ts';
+import { TCP_STATES } from '../../../conntrack/protocol/tcp-states.ts';
+import type { ConntrackSettings } from '../../../conntrack/protocol/timeouts.ts';
+import { Word } from '../layout.ts';
+import type { NativeEngine, NativeSizes } from '../native-door.ts';
 import type { Between } from './connection-names.ts';
-import { Word } from './layout.ts';
-import type { NativeEngine, NativeSizes } from './native-door.ts';
 
 /** One host's entry of a connection, beside what all entries have in common. */
 export interface Member extends Between {

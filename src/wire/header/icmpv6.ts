@@ -4,12 +4,12 @@
  * The header has ICMP's shape, but the checksum covers the pseudo header, so `emit` leaves it 0.
  * @module
  */
-import { setU8, setU32, u8, u16, u32 } from './bytes.ts';
-import type { HeaderFault } from './drop-reason.ts';
+import { setU8, setU32, u32 } from '../bytes.ts';
+import { code, HEADER_LENGTH, type } from './icmp.ts';
 
-export const HEADER_LENGTH = 8;
-export const CHECKSUM = 2;
-const ID = 4;
+export { CHECKSUM, check, checksum, code, HEADER_LENGTH, id, type } from './icmp.ts';
+
+const REST = 4;
 
 export const Icmpv6Type = {
   destinationUnreachable: 1,
@@ -37,29 +37,6 @@ export interface Icmpv6 {
   readonly rest: number;
 }
 
-/** Check that the eight bytes of the header can be read. */
-export function check(b: Uint8Array, off: number, end: number): HeaderFault | null {
-  if (end - off < HEADER_LENGTH) return 'icmpTruncated';
-  return b.length - off < HEADER_LENGTH ? 'headerCut' : null;
-}
-
-export function type(b: Uint8Array, off: number): number {
-  return u8(b, off);
-}
-
-export function code(b: Uint8Array, off: number): number {
-  return u8(b, off + 1);
-}
-
-export function checksum(b: Uint8Array, off: number): number {
-  return u16(b, off + CHECKSUM);
-}
-
-/** Identifier of an echo. */
-export function id(b: Uint8Array, off: number): number {
-  return u16(b, off + ID);
-}
-
 /** Whether the message is about another packet: types below 128 (RFC 4443 section 2.1). */
 export function isError(messageType: number): boolean {
   return messageType < 128;
@@ -72,7 +49,7 @@ export function isQuery(messageType: number): boolean {
 
 /** Read a checked header as a value. */
 export function parse(b: Uint8Array, off: number): Icmpv6 {
-  return { type: type(b, off), code: code(b, off), rest: u32(b, off + ID) };
+  return { type: type(b, off), code: code(b, off), rest: u32(b, off + REST) };
 }
 
 /** Make a message with checksum 0. */
@@ -80,7 +57,7 @@ export function emit(header: Icmpv6, body: Uint8Array): Uint8Array {
   const b = new Uint8Array(HEADER_LENGTH + body.length);
   setU8(b, 0, header.type);
   setU8(b, 1, header.code);
-  setU32(b, ID, header.rest);
+  setU32(b, REST, header.rest);
   b.set(body, HEADER_LENGTH);
   return b;
 }

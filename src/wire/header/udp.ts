@@ -10,8 +10,8 @@
  * (`checkLength`), as in the kernel. Checksum zero means that none was made.
  * @module
  */
-import { setU16, u16 } from './bytes.ts';
-import type { HeaderFault } from './drop-reason.ts';
+import { setU16, u16 } from '../bytes.ts';
+import type { HeaderFault } from '../drop-reason.ts';
 
 export const HEADER_LENGTH = 8;
 const SPORT = 0;

@@ -3,13 +3,13 @@
  * it, and what every rule on the way counts.
  * @module
  */
-import { InternalError } from '../../diagnostic/diagnostic.ts';
-import type { Host } from '../../node/host.ts';
-import type { PacketEnds } from '../../packet/ends.ts';
-import type { Journey } from '../engine.ts';
-import { tupleEnds, wayOf } from './connection-names.ts';
-import { readNames } from './connection-words.ts';
-import type { NativeEngine } from './native-door.ts';
+import { InternalError } from '../../../diagnostic/diagnostic.ts';
+import type { Host } from '../../../node/host.ts';
+import type { PacketEnds } from '../../../packet/ends.ts';
+import type { Journey } from '../../engine.ts';
+import { tupleEnds, wayOf } from '../connection/connection-names.ts';
+import { readNames } from '../connection/connection-words.ts';
+import type { NativeEngine } from '../native-door.ts';
 import { endsOf } from './outcome-of.ts';
 import type { Counted } from './recording.ts';
 

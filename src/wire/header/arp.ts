@@ -7,11 +7,11 @@
  *   +------+------+----+----+------+------------+---------+------------+---------+
  * @module
  */
-import { type Address, readIpv4, writeAddress } from './address.ts';
-import { setU8, setU16, u8, u16 } from './bytes.ts';
-import type { HeaderFault } from './drop-reason.ts';
-import { readMac, writeMac } from './mac.ts';
-import { EtherType } from './protocol.ts';
+import { type Address, readIpv4, writeAddress } from '../address/address.ts';
+import { readMac, writeMac } from '../address/mac.ts';
+import { setU8, setU16, u8, u16 } from '../bytes.ts';
+import type { HeaderFault } from '../drop-reason.ts';
+import { EtherType } from '../protocol.ts';
 
 export const LENGTH = 28;
 /** The part whose layout does not depend on what is resolved. */

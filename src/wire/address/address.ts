@@ -6,7 +6,7 @@
  * (0–32 or 0–128), never the mapped length.
  * @module
  */
-import { setU32, u32 } from './bytes.ts';
+import { setU32, u32 } from '../bytes.ts';
 
 export type Family = 4 | 6;
 

@@ -3,21 +3,21 @@
  * be done to any other packet on the same way.
  * @module
  */
-import { newConnection } from '../../conntrack/connection.ts';
-import { translatePacket } from '../../conntrack/nat/translate.ts';
-import { invertTuple, type Tuple } from '../../conntrack/tuple.ts';
-import type { PacketEnds } from '../../packet/ends.ts';
-import { ipBytes, newPacket, parseFrame } from '../../packet/parse.ts';
-import { verifyChecksum } from '../../packet/transport-checksum.ts';
-import { readIpv4, readIpv6 } from '../../wire/address.ts';
-import { u8, u16 } from '../../wire/bytes.ts';
-import { CHECKSUM as ICMP_CHECKSUM } from '../../wire/icmp.ts';
-import * as ipv4 from '../../wire/ipv4.ts';
-import * as ipv6 from '../../wire/ipv6.ts';
-import { Protocol } from '../../wire/protocol.ts';
-import { CHECKSUM as TCP_CHECKSUM } from '../../wire/tcp.ts';
-import { CHECKSUM as UDP_CHECKSUM } from '../../wire/udp.ts';
-import { framed } from '../execution.ts';
+import { newConnection } from '../../../conntrack/connection.ts';
+import { translatePacket } from '../../../conntrack/nat/translate.ts';
+import { invertTuple, type Tuple } from '../../../conntrack/tuple.ts';
+import type { PacketEnds } from '../../../packet/ends.ts';
+import { ipBytes, newPacket, parseFrame } from '../../../packet/parse.ts';
+import { verifyChecksum } from '../../../packet/transport-checksum.ts';
+import { readIpv4, readIpv6 } from '../../../wire/address/address.ts';
+import { u8, u16 } from '../../../wire/bytes.ts';
+import { CHECKSUM as ICMP_CHECKSUM } from '../../../wire/header/icmp.ts';
+import * as ipv4 from '../../../wire/header/ipv4.ts';
+import * as ipv6 from '../../../wire/header/ipv6.ts';
+import { CHECKSUM as TCP_CHECKSUM } from '../../../wire/header/tcp.ts';
+import { CHECKSUM as UDP_CHECKSUM } from '../../../wire/header/udp.ts';
+import { Protocol } from '../../../wire/protocol.ts';
+import { framed } from '../../execution.ts';
 
 export interface Change {
   readonly tosAfter: number;

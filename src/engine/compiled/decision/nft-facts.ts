@@ -8,10 +8,10 @@
  * be remembered.
  * @module
  */
-import type { NftLoad, NftOperation, NftSource, PayloadLoad } from '../../image/nft/program.ts';
-import type { Packet } from '../../packet/packet.ts';
-import { Protocol } from '../../wire/protocol.ts';
-import { By } from './layout.ts';
+import type { NftLoad, NftOperation, NftSource, PayloadLoad } from '../../../image/nft/program.ts';
+import type { Packet } from '../../../packet/packet.ts';
+import { Protocol } from '../../../wire/protocol.ts';
+import { By } from '../layout.ts';
 import { OPAQUE } from './rule-facts.ts';
 
 const ADDRESSES = By.source | By.destination;

@@ -7,16 +7,16 @@
  *
  * @module
  */
-import type { Connection } from '../../conntrack/connection.ts';
+import type { Connection } from '../../../conntrack/connection.ts';
 import {
   equalTuple,
   invertTuple,
   isIcmpTuple,
   type Tuple,
   tupleKey,
-} from '../../conntrack/tuple.ts';
-import type { PacketEnds } from '../../packet/ends.ts';
-import { MAX_NAMES } from './layout.ts';
+} from '../../../conntrack/tuple.ts';
+import type { PacketEnds } from '../../../packet/ends.ts';
+import { MAX_NAMES } from '../layout.ts';
 
 /** Between which names a host translates, by their numbers; the same twice where it does not. */
 export interface Between {
