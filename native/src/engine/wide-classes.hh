@@ -5,17 +5,17 @@
 inline Words direct_classes(const uint32_t* cells, Words address) {
   Words cell = gathered(cells, address >> 16);
   for (uint32_t shift = 8;; shift -= 8) {
-    // The bit that marks a block is the sign.
-    const Words more = mask_of((Signs)cell < 0);
-    if (bits_of(more) == 0) return cell;
+    // The highest bit marks a block.
+    if (bits_of(cell) == 0) return cell;
     const Words at = (cell << 8) + 65536 + (address >> shift & 0xff);
-    cell = (gathered(cells, at & more) & more) | (cell & ~more);
+    cell = gathered(cells, at, cell, cell);
     if (shift == 0) return cell;
   }
 }
 
-// Classes of ports. Two stand in each word that is loaded: no load goes past the table's end.
-inline Words port_classes(const uint16_t* table, Words port) {
-  const Words two = gathered(reinterpret_cast<const uint32_t*>(table), port >> 1);
-  return two >> ((port & 1) * 16) & 0xffff;
+// Classes of ports where `which` is all ones, elsewhere 0. Two stand in each word that is loaded: no
+// load goes past the table's end.
+inline Words port_classes(const uint16_t* table, Words port, Words which) {
+  const auto* words = reinterpret_cast<const uint32_t*>(table);
+  return gathered(words, port >> 1, which, Words{}) >> ((port & 1) * 16) & 0xffff;
 }

@@ -85,9 +85,9 @@ struct WideKeys {
 
 inline Words wide_ports(const ClassTables& tables, const WideFacts& f, uint32_t side, Words port) {
   if (tables.direct[0] == nullptr) return port;
-  const Words udp = port_classes(tables.udp[side], port);
-  if (bits_of(f.is_tcp) == 0) return udp;
-  return (port_classes(tables.tcp[side], port) & f.is_tcp) | (udp & ~f.is_tcp);
+  const Words others = port_classes(tables.udp[side], port, ~f.is_tcp);
+  if (bits_of(f.is_tcp) == 0) return others;
+  return port_classes(tables.tcp[side], port, f.is_tcp) | others;
 }
 
 inline void make_keys(const ClassTables& tables, const WideFacts& f, uint32_t by, WideKeys& keys) {

@@ -8,8 +8,8 @@ inline Words ports_in_key(PortsInKey by, const uint16_t* tcp, const uint16_t* ud
   if (by == PortsInKey::kValue) return port & (is_tcp | is_udp);
   Words found{};
   if (by == PortsInKey::kNothing) return found;
-  if (bits_of(is_tcp) != 0) found = port_classes(tcp, port & is_tcp) & is_tcp;
-  if (bits_of(is_udp) != 0) found |= port_classes(udp, port & is_udp) & is_udp;
+  if (bits_of(is_tcp) != 0) found = port_classes(tcp, port, is_tcp);
+  if (bits_of(is_udp) != 0) found |= port_classes(udp, port, is_udp);
   return found;
 }
 

@@ -22,7 +22,7 @@ inline T load_as(const void* from) {
 
 inline void store(uint32_t* to, Words w) { std::memcpy(to, &w, sizeof w); }
 
-// One bit for each word that is all ones.
+// One bit for each word: its highest, which says it of words that are all ones or none.
 inline uint32_t bits_of(Words mask) {
 #if WIRETRIAL_WIDTH == 8
   using Floats = float __attribute__((vector_size(32)));
@@ -31,7 +31,7 @@ inline uint32_t bits_of(Words mask) {
   return static_cast<uint32_t>(__builtin_ia32_cvtd2mask512((Signs)mask));
 #else
   uint32_t bits = 0;
-  for (uint32_t i = 0; i < kWidth; i++) bits |= (mask[i] & 1) << i;
+  for (uint32_t i = 0; i < kWidth; i++) bits |= (mask[i] >> 31) << i;
   return bits;
 #endif
 }
@@ -47,5 +47,20 @@ inline Words gathered(const uint32_t* from, Words at) {
   Words words{};
   for (uint32_t i = 0; i < kWidth; i++) words[i] = from[at[i]];
   return words;
+#endif
+}
+
+// The same where the highest bit of `which` is set; elsewhere nothing is loaded, and `otherwise`
+// stays.
+inline Words gathered(const uint32_t* from, Words at, Words which, Words otherwise) {
+#if WIRETRIAL_WIDTH == 8
+  return (Words)__builtin_ia32_gathersiv8si((Signs)otherwise, reinterpret_cast<const int*>(from),
+                                            (Signs)at, (Signs)which, 4);
+#elif WIRETRIAL_WIDTH == 16
+  const auto lanes = static_cast<uint16_t>(bits_of(which));
+  return (Words)__builtin_ia32_gathersiv16si((Signs)otherwise, from, (Signs)at, lanes, 4);
+#else
+  for (uint32_t i = 0; i < kWidth; i++) if (which[i] >> 31) otherwise[i] = from[at[i]];
+  return otherwise;
 #endif
 }
