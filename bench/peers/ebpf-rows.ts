@@ -66,7 +66,7 @@ export function measureEbpf({ connections, goals }: EbpfTrial, options: RunOptio
   for (let round = 0; round < samples; round++) {
     const { base, established, full } = JSON.parse(run(argv)) as Said;
     for (const [i, ns] of [established, full].entries()) theirs[i]?.push(1000 / (ns - base));
-    for (const [i, one] of ours.entries()) mine[i]?.push((MILLION / one.sample(0)) * 1000);
+    for (const [i, one] of ours.entries()) mine[i]?.push(one.sample(0, 0));
   }
   return goals.map((goal, i): Measured => {
     const hitRate = ours[i]?.hitRate() ?? 0;

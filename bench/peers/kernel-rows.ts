@@ -161,8 +161,7 @@ export function measureKernel(scenario: Scenario, senders: Senders, options: Run
         theirs[i]?.push(feed(lab, senders, how, trace, options, isOpening));
         if (isOpening) checkConnections(lab);
       }
-      const ns = ours.sample(isOpening ? FORGET_S : 0);
-      mine.push((traffic.packets.length / ns) * 1000);
+      mine.push(isOpening ? ours.sample(FORGET_S, 0) : ours.sample(0, options.seconds));
     }
   } finally {
     lab.close();

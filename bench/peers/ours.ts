@@ -1,6 +1,6 @@
 /**
  * The compiled engine on the packets that a peer gets: judged against the reference engine first,
- * then sampled one round at a time, so that its rounds stand between those of the peer.
+ * then sampled in turns with the peer.
  *
  * Time is the processor time of this process, as that of the peers is: the machine is shared.
  * @module
@@ -66,11 +66,24 @@ export class Ours {
       this.#engine.inject(injectionOf(sent, 1, this.#nowNs));
     }
     this.#batch = toBatch(workload.packets, (place) => this.#engine.entryOf(place));
-    this.sample(0);
+    this.#round(0);
   }
 
-  /** Nanoseconds for all packets of the workload, `gapS` virtual seconds after the last ones. */
-  sample(gapS: number): number {
+  /**
+   * Millions of packets a second of processor time, over rounds of the whole workload, each `gapS`
+   * virtual seconds after the last: at least one, and as many as take the `seconds` of the peer.
+   */
+  sample(gapS: number, seconds: number): number {
+    let ns = 0;
+    let packets = 0;
+    do {
+      ns += this.#round(gapS);
+      packets += this.#workload.packets.length;
+    } while (ns < seconds * 1e9);
+    return (packets / ns) * 1000;
+  }
+
+  #round(gapS: number): number {
     const { packets } = this.#workload;
     const batch = this.#batch;
     this.#nowNs = stamp(batch, this.#nowNs + gapS * 1e9);
