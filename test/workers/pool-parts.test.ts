@@ -5,6 +5,7 @@
  */
 import fc from 'fast-check';
 import t from 'tap';
+import { replayCommand } from '../../src/cli/verb/replay.ts';
 import { parseStack } from '../../src/dataplane/stack.ts';
 import { InternalError, UserError } from '../../src/diagnostic/diagnostic.ts';
 import { Counts } from '../../src/lab/run/counts.ts';
@@ -235,6 +236,21 @@ t.test(
     }
   },
 );
+
+t.test('--help says from when on workers gain in bulk', async (t) => {
+  const help = replayCommand(() => {})
+    .helpInformation()
+    .replace(/\s+/g, ' ');
+  t.match(help, 'nor in bulk below ten million packets or 20,000 connections');
+  t.same(
+    [9_900_000, 10_100_000].map((packets) => gainsInBulk(packets, 0)),
+    [false, true],
+  );
+  t.same(
+    [19_900, 20_100].map((openings) => gainsInBulk(openings, openings)),
+    [false, true],
+  );
+});
 
 t.test('a run is shared out only where nothing can meet', async (t) => {
   const asked = { packets: 50_000, workers: 4, entryIsGiven: false, dumped: false };
