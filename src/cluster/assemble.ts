@@ -16,12 +16,12 @@ import { AddressBook, assignAddresses, assignPodRanges, schedule } from './addre
 import { allocateServices } from './address/service-allocation.ts';
 import type { ClusterReader, Decoded } from './cluster-reader.ts';
 import { settleDns } from './decode/cluster-dns.ts';
-import { defaultKernel, namespaceLabels, nodeLabels } from './decode/decode-node.ts';
-import type { PodDraft } from './decode/decode-pod.ts';
-import { makeEndpointSlices, type PodCondition } from './decode/endpoints.ts';
-import type { GivenWiring } from './decode/wiring.ts';
-import { decodeWiring } from './decode/wiring.ts';
-import type { Workload } from './decode/workloads.ts';
+import { makeEndpointSlices, type PodCondition } from './decode/object/endpoints.ts';
+import { defaultKernel, namespaceLabels, nodeLabels } from './decode/object/node.ts';
+import type { PodDraft } from './decode/object/pod.ts';
+import type { Workload } from './decode/object/workloads.ts';
+import type { GivenWiring } from './decode/wiring/wiring.ts';
+import { decodeWiring } from './decode/wiring/wiring.ts';
 import type { KnownAddresses } from './infer-wiring.ts';
 import { clusterFamilies, settleWiring } from './infer-wiring.ts';
 import { decodeControllers, decodeGateways } from './ingress/decode-controllers.ts';

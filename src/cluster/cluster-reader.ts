@@ -5,15 +5,15 @@
  */
 import type { Diagnostic } from '../diagnostic/diagnostic.ts';
 import { type DnsPart, decodeDnsMap, decodeKubelet } from './decode/cluster-dns.ts';
-import { decodeIpPool } from './decode/decode-ip-pool.ts';
-import { decodeNamespace, decodeNode } from './decode/decode-node.ts';
-import type { PodDraft } from './decode/decode-pod.ts';
-import { decodePod } from './decode/decode-pod.ts';
-import { decodeService } from './decode/decode-service.ts';
-import { decodeEndpointSlice, decodeEndpoints } from './decode/decode-slices.ts';
 import { decodeKubeProxy, decodeKubeProxyMap } from './decode/kube-proxy.ts';
-import type { Workload } from './decode/workloads.ts';
-import { decodeWorkload, isWorkload } from './decode/workloads.ts';
+import { decodeIpPool } from './decode/object/ip-pool.ts';
+import { decodeNamespace, decodeNode } from './decode/object/node.ts';
+import type { PodDraft } from './decode/object/pod.ts';
+import { decodePod } from './decode/object/pod.ts';
+import { decodeService } from './decode/object/service.ts';
+import { decodeEndpointSlice, decodeEndpoints } from './decode/object/slices.ts';
+import type { Workload } from './decode/object/workloads.ts';
+import { decodeWorkload, isWorkload } from './decode/object/workloads.ts';
 import { decodeIngress, decodeIngressClass } from './ingress/decode-ingress.ts';
 import type { Ingress, IngressClass } from './ingress/model.ts';
 import { FieldErrors, toDiagnostic } from './manifest/field-error.ts';

@@ -20,7 +20,7 @@ import {
   parsePrefix,
 } from '../wire/address/address.ts';
 import { findPodSubnets } from './address/pod-subnets.ts';
-import type { GivenWiring, NodePool } from './decode/wiring.ts';
+import type { GivenWiring, NodePool } from './decode/wiring/wiring.ts';
 import type { MasqueradeFile } from './masquerade.ts';
 import { settleMasquerade } from './masquerade.ts';
 import type { WiredPool, Wiring } from './model.ts';

@@ -4,7 +4,7 @@
  * "Networking on Windows", "Host networking is not supported").
  * @module
  */
-import type { PodDraft } from './decode/decode-pod.ts';
+import type { PodDraft } from './decode/object/pod.ts';
 import type { Node } from './model.ts';
 
 /** The drafts, with a network of their own for pods that can not have their Windows host's. */

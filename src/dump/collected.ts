@@ -14,14 +14,20 @@ import { parseEbtables } from '../plan/ebtables/text.ts';
 import { parseIpsets } from '../plan/ipset/text.ts';
 import { parseSysctls } from '../plan/sysctl-text.ts';
 import { parseVirtualServers } from '../plan/virtual-server-text.ts';
-import type { DumpFile } from './dump-file.ts';
-import { jsonFdb, jsonLinks, jsonNeighbors, jsonRoutes, jsonRules } from './json-records.ts';
-import { readNft } from './nft-file.ts';
-import { type FileKind, type Recognised, recognise } from './recognise.ts';
-import type { FdbRecord, LinkRecord, NeighborRecord, RouteRecord, RuleRecord } from './records.ts';
-import { gather, type RuleFile, readTables } from './rule-files.ts';
-import { textFdb, textLinks, textNeighbors } from './text-links.ts';
-import { textRoutes, textRouteTable, textRules } from './text-routes.ts';
+import type { DumpFile } from './file/dump-file.ts';
+import { readNft } from './file/nft-file.ts';
+import { type FileKind, type Recognised, recognise } from './file/recognise.ts';
+import { gather, type RuleFile, readTables } from './file/rule-files.ts';
+import { jsonFdb, jsonLinks, jsonNeighbors, jsonRoutes, jsonRules } from './record/json.ts';
+import type {
+  FdbRecord,
+  LinkRecord,
+  NeighborRecord,
+  RouteRecord,
+  RuleRecord,
+} from './record/records.ts';
+import { textFdb, textLinks, textNeighbors } from './record/text-links.ts';
+import { textRoutes, textRouteTable, textRules } from './record/text-routes.ts';
 
 export interface Collected {
   /** Kinds of which there is a file. */

@@ -10,7 +10,7 @@ import type { Interface, InterfaceAddress, InterfaceKind } from '../plan/model.t
 import { ipv4, parseAddress } from '../wire/address/address.ts';
 import { assumedMac } from '../wire/address/assumed-mac.ts';
 import { parseMac, ZERO_MAC } from '../wire/address/mac.ts';
-import type { FdbRecord, LinkRecord } from './records.ts';
+import type { FdbRecord, LinkRecord } from './record/records.ts';
 
 /** Kinds of device that wrap packets into others. */
 export const TUNNEL_KINDS: ReadonlySet<string> = new Set([

@@ -23,7 +23,7 @@ import {
 import { ZERO_MAC } from '../wire/address/mac.ts';
 import type { Collected } from './collected.ts';
 import { namedMac } from './devices.ts';
-import type { RouteRecord } from './records.ts';
+import type { RouteRecord } from './record/records.ts';
 
 /** The way out of a host of which nobody listed the devices (`image/gaps.ts`). */
 export const ASSUMED_UPLINK = 'uplink?';

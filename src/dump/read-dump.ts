@@ -22,7 +22,8 @@ import { equalAddress, formatPrefix } from '../wire/address/address.ts';
 import { assumedMac } from '../wire/address/assumed-mac.ts';
 import { type Collected, collect } from './collected.ts';
 import { interfacesOf, joinDevices, TUNNEL_KINDS } from './devices.ts';
-import type { DumpFile } from './dump-file.ts';
+import type { DumpFile } from './file/dump-file.ts';
+import { missingSets, unknownSets } from './file/rule-files.ts';
 import {
   ASSUMED_UPLINK,
   Assumptions,
@@ -34,7 +35,6 @@ import {
   routesByAddress,
 } from './fill.ts';
 import { fdbEntryOf, neighborOf, type Reading, routeOf, ruleOf, TableNumbers } from './routing.ts';
-import { missingSets, unknownSets } from './rule-files.ts';
 
 /** A node as its dump has it. */
 export interface DumpNode {

@@ -31,7 +31,7 @@ import {
   type RouteRecord,
   type RuleRecord,
   recordFault,
-} from './records.ts';
+} from './record/records.ts';
 
 const ROUTE_TYPES = [
   'unicast',

@@ -7,7 +7,7 @@
  */
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { readDumpFolder } from '../../src/dump/dump-file.ts';
+import { readDumpFolder } from '../../src/dump/file/dump-file.ts';
 import { readDump } from '../../src/dump/read-dump.ts';
 import { Prober } from '../../src/lab/ask/probe.ts';
 import { parseInputs } from '../../src/policy/inputs.ts';

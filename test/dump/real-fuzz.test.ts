@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
 import { UserError } from '../../src/diagnostic/diagnostic.ts';
-import type { DumpFile } from '../../src/dump/dump-file.ts';
+import type { DumpFile } from '../../src/dump/file/dump-file.ts';
 import { readDump } from '../../src/dump/read-dump.ts';
 import { lower } from '../../src/lowering/link.ts';
 import { parseIpsets, printIpsets } from '../../src/plan/ipset/text.ts';

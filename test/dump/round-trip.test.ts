@@ -8,7 +8,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import t from 'tap';
 import { UserError } from '../../src/diagnostic/diagnostic.ts';
-import { readDumpFolder } from '../../src/dump/dump-file.ts';
+import { readDumpFolder } from '../../src/dump/file/dump-file.ts';
 import { readDump } from '../../src/dump/read-dump.ts';
 import { lower } from '../../src/lowering/link.ts';
 import { printIptables } from '../../src/plan/rule/iptables-text.ts';

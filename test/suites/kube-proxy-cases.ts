@@ -4,8 +4,8 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { decodeService } from '../../src/cluster/decode/decode-service.ts';
-import { decodeEndpointSlice } from '../../src/cluster/decode/decode-slices.ts';
+import { decodeService } from '../../src/cluster/decode/object/service.ts';
+import { decodeEndpointSlice } from '../../src/cluster/decode/object/slices.ts';
 import { FieldErrors } from '../../src/cluster/manifest/field-error.ts';
 import { gather } from '../../src/cluster/manifest/load.ts';
 import { sourceText } from '../../src/cluster/manifest/tree.ts';

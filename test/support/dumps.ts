@@ -4,7 +4,7 @@
  */
 import type { Cluster } from '../../src/cluster/model.ts';
 import { UserError } from '../../src/diagnostic/diagnostic.ts';
-import type { DumpFile } from '../../src/dump/dump-file.ts';
+import type { DumpFile } from '../../src/dump/file/dump-file.ts';
 import { type DumpNode, readDump } from '../../src/dump/read-dump.ts';
 import type { Journey } from '../../src/engine/engine.ts';
 import { DUMP_STACK, dumpCluster } from '../../src/lab/dump-world.ts';

@@ -6,7 +6,7 @@ import { statSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import type { Cluster } from '../../cluster/model.ts';
 import { type Diagnostic, UserError } from '../../diagnostic/diagnostic.ts';
-import { readDumpFolder } from '../../dump/dump-file.ts';
+import { readDumpFolder } from '../../dump/file/dump-file.ts';
 import { type DumpNode, readDump } from '../../dump/read-dump.ts';
 import { type DumpCluster, dumpCluster } from '../../lab/dump-world.ts';
 

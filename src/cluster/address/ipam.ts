@@ -18,7 +18,7 @@ import {
   maskAddress,
 } from '../../wire/address/address.ts';
 import { AddressMap } from '../../wire/address/address-map.ts';
-import type { PodDraft } from '../decode/decode-pod.ts';
+import type { PodDraft } from '../decode/object/pod.ts';
 import { hasPodRanges } from '../infer-wiring.ts';
 import type { Node, Pod, SourceRef, Wiring } from '../model.ts';
 import { poolOf } from './pod-subnets.ts';

@@ -21,7 +21,7 @@ import {
   formatPrefix,
   maskAddress,
 } from '../../wire/address/address.ts';
-import { NODE_PORTS } from '../decode/decode-service.ts';
+import { NODE_PORTS } from '../decode/object/service.ts';
 import type { Service, ServicePort, SourceRef, Wiring } from '../model.ts';
 import { type AddressBook, sizeOf } from './ipam.ts';
 

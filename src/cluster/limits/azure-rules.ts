@@ -19,7 +19,7 @@ import {
   overlaps,
   parsePrefix,
 } from '../../wire/address/address.ts';
-import type { GivenWiring } from '../decode/wiring.ts';
+import type { GivenWiring } from '../decode/wiring/wiring.ts';
 import { hasPodRanges } from '../infer-wiring.ts';
 import type { Tree } from '../manifest/tree.ts';
 import { get, placeOf } from '../manifest/tree.ts';

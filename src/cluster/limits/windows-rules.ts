@@ -4,7 +4,7 @@
  * pools": a Linux pool for the system; "Outbound network options": OutboundNAT).
  * @module
  */
-import type { GivenWiring } from '../decode/wiring.ts';
+import type { GivenWiring } from '../decode/wiring/wiring.ts';
 import type { Wiring } from '../model.ts';
 
 /** The longest name of a Windows pool: its machines' names have fifteen characters. */

@@ -7,13 +7,13 @@
  * @module
  */
 import type { Diagnostic } from '../../diagnostic/diagnostic.ts';
+import { isRedacted, withoutRedacted } from '../decode/redacted.ts';
 import {
   isManagedCluster,
   overManagedCluster,
   wiringOfManagedCluster,
-} from '../decode/managed-cluster.ts';
-import { isRedacted, withoutRedacted } from '../decode/redacted.ts';
-import { notEmulated } from '../decode/wiring-schema.ts';
+} from '../decode/wiring/managed-cluster.ts';
+import { notEmulated } from '../decode/wiring/schema.ts';
 import { formatSource, type SourceRef } from '../model.ts';
 import { FieldErrors, toDiagnostic } from './field-error.ts';
 import { CONFIG_MAP_NAMES, judgeKind } from './kinds.ts';

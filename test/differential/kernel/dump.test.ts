@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { readDumpFolder } from '../../../src/dump/dump-file.ts';
+import { readDumpFolder } from '../../../src/dump/file/dump-file.ts';
 import { type DumpNode, readDump } from '../../../src/dump/read-dump.ts';
 import { lower } from '../../../src/lowering/link.ts';
 import type { Plan } from '../../../src/plan/model.ts';

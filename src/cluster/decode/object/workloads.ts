@@ -8,11 +8,11 @@
  * @module
  */
 
-import type { FieldErrors } from '../manifest/field-error.ts';
-import type { LoadedObject } from '../manifest/load.ts';
-import { dnsLabelErrors, dnsSubdomainErrors } from '../manifest/names.ts';
-import { WORKLOADS } from '../manifest/schema-core.ts';
-import type { Tree } from '../manifest/tree.ts';
+import type { FieldErrors } from '../../manifest/field-error.ts';
+import type { LoadedObject } from '../../manifest/load.ts';
+import { dnsLabelErrors, dnsSubdomainErrors } from '../../manifest/names.ts';
+import { WORKLOADS } from '../../manifest/schema-core.ts';
+import type { Tree } from '../../manifest/tree.ts';
 import {
   boolean,
   entries,
@@ -23,11 +23,11 @@ import {
   text,
   textMap,
   texts,
-} from '../manifest/tree.ts';
-import type { Labels, Node, Pod, SourceRef } from '../model.ts';
-import { validateLabels, validateMeta, validateSelector } from '../validate/meta.ts';
-import type { PodDraft, PodSpecPart } from './decode-pod.ts';
-import { decodePodSpec } from './decode-pod.ts';
+} from '../../manifest/tree.ts';
+import type { Labels, Node, Pod, SourceRef } from '../../model.ts';
+import { validateLabels, validateMeta, validateSelector } from '../../validate/meta.ts';
+import type { PodDraft, PodSpecPart } from './pod.ts';
+import { decodePodSpec } from './pod.ts';
 
 /** A workload, checked; `pods` makes what its controller would make on these nodes. */
 export interface Workload {

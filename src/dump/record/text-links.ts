@@ -8,8 +8,8 @@
  *       inet 10.1.0.4/16 brd … scope global eth0              … and IP addresses.
  * @module
  */
-import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
-import type { DumpFile } from './dump-file.ts';
+import { type Diagnostic, UserError } from '../../diagnostic/diagnostic.ts';
+import type { DumpFile } from '../file/dump-file.ts';
 import {
   type AddressRecord,
   type FdbRecord,

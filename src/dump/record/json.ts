@@ -4,9 +4,9 @@
  * Empty objects are passed over: iproute2 before 5.0 prints them for what it filtered out.
  * @module
  */
-import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
-import type { Family } from '../wire/address/address.ts';
-import type { DumpFile } from './dump-file.ts';
+import { type Diagnostic, UserError } from '../../diagnostic/diagnostic.ts';
+import type { Family } from '../../wire/address/address.ts';
+import type { DumpFile } from '../file/dump-file.ts';
 import {
   type AddressRecord,
   type FdbRecord,

@@ -4,18 +4,27 @@
  */
 import { createRequire } from 'node:module';
 import type { ErrorObject, ValidateFunction } from 'ajv/dist/2020.js';
-import type { Diagnostic } from '../../diagnostic/diagnostic.ts';
-import type { Address, Family, Prefix } from '../../wire/address/address.ts';
-import { decodeAzureNetwork } from '../azure/decode-network.ts';
-import type { AzureNetwork } from '../azure/network.ts';
-import { parseCidr, parseIp } from '../manifest/cidr.ts';
-import { show } from '../manifest/field-error.ts';
-import type { MapTree, Tree } from '../manifest/tree.ts';
-import { boolean, get, items, number, placeAt, placeOf, text, toPlain } from '../manifest/tree.ts';
-import type { Node, Wiring } from '../model.ts';
-import { nearest } from '../nearest.ts';
-import { CIDR_DETAIL, IP_DETAIL } from './decode.ts';
-import { WIRING_SCHEMA } from './wiring-schema.ts';
+import type { Diagnostic } from '../../../diagnostic/diagnostic.ts';
+import type { Address, Family, Prefix } from '../../../wire/address/address.ts';
+import { decodeAzureNetwork } from '../../azure/decode-network.ts';
+import type { AzureNetwork } from '../../azure/network.ts';
+import { parseCidr, parseIp } from '../../manifest/cidr.ts';
+import { show } from '../../manifest/field-error.ts';
+import type { MapTree, Tree } from '../../manifest/tree.ts';
+import {
+  boolean,
+  get,
+  items,
+  number,
+  placeAt,
+  placeOf,
+  text,
+  toPlain,
+} from '../../manifest/tree.ts';
+import type { Node, Wiring } from '../../model.ts';
+import { nearest } from '../../nearest.ts';
+import { CIDR_DETAIL, IP_DETAIL } from '../decode.ts';
+import { WIRING_SCHEMA } from './schema.ts';
 
 export interface NodePool {
   readonly name: string;

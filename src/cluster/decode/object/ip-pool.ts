@@ -5,12 +5,12 @@
  * VXLAN) are refused: their tunnels are not emulated.
  * @module
  */
-import { parseCidr } from '../manifest/cidr.ts';
-import type { FieldErrors } from '../manifest/field-error.ts';
-import type { LoadedObject } from '../manifest/load.ts';
-import { boolean, get, text } from '../manifest/tree.ts';
-import type { IpPool } from '../model.ts';
-import { CIDR_DETAIL, metaOf } from './decode.ts';
+import { parseCidr } from '../../manifest/cidr.ts';
+import type { FieldErrors } from '../../manifest/field-error.ts';
+import type { LoadedObject } from '../../manifest/load.ts';
+import { boolean, get, text } from '../../manifest/tree.ts';
+import type { IpPool } from '../../model.ts';
+import { CIDR_DETAIL, metaOf } from '../decode.ts';
 
 /** Read one pool; null when it can not be used. */
 export function decodeIpPool(errors: FieldErrors, object: LoadedObject): IpPool | null {

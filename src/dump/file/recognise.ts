@@ -7,7 +7,7 @@
  * @module
  */
 import { basename } from 'node:path';
-import type { Family } from '../wire/address/address.ts';
+import type { Family } from '../../wire/address/address.ts';
 import type { DumpFile } from './dump-file.ts';
 
 export const FILE_KINDS = [

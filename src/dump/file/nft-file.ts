@@ -7,11 +7,11 @@
  * incompatible).
  * @module
  */
-import type { Diagnostic } from '../diagnostic/diagnostic.ts';
-import type { NftRuleset } from '../netfilter/nft/ruleset.ts';
-import type { Table } from '../netfilter/rule.ts';
-import { parseNftJson } from '../plan/nft/json-ruleset.ts';
-import { parseNft } from '../plan/nft/parse/ruleset-parser.ts';
+import type { Diagnostic } from '../../diagnostic/diagnostic.ts';
+import type { NftRuleset } from '../../netfilter/nft/ruleset.ts';
+import type { Table } from '../../netfilter/rule.ts';
+import { parseNftJson } from '../../plan/nft/json-ruleset.ts';
+import { parseNft } from '../../plan/nft/parse/ruleset-parser.ts';
 import { gather, type RuleFile } from './rule-files.ts';
 
 /** Tables that ebtables-nft and arptables-nft keep in nft. */

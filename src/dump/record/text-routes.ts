@@ -2,9 +2,9 @@
  * Records from the text of `ip route`, `ip rule` and `route -n`.
  * @module
  */
-import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
-import type { Family } from '../wire/address/address.ts';
-import type { DumpFile } from './dump-file.ts';
+import { type Diagnostic, UserError } from '../../diagnostic/diagnostic.ts';
+import type { Family } from '../../wire/address/address.ts';
+import type { DumpFile } from '../file/dump-file.ts';
 import { type RecordPlace, type RouteRecord, type RuleRecord, recordFault } from './records.ts';
 import { after, eachLine } from './text-links.ts';
 

@@ -7,8 +7,8 @@
  * to come from a wiring document beside it, which goes before it.
  * @module
  */
-import type { MapEntry, MapTree, Tree } from '../manifest/tree.ts';
-import { get, isNull, items, text, withValue } from '../manifest/tree.ts';
+import type { MapEntry, MapTree, Tree } from '../../manifest/tree.ts';
+import { get, isNull, items, text, withValue } from '../../manifest/tree.ts';
 
 /** Fields of the network profile, and what a wiring calls them. */
 const PROFILE: readonly (readonly [string, string])[] = [

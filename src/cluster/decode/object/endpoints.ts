@@ -14,15 +14,15 @@ import type {
   Node,
   Pod,
   Service,
-} from '../model.ts';
+} from '../../model.ts';
 import {
   autoHints,
   wantsAutoHints,
   ZONE_LABEL,
   type ZoneShares,
   zoneShares,
-} from '../topology-hints.ts';
-import { SERVICE_LABEL } from './decode-slices.ts';
+} from '../../topology-hints.ts';
+import { SERVICE_LABEL } from './slices.ts';
 
 /** What the controller knows of a pod besides the pod. */
 export interface PodCondition {

@@ -4,7 +4,7 @@
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { UserError } from '../diagnostic/diagnostic.ts';
+import { UserError } from '../../diagnostic/diagnostic.ts';
 
 /** One file of a dump; `path` is what messages name. */
 export interface DumpFile {

@@ -4,15 +4,15 @@
  * `EndpointConditions`: nil ready and serving mean true, nil terminating false).
  * @module
  */
-import type { Family } from '../../wire/address/address.ts';
-import type { FieldErrors } from '../manifest/field-error.ts';
-import type { LoadedObject } from '../manifest/load.ts';
-import { dnsLabelErrors, dnsSubdomainErrors, portNumberErrors } from '../manifest/names.ts';
-import type { Tree } from '../manifest/tree.ts';
-import { boolean, get, items, number, placeOf, text } from '../manifest/tree.ts';
-import type { Endpoint, EndpointPort, EndpointSlice } from '../model.ts';
-import { validateMeta } from '../validate/meta.ts';
-import { addressAt, IP_DETAIL, metaOf, protocolOf } from './decode.ts';
+import type { Family } from '../../../wire/address/address.ts';
+import type { FieldErrors } from '../../manifest/field-error.ts';
+import type { LoadedObject } from '../../manifest/load.ts';
+import { dnsLabelErrors, dnsSubdomainErrors, portNumberErrors } from '../../manifest/names.ts';
+import type { Tree } from '../../manifest/tree.ts';
+import { boolean, get, items, number, placeOf, text } from '../../manifest/tree.ts';
+import type { Endpoint, EndpointPort, EndpointSlice } from '../../model.ts';
+import { validateMeta } from '../../validate/meta.ts';
+import { addressAt, IP_DETAIL, metaOf, protocolOf } from '../decode.ts';
 
 export const SERVICE_LABEL = 'kubernetes.io/service-name';
 const ADDRESS_TYPES = ['FQDN', 'IPv4', 'IPv6'];

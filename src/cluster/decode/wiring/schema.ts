@@ -5,8 +5,8 @@
  * networkProfile; Microsoft.Network virtualNetworks).
  * @module
  */
-import type { MapTree } from '../manifest/tree.ts';
-import { get, text } from '../manifest/tree.ts';
+import type { MapTree } from '../../manifest/tree.ts';
+import { get, text } from '../../manifest/tree.ts';
 import {
   API_SERVER,
   APPLICATION_GATEWAYS,
@@ -24,7 +24,7 @@ import {
   ROUTE_TABLES,
   SECURITY_GROUPS,
   VIRTUAL_NETWORKS,
-} from './wiring-schema-network.ts';
+} from './schema-network.ts';
 
 const OUTBOUND_TYPES = [
   'loadBalancer',

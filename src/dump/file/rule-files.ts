@@ -2,12 +2,12 @@
  * Rules and sets of a dump: iptables-save of both families and variants, `iptables -S`, ipset.
  * @module
  */
-import { type Diagnostic, UserError } from '../diagnostic/diagnostic.ts';
-import type { TableName } from '../netfilter/hook.ts';
-import type { IpSet } from '../netfilter/ip-set.ts';
-import type { Table } from '../netfilter/rule.ts';
-import { parseIptables, printTable } from '../plan/rule/iptables-text.ts';
-import type { Family } from '../wire/address/address.ts';
+import { type Diagnostic, UserError } from '../../diagnostic/diagnostic.ts';
+import type { TableName } from '../../netfilter/hook.ts';
+import type { IpSet } from '../../netfilter/ip-set.ts';
+import type { Table } from '../../netfilter/rule.ts';
+import { parseIptables, printTable } from '../../plan/rule/iptables-text.ts';
+import type { Family } from '../../wire/address/address.ts';
 import type { DumpFile } from './dump-file.ts';
 import type { Recognised } from './recognise.ts';
 

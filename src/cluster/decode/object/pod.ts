@@ -4,20 +4,20 @@
  * and decoded. A Pod without containers is accepted: bare pods are enough input here.
  * @module
  */
-import type { Address } from '../../wire/address/address.ts';
-import type { FieldErrors } from '../manifest/field-error.ts';
-import type { LoadedObject } from '../manifest/load.ts';
+import type { Address } from '../../../wire/address/address.ts';
+import type { FieldErrors } from '../../manifest/field-error.ts';
+import type { LoadedObject } from '../../manifest/load.ts';
 import {
   dnsLabelErrors,
   dnsSubdomainErrors,
   portNameErrors,
   portNumberErrors,
-} from '../manifest/names.ts';
-import type { Tree } from '../manifest/tree.ts';
-import { boolean, get, items, number, placeOf, text, textMap } from '../manifest/tree.ts';
-import type { ContainerPort, Labels, Pod, SourceRef } from '../model.ts';
-import { validateMeta } from '../validate/meta.ts';
-import { addressAt, metaOf, protocolOf } from './decode.ts';
+} from '../../manifest/names.ts';
+import type { Tree } from '../../manifest/tree.ts';
+import { boolean, get, items, number, placeOf, text, textMap } from '../../manifest/tree.ts';
+import type { ContainerPort, Labels, Pod, SourceRef } from '../../model.ts';
+import { validateMeta } from '../../validate/meta.ts';
+import { addressAt, metaOf, protocolOf } from '../decode.ts';
 import { decodePodDns } from './pod-dns.ts';
 
 /** A pod before it is placed: node and addresses may still be missing. */

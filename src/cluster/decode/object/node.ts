@@ -3,14 +3,14 @@
  * @module
  */
 
-import { parseCidr } from '../manifest/cidr.ts';
-import type { FieldErrors } from '../manifest/field-error.ts';
-import type { LoadedObject } from '../manifest/load.ts';
-import { dnsLabelErrors, dnsSubdomainErrors } from '../manifest/names.ts';
-import { get, items, text } from '../manifest/tree.ts';
-import type { Labels, Namespace, Node } from '../model.ts';
-import { validateMeta } from '../validate/meta.ts';
-import { addressAt, CIDR_DETAIL, metaOf } from './decode.ts';
+import { parseCidr } from '../../manifest/cidr.ts';
+import type { FieldErrors } from '../../manifest/field-error.ts';
+import type { LoadedObject } from '../../manifest/load.ts';
+import { dnsLabelErrors, dnsSubdomainErrors } from '../../manifest/names.ts';
+import { get, items, text } from '../../manifest/tree.ts';
+import type { Labels, Namespace, Node } from '../../model.ts';
+import { validateMeta } from '../../validate/meta.ts';
+import { addressAt, CIDR_DETAIL, metaOf } from '../decode.ts';
 
 /** What an AKS Ubuntu 22.04 node runs, for nodes that do not say. */
 const DEFAULT_KERNEL = '5.15.0-1075-azure';

@@ -4,12 +4,12 @@
  * `validatePodDNSConfig`, `ValidateHostAliases`).
  * @module
  */
-import type { FieldErrors } from '../manifest/field-error.ts';
-import { dnsSubdomainErrors } from '../manifest/names.ts';
-import type { Tree } from '../manifest/tree.ts';
-import { get, items, placeOf, text, texts } from '../manifest/tree.ts';
-import type { HostAlias, PodDns } from '../model.ts';
-import { addressAt } from './decode.ts';
+import type { FieldErrors } from '../../manifest/field-error.ts';
+import { dnsSubdomainErrors } from '../../manifest/names.ts';
+import type { Tree } from '../../manifest/tree.ts';
+import { get, items, placeOf, text, texts } from '../../manifest/tree.ts';
+import type { HostAlias, PodDns } from '../../model.ts';
+import { addressAt } from '../decode.ts';
 
 const CODE = 'POD_DNS';
 const POLICIES = ['ClusterFirst', 'ClusterFirstWithHostNet', 'Default', 'None'] as const;

@@ -3,11 +3,11 @@
  * `SetDefaults_Service`, registry/core/service `NormalizeClusterIPs`), validated, decoded.
  * @module
  */
-import type { Address, Family } from '../../wire/address/address.ts';
-import { parseCidr, parseIp } from '../manifest/cidr.ts';
-import type { FieldErrors } from '../manifest/field-error.ts';
-import type { LoadedObject } from '../manifest/load.ts';
-import type { MapTree, Tree } from '../manifest/tree.ts';
+import type { Address, Family } from '../../../wire/address/address.ts';
+import { parseCidr, parseIp } from '../../manifest/cidr.ts';
+import type { FieldErrors } from '../../manifest/field-error.ts';
+import type { LoadedObject } from '../../manifest/load.ts';
+import type { MapTree, Tree } from '../../manifest/tree.ts';
 import {
   boolean,
   get,
@@ -19,10 +19,10 @@ import {
   texts,
   withDefault,
   withValue,
-} from '../manifest/tree.ts';
-import type { LoadBalancerIngress, Service, ServicePort } from '../model.ts';
-import { validateService } from '../validate/service.ts';
-import { addressAt, metaOf, protocolOf } from './decode.ts';
+} from '../../manifest/tree.ts';
+import type { LoadBalancerIngress, Service, ServicePort } from '../../model.ts';
+import { validateService } from '../../validate/service.ts';
+import { addressAt, metaOf, protocolOf } from '../decode.ts';
 
 const TYPES = ['ClusterIP', 'NodePort', 'LoadBalancer', 'ExternalName'] as const;
 const AFFINITY_SECONDS = 10800;

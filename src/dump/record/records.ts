@@ -7,8 +7,8 @@
  * bridge/fdb.c.
  * @module
  */
-import type { Diagnostic } from '../diagnostic/diagnostic.ts';
-import type { Family } from '../wire/address/address.ts';
+import type { Diagnostic } from '../../diagnostic/diagnostic.ts';
+import type { Family } from '../../wire/address/address.ts';
 
 /** Where a record stands; JSON has no lines. */
 export interface RecordPlace {
