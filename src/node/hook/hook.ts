@@ -26,7 +26,7 @@ import { passVirtualServers } from '../virtual-server/hooks.ts';
 import { HookLooks } from './hook-recorder.ts';
 import { filterChain } from './nft-chain.ts';
 import type { HookPart } from './order.ts';
-import { decision, fact, settle } from './settle.ts';
+import { decision, noteStep, settle } from './settle.ts';
 import { CONNECTION_FACTS, confirm, trackIn } from './tracking.ts';
 import { translate } from './translation.ts';
 import type { Visit } from './visit.ts';
@@ -51,9 +51,7 @@ export function hook(run: Run, passage: Passage, at: Hook): boolean {
   }
   const visit = beginVisit(run, passage, at);
   const passed = stations(visit);
-  if (passed) {
-    passage.trail.hookStep(passage.host.name, at, fact(passage), visit.looks.take());
-  }
+  if (passed) noteStep(visit);
   return passed;
 }
 

@@ -3,12 +3,10 @@
  * @module
  */
 import type { NftLinkedChain, NftLinkedRule } from '../../image/nft/program.ts';
-import { sendReject } from '../ip/reject.ts';
 import type { NftVerdict } from '../nft/walk.ts';
 import { runChain } from '../nft/walk.ts';
-import { dropBy, unknown } from '../run.ts';
 import type { Decision } from '../trail.ts';
-import { fact } from './settle.ts';
+import { end, noteStep } from './settle.ts';
 import type { Visit } from './visit.ts';
 import type { Origins } from './walk-context.ts';
 
@@ -53,20 +51,8 @@ export function nftDecision(
 
 /** What a verdict does to the packet; true when it goes on. */
 export function settleNft(visit: Visit, verdict: NftVerdict): boolean {
-  const { passage, hook, run, looks } = visit;
   if (verdict.kind === 'accept' || verdict.kind === 'nat') return true;
-  const by = nftDecision(visit, verdict.rule, verdict.origin);
-  passage.trail.hookStep(passage.host.name, hook, fact(passage), looks.take());
-  switch (verdict.kind) {
-    case 'drop':
-      dropBy(passage, verdict.reason, by);
-      return false;
-    case 'reject':
-      dropBy(passage, verdict.reason, by);
-      sendReject(run, passage, verdict.with);
-      return false;
-    case 'unknown':
-      unknown(passage, by, verdict.reason);
-      return false;
-  }
+  noteStep(visit);
+  end(visit, nftDecision(visit, verdict.rule, verdict.origin), verdict);
+  return false;
 }

@@ -5,7 +5,9 @@
 import type { HostImage } from '../../image/image.ts';
 import type { LinkedRule } from '../../image/program.ts';
 import type { Hook } from '../../netfilter/hook.ts';
+import type { RejectWith } from '../../netfilter/target.ts';
 import type { Packet } from '../../packet/packet.ts';
+import type { DropReason, UnknownReason } from '../../wire/drop-reason.ts';
 import { sendReject } from '../ip/reject.ts';
 import type { Passage } from '../passage.ts';
 import { dropBy, unknown } from '../run.ts';
@@ -47,31 +49,38 @@ const NO_RULE = -1;
 
 /** What a verdict does to the packet; true when it goes on. */
 export function settle(visit: Visit, verdict: WalkVerdict): boolean {
-  const { passage, hook: at, run, looks } = visit;
   if (verdict.kind === 'accept') return true;
-  const by = decision(passage, at, verdict.rule, verdict.origin);
-  passage.trail.hookStep(passage.host.name, at, fact(passage), looks.take());
+  const by = decision(visit.passage, visit.hook, verdict.rule, verdict.origin);
+  noteStep(visit);
+  if ('range' in verdict) return true;
+  end(visit, by, verdict);
+  return false;
+}
+
+/** A verdict, of either rule language, after which a packet does not go on. */
+type LastVerdict =
+  | { readonly kind: 'drop'; readonly reason: DropReason }
+  | { readonly kind: 'reject'; readonly reason: DropReason; readonly with: RejectWith }
+  | { readonly kind: 'unknown'; readonly reason: UnknownReason };
+
+/** End a packet as its last verdict says. */
+export function end({ passage, run }: Visit, by: Decision, verdict: LastVerdict): void {
   switch (verdict.kind) {
     case 'drop':
       dropBy(passage, verdict.reason, by);
-      return false;
+      return;
     case 'reject':
       dropBy(passage, verdict.reason, by);
       sendReject(run, passage, verdict.with);
-      return false;
+      return;
     case 'unknown':
       unknown(passage, by, verdict.reason);
-      return false;
-    case 'snat':
-    case 'dnat':
-    case 'masquerade':
-      return true;
   }
 }
 
-/** What a hook's step says of the packet. */
-export function fact(passage: Passage): string {
-  return FACTS[passage.packet.ctState];
+/** Write down that the packet met this hook. */
+export function noteStep({ passage, hook, looks }: Visit): void {
+  passage.trail.hookStep(passage.host.name, hook, FACTS[passage.packet.ctState], looks.take());
 }
 
 const FACTS: Readonly<Record<Packet['ctState'], string>> = {

@@ -13,6 +13,7 @@
  * with the kernel by test/differential/kernel/walk.test.ts.
  * @module
  */
+
 import { unreachable } from '../../diagnostic/diagnostic.ts';
 import { isAssumedDevice } from '../../image/gaps.ts';
 import type { RulePart } from '../../image/image.ts';
@@ -28,7 +29,8 @@ import { applyCt, hasTracking } from '../target/ct.ts';
 import { applyClass, applyMss, applyTtl } from '../target/header.ts';
 import { type RewriteTarget, rewriteOf } from '../target/rewrite.ts';
 import { applySet, type SetTarget } from '../target/set.ts';
-import { applyConnmark, applyMark, originsOfMark } from '../target/target.ts';
+import { applyConnmark, applyMark } from '../target/target.ts';
+import { originsAlong, type Via } from './attribution.ts';
 import type { DropVerdict, Origins, WalkContext, WalkVerdict } from './walk-context.ts';
 
 const ACCEPT: WalkVerdict = { kind: 'accept', rule: null, origin: [] };
@@ -69,15 +71,10 @@ export function runHook(
 interface Place {
   readonly chain: LinkedChain;
   readonly index: number;
-  readonly via: Via | null;
+  readonly via: Via<LinkedRule> | null;
 }
 
 /** The jumps that led to where the walk is, the last first. */
-interface Via {
-  readonly rule: LinkedRule;
-  readonly before: Via | null;
-}
-
 /** Why a rule can not be judged for a packet, and which part of it. */
 interface Open {
   readonly reason: UnknownReason;
@@ -91,7 +88,7 @@ class Walk {
   readonly #stack: Place[] = [];
   #chain: LinkedChain;
   #index = 0;
-  #via: Via | null = null;
+  #via: Via<LinkedRule> | null = null;
   #chainIndex: ChainIndex | null;
 
   constructor(ctx: WalkContext, at: { entry: LinkedChain; hook: Hook }, packet: Packet) {
@@ -177,7 +174,7 @@ class Walk {
   /** A rule that can not be judged matters only when it would have done something. */
   #undecided(rule: LinkedRule, open: Open): WalkVerdict | null {
     if (WITHOUT_EFFECT.has(rule.target.kind)) return this.#missed(rule, open.part);
-    return { kind: 'unknown', ...open, rule, origin: this.#originOf(rule) };
+    return { kind: 'unknown', ...open, rule, origin: originsAlong(this.#packet, rule, this.#via) };
   }
 
   /** The module dropped the packet itself; the rule is where, not why. */
@@ -201,7 +198,7 @@ class Walk {
         if (this.#packet.checksumOffloaded) completeChecksum(this.#packet);
         return null;
       case 'accept':
-        return { kind: 'accept', rule, origin: this.#originOf(rule) };
+        return { kind: 'accept', rule, origin: originsAlong(this.#packet, rule, this.#via) };
       case 'drop':
         return this.#drop(rule);
       case 'return':
@@ -210,7 +207,7 @@ class Walk {
       case 'goto':
         return this.#enter(rule);
       case 'mark':
-        applyMark(target, this.#packet, this.#originOf(rule));
+        applyMark(target, this.#packet, originsAlong(this.#packet, rule, this.#via));
         return null;
       case 'connmark':
         applyConnmark(this.#ctx, target, this.#packet);
@@ -242,7 +239,12 @@ class Walk {
       case 'masquerade':
       case 'snat':
       case 'dnat':
-        return { kind: target.kind, range: target.range, rule, origin: this.#originOf(rule) };
+        return {
+          kind: target.kind,
+          range: target.range,
+          rule,
+          origin: originsAlong(this.#packet, rule, this.#via),
+        };
       default:
         return unreachable(target);
     }
@@ -257,7 +259,13 @@ class Walk {
   /** What a target does can not be told: nothing after it can be trusted. */
   #unable(rule: LinkedRule, reason: UnknownReason): WalkVerdict {
     const part = rule.matches.length;
-    return { kind: 'unknown', reason, rule, part, origin: this.#originOf(rule) };
+    return {
+      kind: 'unknown',
+      reason,
+      rule,
+      part,
+      origin: originsAlong(this.#packet, rule, this.#via),
+    };
   }
 
   #clamp(rule: LinkedRule, target: Extract<Target, { kind: 'tcpmss' }>): WalkVerdict | null {
@@ -269,7 +277,7 @@ class Walk {
   /** REDIRECT and NETMAP are translations to an address that the packet and the host give. */
   #rewrite(rule: LinkedRule, target: RewriteTarget): WalkVerdict {
     const found = rewriteOf(this.#ctx, target, this.#hook, this.#packet);
-    const origin = this.#originOf(rule);
+    const origin = originsAlong(this.#packet, rule, this.#via);
     if (found !== null) return { ...found, rule, origin };
     if (this.#ctx.image.gaps.addresses || isAssumedDevice(this.#packet.inDevice)) {
       return { kind: 'unknown', reason: 'dumpIncomplete', rule, part: rule.matches.length, origin };
@@ -314,7 +322,7 @@ class Walk {
   }
 
   #drop(rule: LinkedRule): WalkVerdict | null {
-    const origin = this.#originOf(rule);
+    const origin = originsAlong(this.#packet, rule, this.#via);
     const verdict: DropVerdict = {
       kind: 'drop',
       reason: dropReason(rule, origin, this.#packet),
@@ -325,24 +333,10 @@ class Walk {
   }
 
   #reject(rule: LinkedRule, how: RejectWith): WalkVerdict | null {
-    const origin = this.#originOf(rule);
+    const origin = originsAlong(this.#packet, rule, this.#via);
     const reason = isPolicy(origin) ? 'policyDenied' : 'rejected';
     const forgiven = this.#ctx.forgive?.({ kind: 'drop', reason, rule, origin });
     return forgiven ? null : { kind: 'reject', with: how, reason, rule, origin };
-  }
-
-  /** Whom a rule's effect goes back to; see `WalkVerdict`. */
-  #originOf(rule: LinkedRule): Origins {
-    let at: LinkedRule | null = rule;
-    let via = this.#via;
-    while (at !== null) {
-      if (at.origin.length > 0) return at.origin;
-      const byMark = originsOfMark(this.#packet, at.markBits);
-      if (byMark.length > 0) return byMark;
-      at = via?.rule ?? null;
-      via = via?.before ?? null;
-    }
-    return [];
   }
 }
 

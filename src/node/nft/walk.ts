@@ -14,6 +14,7 @@
  * test/differential/kernel/nft.test.ts.
  * @module
  */
+
 import { unreachable } from '../../diagnostic/diagnostic.ts';
 import { endOf, isAlive, keyText, type LiveElements } from '../../image/nft/lookup-set.ts';
 import type {
@@ -28,11 +29,12 @@ import type { Hook } from '../../netfilter/hook.ts';
 import type { RejectWith } from '../../netfilter/target.ts';
 import type { Packet } from '../../packet/packet.ts';
 import type { DropReason, UnknownReason } from '../../wire/drop-reason.ts';
+import { originsAlong, type Via } from '../hook/attribution.ts';
 import type { Origins, WalkContext } from '../hook/walk-context.ts';
 import { connectionOf } from '../match/host/conntrack.ts';
 import { memoryOf } from '../match/memory/rule-memory.ts';
 import { hasTracking } from '../target/ct.ts';
-import { applyMark, originsOfMark } from '../target/target.ts';
+import { applyMark } from '../target/target.ts';
 import { load, type Reading } from './load.ts';
 import { limitHolds, liveElements, metersHold, momentOf, quotaHolds } from './memory.ts';
 import { type Loaded, writePayload } from './payload.ts';
@@ -91,12 +93,7 @@ export function runChain(
 interface Place {
   readonly chain: NftLinkedChain;
   readonly index: number;
-  readonly via: Via | null;
-}
-
-interface Via {
-  readonly rule: NftLinkedRule;
-  readonly before: Via | null;
+  readonly via: Via<NftLinkedRule> | null;
 }
 
 /** How a statement ended: on to the next, on to the next rule, or with a verdict. */
@@ -117,7 +114,7 @@ class NftWalk {
   readonly #stack: Place[] = [];
   #chain: NftLinkedChain;
   #index = 0;
-  #via: Via | null = null;
+  #via: Via<NftLinkedRule> | null = null;
 
   constructor(
     ctx: WalkContext,
@@ -175,7 +172,7 @@ class NftWalk {
     for (const later of rule.operations.slice(at + 1)) {
       if (later.kind === 'counter' || later.kind === 'nothing') continue;
       if (later.kind !== 'test' && later.kind !== 'lookup') {
-        const origin = this.#originOf(rule);
+        const origin = originsAlong(this.#packet, rule, this.#via);
         return { kind: 'unknown', reason: OPEN_REASON[open], rule, origin };
       }
       if (this.#operation(later, rule) === 'break') return this.#missed(rule, at);
@@ -287,7 +284,11 @@ class NftWalk {
     if (operation.of === 'packet') {
       const changed = (this.#packet.mark ^ mark) >>> 0;
       const value = (mark & changed) >>> 0;
-      applyMark({ value, mask: changed }, this.#packet, this.#originOf(rule));
+      applyMark(
+        { value, mask: changed },
+        this.#packet,
+        originsAlong(this.#packet, rule, this.#via),
+      );
       return 'next';
     }
     const connection = connectionOf(this.#packet);
@@ -302,11 +303,11 @@ class NftWalk {
     const choice = natChoice(this.#reading(), operation);
     if (choice === 'next' || choice === 'break') return choice;
     if (typeof choice === 'string') return { open: choice };
-    return { kind: 'nat', choice, rule, origin: this.#originOf(rule) };
+    return { kind: 'nat', choice, rule, origin: originsAlong(this.#packet, rule, this.#via) };
   }
 
   #reject({ code }: Extract<NftOperation, { kind: 'reject' }>, rule: NftLinkedRule): Step {
-    const origin = this.#originOf(rule);
+    const origin = originsAlong(this.#packet, rule, this.#via);
     const reason = isPolicy(origin) ? 'policyDenied' : 'rejected';
     const how = rejectWith(code, this.#packet);
     return { kind: 'reject', with: how, reason, rule, origin };
@@ -357,7 +358,7 @@ class NftWalk {
   #decide(rule: NftLinkedRule, verdict: NftVerdict | NftLinkedVerdict): NftVerdict | null {
     switch (verdict.kind) {
       case 'accept':
-        return { kind: 'accept', rule, origin: this.#originOf(rule) };
+        return { kind: 'accept', rule, origin: originsAlong(this.#packet, rule, this.#via) };
       case 'drop':
         return 'reason' in verdict ? verdict : this.#drop(rule);
       case 'reject':
@@ -381,7 +382,7 @@ class NftWalk {
   }
 
   #drop(rule: NftLinkedRule): NftVerdict {
-    const origin = this.#originOf(rule);
+    const origin = originsAlong(this.#packet, rule, this.#via);
     const reason = isPolicy(origin) ? 'policyDenied' : 'ruleDenied';
     return { kind: 'drop', reason, rule, origin };
   }
@@ -396,20 +397,6 @@ class NftWalk {
     }
     if (this.#base.base?.policy !== 'drop') return { kind: 'accept', rule: null, origin: [] };
     return { kind: 'drop', reason: 'chainPolicy', rule: null, origin: [] };
-  }
-
-  /** Whom a rule's effect goes back to: its own origin, that of its marks, of its jumps. */
-  #originOf(rule: NftLinkedRule): Origins {
-    let at: NftLinkedRule | null = rule;
-    let via = this.#via;
-    while (at !== null) {
-      if (at.origin.length > 0) return at.origin;
-      const byMark = originsOfMark(this.#packet, at.markBits);
-      if (byMark.length > 0) return byMark;
-      at = via?.rule ?? null;
-      via = via?.before ?? null;
-    }
-    return [];
   }
 }
 

@@ -14,7 +14,7 @@ import type { RouteResult } from '../../image/route/fib.ts';
 import { type Address, formatAddress } from '../../wire/address/address.ts';
 import * as ipv4 from '../../wire/header/ipv4.ts';
 import * as ipv6 from '../../wire/header/ipv6.ts';
-import { fact } from '../hook/settle.ts';
+import { noteStep } from '../hook/settle.ts';
 import type { Visit } from '../hook/visit.ts';
 import { sendIcmpError } from '../ip/icmp-error.ts';
 import { isIpv6Loopback } from '../ip/route-input.ts';
@@ -96,10 +96,10 @@ function exceeds(
 }
 
 function leave(visit: Visit, route: RouteResult, out: ImageInterface): void {
-  const { run, passage, hook, looks } = visit;
-  const { packet, host, trail } = passage;
+  const { run, passage } = visit;
+  const { packet } = passage;
   const { via } = route;
-  trail.hookStep(host.name, hook, fact(passage), looks.take());
+  noteStep(visit);
   passage.step('route', `dev ${out.name}${via === null ? '' : ` via ${formatAddress(via)}`}`);
   passage.route = route;
   passage.device = out;
