@@ -71,14 +71,14 @@ export interface TogetherOptions {
   readonly digest: boolean;
 }
 
-/** Have the run judged by workers. */
+/** Have the run judged by workers; null when it was interrupted before they had begun. */
 export async function runTogether(
   run: RunInput,
   sharing: Sharing,
   rows: RowsJob,
   sinks: Omit<PoolSinks, 'progress'>,
   { what, digest }: TogetherOptions,
-): Promise<Together> {
+): Promise<Together | null> {
   const { source, flags, interruption } = run;
   const capture = source.job();
   // Once, here, while the workers read without.
@@ -90,6 +90,11 @@ export async function runTogether(
       { ...sinks, progress: (read) => bar.update(read) },
       { isInterrupted: () => interruption.code !== 0 },
     );
+    if (results === null) {
+      // Nobody asks for them any more.
+      digests?.catch(() => {});
+      return null;
+    }
     noteShares(results, flags);
     noteFull(
       results.reduce((sum, result) => sum + result.tableFull, 0),

@@ -38,13 +38,18 @@ export interface ReplayInput {
   readonly onClosed?: (conversation: Conversation, place: number) => void;
   /** What of the capture is judged here; absent: all of it. */
   readonly share?: Share;
-  /**
-   * Awaited after each batch: output that must not pile up. Told whether rows of frames wait for
-   * later frames.
-   */
-  readonly betweenBatches?: (rowsWait: boolean) => Promise<void>;
+  /** Awaited after each batch: output that must not pile up. */
+  readonly betweenBatches?: (state: BatchState) => Promise<void>;
   /** Ends the run early when it says so; what was read so far is finished. */
   readonly shouldStop?: () => boolean;
+}
+
+/** Where a run is between two batches. */
+export interface BatchState {
+  /** Whether rows of frames wait for later frames. */
+  readonly rowsWait: boolean;
+  /** Packets that were judged one by one so far: they take time. */
+  readonly byHand: number;
 }
 
 /** A part of the capture's conversations; the others are followed, and judged elsewhere. */
@@ -98,6 +103,7 @@ export async function replay(input: ReplayInput): Promise<ReplayOutput> {
     }
   };
   let frames = 0;
+  let handled = 0;
   let interrupted = false;
   const isOwn = (conversation: Conversation) => share?.owns(conversation) !== false;
   const byHand = (record: PacketRecord): Captured | Followed => {
@@ -105,6 +111,7 @@ export async function replay(input: ReplayInput): Promise<ReplayOutput> {
     close({ conversations: traffic.replaced(), strangers: NOBODY });
     close(traffic.expired());
     if (captured.kind === 'followed' || share?.frame(captured) === false) return captured;
+    handled++;
     input.onFrame?.(captured, record);
     for (const run of runs) run.handle(captured);
     return captured;
@@ -121,7 +128,8 @@ export async function replay(input: ReplayInput): Promise<ReplayOutput> {
       for (const record of part) one(record);
     }
     share?.reached(closed + (strangers?.closed ?? 0));
-    await input.betweenBatches?.(runs.some((run) => !run.isSettled));
+    const rowsWait = runs.some((run) => !run.isSettled);
+    await input.betweenBatches?.({ rowsWait, byHand: handled });
     if (input.shouldStop?.()) {
       interrupted = true;
       break;

@@ -5,14 +5,18 @@
  * until everybody has said how far they are; then all go on to where the furthest is, so that what
  * was judged is one beginning of the capture.
  *
- * Who is far ahead waits too, so that rows do not pile up in the memory of whoever joins them.
+ * Who is far ahead waits too, so that rows do not pile up in the memory of whoever joins them, and
+ * so that the others have not much to catch up with when the run is interrupted.
  * @module
  */
 const STATE = 0;
 const STOP_AT = 1;
 const HEAD = 2;
-/** Words of each worker: batches done plus one when it waits, messages taken by the joiner. */
-const WORDS = 2;
+/** Words of each worker: batches done plus one when it waits, messages taken by the joiner, … */
+const WORDS = 3;
+const JOINED = 1;
+/** … and batches done plus one as it goes on, 0 while it has not begun. */
+const REACHED = 2;
 
 const RUN = 0;
 const FREEZE = 1;
@@ -20,7 +24,7 @@ const GO_ON = 2;
 
 const FINISHED = 0x7fffffff;
 /** Messages that may wait to be joined. */
-const MOST_WAITING = 16;
+const MOST_WAITING = 8;
 const POLL_MS = 20;
 
 export class Control {
@@ -47,11 +51,44 @@ export class Control {
   /** In a worker: it will ask no more. */
   finish(worker: number): void {
     Atomics.store(this.#words, HEAD + WORDS * worker, FINISHED);
+    this.#go(worker, FINISHED);
+  }
+
+  /** In a worker: it is about to begin, or has done so many batches. */
+  reached(worker: number, batches: number): void {
+    this.#go(worker, batches + 1);
+  }
+
+  #go(worker: number, at: number): void {
+    const word = HEAD + WORDS * worker + REACHED;
+    Atomics.store(this.#words, word, at);
+    Atomics.notify(this.#words, word);
+  }
+
+  /** In a worker: wait until all others have done so many batches. */
+  awaitOthers(batches: number): void {
+    const words = this.#words;
+    for (let other = 0; other < this.#workers; other++) {
+      const word = HEAD + WORDS * other + REACHED;
+      for (;;) {
+        const at = Atomics.load(words, word);
+        if (at > batches || Atomics.load(words, STATE) !== RUN) break;
+        Atomics.wait(words, word, at, POLL_MS);
+      }
+    }
+  }
+
+  /** Where the run is led: whether all have begun, and so may have sent something. */
+  get haveAllBegun(): boolean {
+    for (let worker = 0; worker < this.#workers; worker++) {
+      if (Atomics.load(this.#words, HEAD + WORDS * worker + REACHED) === 0) return false;
+    }
+    return true;
   }
 
   /** In a worker: wait while more messages than a few are not joined yet. */
   awaitJoiner(worker: number, sent: number): void {
-    const at = HEAD + WORDS * worker + 1;
+    const at = HEAD + WORDS * worker + JOINED;
     for (;;) {
       const taken = Atomics.load(this.#words, at);
       const isStopping = Atomics.load(this.#words, STATE) !== RUN;
@@ -62,7 +99,7 @@ export class Control {
 
   /** Where rows are joined: one more message of this worker has been written. */
   joined(worker: number): void {
-    const at = HEAD + WORDS * worker + 1;
+    const at = HEAD + WORDS * worker + JOINED;
     Atomics.add(this.#words, at, 1);
     Atomics.notify(this.#words, at);
   }

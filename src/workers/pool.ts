@@ -44,12 +44,17 @@ export interface PoolOptions {
   readonly module?: string;
 }
 
-/** Run all shares. @throws UserError or InternalError of the first worker that failed */
+/**
+ * Run all shares; null when the run was interrupted before all workers had begun: nothing was
+ * written then.
+ *
+ * @throws UserError or InternalError of the first worker that failed
+ */
 export async function runShares(
   job: Job,
   sinks: PoolSinks,
   { isInterrupted = () => false, module = MODULE }: PoolOptions = {},
-): Promise<readonly ShareResult[]> {
+): Promise<readonly ShareResult[] | null> {
   // Loaded by runs that have workers.
   const { Piscina } = await import('piscina');
   const control = new Control(job.workers);
@@ -62,8 +67,13 @@ export async function runShares(
     atomics: 'disabled',
   });
   const joiner = new Joiner(job.workers, sinks, control);
+  let abandon = () => {};
+  const abandoned = new Promise<null>((resolve) => {
+    abandon = () => resolve(null);
+  });
   const watch = setInterval(() => {
     if (!isInterrupted()) return;
+    if (!control.haveAllBegun) return abandon();
     control.freeze();
     control.goOn();
   }, POLL_MS);
@@ -75,8 +85,8 @@ export async function runShares(
       return settle(worker, () => pool.run(task, { name: 'judgeShare', transferList: [port2] }));
     });
     // Whatever fails first ends the run; the joiner ends when all shares are in.
-    const [results] = await Promise.all([Promise.all(shares), joiner.end()]);
-    return results;
+    const judged = Promise.all([Promise.all(shares), joiner.end()]).then(([results]) => results);
+    return await Promise.race([judged, abandoned]);
   } finally {
     clearInterval(watch);
     joiner.close();

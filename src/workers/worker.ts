@@ -17,7 +17,7 @@ import { UserError } from '../diagnostic/diagnostic.ts';
 import { chooseEngine, tableFull } from '../engine/make-engine.ts';
 import { ChecksumSurvey } from '../lab/datagram/checksums.ts';
 import { findWalker, type LaneWalker } from '../lab/lane/columns.ts';
-import { replay } from '../lab/replay.ts';
+import { type BatchState, replay } from '../lab/replay.ts';
 import { ListedOpeners } from '../lab/traffic/listed-openers.ts';
 import { AddressMap } from '../lab/traffic/mapping.ts';
 import type { TrafficOptions } from '../lab/traffic/traffic.ts';
@@ -39,6 +39,13 @@ export interface Task {
 
 /** Packets read between two messages. */
 const PACKETS = 16_384;
+/**
+ * Packets judged by hand by which one may be ahead of another: what that one has to catch up with
+ * when the run is interrupted.
+ */
+const MOST_AHEAD = 2048;
+/** A mark that whoever has not begun has come to. */
+const NOWHERE = { batches: -1, byHand: 0 };
 
 /** Judge one share. Never rejects: what went wrong is an outcome. */
 export async function judgeShare({ job, worker, control, port }: Task): Promise<ShareOutcome> {
@@ -72,6 +79,8 @@ class ShareRun {
   readonly #sink: ShareSink;
   readonly #stream: CaptureStream;
   #batches = 0;
+  /** After so many batches so many packets were judged by hand: the last that others must do. */
+  readonly #marks: { readonly batches: number; readonly byHand: number }[] = [NOWHERE];
   #sent = 0;
   #lastRead = 0;
   #packetsRead = 0;
@@ -105,6 +114,7 @@ class ShareRun {
     if (world === undefined) throw new RangeError('a run has a stack');
     const share = this.#share;
     const { annotated, comparison, sinks } = this.#sink;
+    this.#control.reached(this.#worker, 0);
     const walker = findWalker(this.#job.batch);
     const output = await replay({
       records: this.#records(walker),
@@ -118,7 +128,7 @@ class ShareRun {
       share,
       ...(annotated ? { onFrame: (captured, record) => annotated.frame(captured, record) } : {}),
       onClosed: (conversation, place) => comparison?.closed(conversation, place),
-      betweenBatches: async (rowsWait) => this.#betweenBatches(rowsWait),
+      betweenBatches: async (state) => this.#betweenBatches(state),
       shouldStop: () => this.#control.shouldStop(this.#worker, this.#batches),
     });
     this.#control.finish(this.#worker);
@@ -152,16 +162,29 @@ class ShareRun {
     }
   }
 
-  #betweenBatches(rowsWait: boolean): void {
+  #betweenBatches({ rowsWait, byHand }: BatchState): void {
     this.#batches++;
+    this.#control.reached(this.#worker, this.#batches);
     this.#rowsWait = rowsWait;
-    if (this.#packetsRead - this.#packetsTold < PACKETS) return;
-    this.#packetsTold = this.#packetsRead;
-    this.#check();
-    this.#send(false);
+    if (this.#packetsRead - this.#packetsTold >= PACKETS) {
+      this.#packetsTold = this.#packetsRead;
+      this.#check();
+      this.#send(false);
+    }
+    this.#mark(byHand);
     // Rows that wait for others of this worker come only when it goes on.
     if (rowsWait) return;
     this.#control.awaitJoiner(this.#worker, this.#sent);
+    const [mark] = this.#marks;
+    if (mark !== undefined) this.#control.awaitOthers(mark.batches);
+  }
+
+  /** Note where this is; of earlier marks the first is the last that others must have come to. */
+  #mark(byHand: number): void {
+    const marks = this.#marks;
+    const last = marks.at(-1)?.byHand ?? 0;
+    if (byHand > last) marks.push({ batches: this.#batches, byHand });
+    while ((marks[1]?.byHand ?? Number.POSITIVE_INFINITY) <= byHand - MOST_AHEAD) marks.shift();
   }
 
   #check(): void {

@@ -12,6 +12,8 @@ export async function judgeShare({ job, worker }: Task): Promise<ShareOutcome> {
   switch (job.seed) {
     case 1:
       return process.exit(3);
+    case 5:
+      return new Promise(() => {});
     case 2:
       throw new Error(`thrown in thread ${threadId > 0}`);
     default: {

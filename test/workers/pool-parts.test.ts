@@ -3,6 +3,9 @@
  * at one place, counts added up, shards that translation does not change.
  * @module
  */
+import { once } from 'node:events';
+import { setTimeout } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import t from 'tap';
 import { replayCommand } from '../../src/cli/verb/replay.ts';
@@ -25,6 +28,7 @@ import { CROWD_CLUSTER } from '../support/crowd.ts';
 import { address } from '../support/packets.ts';
 
 const SEED = { seed: 11 };
+const CONTROL = new URL('../../src/workers/control.js', import.meta.url).href;
 
 t.test('rows of several workers come out by their keys, whenever they were sent', async (t) => {
   const rows = fc.array(fc.nat(2), { maxLength: 60 });
@@ -110,6 +114,39 @@ t.test('interrupted workers stop where the furthest is', async (t) => {
   control.finish(0);
   t.equal(control.goOn(), true);
   t.equal(control.shouldStop(0, 9), false, 'all are done: nothing is cut');
+});
+
+t.test('who is ahead waits for the others, but not when the run is to end', async (t) => {
+  const control = new Control(2);
+  t.equal(control.haveAllBegun, false);
+  control.reached(0, 0);
+  t.equal(control.haveAllBegun, false, 'one has not begun');
+  control.awaitOthers(-1);
+  const waiter = new Worker(
+    `const { workerData, parentPort } = require('node:worker_threads');
+     import(workerData.module).then(({ Control }) => {
+       const control = new Control(2, workerData.memory);
+       parentPort.postMessage('waits');
+       control.awaitOthers(3);
+       parentPort.postMessage('goes on');
+     });`,
+    { eval: true, workerData: { module: CONTROL, memory: control.memory } },
+  );
+  const said: string[] = [];
+  waiter.on('message', (text: string) => said.push(text));
+  const [first] = await once(waiter, 'message');
+  t.equal(first, 'waits');
+  control.reached(0, 3);
+  control.reached(1, 2);
+  await setTimeout(100);
+  t.strictSame(said, ['waits'], 'one has done two batches, not three');
+  control.reached(1, 3);
+  await once(waiter, 'exit');
+  t.strictSame(said, ['waits', 'goes on']);
+  t.equal(control.haveAllBegun, true);
+  control.freeze();
+  control.awaitOthers(9);
+  t.pass('nobody waits for others when all are to stop');
 });
 
 const { cluster, policies } = parseInputs('crowd.yaml', CROWD_CLUSTER);
@@ -288,4 +325,9 @@ t.test('a worker that ends before its work is done is one error with its cause',
   const refused = await run(4);
   t.ok(refused instanceof UserError);
   t.match(refused, { fault: 'input', diagnostics: [{ code: 'CAPTURE_GONE' }] });
+});
+
+t.test('a run interrupted before its workers have begun is nobody’s result', async (t) => {
+  const options = { module: FAILING, isInterrupted: () => true };
+  t.equal(await runShares({ seed: 5, workers: 2 } as Job, SINKS, options), null);
 });

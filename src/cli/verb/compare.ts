@@ -108,12 +108,14 @@ async function compareVerb(words: readonly string[], flags: Flags): Promise<numb
     });
     const run = { inputs, worlds, source, prepared, flags, interruption };
     const sharing = chooseWorkers(run);
-    const done =
+    const digest = namesDigests(outputs);
+    const together =
       sharing.workers > 1
-        ? await compareTogether(run, sharing, comparison, namesDigests(outputs), (difference) => {
+        ? await compareTogether(run, sharing, comparison, digest, (difference) => {
             if (isShown(difference.connection)) for (const r of reports) r.difference(difference);
           })
-        : await compareAlone(run, comparison, namesDigests(outputs));
+        : null;
+    const done = together ?? (await compareAlone(run, comparison, digest));
     const ends = worlds.flatMap((world, i) => {
       const summary = done.summaries[i];
       const warnings = world.network.warnings ?? [];
@@ -185,11 +187,13 @@ async function compareTogether(
   comparison: Comparison,
   digest: boolean,
   difference: (difference: Difference) => void,
-): Promise<Compared> {
+): Promise<Compared | null> {
   const none = { rows: [], packet: () => {}, flush: async () => {} };
   const to = { ...none, difference };
   const options = { what: 'comparing', digest };
-  const { results, inputs } = await runTogether(run, sharing, { verb: 'compare' }, to, options);
+  const judged = await runTogether(run, sharing, { verb: 'compare' }, to, options);
+  if (judged === null) return null;
+  const { results, inputs } = judged;
   for (const { comparison: part } of results) if (part !== null) comparison.absorb(part);
   const tallies = run.worlds.map((_, i) => {
     const tally = new Tally();

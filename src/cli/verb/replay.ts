@@ -118,10 +118,9 @@ async function replayVerb(words: readonly string[], flags: Flags): Promise<numbe
     const run = { inputs, worlds: [world], source, prepared, flags, interruption };
     const to = { reports, annotated, isShown, digest: namesDigests(outputs) };
     const sharing = chooseWorkers(run);
-    const end =
-      sharing.workers > 1
-        ? await judgeTogether(run, sharing, outputs, flags, to)
-        : await judgeAlone(run, world, to);
+    const together =
+      sharing.workers > 1 ? await judgeTogether(run, sharing, outputs, flags, to) : null;
+    const end = together ?? (await judgeAlone(run, world, to));
     await annotated?.end();
     const warnings = world.network.warnings ?? [];
     for (const report of reports) report.end({ ...end, warnings });
@@ -191,7 +190,7 @@ async function judgeTogether(
   outputs: readonly OutputRequest[],
   flags: Flags,
   { reports, annotated, digest }: Destinations,
-): Promise<Judged> {
+): Promise<Judged | null> {
   const { rows, namespace, allNamespaces, selector, resolve } = flags;
   const narrow: NarrowFlags = {
     allNamespaces,
@@ -201,7 +200,7 @@ async function judgeTogether(
   };
   let packets: AnnotatedPacket[] = [];
   const formats = outputs.map(({ format }) => format);
-  const { results, inputs } = await runTogether(
+  const judged = await runTogether(
     run,
     sharing,
     { verb: 'replay', formats, rows, annotate: annotated !== null, narrow },
@@ -220,6 +219,8 @@ async function judgeTogether(
     },
     { what: 'replaying', digest },
   );
+  if (judged === null) return null;
+  const { results, inputs } = judged;
   const tops = reports.filter((_, i) => rowText(formats[i] ?? 'table', rows).of === 'top');
   for (const report of tops) {
     for (const row of results.flatMap(({ top }) => top)) report.connection(row);
