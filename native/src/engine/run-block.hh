@@ -27,6 +27,7 @@ class Runner {
 
   uint32_t run(uint32_t from, uint32_t to) {
     uint32_t at = from;
+    to_ = to;
     while (at < to) {
       const uint32_t count = std::min(kBlock, to - at);
       read(at, count);
@@ -53,6 +54,7 @@ class Runner {
       for (; i < count; i += kWidth) {
         // The last ones stand in a vector with some that were read already.
         i = std::min(i, count - kWidth);
+        fetch_packets(from + i + kAhead);
         const uint32_t plain = read_wide(b_, from + i, k_, i, e_.book());
         wide_ |= static_cast<uint64_t>(plain) << i;
         for (uint32_t left = ~plain & kAllLanes; left != 0; left &= left - 1) {
@@ -64,6 +66,13 @@ class Runner {
       }
     }
     for (; i < count; i++) read_alone(from, i);
+  }
+
+  // Packets that will be read soon, as many at a time as are read meanwhile: processors drop such
+  // wishes where they come in crowds.
+  void fetch_packets(uint32_t at) {
+    if (at + kWidth > to_) return;
+    for (uint32_t i = at; i < at + kWidth; i++) __builtin_prefetch(b_.packets + b_.offsets[i]);
   }
 
   [[gnu::noinline]] void read_alone(uint32_t from, uint32_t i) {
@@ -120,6 +129,9 @@ class Runner {
     for (uint32_t i = 0; i < met; i++) touched += *needs[i].next + *needs[i].tracking;
     asm volatile("" ::"r"(touched));
   }
+
+  // Packets between those that are read and those that are fetched.
+  static constexpr uint32_t kAhead = 32;
 
   // No flow's, and in no place of the table: what is not plain is not found.
   static constexpr uint64_t kNoFlow = 1;
@@ -255,6 +267,8 @@ class Runner {
   Engine& e_;
   const Batch& b_;
   const bool express_;
+  // Where the run ends.
+  uint32_t to_ = 0;
   // One bit for each packet of the block that was read by the vector, and for each of which
   // `Block::decision` is known.
   uint64_t wide_ = 0;
