@@ -313,7 +313,7 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
   void Quoted(const Napi::CallbackInfo& info) {
     bool turned;
     const lane::FlowName name = NameOf(info[0], info[1], turned);
-    lanes_->strangers().quoted(name, turned, info[2].ToNumber().DoubleValue());
+    lanes_->strangers().quoted(name, info[2].ToNumber().DoubleValue());
   }
 
   // expire(nowNs) → Float64Array of the numbers of strangers that are over, in order.

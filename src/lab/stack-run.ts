@@ -247,11 +247,11 @@ export class StackRun {
     // An error that quotes, or a fragment that belongs to, nothing seen before has no causes.
     const { from } = captured;
     if (membership === null) this.#settle(captured, this.#inject(captured, { datagram, from }));
-    else if (datagram.quoted !== null) this.#error(captured, datagram, membership);
     else if (membership.conversation.unjudged !== null) {
       this.#unknown(captured, membership.conversation.unjudged);
       this.#note(captured, 'unknown', membership.conversation.unjudged);
-    } else this.#send(captured, datagram, membership);
+    } else if (datagram.quoted !== null) this.#error(captured, datagram, membership);
+    else this.#send(captured, datagram, membership);
   }
 
   #send(captured: Captured, datagram: Datagram, membership: Membership): void {
@@ -320,7 +320,9 @@ export class StackRun {
 
   /** An ICMP error that the capture holds: sent when the packet it quotes had arrived. */
   #error(captured: Captured, datagram: Datagram, membership: Membership): void {
-    const state = this.#state(membership.conversation);
+    const { conversation } = membership;
+    const state = this.#state(conversation);
+    if (conversation.opening === 'assumed' && !this.#assume(captured, conversation, state)) return;
     const quoted = opposite(membership.direction);
     if (!this.#options.openLoop && state.causes.judgeError(quoted) !== 'send') {
       this.#rows.finish(captured, 'suppressed', 'causeNotDelivered');
@@ -373,8 +375,12 @@ export class StackRun {
   /** Note where a packet of the opening's direction got, and what else could have become of it. */
   #follow(state: State, captured: Captured, conversation: Conversation, journey: Journey): void {
     state.reached = reachedBy(this.world, journey) ?? state.reached;
-    if (state.way?.choice || journey.draws === undefined) return;
-    const list = this.#prospects.of(conversation, whenOf(captured));
+    const known = state.way?.choice?.by;
+    const isLed = journey === state.opening || journey.draws !== undefined;
+    if (known === 'drawn' || !isLed) return;
+    const seen = known === 'captured' ? (conversation.views.at(-1) ?? null) : null;
+    const list = this.#prospects.ofSent(conversation, journey, whenOf(captured), seen);
+    if (list === null) return;
     state.way = { ...state.way, choice: choiceOf(list, 'drawn'), refusal: firstRefusal(list) };
   }
 

@@ -233,6 +233,23 @@ for (const stack of STACKS) {
     else t.match(c, { verdict: 'allowed', translated: { src: NODE_B, dst: API, dport: 8080 } });
   });
 
+  t.test(`${stack}: both ways of a pod to itself, captured at that pod`, async (t) => {
+    // Each packet goes out and comes back by one device, the answer with one address at both ends.
+    const frames = bothSides(
+      { from: [API, 45_001], to: ['10.0.10.1', 80] },
+      { from: [NODE_B, 45_001], to: [API, 8080] },
+    );
+    const ran = await replayFrames(open, stack, frames);
+    const each = STEPS.flatMap(() => ['delivered', 'observed']);
+    t.strictSame(outcomesOf(ran), each);
+    t.match(ran.connections, [{ verdict: 'allowed', packets: 8, reply: { result: 'delivered' } }]);
+    t.equal(ran.connections.length, 1);
+    const answers = ran.frames.filter((f) => f.src === API && f.sport === 8080);
+    for (const f of answers)
+      t.match(f.out, { src: '10.0.10.1', sport: 80, dst: API, dport: 45_001 });
+    t.equal(answers.length, 3);
+  });
+
   t.test(`${stack}: datagrams to a Service, and the error that quotes one`, async (t) => {
     const ask = udp().from(WEB_2, 5000).to('10.0.10.3', 53).payload('who');
     const answer = udp().from('10.0.10.3', 53).to(WEB_2, 5000).payload('me').ttl(62);

@@ -162,11 +162,13 @@ const CASES: Readonly<Record<string, readonly PacketRecord[]>> = {
     [400, answer.syn().ack(3).frame()],
     [700, ask.ack(9).payload(8).frame()],
   ]),
-  'errors that quote a packet keep its conversation, and answer it': recordsOf([
+  'errors that quote a packet keep its conversation, and are no answer': recordsOf([
     [0, ask.syn().frame()],
     [100, icmpError(ask.syn().packet()).from(B).to(A).frame()],
     [210, ask.ack(1).payload(3).frame()],
     [220, icmpError(answer.packet()).from('203.0.113.9').to(B).frame()],
+    // An answered conversation would go on after a silence of 130 s.
+    [350, ask.ack(1).payload(3).frame()],
   ]),
   'protocols with other openings': recordsOf([
     [0, init.chunks(sctpInit(5)).frame()],

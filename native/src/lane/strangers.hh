@@ -217,10 +217,10 @@ class Strangers {
     return true;
   }
 
-  // An error that quotes a packet of it, sent against that packet's direction.
-  void quoted(const FlowName& name, bool turned, double now) {
+  // An error that quotes a packet of it: whoever made it, it is no answer of the far end.
+  void quoted(const FlowName& name, double now) {
     Talk* talk = talks_.find(name);
-    if (talk != nullptr) touch(*talk, !turned, Segment{}, now);
+    if (talk != nullptr) talk->last_ns = now;
   }
 
   uint32_t over_at(double now) const {

@@ -82,7 +82,8 @@ export function sendExchange(
   const there = directionResult(forward);
   const back = answer ? directionResult(answer) : NOT_CAPTURED;
   const judged = verdictOf(there, back);
-  const list = forward.draws === undefined ? null : waysOf(prospects, exchange, nowNs);
+  const asked = { ...exchange, protocol: nameOf(exchange) };
+  const list = prospects.ofSent(asked, forward, { frame: 0, nowNs });
   const choice = list && choiceOf(list, 'drawn');
   const depends = list !== null && choice !== null && isOpen(choice) && judged !== 'unknown';
   const refusal = depends ? firstRefusal(list) : undefined;

@@ -5,9 +5,12 @@
  *
  * Courses of equal connections are worked out once: same ends but for the client's port, as long as
  * no rule of the network looks at that port, at the clock, or into the payload.
+ *
+ * A client that keeps its backend (affinity) draws once. What follows that draw draws nothing, and
+ * depends on it all the same, unless the capture shows what it was.
  * @module
  */
-import type { Course } from '../../engine/engine.ts';
+import type { Course, Journey } from '../../engine/engine.ts';
 import type { Match } from '../../netfilter/match.ts';
 import type { Network, Plan } from '../../plan/model.ts';
 import { type Address, addressKey, equalAddress } from '../../wire/address/address.ts';
@@ -35,7 +38,7 @@ export interface Prospect {
   readonly reason: string | null;
   readonly decidedBy: DecidedBy | null;
   /** Where it got, after translation. */
-  readonly target: Pick<Ends, 'dst' | 'dport'> | null;
+  readonly target: Target | null;
   /** The sender that its taker sees. */
   readonly source: Address | null;
 }
@@ -52,10 +55,37 @@ export class Prospects {
   readonly #world: World;
   readonly #known = new Map<string, ProspectList>();
   readonly #isPlain: boolean;
+  readonly #isRemembered: boolean;
+  /** Names of connections whose latest draw the capture shows; kept where clients are remembered. */
+  readonly #shown = new Set<string>();
 
   constructor(world: World) {
     this.#world = world;
     this.#isPlain = !looksDeeper(world.network);
+    this.#isRemembered = remembersClients(world);
+  }
+
+  /**
+   * Every course of a connection whose opening was sent; null when it had but one. `seen`: the ends
+   * that the capture shows it with, and by which its draws were prescribed.
+   */
+  ofSent(
+    asked: Asked,
+    opening: Journey,
+    when: InjectionOptions,
+    seen: Ends | null = null,
+  ): ProspectList | null {
+    const key = keyOf(asked);
+    if (opening.draws !== undefined) {
+      if (this.#shown.size >= MOST_LISTS) this.#shown.clear();
+      if (this.#isRemembered && seen !== null) this.#shown.add(key);
+      else this.#shown.delete(key);
+      return seen === null ? this.of(asked, when) : null;
+    }
+    if (!this.#isRemembered || this.#shown.has(key)) return null;
+    const taken = packetOf(opening.packet);
+    const isLed = taken !== null && !equalAddress(taken.dst, asked.dst);
+    return isLed && (seen === null || !isTaken(seen, taken)) ? this.of(asked, when) : null;
   }
 
   /** Every course of the connection, from its opening and the answer to it. */
@@ -71,8 +101,7 @@ export class Prospects {
 
   /** The draws that lead where the capture shows the connection; null when none do. */
   drawsTo(seen: Ends, list: ProspectList): readonly number[] | null {
-    const isSeen = ({ target }: Prospect) =>
-      target !== null && equalAddress(target.dst, seen.dst) && target.dport === seen.dport;
+    const isSeen = ({ target }: Prospect) => target !== null && isTaken(seen, target);
     return list.all.find(isSeen)?.draws ?? null;
   }
 
@@ -91,6 +120,12 @@ export class Prospects {
     });
     return { all: courses.map(prospectOf), complete };
   }
+}
+
+type Target = Pick<Ends, 'dst' | 'dport'>;
+
+function isTaken(seen: Target, target: Target): boolean {
+  return equalAddress(target.dst, seen.dst) && target.dport === seen.dport;
 }
 
 function prospectOf({ forward, reply, draws, probability }: Course): Prospect {
@@ -138,6 +173,18 @@ export function firstRefusal({ all }: ProspectList): Prospect | undefined {
 /** Whether courses can differ between connections that differ in their client's port or time. */
 function looksDeeper(network: Network): boolean {
   return [...network.nodes, network.fabric].some(isDeepPlan);
+}
+
+/** Whether nodes keep clients at what was drawn for them before. */
+function remembersClients({ cluster, identities, network }: World): boolean {
+  if (cluster.services.some((s) => s.sessionAffinitySeconds !== null)) return true;
+  if (!identities.isDumped) return false;
+  return network.nodes.some(({ nft, virtualServers, tables }) => {
+    const rules = tables.flatMap((table) => table.chains).flatMap((chain) => chain.rules);
+    const isRecent = (match: Match) => match.kind === 'recent';
+    const isAny = nft !== undefined || virtualServers !== undefined;
+    return isAny || rules.some((rule) => rule.matches.some(isRecent));
+  });
 }
 
 /** Rules of nft can look at anything. */

@@ -251,7 +251,10 @@ function directionIn(
   d: Pick<Datagram, 'src' | 'dst' | 'sport' | 'dport' | 'icmpReply'>,
 ): Direction {
   if (d.icmpReply !== undefined) return d.icmpReply ? 'reply' : 'original';
+  if (equalEnds(c, d)) return 'original';
   if (c.views.some((view) => equalEnds(view, d))) return 'original';
+  // A pod that reaches itself through its Service has one address at both ends of the way.
+  if (c.views.some((view) => equalEnds(inverse(view), d))) return 'reply';
   if (compareAddress(c.src, d.src) !== 0) return 'reply';
   if (compareAddress(c.src, c.dst) !== 0) return 'original';
   return c.sport === d.sport ? 'original' : 'reply';
@@ -276,10 +279,11 @@ export function lifetimeNs(c: Conversation): number {
 }
 
 /**
- * An answer proves that the opening arrived; a TCP reset may be a firewall's and proves nothing.
+ * An answer proves that the opening arrived; a TCP reset or an ICMP error may be a firewall's
+ * (`REJECT` makes either) and proves nothing.
  */
 function isAnswer(d: Datagram): boolean {
-  return d.tcp === null || !d.tcp.rst;
+  return d.quoted === null && (d.tcp === null || !d.tcp.rst);
 }
 
 /** Whether the packet is one that only begins connections. */

@@ -38,7 +38,10 @@ export class ListedOpeners {
    * Whether the packet goes against the direction in which its connection was opened; null when no
    * node listed one that is still alive.
    */
-  isReply(d: Datagram, nowNs: number): boolean | null {
+  isReply(
+    d: Pick<Datagram, 'protocol' | 'src' | 'dst' | 'sport' | 'dport'>,
+    nowNs: number,
+  ): boolean | null {
     const found = this.#openers.get(keyOf(d.protocol, d));
     if (found === undefined || nowNs >= found.untilNs) return null;
     const { src, sport } = found.tuple;

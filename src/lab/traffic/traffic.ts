@@ -226,7 +226,7 @@ export class Traffic {
     const isOpener =
       membership?.direction === 'original' &&
       /^(seen|listed)$/.test(membership.conversation.opening);
-    const from = isOpener ? identities.openerOf(datagram.src) : sender;
+    const from = isOpener || membership === null ? identities.openerOf(datagram.src) : sender;
     const segmentSize = segmentSizeOf(datagram);
     const notes = [
       ...(offloaded && read.checksum !== 'right' ? ['checksumOffloaded'] : []),
@@ -243,7 +243,7 @@ export class Traffic {
     };
     return {
       datagram,
-      ...this.#kindOf(datagram, from, to),
+      ...this.#kindOf(datagram, from, to, membership, nowNs),
       ...head(record, nowNs),
       endpoints: ends,
       from,
@@ -257,13 +257,30 @@ export class Traffic {
   }
 
   /** Whether the packet can be injected, and if not, why no verdict can be given. */
-  #kindOf(d: Datagram, from: Place, to: Place): CapturedKind {
+  #kindOf(
+    d: Datagram,
+    from: Place,
+    to: Place,
+    membership: Membership | null,
+    nowNs: number,
+  ): CapturedKind {
     const { entryIsGiven } = this.#options;
     const unknown = (reason: UnknownReason): CapturedKind => ({ kind: 'unknown', reason });
     if (to.kind === 'unplaced') return unknown(to.reason);
     if (from.kind === 'unplaced' && !entryIsGiven) return unknown(from.reason);
     if (from.kind === 'edge' && to.kind === 'edge' && !entryIsGiven) return unknown('notInCluster');
+    if (membership === null && this.#isOlder(d, nowNs)) return unknown('midstream');
     return { kind: 'datagram', datagram: d };
+  }
+
+  /**
+   * Whether an error quotes a packet of which the capture shows nothing: its connection was open
+   * before, and nobody knows how the nodes translated it.
+   */
+  #isOlder({ quoted }: Datagram, nowNs: number): boolean {
+    const { midstream, listed } = this.#options;
+    if (quoted === null || midstream === 'kernel') return false;
+    return (listed?.isReply(quoted, nowNs) ?? null) === null;
   }
 
   /** Whether the packet is a stranger's, or quotes one; it is noted then. */
@@ -279,7 +296,7 @@ export class Traffic {
 
   #join(d: Datagram, from: Place, to: Place, nowNs: number): Membership | null {
     if (d.quoted !== null) {
-      const quoted = this.#conversations.lookup(this.#options.map.applyTuple(d.quoted));
+      const quoted = this.#conversations.lookup(d.quoted);
       if (quoted === null) return null;
       const direction = quoted.direction === 'original' ? 'reply' : 'original';
       return { conversation: quoted.conversation, direction };
