@@ -161,7 +161,8 @@ export class Causes {
     const end = (s.seq + segmentLength(s)) >>> 0;
     if (delivered) own.recover(s.seq, end);
     else own.lose(s.seq, end);
-    if (delivered && s.syn && s.hasAck) this.#senders[opposite(direction)].established = true;
+    // The SYN-ACK opens the client's end, the ACK that answers it the server's.
+    if (delivered && s.hasAck && !s.rst) this.#senders[opposite(direction)].established = true;
   }
 
   settleOther(direction: Direction, delivered: boolean): void {

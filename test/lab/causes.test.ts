@@ -103,6 +103,15 @@ t.test('an unreachable ends a connection that is opening, not one that is open',
   ]);
   open.unreachable('original');
   t.equal(open.judgeTcp('original', DATA), 'send');
+  open.unreachable('reply');
+  t.equal(open.judgeTcp('reply', ANSWER), 'send', 'the server is open, too');
+  const half = new Causes();
+  play(half, [
+    ['original', SYN, 'send', true],
+    ['reply', SYN_ACK, 'send', false],
+  ]);
+  half.unreachable('reply');
+  t.equal(half.judgeTcp('reply', SYN_ACK), 'flowEnded', 'who only asked to open is not');
 });
 
 t.test('a datagram is answered only when one of its requests arrived', async (t) => {
