@@ -56,7 +56,7 @@ export class Prospects {
   readonly #known = new Map<string, ProspectList>();
   readonly #isPlain: boolean;
   readonly #isRemembered: boolean;
-  /** Names of connections whose latest draw the capture shows; kept where clients are remembered. */
+  /** Names of connections whose latest draw the capture shows, where clients are remembered. */
   readonly #shown = new Set<string>();
 
   constructor(world: World) {
