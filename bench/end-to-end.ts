@@ -6,6 +6,7 @@
  *   node dist/bench/end-to-end.js --keep FILE …      writes the capture there, and leaves it
  *   node dist/bench/end-to-end.js --refused …        to a port that policies keep closed: requests
  *                                                    are dropped, answers have nothing to answer
+ *   node dist/bench/end-to-end.js --short KIND …     connections of few packets: tcp, dns, scan
  *
  * Before a figure is printed, the whole output of the file's beginning is compared with that of the
  * reference engine without lanes, byte for byte. Figures are of processor time, start-up and
@@ -13,7 +14,7 @@
  * difference to a capture of a quarter of the size: connections are opened in both.
  * @module
  */
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -38,15 +39,15 @@ import { ipv4 as addressOf } from '../src/wire/address/address.ts';
 import * as ethernet from '../src/wire/header/ethernet.ts';
 import * as ipv4 from '../src/wire/header/ipv4.ts';
 import * as udp from '../src/wire/header/udp.ts';
-import { EtherType, Protocol } from '../src/wire/protocol.ts';
+import { Protocol } from '../src/wire/protocol.ts';
+import { type Framed, writeCapture } from './capture-file.ts';
 import { generateCluster, OPEN_PORT } from './clusters.ts';
 import { onlyNamed } from './only.ts';
+import { SHORT_TALKS, type ShortTalk, shortTalk } from './short-talks.ts';
 
 const SEED = 1;
 const STACK = 'azure-bridge+npm';
 const FRAME_BYTES = 64;
-const RECORD_BYTES = 16 + FRAME_BYTES;
-const PER_WRITE = 8192;
 /** Packets that are compared with the reference engine. */
 const CHECKED = 20_000;
 const FIRST_PORT = 1024;
@@ -60,39 +61,27 @@ type Address = ReturnType<typeof addressOf>;
 export const OUTPUTS = ['verdicts', 'summary', 'jsonl', 'csv', 'pcapng'] as const;
 export type Output = (typeof OUTPUTS)[number];
 
-/** What a capture holds. */
-export interface Talk {
-  /** UDP connections. */
+/** UDP connections. */
+interface Talk {
   readonly flows: number;
   /** The port that servers are asked at. */
   readonly port: number;
 }
 
-/** Write a capture of requests and answers in turn, over so many connections. */
-export function writeTalk(path: string, packets: number, talk: Talk): void {
-  const fd = openSync(path, 'w');
-  const header = Buffer.alloc(24);
-  header.writeUInt32LE(0xa1b2c3d4, 0);
-  header.writeUInt16LE(2, 4);
-  header.writeUInt16LE(4, 6);
-  header.writeUInt32LE(262_144, 16);
-  header.writeUInt32LE(1, 20);
-  writeSync(fd, header);
-  for (let made = 0; made < packets; made += PER_WRITE) {
-    const count = Math.min(PER_WRITE, packets - made);
-    const chunk = Buffer.alloc(count * RECORD_BYTES);
-    for (let i = 0; i < count; i++) writeRecord(chunk, i * RECORD_BYTES, made + i, talk);
-    writeSync(fd, chunk);
-  }
-  closeSync(fd);
+/** What a capture holds. */
+interface Workload {
+  readonly at: (index: number) => Framed;
+  /** What share of its packets must go in lanes. */
+  readonly inLanes: number;
 }
 
-function writeRecord(b: Buffer, at: number, index: number, talk: Talk): void {
-  const us = index * 10;
-  b.writeUInt32LE(1_700_000_000 + Math.floor(us / 1e6), at);
-  b.writeUInt32LE(us % 1e6, at + 4);
-  b.writeUInt32LE(FRAME_BYTES, at + 8);
-  b.writeUInt32LE(FRAME_BYTES, at + 12);
+function workloadOf(short: ShortTalk | null, talk: Talk): Workload {
+  if (short === null) return { at: (index) => talkAt(index, talk), inLanes: 0.5 };
+  return { at: (index) => shortTalk(short, index), inLanes: 0 };
+}
+
+/** A packet of requests and answers in turn, over so many connections. */
+function talkAt(index: number, talk: Talk): Framed {
   const isAnswer = index % 2 === 1;
   const flow = (index >>> 1) % talk.flows;
   const [client, server] = PODS;
@@ -108,10 +97,7 @@ function writeRecord(b: Buffer, at: number, index: number, talk: Talk): void {
   const flags = { dontFragment: true, moreFragments: false, fragmentOffset: 0 };
   const rest = { tos: 0, id: index & 0xffff, ttl: 64, options: new Uint8Array(0) };
   const packet = ipv4.emit({ ...flags, ...rest, protocol: Protocol.udp, src, dst }, segment);
-  const macs = ['02:00:00:00:00:0b', '02:00:00:00:00:0c'] as const;
-  const [source, destination] = isAnswer ? [macs[1], macs[0]] : macs;
-  const link = { source, destination, tags: [], etherType: EtherType.ipv4 };
-  b.set(ethernet.emit(link, packet), at + 16);
+  return { packet, isAnswer };
 }
 
 export interface EndToEnd {
@@ -131,7 +117,7 @@ export async function endToEnd(
   kind: EngineKind,
   folder: string,
 ): Promise<EndToEnd> {
-  const inputs = generateCluster({ nodes: 1, podsPerNode: 20, policies: 10 });
+  const inputs = generateCluster({ nodes: 1, podsPerNode: 20, policies: 10, service: true });
   const { make } = chooseEngine(kind);
   const world = new World({ ...inputs, stack: parseStack(STACK), seed: SEED, makeEngine: make });
   const path = join(folder, `${kind}.${output}`);
@@ -198,15 +184,19 @@ async function look(capture: string, kind: EngineKind): Promise<Survey> {
 }
 
 /** @throws Error when the two engines' outputs differ by a byte */
-export async function checkAgainstReference(folder: string, talk: Talk): Promise<void> {
+export async function checkAgainstReference(
+  folder: string,
+  { at, inLanes }: Workload,
+): Promise<void> {
   const capture = join(folder, 'checked.pcap');
-  writeTalk(capture, CHECKED, talk);
+  writeCapture(capture, CHECKED, at);
   for (const output of OUTPUTS) {
     const want = await endToEnd(capture, output, 'reference', folder);
     const got = await endToEnd(capture, output, 'compiled', folder);
     const same = output === 'verdicts' || sameBytes(want.path, got.path);
     if (!same || want.counts !== got.counts) throw new Error(`${output}: the engines differ`);
-    if (got.inLanes < CHECKED / 2) throw new Error(`only ${got.inLanes} packets went in lanes`);
+    if (got.inLanes < CHECKED * inLanes)
+      throw new Error(`only ${got.inLanes} packets went in lanes`);
   }
 }
 
@@ -278,6 +268,7 @@ async function main(): Promise<void> {
       only: { type: 'string', default: '' },
       keep: { type: 'string' },
       refused: { type: 'boolean', default: false },
+      short: { type: 'string', default: '' },
       json: { type: 'boolean', default: false },
     },
   });
@@ -285,13 +276,14 @@ async function main(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'wiretrial-end-to-end-'));
   try {
     const port = values.refused ? CLOSED_PORT : OPEN_PORT;
-    const talk = { flows: Number(values.flows), port };
-    await checkAgainstReference(folder, talk);
+    const [short = null] = values.short === '' ? [] : onlyNamed(SHORT_TALKS, values.short, String);
+    const workload = workloadOf(short, { flows: Number(values.flows), port });
+    await checkAgainstReference(folder, workload);
     const packets = Number(values.packets);
     const whole = values.keep ?? join(folder, 'talk.pcap');
     const part = join(folder, 'quarter.pcap');
-    writeTalk(whole, packets, talk);
-    writeTalk(part, Math.floor(packets / 4), talk);
+    writeCapture(whole, packets, workload.at);
+    writeCapture(part, Math.floor(packets / 4), workload.at);
     const captures = { whole, part };
     const rows: Sampled[] = [];
     for (const output of outputs) {
