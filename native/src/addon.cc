@@ -36,6 +36,9 @@ class Door : public Napi::ObjectWrap<Door> {
             InstanceMethod<&Door::Run>("run"),
             InstanceMethod<&Door::IsPlain>("isPlain"),
             InstanceMethod<&Door::Decide>("decide"),
+            InstanceMethod<&Door::DecideSpecial>("decideSpecial"),
+            InstanceMethod<&Door::Special>("special"),
+            InstanceMethod<&Door::OpenSpecial>("openSpecial"),
             InstanceMethod<&Door::Kill>("kill"),
             InstanceMethod<&Door::TakeCounts>("takeCounts"),
             InstanceMethod<&Door::ClearDecisions>("clearDecisions"),
@@ -152,6 +155,21 @@ class Door : public Napi::ObjectWrap<Door> {
         !(table.at(known).flags & wiretrial::kDead)) {
       return N(info, known);
     }
+    const wiretrial::Decision d = Described(f);
+    const uint32_t number = table.add(d);
+    engine_->enter(f, other, d, number);
+    return N(info, number);
+  }
+
+  // decideSpecial() → the number of a decision that no key leads to; -1 when the table is full.
+  Napi::Value DecideSpecial(const Napi::CallbackInfo& info) {
+    wiretrial::DecisionTable& table = engine_->decisions();
+    if (!engine_->last_plain() || !table.has_room()) return N(info, -1);
+    return N(info, table.add(Described(engine_->last())));
+  }
+
+  // The decision that the scratch describes, of a packet with these facts.
+  wiretrial::Decision Described(const wiretrial::Facts& f) {
     wiretrial::Decision d{};
     d.entry = word(at::kEntry);
     d.state = static_cast<wiretrial::FlowState>(word(at::kFlowState));
@@ -170,9 +188,27 @@ class Door : public Napi::ObjectWrap<Door> {
     for (uint32_t i = 0; i < sizeof d.link_header; i++) {
       d.link_header[i] = static_cast<uint8_t>(word(at::kLinkHeader + i));
     }
-    const uint32_t number = table.add(d);
-    engine_->enter(f, other, d, number);
-    return N(info, number);
+    return d;
+  }
+
+  // special() → the decision at which the last packet was handed over as a special opening
+  Napi::Value Special(const Napi::CallbackInfo& info) { return N(info, engine_->special()); }
+
+  // openSpecial(decision, packet, nowNs, offloaded) → whether that packet was moved by it; the
+  // scratch has the names of its connection, and the number of their addresses.
+  Napi::Value OpenSpecial(const Napi::CallbackInfo& info) {
+    const auto packet = info[1].As<Napi::Uint8Array>();
+    const wiretrial::Arrival arrival{static_cast<const uint8_t*>(packet.Data()),
+                                     static_cast<uint32_t>(packet.ByteLength()),
+                                     0,
+                                     F64(info[2]),
+                                     info[3].As<Napi::Boolean>().Value(),
+                                     out_room_,
+                                     out_};
+    wiretrial::Names names;
+    const bool is_moved = Scratch().read_names(names) &&
+                          engine_->open_special(arrival, U32(info[0]), names, word(at::kEnds));
+    return Napi::Boolean::New(info.Env(), is_moved);
   }
 
   void Kill(const Napi::CallbackInfo& info) {

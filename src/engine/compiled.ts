@@ -9,29 +9,29 @@
  * @module
  */
 import type { Connection } from '../conntrack/connection.ts';
-import { isIcmpTuple, type Tuple } from '../conntrack/tuple.ts';
+import { isIcmpTuple } from '../conntrack/tuple.ts';
 import type { ClassTables } from '../image/classes/class-tables.ts';
 import type { Host } from '../node/host.ts';
-import { equalPacketEnds } from '../packet/ends.ts';
 import { u8, u16 } from '../wire/bytes.ts';
 import { EtherType } from '../wire/protocol.ts';
 import { classArrays } from './compiled/class-arrays.ts';
 import { classTables } from './compiled/class-image.ts';
-import { tupleEnds, wayOf } from './compiled/connection/connection-names.ts';
 import { ConnectionStore } from './compiled/connection/connection-store.ts';
 import { EndsBook } from './compiled/connection/ends-book.ts';
 import { HostSets } from './compiled/connection/host-sets.ts';
-import { DecisionBook, type Turns } from './compiled/decision/decision-book.ts';
-import { type FlowFacts, FlowReader } from './compiled/decision/flow-reader.ts';
+import { DecisionBook, type Page } from './compiled/decision/decision-book.ts';
 import {
-  type Change,
-  changeOf,
-  endsOf,
-  translated,
-  ttlOf,
-} from './compiled/decision/outcome-of.ts';
+  type Ending,
+  endingOf,
+  isOrdinary,
+  leastMtu,
+  MAX_PACKET,
+} from './compiled/decision/ending.ts';
+import { type FlowFacts, FlowReader } from './compiled/decision/flow-reader.ts';
+import { ttlOf } from './compiled/decision/outcome-of.ts';
 import { Recording } from './compiled/decision/recording.ts';
-import { OPAQUE } from './compiled/decision/rule-facts.ts';
+import { OPAQUE, SPECIAL } from './compiled/decision/rule-facts.ts';
+import { SpecialOpenings } from './compiled/decision/special-openings.ts';
 import { By, DecisionFlag, SCRATCH_WORDS, Slow, Word } from './compiled/layout.ts';
 import type {
   NativeAddon,
@@ -70,8 +70,10 @@ export interface CompiledStatistics {
   readonly moved: number;
   /** Of those moved, the ones whose ends were rewritten on the way. */
   readonly translated: number;
-  /** Connections that began with a translation or a mark: the reference engine opens them. */
+  /** Connections that began with a translation or a mark. */
   readonly translatedOpenings: number;
+  /** Of these, the ones for which no rule was walked; and such that were refused. */
+  readonly specialOpenings: number;
   /** Handed to the reference engine, by reason (`Slow`). */
   readonly slow: Readonly<Record<keyof typeof Slow, number>>;
   /** Of `slow.noRoom`, those for whose connection the flow table had no place. */
@@ -81,7 +83,6 @@ export interface CompiledStatistics {
   readonly tableBytes: number;
 }
 
-const MAX_PACKET = 65_535;
 const MAX_TTL = 255;
 /** The shortest timeout that fills a table: that of UDP that nobody answers. */
 const SWEEP_NS = 30e9;
@@ -99,6 +100,7 @@ export class CompiledEngine implements Engine {
   readonly #ends: EndsBook;
   readonly #book: DecisionBook;
   readonly #flows: FlowReader;
+  readonly #specials: SpecialOpenings;
   readonly #recording = new Recording();
   readonly #classes: ClassTables;
   readonly #hosts = new Map<string, Host>();
@@ -109,6 +111,7 @@ export class CompiledEngine implements Engine {
   #nowNs = 0;
   #sweptNs = Number.NEGATIVE_INFINITY;
   #translatedOpenings = 0;
+  #specialOpenings = 0;
 
   constructor(topology: Topology, options: CompiledOptions) {
     const sizes = { ...sizesFor(DEFAULT_CONNECTIONS), ...options.sizes };
@@ -120,6 +123,10 @@ export class CompiledEngine implements Engine {
     this.#flows = new FlowReader(this.#store, this.#sets);
     this.#book = new DecisionBook(this.#native, this.#words);
     const { seed, drawn, shortestIndexed } = options;
+    this.#specials = new SpecialOpenings({
+      ...{ native: this.#native, words: this.#words, ends: this.#ends, book: this.#book },
+      seed: seed ?? 0,
+    });
     this.#reference = new ReferenceEngine(topology, {
       ...(seed === undefined ? {} : { seed }),
       ...(drawn === undefined ? {} : { drawn }),
@@ -140,8 +147,7 @@ export class CompiledEngine implements Engine {
     const offloaded = injection.checksumOffloaded ?? false;
     const number = this.#native.step(entry, packet, injection.nowNs, offloaded);
     if (number >= 0) return this.#book.journeyOf(number, this.#out, packet);
-    if (number === Slow.noRoom) this.#sweep();
-    return this.#walkAndRemember(injection, packet, entry);
+    return this.#notMoved(number, injection, packet, entry);
   }
 
   /** As `ReferenceEngine.renew`: what was concluded by way of these hosts is to be found anew. */
@@ -184,13 +190,13 @@ export class CompiledEngine implements Engine {
 
   /** Walk a packet of a batch that the fast path did not move; its result becomes -1. */
   walk(batch: NativeBatch, at: number, injection: Injection): Journey {
-    if (batch.results[at] === Slow.noRoom) this.#sweep();
+    const why = batch.results[at] ?? -1;
     batch.results[at] = -1;
     const packet = fastPacket(injection);
     this.#nowNs = Math.max(this.#nowNs, injection.nowNs);
     return packet === null
       ? this.#reference.inject(injection)
-      : this.#walkAndRemember(injection, packet, batch.entries[at] ?? 0);
+      : this.#notMoved(why, injection, packet, batch.entries[at] ?? 0);
   }
 
   /**
@@ -262,6 +268,7 @@ export class CompiledEngine implements Engine {
       moved: at(0),
       translated: at(11),
       translatedOpenings: this.#translatedOpenings,
+      specialOpenings: this.#specialOpenings,
       slow: Object.fromEntries(reasons) as CompiledStatistics['slow'],
       tableFull: at(12),
       connections: at(8),
@@ -303,6 +310,20 @@ export class CompiledEngine implements Engine {
     return number;
   }
 
+  /** A packet that the fast path handed over, and why. */
+  #notMoved(why: number, injection: Injection, packet: Uint8Array, entry: number): Journey {
+    if (why === Slow.noRoom) this.#sweep();
+    if (why === Slow.specialOpening) {
+      const journey = this.#specials.open(injection, packet, this.#out);
+      if (journey !== null) {
+        this.#specialOpenings += 1;
+        if (journey.outcome !== 'dropped') this.#translatedOpenings += 1;
+        return journey;
+      }
+    }
+    return this.#walkAndRemember(injection, packet, entry);
+  }
+
   #walkAndRemember(injection: Injection, packet: Uint8Array, entry: number): Journey {
     const isPlain = this.#native.isPlain();
     const before = this.#native.nextOrder();
@@ -313,20 +334,29 @@ export class CompiledEngine implements Engine {
     const execution: Execution | null = this.#executed;
     if (!isPlain || execution === null) return journey;
     const walk = { injection, packet, journey, execution: execution as Execution, before };
-    const facts = this.#factsOf(walk);
+    const facts = this.#factsOf(walk, 0);
+    const special = facts === null ? this.#factsOf(walk, SPECIAL) : null;
     if (facts !== null) this.#remember(entry, facts, journey);
     else if (this.#flows.isSpecialOpening(walk)) this.#translatedOpenings += 1;
-    else return journey;
+    else if (special === null) return journey;
+    let isGiven = false;
     for (const connection of walk.execution.touched.keys()) {
-      if ((connection as Connection).confirmed) this.#store.giveUp(connection as Connection);
+      if (!(connection as Connection).confirmed) continue;
+      isGiven = this.#store.giveUp(connection as Connection) || isGiven;
+    }
+    if (special !== null && (isGiven || special.hostSetAfter === 0)) {
+      this.#rememberSpecial(entry, special, walk);
     }
     return journey;
   }
 
   /** What a decision must hold, if the packet's journey follows from facts alone; else null. */
-  #factsOf({ injection, packet, journey, execution, before }: Walk): DecisionFacts | null {
+  #factsOf(walk: Walk, special: 0 | typeof SPECIAL): DecisionFacts | null {
+    const { injection, packet, journey, execution, before } = walk;
     const recording = this.#recording;
-    if (recording.facts & OPAQUE || recording.learned || !isOrdinary(journey)) return null;
+    if (recording.facts & (OPAQUE | SPECIAL) & ~special || recording.learned) return null;
+    if (special !== 0 && (recording.facts & SPECIAL) === 0) return null;
+    if (!isOrdinary(journey, special !== 0)) return null;
     if (journey.packet === null || recording.length < 0) return null;
     if (recording.counted.length > 0 && recording.length !== packet.length) return null;
     // Rules that raise the TTL stop at 255: what they do to others can not be told from this one.
@@ -335,9 +365,10 @@ export class CompiledEngine implements Engine {
     if (hosts.includes(undefined)) return null;
     const crossed = hosts as Host[];
     const mtu = leastMtu(crossed);
-    const flow = this.#flows.read({ packet, execution, crossed, before });
+    const walked = { packet, execution, crossed, before };
+    const flow = special === 0 ? this.#flows.read(walked) : this.#flows.readSpecial(walked);
     if (flow === null || packet.length > mtu) return null;
-    const by = recording.facts | flow.by;
+    const by = (recording.facts & ~SPECIAL) | flow.by;
     // Ports that a packet has on the way only are not in the key of a decision.
     if (flow.names.length > 2 && (by & BY_PORTS) !== 0) return null;
     const ending = endingOf(packet, journey, flow, injection.checksumOffloaded ?? false);
@@ -345,8 +376,21 @@ export class CompiledEngine implements Engine {
   }
 
   #remember(entry: number, facts: DecisionFacts, journey: Journey): void {
+    this.#book.enter(this.#describe(entry, facts, journey), facts.crossed);
+  }
+
+  #rememberSpecial(entry: number, facts: DecisionFacts, { journey, execution }: Walk): void {
+    const { names, by, crossed: hosts } = facts;
+    // Names between the first and the last are only known of a connection that is held.
+    if (facts.hostSetAfter === 0 && names.length > 2) return;
+    const page = this.#describe(entry, facts, journey);
+    this.#specials.remember({ page, hosts, names, by, draws: execution.draws });
+  }
+
+  /** Write the decision into the words. */
+  #describe(entry: number, facts: DecisionFacts, journey: Journey): Page {
     const words = this.#words;
-    const { change, crossed, turns, far } = facts;
+    const { change, turns, far } = facts;
     const leaves = journey.outcome === 'exited';
     words[Word.entry] = entry;
     words[Word.flowState] = facts.state;
@@ -367,7 +411,7 @@ export class CompiledEngine implements Engine {
     words[Word.ttlRoom] = Math.min(255, this.#recording.ttlRoom);
     words[Word.mtu] = facts.mtu;
     if (leaves) words.set(journey.frame?.subarray(0, HEADER) ?? [], Word.linkHeader);
-    this.#book.enter({ journey, counted: this.#recording.counted, turns }, crossed);
+    return { journey, counted: this.#recording.counted, turns };
   }
 }
 
@@ -381,49 +425,9 @@ interface Walk {
   readonly before: number;
 }
 
-interface Ending {
-  readonly change: Change;
-  /** It ends with the ends of its connection's far side. */
-  readonly translates: boolean;
-  /** Those ends, of a translated connection. */
-  readonly far: Tuple | null;
-  readonly turns: Turns | null;
-}
-
 interface DecisionFacts extends FlowFacts, Ending {
   readonly crossed: readonly Host[];
   readonly mtu: number;
-}
-
-/**
- * How a packet ended, if any other of its connection's direction would end so; else null: it may
- * have ended between two translations.
- */
-function endingOf(
-  packet: Uint8Array,
-  journey: Journey,
-  { names, isReply }: FlowFacts,
-  offloaded: boolean,
-): Ending | null {
-  const after = journey.packet;
-  if (after === null) return null;
-  if (names.length === 1) {
-    const change = changeOf(packet, after, { offloaded });
-    return change === null ? null : { change, translates: false, far: null, turns: null };
-  }
-  const way = wayOf(names, isReply);
-  const far = way?.at(-1);
-  if (way === null || far === undefined) return null;
-  const ends = way.map(tupleEnds);
-  const last = ends.findIndex((end) => equalPacketEnds(end, endsOf(after)));
-  if (last !== 0 && last !== ends.length - 1) return null;
-  const at = journey.crossings.map((crossing) =>
-    ends.findIndex((end) => equalPacketEnds(end, crossing.ends)),
-  );
-  const asIs = last === 0 ? packet : translated(packet, way, { offloaded });
-  const change = asIs === null ? null : changeOf(asIs, after, { offloaded });
-  if (change === null || at.includes(-1)) return null;
-  return { change, translates: last !== 0, far, turns: { isReply, at, last } };
 }
 
 /** The IP packet of an injection that the fast path may take; null for what is unusual. */
@@ -460,29 +464,6 @@ function entryText(injection: EntryPlace): string {
   if (injection.as === 'received') return `received ${injection.host} ${injection.device}`;
   const macs = Buffer.from(injection.frameBytes.subarray(0, 12)).toString('hex');
   return `frame ${injection.host} ${injection.device} ${macs}`;
-}
-
-/** One packet in, one way, one end, and nothing made on the way. */
-function isOrdinary(journey: Journey): boolean {
-  const { outcome, generated, copies, forgiven, heldForReassembly, draws } = journey;
-  return (
-    outcome !== 'unknown' &&
-    generated.length === 0 &&
-    copies.length === 0 &&
-    forgiven.length === 0 &&
-    draws === undefined &&
-    !heldForReassembly
-  );
-}
-
-function leastMtu(hosts: readonly Host[]): number {
-  let least = MAX_PACKET;
-  for (const host of hosts) {
-    for (const device of host.image.interfaces.values()) {
-      if (device.kind !== 'loopback') least = Math.min(least, device.mtu);
-    }
-  }
-  return least;
 }
 
 export type { Injection, NativeBatch };

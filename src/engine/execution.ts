@@ -94,7 +94,7 @@ export class Execution implements Run {
     this.uncounted = options.dry || (options.uncounted ?? false);
     this.forgiving = options.forgiving;
     const { draws = [], source } = options.choices ?? {};
-    this.draws = { prescribed: draws, made: [] };
+    this.draws = { prescribed: draws, made: [], sites: [] };
     if (source !== undefined) this.knownSource = source;
     this.#trial = options.trial;
   }

@@ -155,6 +155,8 @@ constexpr uint8_t kCompletesChecksum = 2;   // fills in a checksum that was left
 constexpr uint8_t kDead = 4;                // something was learned since: to be found anew
 constexpr uint8_t kTranslates = 8;          // ends with the ends of the connection's far side
 constexpr uint8_t kPlainChange = 16;        // changes no more than TTL and ends; set by `add`
+// Opens a connection that is translated: by which decision, its draws say (`Engine::open_special`).
+constexpr uint8_t kSpecial = 32;
 
 class DecisionTable {
  public:
@@ -232,7 +234,7 @@ class DecisionTable {
     Decision& d = decisions_[count_];
     d = decision;
     d.ttl_most = static_cast<uint8_t>(255 - d.ttl_room);
-    if (is_plain_change(d)) d.flags |= kPlainChange;
+    if (!(d.flags & kSpecial) && is_plain_change(d)) d.flags |= kPlainChange;
     d.follower = is_express(d) ? follower_of(d) : kNoFollower;
     return count_++;
   }

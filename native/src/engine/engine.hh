@@ -27,7 +27,8 @@ enum Slow : int32_t {
   kTooExtreme = -4,     // longer, or with a higher TTL, than the decision is good for
   kTrackerAsks = -5,    // the tracker would do more than accept
   kNoRoom = -6,         // no place in the flow table, or a host's own table is nearly full
-  kSlowReasons = 7,
+  kSpecialOpening = -7, // its connection is translated as its draws say (`open_special`)
+  kSlowReasons = 8,
 };
 
 struct EngineSizes {
@@ -221,6 +222,38 @@ class Engine {
             static_cast<const uint8_t*>(is_tcp ? tracking : next)};
   }
 
+  // The decision at which a packet was handed over as `kSpecialOpening`.
+  uint32_t special() const { return special_; }
+
+  // Open the connection of such a packet, the last that was not moved, as a decision has it that no
+  // key leads to: under these names. False, with nothing changed, when somebody has one of them, or
+  // for any reason for which others are not moved.
+  bool open_special(const Arrival& a, uint32_t number, const Names& names, uint32_t ends) {
+    Facts f = last_;
+    f.bytes = a.bytes;
+    Decision& d = decisions_.at(number);
+    if (!last_plain_ || !(names.facts[0].key == f.key) || names.count < 2) return false;
+    if ((d.flags & kDead) || !fits(d, f) || holdings_.has_unmarked()) return false;
+    if (!holdings_.has_room(d.host_set_opened)) return false;
+    if (d.host_set_after == 0) {
+      for (uint32_t i = 0; i < names.count; i++) {
+        if (!holdings_.is_free(names.facts[i])) return false;
+      }
+    } else {
+      uint32_t places[kMaxNames];
+      if (!holdings_.take_names(names, d.host_set_after, places)) return false;
+      if (!begin(a, f, places[0], d.host_set_after)) {
+        holdings_.give_up_names(names, places);
+        return false;
+      }
+      holdings_.opened_under(names, places, ends, book_);
+    }
+    slow_[-kSpecialOpening] -= 1;
+    const Rewrite r = rewrite_between(names.facts[0], names.facts[names.count - 1], book_);
+    finish(a, f, d, number, &r);
+    return true;
+  }
+
   // The next packet of a batch, for `run`; `place` is where its flow stands. One that is not moved
   // is the last from now on.
   int32_t move_in_batch(const Arrival& a, const Facts& f, bool plain, uint32_t place) {
@@ -282,6 +315,10 @@ class Engine {
     if (number == DecisionTable::kNone) return slow(kNewFacts);
     Decision& d = decisions_.at(number);
     if (d.flags & kDead) return slow(kNewFacts);
+    if (d.flags & kSpecial) {
+      special_ = number;
+      return slow(kSpecialOpening);
+    }
     if (!fits(d, f)) return slow(kTooExtreme);
     if (!holdings_.has_room(d.host_set_opened)) return slow(kNoRoom);
     if (d.host_set_after != 0) {
@@ -444,6 +481,7 @@ class Engine {
   conntrack::Settings settings_[kMaxSettings]{};
   Facts last_{};
   bool last_plain_ = false;
+  uint32_t special_ = 0;
   uint32_t order_ = 0;
   uint8_t generation_ = 1;
   uint64_t slow_[kSlowReasons]{};

@@ -123,6 +123,38 @@ class Holdings {
     each_name(place, [&](uint32_t at) { sources_.add(source_of(at), at); });
   }
 
+  // Places for a connection of these hosts under all of its names; false, with nothing taken, when
+  // one of them is another's or there is no room.
+  bool take_names(const Names& names, uint16_t host_set, uint32_t* places) {
+    for (uint32_t i = 0; i < names.count; i++) {
+      const Facts& f = names.facts[i];
+      places[i] = is_free(f) ? flows_.insert(f.key, f.hash) : FlowTable::kNone;
+      if (places[i] != FlowTable::kNone) continue;
+      while (i > 0) flows_.erase(places[--i]);
+      return false;
+    }
+    hold(host_set);
+    return true;
+  }
+
+  // The same undone, of a connection that was begun and has its first name alone.
+  void give_up_names(const Names& names, const uint32_t* places) {
+    give_up_place(places[0]);
+    for (uint32_t i = 1; i < names.count; i++) flows_.erase(places[i]);
+  }
+
+  // A connection stands at the first of these places now, as it was opened: its other names, too.
+  void opened_under(const Names& names, const uint32_t* places, uint32_t ends,
+                    const AddressBook& book) {
+    conntrack::Connection& c = flows_.record(places[0]);
+    name(names, places, ends, book, c.generation);
+    c.flags |= conntrack::kTranslated;
+    c.decision[conntrack::kReply] = places[names.count - 1];
+    opened(places[0]);
+  }
+
+  bool is_free(const Facts& f) const { return flows_.find(f.key, f.hash) == FlowTable::kNone; }
+
   // The reference engine holds one more connection of this flow.
   void mark(const FlowKey& key, uint32_t hash) {
     uint32_t place = flows_.find(key, hash);

@@ -6,7 +6,7 @@
  */
 
 /** Changes with every change of what crosses the door; an addon of another version is refused. */
-export const LAYOUT_VERSION = 11;
+export const LAYOUT_VERSION = 12;
 
 /** Places in the shared array of 64-bit floats. */
 export const Word = {
@@ -120,7 +120,13 @@ export const By = {
   destinationPort: 64,
 } as const;
 
-export const DecisionFlag = { leaves: 1, completesChecksum: 2, dead: 4, translates: 8 } as const;
+export const DecisionFlag = {
+  leaves: 1,
+  completesChecksum: 2,
+  dead: 4,
+  translates: 8,
+  special: 32,
+} as const;
 
 /** Why a packet was not moved. */
 export const Slow = {
@@ -130,6 +136,7 @@ export const Slow = {
   tooExtreme: -4,
   trackerAsks: -5,
   noRoom: -6,
+  specialOpening: -7,
 } as const;
 
 /** The C++ header that says the same. */

@@ -48,6 +48,15 @@ export interface NativeEngine {
   isPlain(): boolean;
   /** Remember the scratch's decision for the packet last not moved; -1 when there is no room. */
   decide(): number;
+  /** The same of one that no key leads to. */
+  decideSpecial(): number;
+  /** The decision at which a packet was handed over as `Slow.specialOpening`. */
+  special(): number;
+  /**
+   * Move such a packet, the last that was not moved, by a decision that no key leads to: opens the
+   * scratch's names. False, with nothing changed, when it is not to be moved so.
+   */
+  openSpecial(decision: number, packet: Uint8Array, nowNs: number, offloaded: boolean): boolean;
   kill(decision: number): void;
   /** Packets since the last call; they and their bytes are the scratch's first two words. */
   takeCounts(decision: number): number;

@@ -17,7 +17,7 @@ import {
 } from '../../conntrack/nat/nat.ts';
 import { manipOfHook, translatePacket } from '../../conntrack/nat/translate.ts';
 import { connectionOf } from '../../conntrack/table.ts';
-import { tupleKey } from '../../conntrack/tuple.ts';
+import { type Tuple, tupleKey } from '../../conntrack/tuple.ts';
 import type { HookEntry, NftLinkedChain } from '../../image/nft/program.ts';
 import type { NatRange } from '../../netfilter/target.ts';
 import type { Packet } from '../../packet/packet.ts';
@@ -30,7 +30,7 @@ import { decision, settle } from './settle.ts';
 import type { Visit } from './visit.ts';
 import { runTable } from './walk.ts';
 
-type NatHook = 'prerouting' | 'input' | 'output' | 'postrouting';
+export type NatHook = 'prerouting' | 'input' | 'output' | 'postrouting';
 
 /** Translate the packet at this hook; false when it ended here. */
 export function translate(visit: Visit, hook: NatHook): boolean {
@@ -68,11 +68,16 @@ function decide(visit: Visit, hook: NatHook, connection: Connection, manip: Mani
   const { passage, ctx, run } = visit;
   const context = natContext(visit);
   // In words only where a rule draws: most connections meet none.
-  ctx.draws = run.drawsOf(passage.host, () => `${hook} ${tupleKey(connection.original)}`);
+  ctx.draws = run.drawsOf(passage.host, () => drawName(hook, connection.original));
   const asked = askAll(visit, hook, connection, manip, context);
   ctx.draws = undefined;
   if (asked === 'undecided') nullBinding(connection, manip, context);
   return asked !== 'ended';
+}
+
+/** The name under which a new connection draws at a hook. */
+export function drawName(hook: NatHook, original: Tuple): string {
+  return `${hook} ${tupleKey(original)}`;
 }
 
 /** The first of them that has something to say of a new connection. */

@@ -13,7 +13,7 @@ import type { NativeEngine } from '../native-door.ts';
 import { endsOf } from './outcome-of.ts';
 import type { Counted } from './recording.ts';
 
-interface Page {
+export interface Page {
   /** As the first packet had it; `packet` and `frame` are those of each packet. */
   readonly journey: Journey;
   readonly counted: readonly Counted[];
@@ -59,8 +59,31 @@ export class DecisionBook {
       this.clear();
       number = this.#native.decide();
     }
+    this.#keep(number, page, hosts);
+  }
+
+  /** The same of one that no key leads to; its number, -1 when there is no room. */
+  enterSpecial(page: Page, hosts: readonly Host[]): number {
+    const number = this.#native.decideSpecial();
+    this.#keep(number, page, hosts);
+    return number;
+  }
+
+  /** The one that its key leads to, new or known; -1 when there is no room. It ends with any of `hosts`. */
+  enterFirst(page: Page, hosts: readonly Host[]): number {
+    const number = this.#native.decide();
+    if (number >= 0 && number < this.#pages.length) this.#watch(number, hosts);
+    else this.#keep(number, page, hosts);
+    return number;
+  }
+
+  #keep(number: number, page: Page, hosts: readonly Host[]): void {
     if (number !== this.#pages.length) return;
     this.#pages.push(page);
+    this.#watch(number, hosts);
+  }
+
+  #watch(number: number, hosts: readonly Host[]): void {
     for (const host of hosts) {
       const known = this.#byHost.get(host);
       if (known === undefined) this.#byHost.set(host, [number]);

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Connection } from '../../../conntrack/connection.ts';
-import { equalTuple, type Tuple, tupleAt } from '../../../conntrack/tuple.ts';
+import { equalTuple, isIcmpTuple, type Tuple, tupleAt } from '../../../conntrack/tuple.ts';
 import type { Host } from '../../../node/host.ts';
 import { newPacket, parseFrame } from '../../../packet/parse.ts';
 import { flags as tcpFlags } from '../../../wire/header/tcp.ts';
@@ -78,6 +78,37 @@ export class FlowReader {
     return old.length === 0
       ? this.#opening({ ...ends, touched, made, hostSetOpened })
       : this.#following({ ...ends, old, young, made, hostSetOpened });
+  }
+
+  /**
+   * Of a walk that opened a translated connection, or would have had it not been dropped: what its
+   * hosts made of it. Null where that hangs on more than the packet's facts, its draws, and that
+   * nobody has the connection's names.
+   */
+  readSpecial({ packet, execution, crossed, before }: Walked): FlowFacts | null {
+    const ends = readEnds(packet);
+    if (ends === null || !ends.isOpener || isIcmpTuple(ends.tuple)) return null;
+    const touched = [...execution.touched] as [Connection, Host][];
+    if (!isTrackedOnce(touched, crossed, ends.tuple.src.family)) return null;
+    const connections = touched.map(([connection]) => connection);
+    const isNew = (c: Connection) => {
+      const order = this.#store.orderOf(c);
+      return order === 0 || order >= before;
+    };
+    if (!connections.every((c) => isNew(c) && isUnmarked(c))) return null;
+    const made = connections.filter(({ confirmed }) => confirmed);
+    if (made.length !== 0 && made.length !== connections.length) return null;
+    const found = namesOf(connections);
+    const isSent = found !== null && isReplyOf(found.names, ends.tuple) === false;
+    if (!isSent || !made.every(isSimple)) return null;
+    const members = touched.map(([connection, host], i) =>
+      memberOf(hostNumber(host), connection, found.between[i] ?? UNTRANSLATED),
+    );
+    const hostSetOpened = this.#sets.numberOf(members);
+    if (hostSetOpened === null) return null;
+    const hostSetAfter = made.length === 0 ? 0 : hostSetOpened;
+    const sets = { hostSetBefore: 0, hostSetAfter, hostSetOpened };
+    return { state: FlowState.opening, ...sets, by: 0, names: found.names, isReply: false };
   }
 
   /** Whether the walk opened a connection that is translated or marked. */
@@ -173,6 +204,11 @@ function areOneWay(
 /** Whether rules gave the connection something that no fact of its first packet is. */
 function isSpecial(c: Connection): boolean {
   return isTranslated(c) || c.mark !== 0 || c.markOrigins !== null;
+}
+
+/** Whether rules gave it no mark, and no address that is asked for again when it goes on. */
+function isUnmarked(c: Connection): boolean {
+  return c.mark === 0 && c.markOrigins === null && c.masqueradeDevice === '';
 }
 
 function plainMember([connection, host]: Touched): Member {

@@ -11,7 +11,7 @@ import { LOOKS_AT_DPORT, LOOKS_AT_SPORT } from '../../../node/rule-index/literal
 import type { RuleRun } from '../../../node/rule-index/rule-run.ts';
 import { By } from '../layout.ts';
 import { operationLooksAt } from './nft-facts.ts';
-import { looksAt, OPAQUE, raisesTtl } from './rule-facts.ts';
+import { actsOn, looksAt, OPAQUE, raisesTtl } from './rule-facts.ts';
 
 /** What counted the packet: a rule, a run of them, a built-in chain's policy, something of nft. */
 export interface Counted {
@@ -22,10 +22,8 @@ export interface Counted {
   readonly nft: NftCounter | null;
 }
 
-const NOTHING = { rule: null, run: null, chain: null, nft: null };
-
 export class Recording {
-  /** `By` bits, and `OPAQUE`. */
+  /** `By` bits, `OPAQUE` and `SPECIAL`. */
   facts = 0;
   ttlRoom = 0;
   counted: Counted[] = [];
@@ -66,7 +64,8 @@ export class Recording {
         const raised = raisesTtl(rule);
         if (raised === null) this.facts |= OPAQUE;
         else this.ttlRoom += raised;
-        this.#count({ ...NOTHING, host, rule }, length);
+        this.facts |= actsOn(rule);
+        this.#count({ host, rule, run: null, chain: null, nft: null }, length);
       },
       ports: (looks) => {
         if (!this.#isOn) return;
@@ -75,16 +74,17 @@ export class Recording {
       },
       // Nothing but counters changes on such a run.
       countRun: (run, length) => {
-        if (this.#isOn) this.#count({ ...NOTHING, host, run }, length);
+        if (this.#isOn) this.#count({ host, rule: null, run, chain: null, nft: null }, length);
       },
       policy: (chain, length) => {
-        if (this.#isOn) this.#count({ ...NOTHING, host, chain }, length);
+        if (this.#isOn) this.#count({ host, rule: null, run: null, chain, nft: null }, length);
       },
       lookNft: (operation, packet) => {
         if (this.#isOn) this.facts |= operationLooksAt(operation, packet);
       },
       countNft: (counter, length) => {
-        if (this.#isOn) this.#count({ ...NOTHING, host, nft: counter }, length);
+        if (this.#isOn)
+          this.#count({ host, rule: null, run: null, chain: null, nft: counter }, length);
       },
       opaque: () => {
         this.facts |= OPAQUE;

@@ -11,10 +11,17 @@
  */
 import type { LinkedMatch, LinkedRule } from '../../../image/program.ts';
 import type { Match } from '../../../netfilter/match.ts';
+import type { NatRange } from '../../../netfilter/target.ts';
+import { equalAddress } from '../../../wire/address/address.ts';
 import { By } from '../layout.ts';
 
 /** Not to be told from facts: packets that meet this rule always go to the reference engine. */
 export const OPAQUE = 128;
+/**
+ * Not to be told from facts alone, but from these, the draws of a new connection, and that nobody
+ * has the names that it is given (special-openings.ts).
+ */
+export const SPECIAL = 256;
 
 /** `By` bits that looking at the rule depends on, or `OPAQUE`. */
 export function looksAt({ ip, matches }: LinkedRule): number {
@@ -63,6 +70,9 @@ function matchLooksAt({ match, set }: LinkedMatch): number {
     case 'nfacct':
     case 'comment':
       return 0;
+    case 'random':
+      // In the nat table; a host says itself that it was asked elsewhere.
+      return SPECIAL;
     default:
       return OPAQUE;
   }
@@ -93,6 +103,18 @@ function ports(sport: unknown, dport: unknown): number {
   return (sport === undefined ? 0 : By.sport) | (dport === undefined ? 0 : By.dport);
 }
 
+/** What is to be known beside the facts where a rule holds: `SPECIAL`, or nothing. */
+export function actsOn({ target }: LinkedRule): number {
+  return target.kind === 'dnat' ? SPECIAL : 0;
+}
+
+/** Whether the range is one address and one port: whoever is sent there gets the same. */
+function isOneEnd({ low, high, ports, random, randomFully }: NatRange): boolean {
+  if (low === undefined || random || randomFully) return false;
+  const isOneAddress = high === undefined || equalAddress(low, high);
+  return isOneAddress && ports !== undefined && ports.low === ports.high;
+}
+
 /** What a rule that holds does: how far it raises the TTL, or `null` when that can not be kept. */
 export function raisesTtl({ target }: LinkedRule): number | null {
   switch (target.kind) {
@@ -100,6 +122,8 @@ export function raisesTtl({ target }: LinkedRule): number | null {
       return target.operation === 'restore' ? 0 : null;
     case 'ttl':
       return target.operation === 'inc' ? target.value : null;
+    case 'dnat':
+      return isOneEnd(target.range) ? 0 : null;
     case 'none':
     case 'accept':
     case 'drop':

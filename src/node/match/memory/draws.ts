@@ -30,10 +30,23 @@ export interface Draw {
   readonly taken: number;
 }
 
+/** Which number of a connection a draw looked at, and how. */
+export interface DrawSite {
+  readonly host: string;
+  /** The n-th number of its connection on that host, and the name that it was asked under. */
+  readonly rank: number;
+  readonly key: string;
+  /** Of a chance: it holds below this; of one of many: how many. */
+  readonly kind: 'below' | 'oneOf';
+  readonly value: number;
+}
+
 /** The draws of one packet's whole way: those prescribed, and all that were made. */
 export interface DrawRecord {
   readonly prescribed: readonly number[];
   readonly made: Draw[];
+  /** Of each that was made. */
+  readonly sites: DrawSite[];
 }
 
 /** The part of the unit that the rules of a chain asked so far have left. */
@@ -41,6 +54,7 @@ interface Rest {
   from: number;
   size: number;
   readonly u: number;
+  readonly site: Pick<DrawSite, 'host' | 'rank' | 'key'>;
 }
 
 export class ConnectionDraws implements Draws {
@@ -63,6 +77,7 @@ export class ConnectionDraws implements Draws {
     const rest = this.#rest(chain);
     const slice = rest.size * probability;
     const held = rest.u < rest.from + slice;
+    this.#record.sites.push({ ...rest.site, kind: 'below', value: rest.from + slice });
     const taken = this.#draw([probability, 1 - probability], held ? 0 : 1);
     rest.from += slice;
     rest.size -= slice;
@@ -71,7 +86,9 @@ export class ConnectionDraws implements Draws {
 
   oneOf(chain: object, count: number): number {
     const even = Array.from({ length: count }, () => 1 / count);
-    return this.#draw(even, Math.floor(this.#rest(chain).u * count));
+    const { u, site } = this.#rest(chain);
+    this.#record.sites.push({ ...site, kind: 'oneOf', value: count });
+    return this.#draw(even, Math.floor(u * count));
   }
 
   #draw(probabilities: readonly number[], natural: number): number {
@@ -85,8 +102,8 @@ export class ConnectionDraws implements Draws {
   #rest(chain: object): Rest {
     const known = this.#rests.get(chain);
     if (known !== undefined) return known;
-    const u = unit(`${this.#host} ${this.#rests.size} ${this.#key()}`);
-    const rest = { from: 0, size: 1, u };
+    const site = { host: this.#host, rank: this.#rests.size, key: this.#key() };
+    const rest = { from: 0, size: 1, u: drawnNumber(site), site };
     this.#rests.set(chain, rest);
     return rest;
   }
@@ -101,7 +118,7 @@ export function hash31(text: string): number {
   return ((h ^ (h >>> 16)) >>> 0) & 0x7fffffff;
 }
 
-/** A number in [0, 1) for a text. */
-function unit(text: string): number {
-  return hash31(text) / 2 ** 31;
+/** The number in [0, 1) that a connection has there. */
+export function drawnNumber({ host, rank, key }: Pick<DrawSite, 'host' | 'rank' | 'key'>): number {
+  return hash31(`${host} ${rank} ${key}`) / 2 ** 31;
 }

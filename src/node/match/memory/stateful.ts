@@ -63,6 +63,7 @@ export function randomHolds(
     const share = match.threshold / 2 ** 31;
     return ctx.draws.chance(place.rule.home, match.negate ? 1 - share : share);
   }
+  ctx.counters.observer?.opaque();
   const text = `${ctx.seed} ${ctx.image.host} ${keyOf(place)} ${packet.frame}`;
   return hash31(text) < match.threshold !== match.negate;
 }
