@@ -69,7 +69,7 @@ export class DecisionBook {
     return number;
   }
 
-  /** The one that its key leads to, new or known; -1 when there is no room. It ends with any of `hosts`. */
+  /** The one that its key leads to, new or known; -1 when there is no room. */
   enterFirst(page: Page, hosts: readonly Host[]): number {
     const number = this.#native.decide();
     if (number >= 0 && number < this.#pages.length) this.#watch(number, hosts);

@@ -4,13 +4,12 @@
  * of the draw that was met, each a decision of its own, under one that says "draw first".
  *
  *   facts ─► "draw first" ─► the connection's number ─► the outcome in whose slice it lies
- *                                                         ─► names, hosts, and where its packet ends
+ *                                   ─► names, hosts, and where its packet ends
  *
- * What an outcome does to a packet follows from facts of the packet: it changes the destination to a
- * constant, and nothing else. That nobody has one of the names is looked at for each connection
- * (`Engine::open_special` of native/src/engine/engine.hh); where somebody does, the walk says what
- * comes of it. Sources that are translated are left to the walk, for they are given by what others
- * have.
+ * What an outcome does to a packet follows from facts of the packet: it changes the destination to
+ * a constant, and nothing else. That nobody has one of the names is looked at for each connection
+ * (`Engine::open_special`); where somebody does, the walk says what comes of it. Sources that are
+ * translated are left to the walk, for they are given by what others have.
  * @module
  */
 import type { Tuple } from '../../../conntrack/tuple.ts';
