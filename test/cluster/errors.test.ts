@@ -102,6 +102,36 @@ t.test('one mistake is one line that says where, what was found, what is accepte
       'f.yaml:1:13: no matches for kind "NetworkPolicy" in version "extensions/v1beta1" (accepted: networking.k8s.io/v1) [API_VERSION]',
     ],
     [
+      'a kind that its group does not have',
+      'apiVersion: networking.k8s.io/v1\nkind: NetworkPolcy\nmetadata: {name: x}',
+      'f.yaml:2:7: no matches for kind "NetworkPolcy" in version "networking.k8s.io/v1" (accepted: did you mean NetworkPolicy?) [KIND_UNKNOWN]',
+    ],
+    [
+      "a kind in small letters, as in kubectl's arguments",
+      'apiVersion: v1\nkind: pods\nmetadata: {name: x}',
+      'f.yaml:2:7: no matches for kind "pods" in version "v1" (accepted: did you mean Pod?) [KIND_UNKNOWN]',
+    ],
+    [
+      'a kind of another group',
+      'apiVersion: v1\nkind: Deployment\nmetadata: {name: x}',
+      'f.yaml:2:7: no matches for kind "Deployment" in version "v1" (accepted: Deployment in apps/v1) [KIND_UNKNOWN]',
+    ],
+    [
+      'a policy without its group',
+      'apiVersion: v1\nkind: NetworkPolicy\nmetadata: {name: x}',
+      'f.yaml:2:7: no matches for kind "NetworkPolicy" in version "v1" (accepted: NetworkPolicy in networking.k8s.io/v1) [KIND_UNKNOWN]',
+    ],
+    [
+      'a group that nobody has',
+      'apiVersion: app/v1\nkind: Deploymnt\nmetadata: {name: x}',
+      'f.yaml:2:7: no matches for kind "Deploymnt" in version "app/v1" (accepted: a group of the API server\'s, or a custom one (example.com/v1)) [KIND_UNKNOWN]',
+    ],
+    [
+      "a later wiretrial's wiring",
+      'apiVersion: wiretrial/v2\nkind: Wiring',
+      'f.yaml:1:13: no matches for kind "Wiring" in version "wiretrial/v2" (accepted: wiretrial/v1) [API_VERSION]',
+    ],
+    [
       'two running pods with one address',
       `${pod('a', 'status: {podIP: 10.0.0.9}')}\n---\n${pod('b', 'status: {podIP: 10.0.0.9}')}`,
       'f.yaml:6:1: default/Pod/b: has the address 10.0.0.9, as has default/Pod/a (f.yaml:1) [ADDRESS_DUPLICATE]',
@@ -129,12 +159,12 @@ t.test('one mistake is one line that says where, what was found, what is accepte
     [
       'a policy that the emulator can not judge',
       'apiVersion: crd.projectcalico.org/v1\nkind: GlobalNetworkPolicy\nmetadata: {name: g}',
-      'f.yaml:1:1: crd.projectcalico.org/v1 GlobalNetworkPolicy/g: Calico resources are not emulated yet, and it may change verdicts; leave it out, or ignore unsupported kinds [KIND_UNSUPPORTED]',
+      'f.yaml:1:1: crd.projectcalico.org/v1 GlobalNetworkPolicy/g: Calico resources are not emulated yet, and it may change verdicts; leave it out, or skip it with --ignore-unsupported [KIND_UNSUPPORTED]',
     ],
     [
       'wiring that is not acted on',
       'apiVersion: wiretrial/v1\nkind: Wiring\nnetworkDataplane: cilium',
-      'f.yaml:3:19: Wiring networkDataplane: this is not emulated yet, and it may change verdicts; leave it out, or ignore unsupported kinds [KIND_UNSUPPORTED]',
+      'f.yaml:3:19: Wiring networkDataplane: this is not emulated yet, and it may change verdicts; leave it out, or skip it with --ignore-unsupported [KIND_UNSUPPORTED]',
     ],
   ];
   for (const [name, text, want] of rows) t.same(messages(text), [want], name);

@@ -65,6 +65,9 @@ function loadObjects(options: ClusterOptions): Inputs {
   for (const [kind, count] of inputs.unsupported) {
     warn(`${count} ${kind} skipped: not emulated, so what they decide is missing`);
   }
+  if (inputs.ignored.has('Kustomization')) {
+    warn('a Kustomization changes nothing here: -f takes what kubectl kustomize prints');
+  }
   return inputs;
 }
 

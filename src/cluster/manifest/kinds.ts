@@ -3,6 +3,7 @@
  * not emulated (refused by name), those that do not matter here (counted).
  * @module
  */
+import { nearest } from '../nearest.ts';
 import type { Shape } from './schema.ts';
 import {
   CONFIG_MAP,
@@ -78,7 +79,32 @@ export const KNOWN_KINDS: ReadonlyMap<string, KnownKind> = new Map<string, Known
 export const CONFIG_MAP_NAMES =
   /^(azure-ip-masq-agent-config.*|ip-masq-agent|kube-proxy|kubelet-config.*|coredns(-custom)?)$/;
 
-export const WIRING_VERSION = 'wiretrial/v1';
+const OWN_GROUP = 'wiretrial';
+export const WIRING_VERSION = `${OWN_GROUP}/v1`;
+
+/**
+ * Every kind of the API server's groups that hold something we load (kubernetes/kubernetes
+ * staging/src/k8s.io/api at v1.35: register.go of each group). A word that is none of them was
+ * mistyped: taken for a kind that does not matter, a policy would be lost without a sound.
+ */
+const SERVED_KINDS: ReadonlyMap<string, readonly string[]> = new Map([
+  [
+    '',
+    [
+      ...['Binding', 'ComponentStatus', 'ConfigMap', 'Endpoints', 'Event', 'LimitRange'],
+      ...['Namespace', 'Node', 'PersistentVolume', 'PersistentVolumeClaim', 'Pod', 'PodTemplate'],
+      ...['ReplicationController', 'ResourceQuota', 'Secret', 'Service', 'ServiceAccount'],
+    ],
+  ],
+  ['apps', ['ControllerRevision', 'DaemonSet', 'Deployment', 'ReplicaSet', 'StatefulSet']],
+  ['batch', ['CronJob', 'Job']],
+  ['discovery.k8s.io', ['EndpointSlice']],
+  ['networking.k8s.io', ['Ingress', 'IngressClass', 'IPAddress', 'NetworkPolicy', 'ServiceCIDR']],
+  [OWN_GROUP, ['Wiring']],
+]);
+
+/** The API server's other groups without a dot; those of custom resources have one. */
+const OTHER_GROUPS = ['autoscaling', 'extensions', 'policy'];
 
 /** What to do with an object. */
 export type KindVerdict =
@@ -88,7 +114,9 @@ export type KindVerdict =
   /** Would change verdicts; `because` says how. */
   | { readonly action: 'unsupported'; readonly because: string }
   /** A kind we load in an API version that no current API server serves. */
-  | { readonly action: 'version'; readonly versions: readonly string[] };
+  | { readonly action: 'version'; readonly versions: readonly string[] }
+  /** No kind of that group; `accepted` says what could be meant. */
+  | { readonly action: 'unknown'; readonly accepted: string };
 
 const CALICO_GROUPS = ['projectcalico.org', 'crd.projectcalico.org'];
 
@@ -99,19 +127,39 @@ const CILIUM_HARMLESS =
   /^(CiliumEndpoint(Slice)?|CiliumIdentity|CiliumNode|CiliumBGP.*|CiliumPodIPPool|CiliumL2.*)$/;
 const ISTIO_DECIDES = /^(AuthorizationPolicy|PeerAuthentication|RequestAuthentication)$/;
 
+/** Groups whose network policies are Kubernetes' own, or a slip of the pen. */
+const POLICY_GROUPS = ['networking.k8s.io', 'extensions', ''];
+
 /** Judge an object by what it says it is. */
 export function judgeKind(apiVersion: string, kind: string): KindVerdict {
   const slash = apiVersion.lastIndexOf('/');
   const group = slash < 0 ? '' : apiVersion.slice(0, slash);
-  if (apiVersion === WIRING_VERSION) {
-    return kind === 'Wiring' ? { action: 'wiring' } : { action: 'version', versions: ['Wiring'] };
+  if (group === OWN_GROUP && kind === 'Wiring') {
+    if (apiVersion === WIRING_VERSION) return { action: 'wiring' };
+    return { action: 'version', versions: [WIRING_VERSION] };
   }
   const known = KNOWN_KINDS.get(kind);
   if (known?.versions.includes(apiVersion)) return { action: 'load', known };
   const because = whyUnsupported(group, kind);
   if (because !== null) return { action: 'unsupported', because };
   if (known && sharesGroup(known, group)) return { action: 'version', versions: known.versions };
-  return { action: 'ignore' };
+  const served = SERVED_KINDS.get(group);
+  const mayHold = served?.includes(kind) ?? (group.includes('.') || OTHER_GROUPS.includes(group));
+  return mayHold
+    ? { action: 'ignore' }
+    : { action: 'unknown', accepted: meant(kind, served, known) };
+}
+
+/** What may be meant by a kind that its group does not have. */
+function meant(
+  kind: string,
+  served: readonly string[] | undefined,
+  known: KnownKind | undefined,
+): string {
+  if (known) return known.versions.map((version) => `${kind} in ${version}`).join(', ');
+  if (served === undefined) return "a group of the API server's, or a custom one (example.com/v1)";
+  const near = nearest(kind, served);
+  return near === null ? served.join(', ') : `did you mean ${near}?`;
 }
 
 function sharesGroup(known: KnownKind, group: string): boolean {
@@ -130,7 +178,7 @@ function whyUnsupported(group: string, kind: string): string | null {
   if (group === 'security.istio.io' && ISTIO_DECIDES.test(kind)) {
     return 'the policies of a service mesh are not emulated';
   }
-  if (/NetworkPolicy$/.test(kind) && group !== 'networking.k8s.io' && group !== 'extensions') {
+  if (/NetworkPolicy$/.test(kind) && !POLICY_GROUPS.includes(group)) {
     return 'this kind of network policy is not emulated';
   }
   return null;

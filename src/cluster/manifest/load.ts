@@ -189,17 +189,23 @@ function take(
       refuse(g, tree, `${apiVersion} ${kind}`, verdict.because);
       return;
     case 'version': {
-      const message = `no matches for kind "${kind}" in version "${apiVersion}"`;
-      problem(
-        g,
-        get(tree, 'apiVersion') ?? tree,
-        'API_VERSION',
-        message,
-        verdict.versions.join(', '),
-      );
+      const at = get(tree, 'apiVersion') ?? tree;
+      problem(g, at, 'API_VERSION', noMatch(apiVersion, kind), verdict.versions.join(', '));
+      return;
+    }
+    case 'unknown': {
+      const at = get(tree, 'kind') ?? tree;
+      // An API server newer than our list may have it.
+      if (g.ignoreUnsupported) count(g.unsupported, `${apiVersion} ${kind}`, 1);
+      else problem(g, at, 'KIND_UNKNOWN', noMatch(apiVersion, kind), verdict.accepted);
       return;
     }
   }
+}
+
+/** What kubectl says of a kind that the API server does not have. */
+function noMatch(apiVersion: string, kind: string): string {
+  return `no matches for kind "${kind}" in version "${apiVersion}"`;
 }
 
 function refuseWiring(g: Gathering, wiring: MapTree): void {
@@ -237,7 +243,7 @@ function refuse(g: Gathering, tree: Tree, what: string, because: string): void {
     code: 'KIND_UNSUPPORTED',
     ...placeOf(tree),
     object: [namespace, what, name].filter((part) => part !== undefined).join('/'),
-    message: `${because}, and it may change verdicts; leave it out, or ignore unsupported kinds`,
+    message: `${because}, and it may change verdicts; leave it out, or skip it with --ignore-unsupported`,
   });
 }
 
