@@ -60,7 +60,7 @@ async function capturesIn(folder: string): Promise<string[] | Diagnostic> {
   for (const name of names) {
     const path = join(folder, name);
     if (!(await kind(path)).isFile) continue;
-    if (CAPTURE_NAME.test(name) || startsAsCapture(await head(path))) files.push(path);
+    if (mayBeCapture(path, await head(path))) files.push(path);
   }
   if (files.length > 0) return files;
   return {
@@ -69,6 +69,11 @@ async function capturesIn(folder: string): Promise<string[] | Diagnostic> {
     message: 'holds no capture',
     accepted: 'pcap or pcapng files directly inside, also gzip-compressed',
   };
+}
+
+/** Whether a folder's file is taken for a capture, by its name or its first four bytes. */
+export function mayBeCapture(path: string, head: Uint8Array): boolean {
+  return CAPTURE_NAME.test(path) || startsAsCapture(head);
 }
 
 async function head(path: string): Promise<Uint8Array> {

@@ -56,11 +56,14 @@ function collect(value: string, all: readonly string[]): readonly string[] {
   return [...all, value];
 }
 
-/** A whole number of at least `least`. */
+const GREATEST = 10 ** 15 - 1;
+
+/** A whole number of at least `least`, of up to fifteen digits. */
 export function wholeNumber(least: number): (text: string) => number {
   return (text) => {
     if (!/^\d{1,15}$/.test(text) || Number(text) < least) {
-      throw new InvalidArgumentError(`a whole number of at least ${least} is accepted.`);
+      const range = `from ${least} to ${GREATEST}`;
+      throw new InvalidArgumentError(`a whole number ${range} is accepted.`);
     }
     return Number(text);
   };

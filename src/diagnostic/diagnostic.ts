@@ -34,7 +34,7 @@ export function formatDiagnostic(d: Diagnostic): string {
   const place = [d.file, d.line, d.column].filter((part) => part !== undefined).join(':');
   const subject = [d.object, d.field].filter((part) => part !== undefined).join(' ');
   const detail = [
-    d.found === undefined ? '' : `found ${d.found}`,
+    d.found === undefined ? '' : `found ${d.found === '' ? '""' : d.found}`,
     d.accepted === undefined ? '' : `accepted: ${d.accepted}`,
   ].filter((part) => part !== '');
   const head = [place, subject].filter((part) => part !== '').map((part) => `${part}: `);

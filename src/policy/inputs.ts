@@ -16,6 +16,8 @@ import type { NetworkPolicy } from './model.ts';
 export interface Inputs {
   readonly cluster: Cluster;
   readonly policies: readonly NetworkPolicy[];
+  /** How many objects and wiring documents the cluster was made from. */
+  readonly loaded: number;
   /** Objects that do not bear on packets, by kind, and how many. */
   readonly ignored: ReadonlyMap<string, number>;
   /** Objects of kinds that would bear on packets, skipped by `ignoreUnsupported`. */
@@ -55,7 +57,8 @@ function settle(documents: Documents, reader: ClusterReader): Inputs {
   }
   if (problems.length > 0) throw new UserError(inOrder(first(problems)), 'usage');
   const { ignored, unsupported, files } = documents;
-  return { cluster, policies, ignored, unsupported, files };
+  const loaded = documents.loaded + documents.wirings.length;
+  return { cluster, policies, loaded, ignored, unsupported, files };
 }
 
 /** A value of the wrong type is one mistake: what else its field breaks follows from that. */

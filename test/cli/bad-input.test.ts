@@ -159,7 +159,7 @@ t.test('captures: exit 3, and what the file is instead', async (t) => {
       what: 'a file that is not there',
       args: replay('absent.pcap'),
       status: 3,
-      says: ['absent.pcap', 'ENOENT'],
+      says: ['absent.pcap: no such file or directory'],
     },
     {
       what: 'a manifest and a capture that are both wrong',
@@ -207,6 +207,12 @@ t.test('a capture that was cut: what is whole counts, exit 3, marked incomplete'
   const gated = await wiretrial([...args, '--fail-on', 'denied'], { cwd });
   t.equal(gated.status, 3, 'of a failed gate and a cut input the highest applies');
 });
+
+const SECRET = 'apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n';
+mkdirSync(join(cwd, 'given'));
+writeFileSync(join(cwd, 'given', 'all.yaml'), readFileSync(join(cwd, 'cluster.yaml')));
+mkdirSync(join(cwd, 'ring'));
+writeFileSync(join(cwd, 'ring', 'a.cap'), readFileSync(join(cwd, 'case.pcap')));
 
 t.test('options: every value that is not accepted, all at once', async (t) => {
   const replay = ['replay', ...CASE];
@@ -258,6 +264,34 @@ t.test('options: every value that is not accepted, all at once', async (t) => {
       says: ['--at', 'node/node-a/eth7', 'no such place'],
     },
     {
+      what: 'places, addresses and rows that the cluster does not have',
+      args: [
+        ...replay,
+        ...['--at', 'pod/shop/nobody', '--map', '10.9.9.9=pod/shop/wbe', '-n', 'shp'],
+        ...['--vantage', 'case.pcap=node/node-x'],
+      ],
+      status: 2,
+      says: ['pod/shop/nobody', 'did you mean pod/shop/web', 'did you mean shop?', '4 problems'],
+    },
+    {
+      what: 'a vantage of an interface that the capture does not have, and one given twice',
+      args: [...replay, '--vantage', 'case.pcap:eth9=edge'],
+      status: 2,
+      says: ['--vantage', 'case.pcap:eth9', 'names none'],
+    },
+    {
+      what: 'two places of one vantage',
+      args: [...replay, '--vantage', 'case.pcap=edge', '--vantage', 'case.pcap=node/node-a'],
+      status: 2,
+      says: ['--vantage', 'a second place', 'case.pcap=node/node-a'],
+    },
+    {
+      what: 'a window that ends before it begins',
+      args: [...replay, '--since', '1s', '--until', '2s'],
+      status: 2,
+      says: ['--since', 'begins after its end'],
+    },
+    {
       what: 'a vantage of a file that is not read',
       args: [...replay, '--vantage', 'other.pcap=node/node-a'],
       status: 2,
@@ -292,6 +326,24 @@ t.test('options: every value that is not accepted, all at once', async (t) => {
       args: [...replay, '--checksums', 'maybe'],
       status: 2,
       says: ['--checksums', 'auto, strict, ignore'],
+    },
+    {
+      what: 'neither is there',
+      args: ['replay', '-f', 'none.yaml', '-r', 'none.pcap', '-r', 'none2.pcap'],
+      status: 3,
+      says: ['none.yaml: no such file', 'none.pcap: no such file', 'none2.pcap', '3 problems'],
+    },
+    {
+      what: 'a cluster of nothing, as from a pipeline whose first half failed',
+      args: ['replay', '-f', '-', '-r', 'case.pcap'],
+      status: 2,
+      says: ['-f', 'no objects', 'found none in -'],
+    },
+    {
+      what: 'a cluster of what does not bear on packets',
+      args: doctor().map((arg) => (arg === 'cluster.yaml' ? file('secret.yaml', SECRET) : arg)),
+      status: 2,
+      says: ['found 1 Secret in secret.yaml'],
     },
     {
       what: 'no cluster and no capture',
@@ -335,6 +387,28 @@ t.test('options: every value that is not accepted, all at once', async (t) => {
       args: [...replay, '-o', 'json=policies.yaml', '-o', 'csv=x', '-o', 'jsonl=x'],
       status: 2,
       says: ['policies.yaml', 'which is read', 'which is written already', '2 problems'],
+    },
+    {
+      what: 'outputs over files of folders that are read',
+      args: [
+        'replay',
+        '-f',
+        'given',
+        '-r',
+        'ring',
+        '-o',
+        'yaml=given/all.yaml',
+        '-w',
+        'ring/a.cap',
+      ],
+      status: 2,
+      says: ['given/all.yaml', 'ring/a.cap', 'which is read', 'pcap file has no room'],
+    },
+    {
+      what: "a plan over the dump's own file",
+      args: ['plan', '--dump', 'given', '-o', 'iptables-save=given/all.yaml'],
+      status: 2,
+      says: ['-o', 'given/all.yaml', 'which is read'],
     },
     {
       what: 'two results on standard output, two readers of standard input',

@@ -99,6 +99,33 @@ t.test('a capture comes from a file, gzip, a folder, standard input or a pipe', 
   t.strictSame((JSON.parse(read.stdout) as Replayed).counts, plain.counts, '-f -');
 });
 
+t.test('what is written into a folder of captures is not read with them', async (t) => {
+  mkdirSync(join(cwd, 'both'));
+  writeFileSync(join(cwd, 'both', 'case.pcap'), readFileSync(join(cwd, 'case.pcap')));
+  const args = ['replay', ...CLUSTER, ...NPM, '-r', 'both', '-w', 'both/verdicts.pcapng'];
+  const first = await wiretrial([...args, '-o', 'json'], { cwd });
+  t.equal(first.status, 0, first.stderr);
+  t.match(JSON.parse(first.stdout), { inputs: [{ path: 'both/case.pcap' }] });
+  const again = await wiretrial(args, { cwd });
+  t.equal(again.status, 2, 'the second time it is one of them');
+  t.match(again.stderr, /-w: would write over a file which is read/);
+});
+
+t.test('a run that judges nothing says so', async (t) => {
+  for (const verb of [
+    ['replay', ...NPM],
+    ['compare', ...NPM, '--stack', 'azure-bridge+none'],
+  ]) {
+    const ran = await wiretrial([...verb, ...CASE, 'tcp port 1'], { cwd });
+    t.equal(ran.status, 0);
+    t.match(ran.stderr, /warning: nothing was judged: .* none of 12 packets/);
+  }
+  const slip = await wiretrial(['replay', ...CASE, ...NPM, '--map', '1.2.3.4=node/node-a'], {
+    cwd,
+  });
+  t.match(slip.stderr, /warning: --map: no packet has the address 1\.2\.3\.4/);
+});
+
 t.test('several files are one capture by time; clocks can be set right', async (t) => {
   const half = (a: number) => 1_700_000_000_000_000_000n + BigInt(a) * 1_000_000_000n;
   const there = tcp().from('10.240.0.5', 50_000).to('10.240.0.36', 8080);

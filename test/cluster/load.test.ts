@@ -35,7 +35,14 @@ t.test('files, folders, globs and standard input', async (t) => {
   t.same(ids([join(dir, '*.y*ml')]), of('a', 'b', 'b2'), 'a glob');
   t.same(ids([join(dir, '**', '[d-z].yaml')]), of('d'), 'a glob of any depth');
   t.same(ids([join(dir, 'a.yml'), join(dir, 'a.yml')]), of('a'), 'a file named twice');
-  t.same(ids(['-'], { readStdin: () => namespace('s') }), of('s'), 'standard input');
+  t.same(ids([join(dir, 'a.yml'), `${dir}/./a.yml`]), of('a'), 'in two ways');
+  t.same(ids(['-'], { readStdin: () => Buffer.from(namespace('s')) }), of('s'), 'standard input');
+});
+
+t.test('standard input is held to what files are held to', async (t) => {
+  const readStdin = () => Buffer.from([0x61, 0x3a, 0x20, 0xff]);
+  const message = '<stdin>: not a text file (accepted: UTF-8 text) [FILE_UNREADABLE]';
+  t.throws(() => loadInputs(['-'], { readStdin }), { message });
 });
 
 t.test('what can not be read is an input error, beside the other mistakes', async (t) => {

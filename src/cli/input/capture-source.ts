@@ -7,6 +7,7 @@
 import {
   createReadStream,
   createWriteStream,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   rmSync,
@@ -15,6 +16,7 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { captureFiles } from '../../capture/capture-files.ts';
 import type { Filter } from '../../capture/filter/filter.ts';
 import { parseFilter } from '../../capture/filter/filter.ts';
 import { type CaptureStream, openCaptures } from '../../capture/reader.ts';
@@ -43,6 +45,8 @@ export class CaptureSource {
   readonly #asked: Asked;
   /** By path as given: the file that holds what came through it. */
   readonly #kept = new Map<string, string>();
+  /** What the paths stand for: a folder's captures are those that it had at the beginning. */
+  #files: readonly string[] | null = null;
   /** Offsets that the first pass found, by resolved path; what the user gave goes first. */
   #estimatedNs: ReadonlyMap<string, bigint> = new Map();
   #folder: string | null = null;
@@ -62,6 +66,7 @@ export class CaptureSource {
       () => parseOffsets(clockOffset),
     );
     const expression = words.length === 0 ? null : words.join(' ');
+    checkWindow(from, to);
     const window = { since: from, until: to, count: count ?? null };
     const asked = { paths, filter, words: expression, ...window, offsetsNs };
     return new CaptureSource(asked);
@@ -70,6 +75,11 @@ export class CaptureSource {
   /** Paths as given. */
   get paths(): readonly string[] {
     return this.#asked.paths;
+  }
+
+  /** Whether a count may end the reading before the end. */
+  get isCounted(): boolean {
+    return this.#asked.count !== null;
   }
 
   /** Take in what can be read only once. Call before `stream`. */
@@ -87,6 +97,7 @@ export class CaptureSource {
       );
       this.#kept.set(path, file);
     }
+    this.#files = await captureFiles(this.resolved(this.paths));
   }
 
   /** Start reading from the beginning; without a digest where nobody asks for the summaries'. */
@@ -108,10 +119,9 @@ export class CaptureSource {
   job(): CaptureJob {
     const { words: filter, since, until, count, offsetsNs } = this.#asked;
     const stdin = this.#kept.get(STDIN) ?? null;
-    const resolved = (path: string) => (path === STDIN ? path : (this.#kept.get(path) ?? path));
-    const byFile = [...offsetsNs].map(([path, ns]) => [resolved(path), ns] as const);
+    const byFile = [...offsetsNs].map(([path, ns]) => [this.#resolve(path), ns] as const);
     return {
-      paths: this.paths.map(resolved),
+      paths: this.#files ?? this.resolved(this.paths),
       stdin,
       filter,
       since,
@@ -134,7 +144,11 @@ export class CaptureSource {
 
   /** Paths as the user gave them, as readers are given them. */
   resolved(paths: readonly string[]): readonly string[] {
-    return paths.map((path) => (path === STDIN ? path : (this.#kept.get(path) ?? path)));
+    return paths.map((path) => this.#resolve(path));
+  }
+
+  #resolve(path: string): string {
+    return path === STDIN ? path : (this.#kept.get(path) ?? path);
   }
 
   /** Stored bytes behind a resolved path, for a progress bar; 0 when nobody knows. */
@@ -191,7 +205,33 @@ function isPipe(path: string): boolean {
   return found !== undefined && !found.isFile() && !found.isDirectory();
 }
 
+/** A window that ends before it begins lets nothing through, which nobody asks for. */
+function checkWindow(since: TimeBound | null, until: TimeBound | null): void {
+  if (since === null || until === null || since.kind !== until.kind) return;
+  const [from, to] = [placeInTime(since), placeInTime(until)];
+  if (from <= to) return;
+  throw new UserError([
+    {
+      code: 'TIME_WINDOW',
+      field: '--since',
+      message: 'the window begins after its end',
+      accepted: '--since before --until; a span counts back from the end of the capture',
+    },
+  ]);
+}
+
+/** Grows with time, within bounds of one kind. */
+function placeInTime(bound: TimeBound): bigint {
+  return bound.kind === 'at' ? bound.timeNs : -bound.spanNs;
+}
+
 function checkPaths(read: readonly string[]): readonly string[] {
+  const missing = read.filter((path) => path !== STDIN && !existsSync(path));
+  if (missing.length > 0) {
+    const message = 'no such file or directory';
+    const mistakes = missing.map((file) => ({ code: 'CAPTURE_UNREADABLE', file, message }));
+    throw new UserError(mistakes, 'input');
+  }
   if (read.length > 0) return read;
   throw new UserError([
     {

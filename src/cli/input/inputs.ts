@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import type { Wiring } from '../../cluster/model.ts';
 import type { NetworkName, Stack } from '../../dataplane/dataplane.ts';
 import { parseStack } from '../../dataplane/stack.ts';
-import { UserError } from '../../diagnostic/diagnostic.ts';
+import { type Diagnostic, UserError } from '../../diagnostic/diagnostic.ts';
 import { findNative } from '../../engine/compiled/native-door.ts';
 import { chooseEngine } from '../../engine/make-engine.ts';
 import { DUMP_STACK, type DumpCluster } from '../../lab/dump-world.ts';
@@ -42,7 +42,13 @@ function withObjects(
     return [given, loadDumps(dump, given.cluster)];
   }
   const dumps = loadDumps(dump, null);
-  const nothing = { ignored: new Map(), unsupported: new Map(), files: [], policies: [] };
+  const nothing = {
+    loaded: 0,
+    ignored: new Map(),
+    unsupported: new Map(),
+    files: [],
+    policies: [],
+  };
   return [{ ...nothing, cluster: dumps.cluster }, dumps];
 }
 
@@ -53,15 +59,17 @@ function loadObjects(options: ClusterOptions): Inputs {
         code: 'CLUSTER_MISSING',
         field: '-f',
         message: 'no cluster was given',
-        accepted: '-f PATH with Pods, Nodes and NetworkPolicies (kubectl get … -o yaml is fine)',
+        accepted: `-f PATH with ${CLUSTER_ACCEPTED}`,
       },
     ]);
   }
   const inputs = loadInputs(options.file, {
     recursive: options.recursive,
     ignoreUnsupported: options.ignoreUnsupported,
-    readStdin: () => readFileSync(0, 'utf8'),
+    readStdin: () => readFileSync(0),
   });
+  if (inputs.loaded + inputs.unsupported.size === 0)
+    throw new UserError([nothingIn(options.file, inputs)]);
   for (const [kind, count] of inputs.unsupported) {
     warn(`${count} ${kind} skipped: not emulated, so what they decide is missing`);
   }
@@ -70,6 +78,21 @@ function loadObjects(options: ClusterOptions): Inputs {
   }
   return inputs;
 }
+
+/** What a pipeline whose first half failed ends with: a run over an invented cluster is no answer. */
+function nothingIn(files: readonly string[], { ignored }: Inputs): Diagnostic {
+  const kinds = [...ignored].map(([kind, count]) => `${count} ${kind}`).join(', ');
+  return {
+    code: 'CLUSTER_EMPTY',
+    field: '-f',
+    message: 'no objects that bear on packets',
+    found: `${kinds === '' ? 'none' : kinds} in ${files.join(', ')}`,
+    accepted: CLUSTER_ACCEPTED,
+  };
+}
+
+const CLUSTER_ACCEPTED =
+  'Pods, Nodes, Services and NetworkPolicies (kubectl get … -o yaml is fine)';
 
 /** A stack as `--stack` gives it; mistakes name the option. */
 function readStack(text: string): Stack {
@@ -185,7 +208,7 @@ export function makeWorld(
 ): World {
   const { cluster, policies, dump } = inputs;
   const entry = parseEntry(at);
-  const world = new World({
+  return new World({
     cluster,
     policies,
     stack,
@@ -195,8 +218,6 @@ export function makeWorld(
     // Who can tell whether the compiled engine is worth its tables asks for it by name.
     ...(engine === 'compiled' ? { makeEngine: chooseEngine(engine, maxConnections).make } : {}),
   });
-  if (entry) checkEntry(world, entry, at);
-  return world;
 }
 
 const AT_ACCEPTED = 'auto, pod/NAMESPACE/NAME, node/NAME, node/NAME/IFACE, edge';
@@ -229,8 +250,10 @@ export function isEntry(world: World, entry: EntryPoint): boolean {
   return node?.interfaces.some((i) => i.name === entry.device) === true;
 }
 
-function checkEntry(world: World, entry: EntryPoint, at: string): void {
-  if (isEntry(world, entry)) return;
+/** Refuse an `--at` that the cluster does not have. */
+export function checkEntry(world: World, at: string): void {
+  const entry = parseEntry(at);
+  if (entry === null || isEntry(world, entry)) return;
   throw new UserError([
     {
       code: 'AT_UNKNOWN',

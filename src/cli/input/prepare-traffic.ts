@@ -12,20 +12,21 @@ import { BulkSurvey } from '../../lab/lane/look.ts';
 import { autoMap } from '../../lab/traffic/auto-map.ts';
 import { ListedOpeners } from '../../lab/traffic/listed-openers.ts';
 import { AddressMap, type PairCount, parseMap } from '../../lab/traffic/mapping.ts';
-import { Survey } from '../../lab/traffic/survey.ts';
+import { MAX_PAIRS, Survey } from '../../lab/traffic/survey.ts';
 import type { TrafficOptions } from '../../lab/traffic/traffic.ts';
 import { fragmentKey, type TupleCensus } from '../../lab/traffic/tuple-census.ts';
-import { Vantages } from '../../lab/traffic/vantage.ts';
+import { isOf, Vantages } from '../../lab/traffic/vantage.ts';
 import type { World } from '../../lab/world.ts';
+import { addressKey, formatAddress } from '../../wire/address/address.ts';
 import type { TrafficJob } from '../../workers/job.ts';
 import { SharedLook } from '../../workers/shared-look.ts';
 import { together } from '../mistakes.ts';
 import type { ReplayFlags, RunFlags } from '../options.ts';
 import type { Interruption } from '../output/interruption.ts';
 import { withProgress, withProgressInBulk } from '../output/progress.ts';
-import { say } from '../output/say.ts';
+import { say, warn } from '../output/say.ts';
 import type { CaptureSource } from './capture-source.ts';
-import { isEntry, parseEntry } from './inputs.ts';
+import { checkEntry, isEntry, parseEntry } from './inputs.ts';
 
 /** How to read the traffic, and what the first pass saw of the files. */
 export interface Prepared {
@@ -38,6 +39,22 @@ export interface Prepared {
   readonly inputs: readonly InputSummary[];
 }
 
+/** Places of the cluster that options name. */
+export interface Places {
+  readonly given: ReturnType<typeof parseMap>;
+  readonly vantages: Vantages;
+}
+
+/** Find the places that options name; every mistake is reported. */
+export function findPlaces(flags: ReplayFlags, world: World): Places {
+  const [, given, vantages] = together(
+    () => checkEntry(world, flags.at),
+    () => readMap(flags.map, world),
+    () => checkVantages(flags.vantage, world),
+  );
+  return { given, vantages };
+}
+
 /**
  * Read once, and say what follows for the second reading.
  *
@@ -47,22 +64,25 @@ export async function prepareTraffic(
   world: World,
   source: CaptureSource,
   flags: ReplayFlags & Pick<RunFlags, 'quiet'> & { readonly digest?: boolean },
+  { given, vantages: byGivenName }: Places,
   interruption?: Interruption,
 ): Promise<Prepared> {
-  const [given, vantages] = together(
-    () => readMap(flags.map, world),
-    () => checkVantages(flags.vantage, world),
-  );
   await source.open();
+  const vantages = new Vantages(
+    byGivenName.given.map((g) => ({ ...g, file: source.resolved([g.file])[0] ?? g.file })),
+  );
   const digest = flags.digest ?? false;
   const shared = await surveyTogether(world, source, flags, interruption);
   const stream = shared?.stream ?? source.stream({ digest });
   const survey = shared?.survey ?? (await surveyOf(stream, world, source, flags, interruption));
   const named = vantages.given.map((g) => g.file);
+  const isWhole = !source.isCounted && (interruption?.code ?? 0) === 0;
   together(
     () => source.checkNames(stream, '--clock-offset', source.offsetNames),
     () => source.checkNames(stream, '--vantage', named),
+    () => isWhole && checkInterfaces(vantages, stream),
   );
+  if (isWhole) warnOfUnusedMap(given, survey.pairs());
   correctClocks(source, survey, flags.quiet);
   const assigned = flags.map.includes('auto') ? autoMap(world, survey.pairs(), given) : [];
   const { census } = survey;
@@ -156,6 +176,35 @@ async function surveyTogether(
     return survey && { survey, stream };
   } finally {
     await shared.close();
+  }
+}
+
+/** A vantage of an interface that its capture does not have would silently do nothing. */
+function checkInterfaces(vantages: Vantages, { interfaces }: CaptureStream): void {
+  const mistakes = vantages.given.flatMap((g): readonly Diagnostic[] => {
+    const there = interfaces.filter((iface) => isOf(g, iface));
+    if (g.iface === null || there.some(({ name }) => name === g.iface)) return [];
+    const names = there.flatMap(({ name }) => name ?? []);
+    return [
+      {
+        code: 'VANTAGE_IFACE_UNKNOWN',
+        field: '--vantage',
+        message: 'the capture has no such interface',
+        found: `${g.file}:${g.iface}`,
+        accepted: names.length > 0 ? names.join(', ') : 'FILE=WHERE: this capture names none',
+      },
+    ];
+  });
+  if (mistakes.length > 0) throw new UserError(mistakes);
+}
+
+/** Say which mapped addresses no packet has: mostly a slip of the pen. */
+function warnOfUnusedMap(given: Places['given'], pairs: readonly PairCount[]): void {
+  if (given.length === 0 || pairs.length >= MAX_PAIRS) return;
+  const seen = new Set(pairs.flatMap(({ a, b }) => [addressKey(a), addressKey(b)]));
+  for (const [from] of given) {
+    if (!seen.has(addressKey(from)))
+      warn(`--map: no packet has the address ${formatAddress(from)}`);
   }
 }
 

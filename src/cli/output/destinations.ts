@@ -3,8 +3,10 @@
  * another result, and standard input and output have one user each.
  * @module
  */
-import { statSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { mayBeCapture } from '../../capture/capture-files.ts';
+import { manifestFiles } from '../../cluster/manifest/read-files.ts';
 import { type Diagnostic, UserError } from '../../diagnostic/diagnostic.ts';
 import { FORMATS, type Format, type OutputRequest, parseOutputs } from '../../report/formats.ts';
 
@@ -16,7 +18,10 @@ export interface Streams {
   readonly write?: string;
   readonly read?: readonly string[];
   readonly file: readonly string[];
+  readonly recursive: boolean;
   readonly probes?: string;
+  /** `[NODE=]DIR` each. */
+  readonly dump?: readonly string[];
 }
 
 /**
@@ -30,10 +35,16 @@ export function chooseOutputs(
   const { output, write } = streams;
   const isPiped = write === STANDARD && output.length === 0;
   const outputs = isPiped ? [] : parseOutputs(output, accepted);
+  checkStreams(streams, outputs);
+  return outputs;
+}
+
+/** Refuse two users of one stream, and results over inputs or over each other. */
+export function checkStreams(streams: Streams, outputs: readonly OutputRequest<string>[]): void {
+  const { write } = streams;
   const mistakes = [...stdinTwice(streams), ...stdoutTwice(outputs, write)];
   mistakes.push(...writeKind(write), ...sameFiles(streams, outputs));
   if (mistakes.length > 0) throw new UserError(mistakes);
-  return outputs;
 }
 
 function stdinTwice({ file, read = [], probes }: Streams): readonly Diagnostic[] {
@@ -49,7 +60,7 @@ function stdinTwice({ file, read = [], probes }: Streams): readonly Diagnostic[]
 }
 
 function stdoutTwice(
-  outputs: readonly OutputRequest[],
+  outputs: readonly OutputRequest<string>[],
   write: string | undefined,
 ): readonly Diagnostic[] {
   const users = outputs.filter((o) => o.path === null || o.path === STANDARD);
@@ -77,11 +88,12 @@ function writeKind(write: string | undefined): readonly Diagnostic[] {
 }
 
 function sameFiles(
-  { write, read = [], file, probes }: Streams,
-  outputs: readonly OutputRequest[],
+  streams: Streams,
+  outputs: readonly OutputRequest<string>[],
 ): readonly Diagnostic[] {
+  const { write } = streams;
   const taken = new Map<string, string>();
-  for (const path of [...read, ...file, ...(probes === undefined ? [] : [probes])]) {
+  for (const path of filesRead(streams)) {
     const key = fileKey(path);
     if (key !== null) taken.set(key, 'which is read');
   }
@@ -97,6 +109,36 @@ function sameFiles(
     const message = `would write over a file ${other}`;
     return other === undefined ? [] : [{ code: 'OUTPUT_TAKEN', field, message, found: path }];
   });
+}
+
+/** Every file that is read, those in folders included. */
+function filesRead({ read = [], file, recursive, probes, dump = [] }: Streams): readonly string[] {
+  const captures = read.flatMap((path) => inFolder(path)?.filter(isCapture) ?? [path]);
+  const folders = dump.map((text) => (isFolder(text) ? text : text.replace(/^[^=/]+=/, '')));
+  const dumped = folders.flatMap((folder) => inFolder(folder) ?? []);
+  const manifests = manifestFiles(file, recursive);
+  return [...captures, ...manifests, ...dumped, ...(probes === undefined ? [] : [probes])];
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}
+
+/** What stands directly in a folder; null for what is none. */
+function inFolder(path: string): readonly string[] | null {
+  return isFolder(path) ? readdirSync(path).map((name) => join(path, name)) : null;
+}
+
+/** Whether a folder's file is read as a capture. */
+function isCapture(path: string): boolean {
+  if (fileKey(path) === null) return false;
+  const head = new Uint8Array(4);
+  const fd = openSync(path, 'r');
+  try {
+    return mayBeCapture(path, head.subarray(0, readSync(fd, head)));
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** A file that is not there yet is known by its name alone. */

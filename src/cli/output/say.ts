@@ -34,6 +34,17 @@ export function warnOfCuts(inputs: readonly InputSummary[]): number {
   return cut.length > 0 ? ExitCode.input : ExitCode.ok;
 }
 
+/** Say that a run has judged nothing: its gates passed for want of packets. */
+export function warnOfNothing(packets: number, inputs: readonly InputSummary[]): void {
+  if (packets > 0) return;
+  const read = inputs.reduce((sum, input) => sum + input.packets, 0);
+  warn(
+    read === 0
+      ? 'the capture holds no packets: nothing was judged'
+      : `nothing was judged: the filter, --since or --until leave none of ${read} packets`,
+  );
+}
+
 /** Say what was assumed of dumped nodes, for verbs whose output has no place for it. */
 export function warnOfDumps(inputs: { readonly dump?: Pick<Network, 'warnings'> }): void {
   for (const warning of inputs.dump?.warnings ?? []) warn(formatDiagnostic(warning));

@@ -35,6 +35,7 @@ import {
 import { ExitCode } from '../exit-code.ts';
 import { chooseStack, loadCluster, makeWorld } from '../input/inputs.ts';
 import { type ClusterOptions, wholeNumber, withCluster, withTables } from '../options.ts';
+import { checkStreams } from '../output/destinations.ts';
 import { phaseProgress } from '../output/phase-progress.ts';
 import { type Base, interleave, type Rounds, readBase } from './bench-rounds.ts';
 
@@ -134,6 +135,7 @@ function collectPort(text: string, all: readonly number[]): readonly number[] {
 
 function bench(flags: Flags): number {
   const outputs = parseOutputs(flags.output, BENCH_FORMATS);
+  checkStreams(flags, outputs);
   const base = flags.base === undefined ? null : readBase(flags.base);
   if (base !== null && flags.file.includes('-')) {
     const message = 'standard input can be read only once, and both sides read the cluster';

@@ -22,7 +22,7 @@ import { ExitCode, worst } from '../exit-code.ts';
 import { CaptureSource } from '../input/capture-source.ts';
 import { engineFor, recordsOf } from '../input/in-bulk.ts';
 import { checkRun, chooseStack, type Given, loadCluster, makeWorld } from '../input/inputs.ts';
-import { prepareTraffic } from '../input/prepare-traffic.ts';
+import { findPlaces, prepareTraffic } from '../input/prepare-traffic.ts';
 import { together } from '../mistakes.ts';
 import {
   type CaptureOptions,
@@ -37,7 +37,7 @@ import {
 } from '../options.ts';
 import { chooseOutputs } from '../output/destinations.ts';
 import { Interruption } from '../output/interruption.ts';
-import { noteFull, say, warn, warnOfCuts } from '../output/say.ts';
+import { noteFull, say, warn, warnOfCuts, warnOfNothing } from '../output/say.ts';
 import { chooseWorkers, type RunInput, runTogether } from '../shared-run.ts';
 
 interface Flags extends ClusterOptions, CaptureOptions, ReplayFlags, RunFlags, NarrowFlags {
@@ -96,10 +96,13 @@ async function compareVerb(words: readonly string[], flags: Flags): Promise<numb
   for (const other of worlds.slice(1)) {
     for (const what of moveConditions(first.stack, other.stack, inputs.cluster)) warn(what);
   }
-  const isShown = rowFilter(flags, first);
+  const [isShown, places] = together(
+    () => rowFilter(flags, first),
+    () => findPlaces(flags, first),
+  );
   const interruption = new Interruption();
   try {
-    const prepared = await prepareTraffic(first, source, flags, interruption);
+    const prepared = await prepareTraffic(first, source, flags, places, interruption);
     const stacks = worlds.map((world) => world.stack.text);
     const head = { stacks, engine: first.engine.name, seed: flags.seed, names: flags.resolve };
     const reports = outputs.map((o) => compareReport(o, openOutput(o), head));
@@ -127,6 +130,8 @@ async function compareVerb(words: readonly string[], flags: Flags): Promise<numb
     for (const r of reports) r.end({ stacks: ends, counts, classes, inputs: read, interrupted });
     const differs = flags.exitCode && counts.disagree > 0;
     if (differs) say(`gate failed: --exit-code: ${counts.disagree} connections differ`);
+    const judged = ends[0]?.summary.counts.packets ?? 0;
+    if (!interrupted) warnOfNothing(judged, read);
     const gate = differs ? ExitCode.gateFailed : ExitCode.ok;
     return worst(interruption.code, gate, warnOfCuts(read));
   } finally {

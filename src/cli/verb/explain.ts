@@ -16,8 +16,8 @@ import { type ExplainEnd, writeExplanation } from '../../report/result/explain-r
 import { describeReason, isReason } from '../../wire/drop-reason.ts';
 import { printIp } from '../../wire/print.ts';
 import { CaptureSource } from '../input/capture-source.ts';
-import { checkRun, chooseStack, loadCluster, makeWorld } from '../input/inputs.ts';
-import { prepareTraffic } from '../input/prepare-traffic.ts';
+import { checkEntry, checkRun, chooseStack, loadCluster, makeWorld } from '../input/inputs.ts';
+import { findPlaces, prepareTraffic } from '../input/prepare-traffic.ts';
 import { together } from '../mistakes.ts';
 import {
   type CaptureOptions,
@@ -128,6 +128,7 @@ function checkSubject(flags: Flags, words: readonly string[]): void {
 }
 
 function explainFlow(world: World, flags: Flags): ExplainEnd {
+  checkEntry(world, flags.at);
   const { from = '', to = '', protocol } = flags;
   const port = readPort(flags.port);
   const request = {
@@ -161,7 +162,8 @@ async function explainFrame(
   let isReached = false;
   let inputs: readonly InputSummary[] = [];
   try {
-    const prepared = await prepareTraffic(world, source, { ...flags, digest: true });
+    const places = findPlaces(flags, world);
+    const prepared = await prepareTraffic(world, source, { ...flags, digest: true }, places);
     const { traffic } = prepared;
     inputs = prepared.inputs;
     await run({

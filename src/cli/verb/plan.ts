@@ -26,6 +26,7 @@ import { ExitCode } from '../exit-code.ts';
 import { checkRun, chooseStack, loadCluster, makeWorld } from '../input/inputs.ts';
 import { together } from '../mistakes.ts';
 import { type ClusterOptions, withCluster, withDumps } from '../options.ts';
+import { checkStreams } from '../output/destinations.ts';
 import { warnOfDumps } from '../output/say.ts';
 
 const PLAN_FORMATS = {
@@ -108,6 +109,7 @@ function planVerb(flags: Flags): number {
     () => loadCluster(flags),
     () => checkRun({ ...flags, engine: 'auto' }),
     () => checkHost(flags),
+    () => checkFiles(flags),
   );
   const world = makeWorld(inputs, chooseStack(flags.stack, inputs));
   warnOfDumps(inputs);
@@ -172,6 +174,16 @@ function parsePlanOutputs(options: readonly string[]): readonly PlanRequest[] {
   }
   if (mistakes.length > 0) throw new UserError(mistakes);
   return requests.length > 0 ? requests : [{ format: null, path: null }];
+}
+
+/** No dump and no manifest is written over, no text over another. */
+function checkFiles(flags: Flags): void {
+  const paths = flags.output.flatMap((text) => text.split('=').slice(1).join('=') || []);
+  const toFiles = paths.filter((path) => path !== '-');
+  checkStreams(
+    flags,
+    toFiles.map((path) => ({ format: 'text', path })),
+  );
 }
 
 function isPlanFormat(name: string): name is PlanFormat {

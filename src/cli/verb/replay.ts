@@ -24,7 +24,7 @@ import { failedGates, parseFailOn } from '../gates.ts';
 import { CaptureSource } from '../input/capture-source.ts';
 import { engineFor, recordsOf } from '../input/in-bulk.ts';
 import { checkRun, chooseStack, loadCluster, makeWorld } from '../input/inputs.ts';
-import { prepareTraffic } from '../input/prepare-traffic.ts';
+import { findPlaces, prepareTraffic } from '../input/prepare-traffic.ts';
 import { together } from '../mistakes.ts';
 import {
   type CaptureOptions,
@@ -41,7 +41,7 @@ import {
 } from '../options.ts';
 import { chooseOutputs } from '../output/destinations.ts';
 import { Interruption } from '../output/interruption.ts';
-import { noteFull, say, warnOfCuts } from '../output/say.ts';
+import { noteFull, say, warnOfCuts, warnOfNothing } from '../output/say.ts';
 import { chooseWorkers, type RunInput, runTogether } from '../shared-run.ts';
 
 interface Flags extends ClusterOptions, CaptureOptions, ReplayFlags, RunFlags, NarrowFlags {
@@ -107,8 +107,11 @@ async function replayVerb(words: readonly string[], flags: Flags): Promise<numbe
   try {
     const engine = await engineFor(source, inputs, flags);
     const world = makeWorld(inputs, chooseStack(flags.stack, inputs), { ...flags, engine });
-    const isShown = rowFilter(flags, world);
-    const prepared = await prepareTraffic(world, source, flags, interruption);
+    const [isShown, places] = together(
+      () => rowFilter(flags, world),
+      () => findPlaces(flags, world),
+    );
+    const prepared = await prepareTraffic(world, source, flags, places, interruption);
     const { stack } = world;
     const names = flags.resolve;
     const head = { stack: stack.text, engine: world.engine.name, seed: flags.seed, names };
@@ -126,6 +129,7 @@ async function replayVerb(words: readonly string[], flags: Flags): Promise<numbe
     for (const report of reports) report.end({ ...end, warnings });
     const failed = failedGates(end.summary, failOn, flags.maxDrops);
     for (const gate of failed) say(`gate failed: ${gate}`);
+    if (!end.interrupted) warnOfNothing(end.summary.counts.packets, end.inputs);
     const gate = failed.length > 0 ? ExitCode.gateFailed : ExitCode.ok;
     return worst(interruption.code, gate, warnOfCuts(end.inputs));
   } finally {

@@ -45,6 +45,8 @@ export interface LoadedObject {
 export interface Documents {
   readonly objects: readonly LoadedObject[];
   readonly wirings: readonly MapTree[];
+  /** Objects of kinds that we load, those that were taken at once included. */
+  readonly loaded: number;
   /** Objects that do not bear on packets, by kind; and `(redacted address)`. */
   readonly ignored: ReadonlyMap<string, number>;
   /** Objects skipped by `ignoreUnsupported`, by `apiVersion kind`. */
@@ -69,6 +71,7 @@ interface Gathering {
   /** Files with blacked-out addresses. */
   readonly redacted: ReadonlySet<SourceText>;
   readonly ignoreUnsupported: boolean;
+  loaded: number;
   generated: number;
 }
 
@@ -106,6 +109,7 @@ export function gather(
     consume,
     redacted: new Set(texts.filter(isRedacted)),
     ignoreUnsupported,
+    loaded: 0,
     generated: 0,
   };
   for (const source of texts) {
@@ -272,6 +276,7 @@ function accept(
     g.problems.push({ code: 'DUPLICATE_OBJECT', ...placeOf(tree), object: id, message });
     return;
   }
+  g.loaded++;
   if (!g.consume(loaded)) g.objects.push(loaded);
 }
 

@@ -6,7 +6,7 @@
  * @module
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { isAbsolute, join } from 'node:path';
+import { isAbsolute, join, resolve } from 'node:path';
 import type { Diagnostic } from '../../diagnostic/diagnostic.ts';
 import type { SourceText } from './tree.ts';
 import { sourceText } from './tree.ts';
@@ -15,7 +15,7 @@ export interface ReadOptions {
   /** Read folders with all their sub-folders. */
   readonly recursive?: boolean;
   /** What `-` stands for; absent: `-` is refused. */
-  readonly readStdin?: () => string;
+  readonly readStdin?: () => Uint8Array;
 }
 
 export interface ReadTexts {
@@ -40,24 +40,33 @@ export function readTexts(paths: readonly string[], options: ReadOptions): ReadT
   };
   for (const path of paths) {
     if (path === '-') {
-      if (options.readStdin) texts.set('-', sourceText('<stdin>', options.readStdin()));
-      else fail('-', 'standard input can not be read here');
+      const { readStdin } = options;
+      const text = readStdin ? read('<stdin>', readStdin, fail) : null;
+      if (text !== null) texts.set('-', sourceText('<stdin>', text));
+      if (!readStdin) fail('-', 'standard input can not be read here');
       continue;
     }
     for (const file of expand(path, options.recursive === true, fail)) {
-      if (texts.has(file)) continue;
-      const text = read(file, fail);
-      if (text !== null) texts.set(file, sourceText(file, text));
+      const key = resolve(file);
+      if (texts.has(key)) continue;
+      const text = read(file, () => readFileSync(file), fail);
+      if (text !== null) texts.set(key, sourceText(file, text));
     }
   }
   return { texts: [...texts.values()], problems };
 }
 
+/** The files that `paths` name, folders and globs opened; what is not there is left out. */
+export function manifestFiles(paths: readonly string[], recursive: boolean): readonly string[] {
+  const names = paths.filter((path) => path !== '-');
+  return names.flatMap((path) => expand(path, recursive, () => {}));
+}
+
 type Fail = (file: string, message: string, accepted?: string) => void;
 
-function read(file: string, fail: Fail): string | null {
+function read(file: string, bytes: () => Uint8Array, fail: Fail): string | null {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(file));
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes());
   } catch (error) {
     if (error instanceof TypeError) fail(file, 'not a text file', 'UTF-8 text');
     else fail(file, reason(error));

@@ -23,7 +23,7 @@ import {
 import { TupleCensus } from './tuple-census.ts';
 
 /** Pairs beyond this many are not counted: a scan's rare addresses do not decide a mapping. */
-const MAX_PAIRS = 1_000_000;
+export const MAX_PAIRS = 1_000_000;
 
 export interface SurveyOptions {
   readonly contents?: ContentSightings | undefined;

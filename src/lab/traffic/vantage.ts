@@ -10,7 +10,7 @@
 import { basename } from 'node:path';
 import type { LinkView } from '../../capture/link/link-view.ts';
 import type { CaptureInterface, PacketRecord } from '../../capture/record.ts';
-import { UserError } from '../../diagnostic/diagnostic.ts';
+import { type Diagnostic, UserError } from '../../diagnostic/diagnostic.ts';
 import type { Datagram } from '../datagram/datagram.ts';
 import type { Place } from '../identity.ts';
 
@@ -46,16 +46,9 @@ export class Vantages {
       }
       return [{ file: m[1], iface: m[2] ?? null, where: m[3] }];
     });
-    if (bad.length === 0) return new Vantages(given);
-    throw new UserError(
-      bad.map((text) => ({
-        code: 'VANTAGE_SYNTAX',
-        field: '--vantage',
-        message: 'can not be read',
-        found: text,
-        accepted: 'FILE[:IFACE]=pod/NAMESPACE/NAME, =node/NAME[/IFACE] or =edge',
-      })),
-    );
+    const mistakes = [...bad.map(unreadable), ...givenTwice(given)];
+    if (mistakes.length === 0) return new Vantages(given);
+    throw new UserError(mistakes);
   }
 
   /** The TTL the sender gave a packet: the captured one plus the hops up to where it was seen. */
@@ -68,13 +61,38 @@ export class Vantages {
 
   /** Where an interface is said to be; null when nothing was given for it. */
   #at(iface: CaptureInterface): string | null {
-    const found = this.given.find(
-      (g) =>
-        (g.file === iface.file || g.file === basename(iface.file)) &&
-        (g.iface === null || g.iface === iface.name),
-    );
-    return found?.where ?? null;
+    const ofFile = this.given.filter((g) => isOf(g, iface));
+    const own = ofFile.find((g) => g.iface !== null && g.iface === iface.name);
+    return (own ?? ofFile.find((g) => g.iface === null))?.where ?? null;
   }
+}
+
+/** Whether an option speaks of the file that an interface is of. */
+export function isOf({ file }: Given, iface: Pick<CaptureInterface, 'file'>): boolean {
+  return file === iface.file || file === basename(iface.file);
+}
+
+function unreadable(text: string): Diagnostic {
+  return {
+    code: 'VANTAGE_SYNTAX',
+    field: '--vantage',
+    message: 'can not be read',
+    found: text,
+    accepted: 'FILE[:IFACE]=pod/NAMESPACE/NAME, =node/NAME[/IFACE] or =edge',
+  };
+}
+
+/** One interface is at one place. */
+function givenTwice(given: readonly Given[]): readonly Diagnostic[] {
+  const name = ({ file, iface }: Given) => (iface === null ? file : `${file}:${iface}`);
+  const again = given.filter((g, i) => given.findIndex((other) => name(other) === name(g)) < i);
+  return again.map((g) => ({
+    code: 'VANTAGE_TWICE',
+    field: '--vantage',
+    message: 'a second place of one interface',
+    found: `${name(g)}=${g.where}`,
+    accepted: 'one place for each FILE or FILE:IFACE',
+  }));
 }
 
 /**

@@ -27,7 +27,7 @@ export function section(style: TableStyle, heading: string, body: string): strin
   if (body === '') return '';
   return style === 'markdown'
     ? `\n## ${heading}\n\n${body}`
-    : `\n${heading.toUpperCase()}\n${body}`;
+    : `\n${heading.replace(/^[^(]*/, (words) => words.toUpperCase())}\n${body}`;
 }
 
 /** The table; nothing when it has no rows. */
