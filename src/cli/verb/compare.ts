@@ -112,13 +112,13 @@ async function compareVerb(words: readonly string[], flags: Flags): Promise<numb
     const run = { inputs, worlds, source, prepared, flags, interruption };
     const sharing = chooseWorkers(run);
     const digest = namesDigests(outputs);
-    const together =
+    const shared =
       sharing.workers > 1
         ? await compareTogether(run, sharing, comparison, digest, (difference) => {
             if (isShown(difference.connection)) for (const r of reports) r.difference(difference);
           })
         : null;
-    const done = together ?? (await compareAlone(run, comparison, digest));
+    const done = shared ?? (await compareAlone(run, comparison, digest));
     const ends = worlds.flatMap((world, i) => {
       const summary = done.summaries[i];
       const warnings = world.network.warnings ?? [];

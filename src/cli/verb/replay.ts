@@ -121,9 +121,9 @@ async function replayVerb(words: readonly string[], flags: Flags): Promise<numbe
     const run = { inputs, worlds: [world], source, prepared, flags, interruption };
     const to = { reports, annotated, isShown, digest: namesDigests(outputs) };
     const sharing = chooseWorkers(run);
-    const together =
+    const shared =
       sharing.workers > 1 ? await judgeTogether(run, sharing, outputs, flags, to) : null;
-    const end = together ?? (await judgeAlone(run, world, to));
+    const end = shared ?? (await judgeAlone(run, world, to));
     await annotated?.end();
     const warnings = world.network.warnings ?? [];
     for (const report of reports) report.end({ ...end, warnings });
