@@ -79,7 +79,7 @@ function loadObjects(options: ClusterOptions): Inputs {
   return inputs;
 }
 
-/** What a pipeline whose first half failed ends with: a run over an invented cluster is no answer. */
+/** What a pipeline whose first half failed ends with: to judge an invented cluster is no answer. */
 function nothingIn(files: readonly string[], { ignored }: Inputs): Diagnostic {
   const kinds = [...ignored].map(([kind, count]) => `${count} ${kind}`).join(', ');
   return {
