@@ -5,6 +5,7 @@
 #include <memory>
 #include <new>
 
+#include "engine-door.hh"
 #include "engine/block.hh"
 #include "engine/engine.hh"
 #include "engine/image.hh"
@@ -84,6 +85,8 @@ class Door : public Napi::ObjectWrap<Door> {
     keep_scratch_ = Napi::Persistent(scratch.As<Napi::Object>());
     keep_out_ = Napi::Persistent(out.As<Napi::Object>());
   }
+
+  Engine& engine() { return *engine_; }
 
  private:
   static uint32_t U32(const Napi::Value& value) { return value.As<Napi::Number>().Uint32Value(); }
@@ -433,5 +436,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
 }
 
 }  // namespace
+
+Engine* EngineOf(const Napi::Object& door) { return &Door::Unwrap(door)->engine(); }
 
 NODE_API_MODULE(wiretrial, Init)

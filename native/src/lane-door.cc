@@ -6,6 +6,7 @@
 #include <memory>
 #include <new>
 
+#include "engine-door.hh"
 #include "lane/lanes.hh"
 #include "lane/look.hh"
 
@@ -25,6 +26,7 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
                            InstanceMethod<&LaneDoor::Close>("close"),
                            InstanceMethod<&LaneDoor::Forget>("forget"),
                            InstanceMethod<&LaneDoor::Settle>("settle"),
+                           InstanceMethod<&LaneDoor::UseEngine>("useEngine"),
                            InstanceMethod<&LaneDoor::Note>("note"),
                            InstanceMethod<&LaneDoor::Look>("look"),
                            InstanceMethod<&LaneDoor::NoteContent>("noteContent"),
@@ -128,7 +130,7 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
     }
   }
 
-  // open(frame, linkType, lane: { silent, lifetimeNs, lastNs }, of one that is not silent also { iface, entry, sentTtl, treat: number[4], whose, vantage: bigint,
+  // open(frame, linkType, lane: { silent, lifetimeNs, lastNs }, of one that is not silent also { iface, entry, sentTtl, settles, treat: number[4], whose, vantage: bigint,
   //  src, dst: Uint8Array | null, lifetimeNs, lastNs }) → the lane's number, twice the flow's place
   //  and its direction; -1 when the frame can have none.
   Napi::Value Open(const Napi::CallbackInfo& info) {
@@ -153,6 +155,7 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
     if (l.is_silent) return Napi::Number::New(info.Env(), place * 2 + p.turned);
     l.ttl = p.ttl;
     l.sent_ttl = static_cast<uint8_t>(U32(given.Get("sentTtl")));
+    l.settles = lanes_->settled().is_used() && given.Get("settles").ToBoolean().Value();
     l.link_length = static_cast<uint8_t>(p.link_length);
     std::memcpy(l.link, frame.Data(), p.link_length);
     const auto treat = given.Get("treat").As<Napi::Array>();
@@ -187,6 +190,19 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
     const auto count = static_cast<uint32_t>(words_[lane::kDirty]);
     for (uint32_t i = 0; i < count; i++) lanes_->at(staged_.dirty[i]).is_dirty = false;
     words_[lane::kDirty] = 0;
+  }
+
+  // useEngine(engine: Engine | null, good: Uint8Array): who settles packets of lanes that are opened
+  // from now on, and by which decisions; `good` is read in place until the next call.
+  void UseEngine(const Napi::CallbackInfo& info) {
+    if (info[0].IsNull()) {
+      lanes_->settled().use(nullptr, nullptr);
+      return;
+    }
+    keep_engine_ = Napi::Persistent(info[0].As<Napi::Object>());
+    keep_good_ = Napi::Persistent(info[1].As<Napi::Object>());
+    lanes_->settled().use(EngineOf(info[0].As<Napi::Object>()),
+                          info[1].As<Napi::Uint8Array>().Data());
   }
 
   // note(bytes, payload, head: Float64Array, whose, fragment, vantage: bigint, nowNs) → `Seen`: a
@@ -329,6 +345,8 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
   Napi::ObjectReference keep_;
   Napi::ObjectReference keep_units_;
   Napi::ObjectReference keep_offsets_;
+  Napi::ObjectReference keep_engine_;
+  Napi::ObjectReference keep_good_;
   double* words_ = nullptr;
   uint32_t limit_ = 0;
   lane::Records records_{};

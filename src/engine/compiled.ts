@@ -32,6 +32,7 @@ import { ttlOf } from './compiled/decision/outcome-of.ts';
 import { Recording } from './compiled/decision/recording.ts';
 import { OPAQUE, SPECIAL } from './compiled/decision/rule-facts.ts';
 import { SpecialOpenings } from './compiled/decision/special-openings.ts';
+import type { NativeLanes } from './compiled/lane-door.ts';
 import { By, DecisionFlag, SCRATCH_WORDS, Slow, Word } from './compiled/layout.ts';
 import type {
   NativeAddon,
@@ -186,6 +187,11 @@ export class CompiledEngine implements Engine {
   /** The packets `from..to` of a batch as far as the fast path moves them (`NativeEngine.run`). */
   run(batch: NativeBatch, from: number, to: number): number {
     return this.#native.run(batch, from, to);
+  }
+
+  /** Let lanes move packets of connections that are held here, by decisions that are `good`. */
+  serve(lanes: NativeLanes, good: Uint8Array): void {
+    lanes.useEngine(this.#native, good);
   }
 
   /** Walk a packet of a batch that the fast path did not move; its result becomes -1. */

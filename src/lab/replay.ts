@@ -74,8 +74,12 @@ export interface ReplayOutput {
   readonly parts: readonly TallyPart[];
   readonly clock: Clock;
   readonly frames: number;
-  /** Of these, how many went in lanes, and how many of other shares were followed in lanes. */
+  /**
+   * Of these, how many went in lanes, and of them, how many were settled there; and how many of
+   * other shares were followed in lanes.
+   */
   readonly framesInLanes: number;
+  readonly framesSettled: number;
   readonly framesFollowed: number;
   readonly interrupted: boolean;
 }
@@ -145,6 +149,7 @@ export async function replay(input: ReplayInput): Promise<ReplayOutput> {
     clock: traffic.clock,
     frames,
     framesInLanes: lanes?.frames ?? 0,
+    framesSettled: lanes?.settled ?? 0,
     framesFollowed: lanes?.followed ?? 0,
     interrupted,
   };

@@ -39,6 +39,8 @@ export interface LaneCase {
   readonly midstream?: TrafficOptions['midstream'];
   /** Which part of the captures. */
   readonly part?: CaptureOptions;
+  /** Nobody asks for rows of frames, or for frames: packets of lanes are settled. */
+  readonly isCounted?: boolean;
 }
 
 export interface LaneRun {
@@ -46,9 +48,12 @@ export interface LaneRun {
   readonly summary: RunSummary;
   readonly inputs: readonly InputSummary[];
   readonly clock: string;
-  /** Packets that went in lanes. */
+  /** Packets that went in lanes, and of them those that were settled there. */
   readonly inLanes: number;
+  readonly settled: number;
   readonly counters: string;
+  /** Connections of all nodes when it is over, with their timers. */
+  readonly tables: string;
   /** What the first pass found of translations and pairs. */
   readonly look: string;
 }
@@ -78,6 +83,7 @@ export async function laneRun(
       {
         world,
         sink: {
+          wantsFrames: c.isCounted !== true,
           frame: (row) => {
             rows.push(JSON.stringify(frameJson(row)));
             if (csv.of === 'frames') rows.push(csv.text(row));
@@ -88,7 +94,7 @@ export async function laneRun(
       },
     ],
     options: { openLoop: false },
-    onFrame: (shown, record) => annotated.frame(shown, record),
+    ...(c.isCounted ? {} : { onFrame: (shown, record) => annotated.frame(shown, record) }),
   });
   for (const { bytes, timeNs, ...rest } of annotated.take()) {
     rows.push(`${timeNs} ${Buffer.from(bytes).toString('hex')} ${JSON.stringify(rest)}`);
@@ -102,7 +108,9 @@ export async function laneRun(
     inputs: stream.summaries,
     clock: `${done.frames} ${nowNs} ${backwardSteps} ${longGaps}`,
     inLanes: done.framesInLanes,
+    settled: done.framesSettled,
     counters: countersOf(world),
+    tables: tablesOf(world, nowNs),
     look: JSON.stringify([lookOf(survey), survey.clocks.estimate().map(({ file }) => file)]),
   };
 }
@@ -142,6 +150,14 @@ async function surveyed({ paths, part }: LaneCase, walker: LaneWalker | null): P
 function countersOf(world: World): string {
   const hosts = world.network.nodes.map(({ host }) => host);
   return JSON.stringify(hosts.map((host) => [host, [...world.engine.counters(host)].sort()]));
+}
+
+function tablesOf({ engine, network }: World, nowNs: number): string {
+  const hosts = network.nodes.map(({ host }) => host);
+  // One packet tells an engine what time it is.
+  const packet = new Uint8Array(1);
+  for (const host of hosts) engine.inject({ frame: 0, as: 'local', host, packet, nowNs });
+  return JSON.stringify(hosts.map((host) => engine.connections(host)));
 }
 
 /** What a comparison of stacks says: with lanes and the compiled engine, or without either. */

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "../conntrack/ordinary-segment.hh"
 #include "batch.hh"
 #include "facts.hh"
 #include "translation.hh"
@@ -81,12 +82,9 @@ inline Facts facts_at(const Block& k, uint32_t i, const Arrival& a) {
   return f;
 }
 
-// Options that real segments have: none, or a timestamp behind two fillers (RFC 7323 appendix A).
-constexpr uint32_t kTimestampOption = 0x0101080a;
-constexpr uint32_t kTimestampHeader = 32;
-
-// Flags that say what kind of segment this is; ACK alone is everyday's.
-constexpr uint32_t kKindFlags = tcp::kFin | tcp::kSyn | tcp::kRst | tcp::kAck;
+using conntrack::kKindFlags;
+using conntrack::kTimestampHeader;
+using conntrack::kTimestampOption;
 
 // A SYN that opens: no other kind.
 inline bool is_opening(uint32_t tcp_flags) { return (tcp_flags & kKindFlags) == tcp::kSyn; }
@@ -107,10 +105,7 @@ inline void put(Block& k, uint32_t i, const Facts& f) {
   k.ordinary[i] = 0;
   if (f.protocol != kTcp) return;
   const uint32_t header = tcp::header_length(f.bytes, f.l4);
-  const bool is_usual =
-      header == tcp::kMinHeaderLength ||
-      (header == kTimestampHeader && u32(f.bytes, f.l4 + tcp::kMinHeaderLength) == kTimestampOption);
-  k.ordinary[i] = is_usual && (f.tcp_flags & kKindFlags) == tcp::kAck;
+  k.ordinary[i] = conntrack::is_ordinary(f.bytes, f.l4, header, f.tcp_flags);
   k.seq[i] = tcp::seq(f.bytes, f.l4);
   k.ack[i] = tcp::ack(f.bytes, f.l4);
   k.seq_end[i] = k.seq[i] + (f.length - f.l4 - header);

@@ -31,58 +31,23 @@ inline bool find_translated(Engine& e, uint32_t place, uint32_t way, Course& cou
   return t.ends != 0;
 }
 
-// Track an everyday segment of a connection that is established and stays so: `track_tcp` for one
-// that it accepts. Below 0, with nothing changed, for any other; else how long it lives now, by the
-// bits of HostTimers. Not inlined: the packet's own numbers fill all registers.
+// The packet at `i` of a block as `track_ordinary` asks of it.
+struct BlockSegment {
+  const Block& k;
+  uint32_t i;
+  uint32_t seq() const { return k.seq[i]; }
+  uint32_t ack() const { return k.ack[i]; }
+  uint32_t end() const { return k.seq_end[i]; }
+  uint32_t window() const { return k.window[i]; }
+};
+
+// Track an everyday segment of a connection that is established and stays so. Below 0, with nothing
+// changed, for any other; else how long it lives now, by the bits of HostTimers. Not inlined: the
+// packet's own numbers fill all registers.
 [[gnu::noinline]] inline int32_t track_segment(conntrack::TcpTracking& t, const Block& k, uint32_t i,
                                                uint32_t way, const HostTimers& timers) {
-  using namespace conntrack;
-  TcpSide& sender = t.seen[way];
-  TcpSide& receiver = t.seen[way ^ 1];
-  if (!k.ordinary[i] || t.state != kES || timers.is_split) return -1;
-  if (t.bits & (kSimultaneousOpen | kExpectChallengeAck)) return -1;
-  const uint32_t seq = k.seq[i], ack = k.ack[i], end = k.seq_end[i], window = k.window[i];
-  const uint32_t sent = sender.end, allowed = sender.max_end, most = sender.max_window;
-  const uint32_t answered = receiver.end, taken = receiver.max_window;
-  const uint32_t ack_window = std::max(kMaxAckWindow, most);
-  if (most == 0 || taken == 0 || !before(seq, allowed + 1) || !before(ack, answered + 1) ||
-      !after(end, sent - taken - 1) || !after(ack, answered - ack_window - 1)) {
-    return -1;
-  }
-  const uint32_t scaled = window << sender.scale;
-  uint32_t bits = sender.bits | kMaxAckSet;
-  const bool acks_more = !(sender.bits & kMaxAckSet) || after(ack, sender.max_ack);
-  if (acks_more) sender.max_ack = ack;
-  if (most < scaled) sender.max_window = scaled;
-  if (after(end, sent)) {
-    sender.end = end;
-    bits |= kDataUnacknowledged;
-  }
-  sender.bits = static_cast<uint8_t>(bits);
-  if (after(end, allowed)) receiver.max_window = taken + (end - allowed);
-  if (after(ack + scaled, receiver.max_end - 1)) {
-    receiver.max_end = ack + scaled + (scaled == 0 ? 1 : 0);
-  }
-  uint32_t unacknowledged = receiver.bits;
-  if (ack == answered) unacknowledged &= ~uint32_t{kDataUnacknowledged};
-  receiver.bits = static_cast<uint8_t>(unacknowledged);
-  unacknowledged |= bits;
-
-  const uint32_t differs = (t.last_seq ^ seq) | (t.last_ack ^ ack) | (t.last_end ^ end) |
-                           (t.last_window ^ window) | (t.last_direction ^ way);
-  const uint32_t again = std::min<uint32_t>(t.retransmissions + 1u, 255);
-  const uint32_t retransmissions = differs == 0 ? again : 0;
-  t.retransmissions = static_cast<uint8_t>(retransmissions);
-  t.last_seq = seq;
-  t.last_ack = ack;
-  t.last_end = end;
-  t.last_window = static_cast<uint16_t>(window);
-  t.last_index = kIndexAck;
-  t.last_direction = static_cast<uint8_t>(way);
-  return static_cast<int32_t>(
-      (unacknowledged & kDataUnacknowledged ? kUnacknowledged : 0) |
-      (window == 0 ? kWindowClosed : 0) |
-      (retransmissions >= timers.max_retransmissions ? kTooManyRetransmissions : 0));
+  if (!k.ordinary[i] || timers.is_split) return -1;
+  return conntrack::track_ordinary(t, BlockSegment{k, i}, way, timers.max_retransmissions);
 }
 
 // Write the ends that `r` says into the copy `out` of an IPv4 packet (`rewrite_ends`).

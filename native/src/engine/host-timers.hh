@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "../conntrack/ordinary-segment.hh"
 #include "../conntrack/tcp.hh"
 #include "../conntrack/udp.hh"
 
@@ -13,7 +14,7 @@ namespace wiretrial {
 struct alignas(64) HostTimers {
   // By whether the connection is a stream.
   double udp[2][2];
-  // Of a TCP connection that stays established, by the bits below.
+  // Of a TCP connection that stays established, by the bits of `track_ordinary`.
   double tcp[8][2];
   // Of a TCP connection that a SYN opens.
   double tcp_opening[2];
@@ -23,9 +24,9 @@ struct alignas(64) HostTimers {
   bool is_split;
 };
 
-constexpr uint32_t kUnacknowledged = 1;
-constexpr uint32_t kWindowClosed = 2;
-constexpr uint32_t kTooManyRetransmissions = 4;
+using conntrack::kTooManyRetransmissions;
+using conntrack::kUnacknowledged;
+using conntrack::kWindowClosed;
 
 // The same as of a segment that found that out (`state_timeout`).
 inline double established_timeout(const conntrack::Settings& s, uint32_t bits) {

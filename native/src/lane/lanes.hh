@@ -3,11 +3,16 @@
 // something happens to its connection; in between its packets are timed, counted, told from copies
 // of themselves, and laid down for the engine here.
 //
+// Where nobody asks for more than counts, and the packet's connection is held by the one engine of
+// the run, it is settled: moved where it stands (engine/settled.hh). Packets stay in order: none is
+// settled while others are laid down.
+//
 // The first packet that is not for a lane, or not as its lane expects, stops the run with nothing
 // of it done. Tables are sized once; a flow that finds no room simply has no lane.
 #pragma once
 
 #include "../engine/memory.hh"
+#include "../engine/settled.hh"
 #include "sightings.hh"
 #include "strangers.hh"
 #include "walk.hh"
@@ -19,6 +24,9 @@ constexpr uint32_t kNone = 0xffffffff;
 // In the place of a flow: it may be a stranger's.
 constexpr uint32_t kPerhaps = 0xfffffffe;
 
+// What good decisions make of their packets, besides nothing that is known: they arrive or leave.
+constexpr uint8_t kArrives = 1;
+
 // What becomes of a packet by its checksum.
 enum Treat : uint8_t { kByHand, kAsIs, kOffloaded };
 
@@ -28,6 +36,9 @@ struct alignas(64) Lane {
   // Its packets are judged elsewhere: here they only say that their connection goes on.
   bool is_silent : 1;
   bool rewrites : 1;
+  // Its packets may be settled; and their course is named.
+  bool settles : 1;
+  bool has_course : 1;
   // `Packet::flags` of its segments.
   uint8_t flags;
   uint8_t ttl;
@@ -45,8 +56,9 @@ struct alignas(64) Lane {
   // Ends to send it with, as the sender made it.
   uint8_t src[16];
   uint8_t dst[16];
+  Course course;
 };
-static_assert(offsetof(Lane, src) == 64);
+static_assert(offsetof(Lane, src) == 64 && sizeof(Lane) == 128);
 
 struct alignas(64) Flow {
   FlowName name;
@@ -82,6 +94,14 @@ enum Word : uint32_t {
   kNextId,
   kStrangersClosed,
   kStrangersOpen,
+  // Packets that the run settled: those that were delivered, those that left, and those whose
+  // checksums were left to a device; behind each the record of the first.
+  kDelivered,
+  kFirstDelivered,
+  kExited,
+  kFirstExited,
+  kOffloadedOnes,
+  kFirstOffloaded,
 };
 
 // Packets laid down for the engine, by column, and which lane and record each is of.
@@ -157,6 +177,8 @@ class Lanes {
   Flow& at(uint32_t flow) { return flows_[flow]; }
   Sightings& sightings() { return sightings_; }
   Strangers& strangers() { return strangers_; }
+  // Who settles packets, if anybody does.
+  Settled& settled() { return settled_; }
 
   // What is known of each interface of the records at hand: its link type.
   struct Source {
@@ -199,11 +221,32 @@ class Lanes {
     words[kStop] = record;
     words[kStaged] = r.staged;
     words[kFull] = step == Step::kFull;
+    tell(r.tallies, words);
+    if (step == Step::kFull) learn_patience(r);
     return step != Step::kNoMemory;
   }
 
  private:
-  enum class Step : uint8_t { kTaken, kFollowed, kStopped, kFull, kNoMemory };
+  enum class Step : uint8_t { kTaken, kSettled, kFollowed, kStopped, kFull, kNoMemory };
+
+  // So many packets that might have been settled are laid down before a batch ends for them: as
+  // many as make up for the batch, and no more than one has.
+  static constexpr uint32_t kLeastPatience = 32, kMostPatience = 1024;
+
+  struct Few {
+    uint32_t count = 0;
+    uint32_t first = 0;
+    void add(uint32_t record) {
+      if (count++ == 0) first = record;
+    }
+  };
+
+  // What became of packets that were settled.
+  struct Tallies {
+    Few delivered;
+    Few exited;
+    Few offloaded;
+  };
 
   // What a run keeps at hand of the words, and what it has laid down.
   struct Run {
@@ -216,6 +259,9 @@ class Lanes {
     uint32_t dirty;
     uint32_t staged = 0;
     uint32_t used = 0;
+    // Of those laid down, the ones that might have been settled.
+    uint32_t waiting = 0;
+    Tallies tallies{};
   };
 
   uint32_t slot_of(uint64_t hash) const { return static_cast<uint32_t>(hash) & mask_; }
@@ -251,7 +297,9 @@ class Lanes {
         continue;
       }
       __builtin_prefetch(&flows_[places[i]]);
-      __builtin_prefetch(&flows_[places[i]].lanes[packets[i].turned]);
+      const Lane& lane = flows_[places[i]].lanes[packets[i].turned];
+      __builtin_prefetch(&lane);
+      if (settled_.is_used()) __builtin_prefetch(&lane.course);
     }
     for (uint32_t i = 0; i < count; i++) {
       if (places[i] >= kPerhaps) continue;
@@ -263,6 +311,7 @@ class Lanes {
       judge(packets[i]);
       prints[i] = print_of(packets[i], lane);
       if (!sightings_.is_alone(lane.sole)) sightings_.prefetch(prints[i]);
+      if (lane.settles && lane.has_course) settled_.prefetch(lane.course);
     }
   }
 
@@ -292,6 +341,7 @@ class Lanes {
     Lane& lane = flow.lanes[p.turned];
     const uint32_t room = (p.length + 7) & ~7u;
     if (r.staged == r.out.capacity || r.out.room - r.used < room) return Step::kFull;
+    if (lane.settles && r.waiting >= patience_) return Step::kFull;
     if (!lane.is_open || lane.flags != p.flags) return Step::kStopped;
     if (!lane.is_silent && !is_for(r.s, record, p, lane)) return Step::kStopped;
     const auto at = static_cast<double>(r.s.records.time_ns[record] - r.s.start_ns);
@@ -313,6 +363,10 @@ class Lanes {
       r.followed += 1;
       return Step::kFollowed;
     }
+    if (lane.settles) {
+      if (r.staged == 0 && settle(r, record, p, lane)) return Step::kSettled;
+      r.waiting += 1;
+    }
     const uint32_t index = r.staged++;
     r.out.offsets[index] = r.used;
     r.out.lengths[index] = p.length;
@@ -324,6 +378,64 @@ class Lanes {
     lay_down(r.out.packets + r.used, p, lane);
     r.used += room;
     return Step::kTaken;
+  }
+
+  // Move a packet where it stands; false, with nothing done, when it is to be laid down.
+  bool settle(Run& r, uint32_t record, const Packet& p, Lane& lane) {
+    if (!settled_.is_used() || (!lane.has_course && !name_course(p, lane))) return false;
+    const bool v4 = p.name.family == 4;
+    const bool is_offloaded = lane.treat[p.verdict] == kOffloaded;
+    const Passing packet{p.ip,
+                         p.length,
+                         p.l4,
+                         lane.entry,
+                         p.name.protocol,
+                         static_cast<uint8_t>(v4 ? p.ip[ipv4::kTos] : ipv6::traffic_class(p.ip, 0)),
+                         lane.sent_ttl,
+                         is_offloaded,
+                         r.now};
+    const uint8_t good = settled_.move(lane.course, packet);
+    if (good == 0) return false;
+    (good == kArrives ? r.tallies.delivered : r.tallies.exited).add(record);
+    if (is_offloaded) r.tallies.offloaded.add(record);
+    return true;
+  }
+
+  // Of packets of a lane, whose ends never change, which connection they are of; from now on, if
+  // they are plain.
+  bool name_course(const Packet& p, Lane& lane) {
+    const bool v4 = p.name.family == 4;
+    const uint8_t* src = lane.rewrites ? lane.src : p.ip + (v4 ? ipv4::kSource : ipv6::kSource);
+    const uint8_t* dst =
+        lane.rewrites ? lane.dst : p.ip + (v4 ? ipv4::kDestination : ipv6::kDestination);
+    Facts ends{};
+    ends.protocol = p.name.protocol;
+    ends.family = p.name.family;
+    ends.src = v4 ? u32(src, 0) : settled_.number_of(src);
+    ends.dst = v4 ? u32(dst, 0) : settled_.number_of(dst);
+    ends.sport = u16(p.ip, p.l4);
+    ends.dport = u16(p.ip, p.l4 + 2);
+    const bool is_known = v4 || (ends.src != AddressBook::kNone && ends.dst != AddressBook::kNone);
+    lane.has_course = is_known && settled_.find_course(ends, lane.course);
+    lane.settles = lane.has_course && lane.sent_ttl >= kSafeTtl;
+    return lane.settles;
+  }
+
+  // A batch that ended for the sake of packets that can be settled: whether it was worth it.
+  void learn_patience(const Run& r) {
+    if (r.waiting < patience_) return;
+    const uint32_t settled = r.tallies.delivered.count + r.tallies.exited.count;
+    patience_ = settled >= patience_ ? std::max(kLeastPatience, patience_ / 2)
+                                     : std::min(kMostPatience, patience_ * 2);
+  }
+
+  static void tell(const Tallies& t, double* words) {
+    const Few* const all[] = {&t.delivered, &t.exited, &t.offloaded};
+    static_assert(kExited == kDelivered + 2 && kOffloadedOnes == kDelivered + 4);
+    for (uint32_t i = 0; i < std::size(all); i++) {
+      words[kDelivered + 2 * i] = all[i]->count;
+      words[kDelivered + 2 * i + 1] = all[i]->first;
+    }
   }
 
   static bool is_for(const Source& s, uint32_t record, const Packet& p, const Lane& lane) {
@@ -415,6 +527,8 @@ class Lanes {
   uint32_t free_ = kNone;
   Sightings sightings_;
   Strangers strangers_;
+  Settled settled_;
+  uint32_t patience_ = kLeastPatience;
 };
 
 }  // namespace wiretrial::lane

@@ -5,6 +5,7 @@
  * Columns are made once and written by native code; numbers that both sides keep stand in `words`.
  * @module
  */
+import type { NativeEngine } from './native-door.ts';
 
 /** Places in `words`. */
 export const LaneWord = {
@@ -35,8 +36,16 @@ export const LaneWord = {
   /** Conversations of others that another on the same ends has ended, and those that are open. */
   strangersClosed: 14,
   strangersOpen: 15,
+  /** Packets that the run settled, by what became of them, and each time the record of the first. */
+  delivered: 16,
+  firstDelivered: 17,
+  exited: 18,
+  firstExited: 19,
+  /** Of those, the ones whose checksums were left to a device. */
+  offloaded: 20,
+  firstOffloaded: 21,
 } as const;
-const WORDS = 24;
+const WORDS = 32;
 
 /** What a first look does with records (`Look::Mode`). */
 export const LookMode = { lookAt: 1, ahead: 2 } as const;
@@ -55,6 +64,9 @@ export const Seen = { first: 0, repeat: 1, repeatBeyond: 2 } as const;
 
 /** What becomes of a packet by its checksum (`Treat`). */
 export const Treat = { byHand: 0, asIs: 1, offloaded: 2 } as const;
+
+/** What becomes of packets that are settled. */
+export const Settles = { delivered: 1, exited: 2 } as const;
 
 /** Whose packets of a pair of ends are (`Strangers::Kind`); own: they are for JavaScript. */
 export const StrangerKind = { unknown: 0, own: 1, stranger: 2 } as const;
@@ -86,6 +98,8 @@ export interface LaneTerms extends Omit<SilentTerms, 'silent'> {
   readonly iface: number;
   readonly entry: number;
   readonly sentTtl: number;
+  /** Whether its packets may be moved where they stand, by the engine that is used. */
+  readonly settles: boolean;
   /** `Treat` by verdict. */
   readonly treat: readonly number[];
   readonly whose: bigint;
@@ -116,6 +130,11 @@ export interface NativeLanes {
   close(lane: number): void;
   forget(flow: number): void;
   settle(): void;
+  /**
+   * Who moves packets of lanes where they stand, and by number of decision what becomes of its
+   * packets: 0 when each is to be looked at, `Settles` else; read in place until the next call.
+   */
+  useEngine(engine: NativeEngine | null, good: Uint8Array | null): void;
   /** Note a packet that was not for a lane; head: protocol, id, length, seq, ack, flags. */
   note(
     bytes: Uint8Array,

@@ -8,6 +8,7 @@
  */
 import { frameAt, recordOf, type Slab } from '../../capture/slab.ts';
 import { assert, unreachable } from '../../diagnostic/diagnostic.ts';
+import { LaneWord, Settles } from '../../engine/compiled/lane-door.ts';
 import { MOST_DECISIONS } from '../../engine/compiled/table-sizes.ts';
 import type { NativeBatch } from '../../engine/compiled.ts';
 import type { Journey } from '../../engine/engine.ts';
@@ -24,7 +25,7 @@ import { type LaneWay, type RowTerms, rowWith, type SharedTerms } from './lane-w
 import { segmentAt } from './segment.ts';
 
 /** How a decision lets packets end; the others are looked at one by one. */
-const Good = { unknown: 0, delivered: 1, exited: 2, dropped: 3 } as const;
+const Good = { unknown: 0, ...Settles, dropped: 3 } as const;
 const OFFLOADED: readonly string[] = ['checksumOffloaded'];
 const NO_NOTES: readonly string[] = [];
 /** Packets whose headers are kept as they end, and bytes of each: a way changes no more. */
@@ -89,6 +90,31 @@ export class LaneMover {
       good,
     };
     return { batch, good, goodOf };
+  }
+
+  /** Let native code settle packets of lanes: nobody asks for more of them than counts. */
+  serve(): void {
+    this.#in.engine.serve(this.#in.walker.native, this.#through.good);
+  }
+
+  /** Native code is about to ask which decisions are good. */
+  prepare(): void {
+    this.#sameEpoch();
+  }
+
+  /** Count the packets that the last run settled, which were before those it laid down; how many. */
+  settled(slab: Slab): number {
+    const { words } = this.#in.walker.columns;
+    const few = (count: number, first: number): Few => ({
+      count: words[count] ?? 0,
+      first: words[first] ?? 0,
+    });
+    const delivered = few(LaneWord.delivered, LaneWord.firstDelivered);
+    const exited = few(LaneWord.exited, LaneWord.firstExited);
+    if (delivered.count + exited.count === 0) return 0;
+    const offloaded = few(LaneWord.offloaded, LaneWord.firstOffloaded);
+    this.#tellArrived(delivered, exited, offloaded, (record) => frameAt(slab, record));
+    return delivered.count + exited.count;
   }
 
   /** Take the packets that are laid down. */
@@ -298,7 +324,7 @@ export class LaneMover {
   }
 
   #arrived(slab: Slab, from: number, to: number): void {
-    const { wantsRows, walker, run, book, stack } = this.#in;
+    const { wantsRows, walker, book, stack } = this.#in;
     const { record, offloaded, lane } = walker.columns;
     const { good } = this.#through;
     const delivered: Few = { count: 0, first: 0 };
@@ -310,11 +336,15 @@ export class LaneMover {
       if (offloaded[i] === 1) addTo(noted, i);
       if (wantsRows) this.#row(slab, i, book.rowOf(lane[i] ?? 0, result, stack));
     }
-    const frameOf = ({ first }: Few) => frameAt(slab, record[first] ?? 0);
-    const { rows } = run;
-    rows.inBulk('delivered', null, delivered.count, frameOf(delivered));
-    rows.inBulk('exited', null, exited.count, frameOf(exited));
-    rows.noted('checksumOffloaded', noted.count, frameOf(noted));
+    this.#tellArrived(delivered, exited, noted, (place) => frameAt(slab, record[place] ?? 0));
+  }
+
+  /** Count packets that arrived, each time with the frame of the first. */
+  #tellArrived(delivered: Few, exited: Few, offloaded: Few, frameOf: (first: number) => number) {
+    const { rows } = this.#in.run;
+    rows.inBulk('delivered', null, delivered.count, frameOf(delivered.first));
+    rows.inBulk('exited', null, exited.count, frameOf(exited.first));
+    rows.noted('checksumOffloaded', offloaded.count, frameOf(offloaded.first));
   }
 
   #drop(slab: Slab, at: number, way: LaneWay, drops: DropRows, isAgain = false): void {

@@ -9,6 +9,9 @@
  *              └► a packet that no lane expects └► one that the engine walks, or ends otherwise
  *                 Traffic.take, StackRun.handle    Traffic.describe, StackRun.handleMoved
  *
+ * On one stack of which only counts are asked for, native code moves packets itself where their
+ * connection and decision are known (native/src/engine/settled.hh), and lays down the others.
+ *
  * A lane is one direction of a captured flow. It opens behind a packet that was understood in full,
  * and closes when what it leaves out can change again (`StackRun.standing`). On each stack it goes
  * a way of its own. Packets are delivered, with nothing lost on their conversation before; or
@@ -50,7 +53,10 @@ export interface LanesInput {
 export class Lanes {
   readonly #in: LanesInput & { readonly book: LaneBook };
   readonly #movers: readonly LaneMover[];
+  /** Whose packets native code settles, where nobody asks for more of them than counts. */
+  readonly #settler: LaneMover | null;
   #frames = 0;
+  #settled = 0;
 
   constructor(input: LanesInput) {
     const book = new LaneBook(input);
@@ -62,11 +68,19 @@ export class Lanes {
           wantsRows: input.wantsRows[stack] ?? true,
         }),
     );
+    this.#settler = settlerOf(input, this.#movers);
+    if (this.#settler === null) input.walker.native.useEngine(null, null);
+    else this.#settler.serve();
   }
 
   /** Frames that went in lanes. */
   get frames(): number {
     return this.#frames;
+  }
+
+  /** Of those, the ones that native code settled. */
+  get settled(): number {
+    return this.#settled;
   }
 
   /** Frames of others' connections that were followed in lanes. */
@@ -87,11 +101,14 @@ export class Lanes {
         this.one(recordOf(slab, at++));
         continue;
       }
+      this.#settler?.prepare();
       walker.native.run(window, at, count, linkTypes, ifaces, startNs);
       const staged = words[LaneWord.staged] ?? 0;
       at = words[LaneWord.stop] ?? count;
       const isFull = words[LaneWord.full] === 1;
-      this.#frames += staged;
+      const settled = this.#settler?.settled(slab) ?? 0;
+      this.#settled += settled;
+      this.#frames += staged + settled;
       if (staged > 0) this.#move(slab, staged);
       if (at < count && !isFull) this.one(recordOf(slab, at++));
     }
@@ -145,4 +162,11 @@ export class Lanes {
       onFrame?.({ frame, datagram, isKept: true }, own);
     }
   }
+}
+
+/** With more than one stack, each takes a packet only if all do: such packets are laid down. */
+function settlerOf(input: LanesInput, movers: readonly LaneMover[]): LaneMover | null {
+  const [only, ...others] = movers;
+  const isAsked = input.onFrame !== undefined || input.wantsRows.some((wants) => wants);
+  return only === undefined || others.length > 0 || isAsked ? null : only;
 }

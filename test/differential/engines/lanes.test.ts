@@ -36,8 +36,17 @@ async function compare(t: Test, name: string, c: LaneCase): Promise<number> {
   t.equal(got.look, want.look, `${name}: first look`);
   t.equal(got.clock, want.clock, `${name}: clock`);
   t.equal(got.counters, want.counters, `${name}: rule counters, ${got.inLanes} in lanes`);
+  t.equal(got.tables, want.tables, `${name}: connection tables`);
+  const counted = await laneRun({ ...c, isCounted: true }, addon);
+  t.same(counted.summary, want.summary, `${name}: counts alone, ${counted.settled} settled`);
+  t.equal(counted.clock, want.clock, `${name}: clock of counts alone`);
+  t.equal(counted.counters, want.counters, `${name}: rule counters of counts alone`);
+  t.equal(counted.tables, want.tables, `${name}: connection tables of counts alone`);
+  settled += counted.settled;
   return got.inLanes;
 }
+
+let settled = 0;
 
 t.test('every capture says the same in lanes', { skip }, async (t) => {
   let inLanes = 0;
@@ -48,6 +57,7 @@ t.test('every capture says the same in lanes', { skip }, async (t) => {
     inLanes += await compare(t, file, { cluster, policies, stack, network, paths });
   }
   t.ok(inLanes > 5_000, `${inLanes} packets went in lanes`);
+  t.ok(settled > 1_000, `${settled} packets were settled`);
 });
 
 t.test('several captures merged by time say the same in lanes', { skip }, async (t) => {
