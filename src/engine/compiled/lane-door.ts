@@ -36,7 +36,7 @@ export const LaneWord = {
   /** Conversations of others that another on the same ends has ended, and those that are open. */
   strangersClosed: 14,
   strangersOpen: 15,
-  /** Packets that the run settled, by what became of them, and each time the record of the first. */
+  /** Packets that the run settled, by what became of them; behind each the record of the first. */
   delivered: 16,
   firstDelivered: 17,
   exited: 18,

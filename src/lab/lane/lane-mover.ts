@@ -102,7 +102,7 @@ export class LaneMover {
     this.#sameEpoch();
   }
 
-  /** Count the packets that the last run settled, which were before those it laid down; how many. */
+  /** Count the packets that the last run settled, before those it laid down; how many. */
   settled(slab: Slab): number {
     const { words } = this.#in.walker.columns;
     const few = (count: number, first: number): Few => ({
