@@ -29,6 +29,7 @@ namespace {
 // As src/lab/lane/columns.ts and capture/format/byte-source.ts size them.
 constexpr uint32_t kRecords = 8192, kStagedPackets = 1024, kStagedBytes = 512 * 1024;
 constexpr uint32_t kFlows = 262'144, kWindow = 512 * 1024, kFileHeader = 24;
+constexpr size_t kIndexed = 1u << 24;
 
 enum class What : uint8_t { kWalk, kLook, kLanes };
 
@@ -39,7 +40,7 @@ struct Counts {
 
 class Reading {
  public:
-  explicit Reading(What what) : what_(what) {}
+  explicit Reading(What what) : what_(what) { look_->write_index(entries_.data(), entries_.size()); }
 
   Counts read(const std::vector<uint8_t>& file) {
     const double units = 1000;
@@ -63,17 +64,29 @@ class Reading {
       if (from == 0) break;
       at += from;
     }
+    if (what_ == What::kLook) turn();
     return counts_;
   }
 
  private:
   void look(uint32_t count) {
-    const Look::Source source{window_.data(), columns_.records(), &link_type_, &iface_};
+    const Look::Source source{window_.data(), columns_.records(), &link_type_, &iface_,
+                              counts_.packets - count, nullptr};
     for (uint32_t at = 0; at < count;) {
       uint32_t stopped = at;
-      look_->run(source, at, count, Look::kLookAt, stopped);
-      at = stopped + (stopped < count ? 1 : 0);
+      const Look::Stop why = look_->run(source, at, count, Look::Mode::kLookAt, stopped);
+      at = stopped + (why == Look::Stop::kByHand ? 1 : 0);
+      if (why == Look::Stop::kFull) turn();
     }
+  }
+
+  // As JavaScript does where tables are full, and at the end.
+  void turn() {
+    uint32_t at = 0;
+    do {
+      at = look_->count(at);
+    } while (at != 0);
+    look_->turn();
   }
 
   void follow(uint32_t count) {
@@ -122,8 +135,8 @@ class Reading {
   std::vector<uint8_t> window_ = std::vector<uint8_t>(kWindow);
   Columns columns_{{kRecords, kStagedPackets, kStagedBytes, kFlows}};
   Lanes lanes_{kFlows};
-  std::unique_ptr<Look> look_ = std::make_unique<Look>(
-      columns_.senders.data(), columns_.pairs.data(), columns_.census.data());
+  std::vector<uint32_t> entries_ = std::vector<uint32_t>(kIndexed);
+  std::unique_ptr<Look> look_ = std::make_unique<Look>(columns_.findings());
 };
 
 double now_ns() {

@@ -7,7 +7,7 @@ cd "$(dirname "$0")"
 . ./callgrind.sh
 node --input-type=module -e "
   const { writeTalk } = await import('./../../dist/bench/end-to-end.js');
-  writeTalk('$out/talk.pcap', 200000, 1000);"
+  writeTalk('$out/talk.pcap', 200000, { flows: 1000, port: 8080 });"
 build captures captures.cc
 for what in walk look lanes; do
   count "$what" 200000 "$out/captures" "$out/talk.pcap" "$what"

@@ -28,6 +28,8 @@ class Reader {
       link_types_.push_back(kLinkTypes[(choices >> 3 & 7) ^ i]);
       ifaces_.push_back(i);
     }
+    look_->write_index(entries_.data(), entries_.size());
+    look_->reach(choices & 1 ? 20 : Contents::kMost);
     if ((choices & 0xc0) != 0xc0) return;
     const uint8_t server[16] = {10};
     lanes_.strangers().begin((choices & 1) != 0);
@@ -61,18 +63,69 @@ class Reader {
   }
 
   void look(uint32_t count) {
-    const Look::Source source{file_.data(), columns_.records(), link_types_.data(), ifaces_.data()};
-    // Another chunk begins in the middle, with what was kept in mind before.
+    const Look::Source source{file_.data(), columns_.records(), link_types_.data(), ifaces_.data(),
+                              looked_at_, nullptr};
+    for (uint32_t r = 0; r < count; r++) compare(r);
+    // In the middle, packets are only kept in mind.
     const uint32_t middle = count / 2;
     for (uint32_t at = 0; at < count;) {
       const uint32_t to = at < middle ? middle : count;
-      const uint32_t mode = at < middle ? Look::kLookAt | Look::kAhead : 1 + (at & 1);
+      const auto mode = at < middle ? Look::Mode::kAhead : Look::Mode::kLookAt;
       uint32_t stopped = at;
       const Look::Stop why = look_->run(source, at, to, mode, stopped);
-      at = why == Look::Stop::kEnd ? stopped : stopped + 1;
-      if (at == middle) look_->turn();
+      if (why == Look::Stop::kNoMemory || look_->joins() > Columns::kJoins) std::abort();
+      at = stopped;
+      if (why == Look::Stop::kByHand) note(at++);
     }
-    if (count % 3 == 0) look_->drop_ahead();
+    looked_at_ += count;
+    if (count % 3 != 0) return;
+    while (look_->count(0) != 0) {}
+    std::vector<Row> rows(look_->rows().size());
+    for (uint32_t i = 0; i < rows.size(); i++) rows[i] = look_->rows()[i];
+    rows.insert(rows.end(), rows.begin(), rows.end());
+    if (!unite(rows.data(), static_cast<uint32_t>(rows.size()))) std::abort();
+    look_->turn();
+  }
+
+  // A glance takes what `read_packet` takes and says what it says.
+  void compare(uint32_t r) const {
+    const uint8_t* frame = file_.data() + columns_.at[r];
+    const uint32_t link_type = link_types_[columns_.iface[r]];
+    Glance g;
+    Packet p;
+    const bool seen = glance(frame, columns_.captured[r], link_type, columns_.iface[r], g);
+    if (!read_packet(frame, columns_.captured[r], link_type, p, For::kLook)) {
+      if (seen) std::abort();
+      return;
+    }
+    if (!seen) {
+      if (p.link_length <= kMostLink) std::abort();
+      return;
+    }
+    judge(p);
+    const bool is_echo = p.name.protocol == kIcmp || p.name.protocol == kIcmpv6;
+    const uint64_t numbers = uint64_t{p.seq} << 32 | p.ack;
+    const ContentHead head{p.name.protocol, p.id, p.length, p.flags,
+                           is_echo ? 1u + p.turned : 0, numbers};
+    // From a copy that ends where the packet does.
+    const uint32_t to = std::min(p.length, p.payload + kCompared);
+    const std::vector<uint8_t> copy(p.ip, p.ip + to);
+    if (content_of(head, copy.data(), p.payload, to) != g.content) std::abort();
+    if ((g.head[2] >> 8 & 3) != p.verdict || (g.head[2] >> 10 & 15) != p.flags) std::abort();
+  }
+
+  // As JavaScript notes a packet that it has read itself.
+  void note(uint32_t r) {
+    const uint8_t* frame = file_.data() + columns_.at[r];
+    const ContentHead head{kTcp, r, columns_.captured[r], 8, r % 3, 7};
+    const uint64_t content = content_of(head, frame, r % 50, columns_.captured[r]);
+    Ends ends{}, first{};
+    ends.src[0] = static_cast<uint8_t>(r);
+    ends.family = 4;
+    bool is_other = false;
+    if (!look_->note(head, content, ends, columns_.time_ns[r], looked_at_ + r, is_other, first)) {
+      std::abort();
+    }
   }
 
   // Returns how many packets were laid down.
@@ -153,8 +206,9 @@ class Reader {
   std::vector<uint32_t> ifaces_;
   Columns columns_{{kRecords, 64, 16 * 1024, kFlows}};
   Lanes lanes_{kFlows};
-  std::unique_ptr<Look> look_ = std::make_unique<Look>(
-      columns_.senders.data(), columns_.pairs.data(), columns_.census.data());
+  std::vector<uint32_t> entries_ = std::vector<uint32_t>(3 * kRecords);
+  uint64_t looked_at_ = 0;
+  std::unique_ptr<Look> look_ = std::make_unique<Look>(columns_.findings());
 };
 
 }  // namespace

@@ -23,7 +23,7 @@ struct Columns {
         lane(offsets), record(offsets), times(sizes.staged), offloaded(sizes.staged),
         lane_packets(sizes.flows), dirty(lane_packets), lane_bytes(sizes.flows),
         flow_nows(lane_bytes), words(24), senders(Tallied<Sender>::kMost),
-        pairs(Tallied<Pair>::kMost), census(1u << 15) {}
+        pairs(Tallied<Pair>::kMost), joins(kJoins), census(1u << 15) {}
 
   Records records() {
     return {at.data(), captured.data(), wire.data(), iface.data(), time_ns.data()};
@@ -45,6 +45,11 @@ struct Columns {
             static_cast<uint32_t>(offsets.size())};
   }
 
+  Findings findings() {
+    return {senders.data(), pairs.data(), census.data(), joins.data(), kJoins};
+  }
+
+  static constexpr uint32_t kJoins = 64;
   std::vector<uint32_t> at, captured, wire, iface;
   std::vector<int64_t> time_ns;
   std::vector<uint8_t> packets;
@@ -56,6 +61,7 @@ struct Columns {
   std::vector<double> words;
   std::vector<Sender> senders;
   std::vector<Pair> pairs;
+  std::vector<Join> joins;
   std::vector<uint64_t> census;
 };
 

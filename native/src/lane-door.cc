@@ -30,7 +30,11 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
                            InstanceMethod<&LaneDoor::Note>("note"),
                            InstanceMethod<&LaneDoor::Look>("look"),
                            InstanceMethod<&LaneDoor::NoteContent>("noteContent"),
-                           InstanceMethod<&LaneDoor::ContentsOf>("contents"),
+                           InstanceMethod<&LaneDoor::Count>("count"),
+                           InstanceMethod<&LaneDoor::Rows>("rows"),
+                           InstanceMethod<&LaneDoor::Turn>("turn"),
+                           InstanceMethod<&LaneDoor::Index>("index"),
+                           InstanceMethod<&LaneDoor::Unite>("unite"),
                            InstanceMethod<&LaneDoor::BeginStrangers>("beginStrangers"),
                            InstanceMethod<&LaneDoor::KindOf>("kindOf"),
                            InstanceMethod<&LaneDoor::SetKind>("setKind"),
@@ -41,7 +45,7 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
   }
 
   // (flows, columns: { words, at, captured, wire, iface, times, packets, offsets, lengths, entries,
-  //  nows, offloaded, lane, record, lanePackets, laneBytes, flowNows, dirty, senders, pairs, census, ends })
+  //  nows, offloaded, lane, record, lanePackets, laneBytes, flowNows, dirty, senders, pairs, census, joins, ends, frames })
   explicit LaneDoor(const Napi::CallbackInfo& info) : Napi::ObjectWrap<LaneDoor>(info) {
     const Napi::Object given = info[1].As<Napi::Object>();
     keep_ = Napi::Persistent(given);
@@ -66,13 +70,18 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
                U32s(given, "dirty"),
                static_cast<uint32_t>(given.Get("offsets").As<Napi::Uint32Array>().ElementLength())};
     lanes_.reset(new (std::nothrow) lane::Lanes(U32(info[0])));
-    auto* senders = given.Get("senders").As<Napi::Uint8Array>().Data();
-    auto* pairs = given.Get("pairs").As<Napi::Uint8Array>().Data();
-    ends_ = given.Get("ends").As<Napi::Uint8Array>().Data();
-    look_.reset(new (std::nothrow) lane::Look(reinterpret_cast<lane::Sender*>(senders),
-                                              reinterpret_cast<lane::Pair*>(pairs),
-                                              reinterpret_cast<uint64_t*>(U32s(given, "census"))));
-    if (lanes_ == nullptr || !lanes_->is_whole() || look_ == nullptr) {
+    const auto bytes = [&](const char* name) { return given.Get(name).As<Napi::Uint8Array>(); };
+    frames_ = F64s(given, "frames");
+    ends_ = bytes("ends").Data();
+    const lane::Findings findings{
+        reinterpret_cast<lane::Sender*>(bytes("senders").Data()),
+        reinterpret_cast<lane::Pair*>(bytes("pairs").Data()),
+        reinterpret_cast<uint64_t*>(U32s(given, "census")),
+        reinterpret_cast<lane::Join*>(bytes("joins").Data()),
+        static_cast<uint32_t>(bytes("joins").ByteLength() / sizeof(lane::Join))};
+    look_.reset(new (std::nothrow) lane::Look(findings));
+    const bool has_look = look_ != nullptr && look_->is_whole();
+    if (lanes_ == nullptr || !lanes_->is_whole() || !has_look) {
       Fail(info, "not enough memory for lanes");
     }
   }
@@ -225,53 +234,87 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
     return Napi::Number::New(info.Env(), static_cast<uint32_t>(seen));
   }
 
-  // look(window, from, to, linkTypes, ifaces, mode) → why it stopped; the words say where, how many
-  // senders and pairs it found, and of which protocol a packet under other ends is.
+  // look(window, from, to, linkTypes, ifaces, mode, place: the first record's, or -1 where frame
+  // numbers stand in the columns) → why it stopped; the words say where, and how many joins it found.
   Napi::Value Look(const Napi::CallbackInfo& info) {
-    const lane::Look::Source source{info[0].As<Napi::Uint8Array>().Data(), records_,
+    const double place = info[6].ToNumber().DoubleValue();
+    const bool is_run = place >= 0;
+    const lane::Look::Source source{info[0].As<Napi::Uint8Array>().Data(),
+                                    records_,
                                     info[3].As<Napi::Uint32Array>().Data(),
-                                    info[4].As<Napi::Uint32Array>().Data()};
-    const uint32_t from = U32(info[1]);
-    const uint32_t to = std::min(U32(info[2]), from + lane::Tallied<lane::Pair>::kMost);
-    uint32_t stopped = from;
-    const lane::Look::Stop why = look_->run(source, from, to, U32(info[5]), stopped);
-    if (why == lane::Look::Stop::kNoMemory) Fail(info, "not enough memory for a second's packets");
+                                    info[4].As<Napi::Uint32Array>().Data(),
+                                    is_run ? static_cast<uint64_t>(place) : 0,
+                                    is_run ? nullptr : frames_};
+    uint32_t stopped = U32(info[1]);
+    const auto mode = static_cast<lane::Look::Mode>(U32(info[5]));
+    const lane::Look::Stop why = look_->run(source, stopped, U32(info[2]), mode, stopped);
+    if (why == lane::Look::Stop::kNoMemory) Fail(info, "not enough memory for conversations");
     words_[lane::kStop] = stopped;
-    words_[lane::kSenders] = look_->senders();
-    words_[lane::kPairs] = look_->pairs();
-    words_[lane::kTuples] = look_->tuples();
-    words_[lane::kProtocol] = look_->last_protocol;
-    std::memcpy(ends_, &look_->first, sizeof look_->first);
-    std::memcpy(ends_ + sizeof look_->first, &look_->last, sizeof look_->last);
+    words_[lane::kJoins] = look_->joins();
     return Napi::Number::New(info.Env(), static_cast<uint32_t>(why));
   }
 
-  // contents(turns): forget what is kept in mind for records behind; or go on with it alone.
-  void ContentsOf(const Napi::CallbackInfo& info) {
-    if (info[0].ToBoolean().Value()) look_->turn();
-    else look_->drop_ahead();
+  // count(from) → the next place to count from, or 0; the words say how many senders and pairs have
+  // been laid down.
+  Napi::Value Count(const Napi::CallbackInfo& info) {
+    const uint32_t next = look_->count(U32(info[0]));
+    words_[lane::kSenders] = look_->senders();
+    words_[lane::kPairs] = look_->pairs();
+    words_[lane::kTuples] = look_->tuples();
+    return Napi::Number::New(info.Env(), next);
   }
 
-  // noteContent(bytes, payload, head, kind: bigint, ends: Uint8Array, timeNs: bigint, mode) →
-  // whether it was seen under other ends, which the shared ends then begin with.
+  // rows() → those of the index's numbers since tables were turned.
+  Napi::Value Rows(const Napi::CallbackInfo& info) {
+    const auto& rows = look_->rows();
+    auto bytes = Napi::Uint8Array::New(info.Env(), size_t{rows.size()} * sizeof(lane::Row));
+    if (rows.size() > 0) std::memcpy(bytes.Data(), &rows[0], bytes.ByteLength());
+    return bytes;
+  }
+
+  // turn(): what was counted and numbered is read.
+  void Turn(const Napi::CallbackInfo&) { look_->turn(); }
+
+  // index(entries: Uint32Array | null, reach): where entries go; how far apart sightings may be.
+  void Index(const Napi::CallbackInfo& info) {
+    keep_entries_.Reset();
+    look_->reach(U32(info[1]));
+    if (info[0].IsNull()) return look_->write_index(nullptr, 0);
+    auto entries = info[0].As<Napi::Uint32Array>();
+    keep_entries_ = Napi::Persistent(entries.As<Napi::Object>());
+    look_->write_index(entries.Data(), entries.ElementLength());
+  }
+
+  // unite(rows: Uint8Array): of one name are those of one conversation.
+  void Unite(const Napi::CallbackInfo& info) {
+    auto bytes = info[0].As<Napi::Uint8Array>();
+    const auto count = static_cast<uint32_t>(bytes.ByteLength() / sizeof(lane::Row));
+    if (!lane::unite(reinterpret_cast<lane::Row*>(bytes.Data()), count)) {
+      Fail(info, "not enough memory for conversations");
+    }
+  }
+
+  // noteContent(bytes, payload, head, kind, ends: Uint8Array, timeNs: bigint, place) → whether it was
+  // seen under other ends, which the shared ends then begin with.
   Napi::Value NoteContent(const Napi::CallbackInfo& info) {
     const auto bytes = info[0].As<Napi::Uint8Array>();
     const double* h = info[2].As<Napi::Float64Array>().Data();
     const auto word = [&](uint32_t i) { return static_cast<uint32_t>(h[i]); };
-    bool lossless;
-    const uint64_t kind = info[3].As<Napi::BigInt>().Uint64Value(&lossless);
-    const lane::Head head{word(0), word(1), word(2), word(3), word(4), word(5), 0, kind};
-    const lane::Fingerprint print = lane::fingerprint(
-        head, bytes.Data(), U32(info[1]), static_cast<uint32_t>(bytes.ByteLength()));
+    const lane::ContentHead head{word(0), word(1), word(2), word(5), U32(info[3]),
+                                 uint64_t{word(3)} << 32 | word(4)};
+    const auto end = static_cast<uint32_t>(bytes.ByteLength());
+    const uint64_t content = lane::content_of(head, bytes.Data(), U32(info[1]), end);
     lane::Ends ends;
     std::memcpy(&ends, info[4].As<Napi::Uint8Array>().Data(), sizeof ends);
+    bool lossless, is_other = false;
     const int64_t time_ns = info[5].As<Napi::BigInt>().Int64Value(&lossless);
-    const auto found = look_->note(print, ends, time_ns, U32(info[6]));
-    if (found == lane::Contents::Found::kNoMemory) {
-      Fail(info, "not enough memory for a second's packets");
+    const auto place = static_cast<uint64_t>(info[6].ToNumber().DoubleValue());
+    lane::Ends first{};
+    if (!look_->note(head, content, ends, time_ns, place, is_other, first)) {
+      Fail(info, "not enough memory for conversations");
     }
-    std::memcpy(ends_, &look_->first, sizeof look_->first);
-    return Napi::Boolean::New(info.Env(), found == lane::Contents::Found::kOtherEnds);
+    std::memcpy(ends_, &first, sizeof first);
+    return Napi::Boolean::New(info.Env(), is_other);
   }
 
   // Ends that cross the door, as a name.
@@ -347,6 +390,7 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
   Napi::ObjectReference keep_offsets_;
   Napi::ObjectReference keep_engine_;
   Napi::ObjectReference keep_good_;
+  Napi::ObjectReference keep_entries_;
   double* words_ = nullptr;
   uint32_t limit_ = 0;
   lane::Records records_{};
@@ -355,6 +399,7 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
   std::unique_ptr<lane::Lanes> lanes_;
   std::unique_ptr<lane::Look> look_;
   uint8_t* ends_ = nullptr;
+  const double* frames_ = nullptr;
 };
 
 }  // namespace

@@ -13,22 +13,29 @@ export interface LookTask {
   readonly path: string;
   readonly claims: SharedArrayBuffer;
   readonly sizes: typeof CHUNK;
+  /** Where the index goes, in memory that threads share. */
+  readonly entries: Uint32Array | null;
 }
 
 /** Packets under several ends beyond which one thread joins them as it reads. */
 export const MOST_JOINS = 50_000;
 
 /** Look at a share of the chunks of a capture of one file; null when nobody needs it any more. */
-export async function lookAtShare({ path, claims, sizes }: LookTask): Promise<BulkPart | null> {
+export async function lookAtShare({
+  path,
+  claims,
+  sizes,
+  entries,
+}: LookTask): Promise<BulkPart | null> {
   const shared = new ChunkClaims(claims);
   const walker = findWalker();
   if (walker === null) throw new Error('a shared first pass needs native code');
-  const bulk = new BulkSurvey(walker, { claim: () => shared.claim(), sizes });
+  const bulk = new BulkSurvey(walker, { claim: () => shared.claim(), sizes, entries });
   for await (const part of openCaptures([path], { digest: false }).parts(walker)) {
     bulk.take(part, true);
     if (bulk.joins.length > MOST_JOINS) shared.giveUp();
     if (shared.isGivenUp) return null;
-    if (shared.isBeyond(bulk.survey.chunks.claimed)) break;
+    if (shared.isBeyond(bulk.claimed)) break;
   }
   return bulk.part();
 }

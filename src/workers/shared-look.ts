@@ -8,6 +8,7 @@
  */
 import { Piscina } from 'piscina';
 import { InternalError } from '../diagnostic/diagnostic.ts';
+import type { CaptureIndex } from '../lab/lane/capture-index.ts';
 import type { LaneWalker } from '../lab/lane/columns.ts';
 import { type BulkPart, BulkSurvey } from '../lab/lane/look.ts';
 import { CHUNK } from '../lab/traffic/chunks.ts';
@@ -24,6 +25,8 @@ export interface SharedLookOptions {
   /** Threads, this one included. */
   readonly threads: number;
   readonly sizes?: typeof CHUNK;
+  /** Where an index of the capture goes, in memory that threads share; absent: there is none. */
+  readonly entries?: Uint32Array | null;
   /** The module whose `lookAtShare` is run, for tests of what happens when it fails. */
   readonly module?: string;
 }
@@ -31,15 +34,18 @@ export interface SharedLookOptions {
 export class SharedLook {
   /** This thread's share. */
   readonly bulk: BulkSurvey;
+  /** What was left for who reads the capture again, once all is joined. */
+  index: CaptureIndex | null = null;
   readonly #claims = new ChunkClaims();
   readonly #pool: Piscina<LookTask, BulkPart | null>;
   readonly #parts: Promise<readonly (BulkPart | null)[]>;
   readonly #sizes: typeof CHUNK;
 
-  constructor({ walker, path, threads, sizes = CHUNK, module = MODULE }: SharedLookOptions) {
+  constructor(options: SharedLookOptions) {
+    const { walker, path, threads, sizes = CHUNK, entries = null, module = MODULE } = options;
     const claims = this.#claims;
     this.#sizes = sizes;
-    this.bulk = new BulkSurvey(walker, { claim: () => claims.claim(), sizes });
+    this.bulk = new BulkSurvey(walker, { claim: () => claims.claim(), sizes, entries });
     this.#pool = new Piscina({
       filename: module,
       maxThreads: threads - 1,
@@ -47,7 +53,7 @@ export class SharedLook {
       concurrentTasksPerWorker: 1,
       atomics: 'disabled',
     });
-    const task = { path, claims: claims.memory, sizes };
+    const task = { path, claims: claims.memory, sizes, entries };
     const shares = Array.from({ length: threads - 1 }, () =>
       this.#pool.run(task, { name: 'lookAtShare' }),
     );
@@ -80,7 +86,9 @@ export class SharedLook {
       throw new InternalError(`a thread of the first pass ended before its work was done: ${why}`);
     }
     const seen = parts.flatMap((part) => part ?? []);
-    return seen.length < parts.length ? null : this.bulk.joined(seen);
+    if (seen.length < parts.length) return null;
+    this.index = this.bulk.index(seen);
+    return this.bulk.joined(seen);
   }
 
   async close(): Promise<void> {

@@ -83,10 +83,10 @@ enum Word : uint32_t {
   kDirty,
   // Whether the run stopped because the batch is full, and not at a packet that is for JavaScript.
   kFull,
-  // Of a first look: how many senders and pairs, and a protocol.
+  // Of a first look: how many senders, pairs and joins.
   kSenders,
   kPairs,
-  kProtocol,
+  kJoins,
   // Packets that were only followed, and of a first look, tuples that it met.
   kFollowed,
   kTuples,

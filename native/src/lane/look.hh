@@ -1,9 +1,12 @@
 // The first look at a capture: what every sender's checksums are like, who talks with whom, and
 // which packets were seen under several pairs of ends. Mirrors src/lab/traffic/survey.ts and
-// translations.ts for ordinary packets; JavaScript adds up what each look found.
+// translations.ts for ordinary packets; and leaves an index of the capture (index.hh).
+//
+// Packets are counted by their voices; what is said of senders and pairs is made of these counts
+// when it is asked for. When tables are full they begin anew, and so do the index's numbers.
 #pragma once
 
-#include "sightings.hh"
+#include "glance.hh"
 #include "walk.hh"
 
 namespace wiretrial::lane {
@@ -27,90 +30,58 @@ inline Ends inverse(const Ends& e) {
   return turned;
 }
 
-inline Ends ends_of(const Packet& p) {
-  const FlowName& n = p.name;
+inline Ends ends_of(const FlowName& n, bool turned) {
   Ends e{};
-  std::memcpy(e.src, p.turned ? n.high : n.low, 16);
-  std::memcpy(e.dst, p.turned ? n.low : n.high, 16);
-  e.sport = p.turned ? n.high_port : n.low_port;
-  e.dport = p.turned ? n.low_port : n.high_port;
+  std::memcpy(e.src, turned ? n.high : n.low, 16);
+  std::memcpy(e.dst, turned ? n.low : n.high, 16);
+  e.sport = turned ? n.high_port : n.low_port;
+  e.dport = turned ? n.low_port : n.high_port;
   e.family = n.family;
   return e;
 }
 
-struct Content {
-  Fingerprint print;
-  Ends ends;
-  int64_t time_ns;
+// The name of ends, with what an echo's packet is (`ContentHead::kind`): who asks is the first end.
+inline FlowName name_of(const Ends& e, uint32_t protocol, uint32_t kind, bool& turned) {
+  const int order = std::memcmp(e.src, e.dst, 16);
+  turned = kind != 0 ? kind == 2 : order > 0 || (order == 0 && e.sport > e.dport);
+  FlowName n{};
+  std::memcpy(n.low, turned ? e.dst : e.src, 16);
+  std::memcpy(n.high, turned ? e.src : e.dst, 16);
+  n.low_port = turned ? e.dport : e.sport;
+  n.high_port = turned ? e.sport : e.dport;
+  n.protocol = static_cast<uint8_t>(protocol);
+  n.family = static_cast<uint8_t>(e.family);
+  return n;
+}
+
+// One packet that was seen under two pairs of ends.
+struct Join {
+  Ends first;
+  Ends other;
+  uint32_t protocol;
+  // The record, by its place in the columns.
+  uint32_t record;
 };
-
-// Contents of the last second, at most so many of them.
-class Contents {
- public:
-  enum class Found : uint8_t { kNothing, kOtherEnds, kNoMemory };
-
-  void prefetch(const Fingerprint& print) const {
-    recent_.prefetch(print);
-    older_.prefetch(print);
-  }
-
-  // Note a packet; `first` becomes its earlier ends, where it was seen under others.
-  Found note(const Fingerprint& print, const Ends& ends, int64_t time_ns, Ends& first) {
-    constexpr int64_t kWindowNs = 1'000'000'000;
-    constexpr uint64_t kMost = 50'000;
-    if (time_ns - swap_ns_ > kWindowNs || recent_.count() >= kMost) {
-      older_.swap(recent_);
-      recent_.clear();
-      swap_ns_ = time_ns;
-    }
-    if (!recent_.make_room()) return Found::kNoMemory;
-    const uint64_t place = recent_.probe(print);
-    const Content* known = recent_.at(place);
-    if (known == nullptr) known = older_.find(print);
-    if (known == nullptr || time_ns - known->time_ns > kWindowNs) {
-      recent_.put(place, Content{print, ends, time_ns});
-      return Found::kNothing;
-    }
-    if (known->ends == ends || inverse(known->ends) == ends) return Found::kNothing;
-    first = known->ends;
-    return Found::kOtherEnds;
-  }
-
-  void clear() {
-    recent_.clear();
-    older_.clear();
-    swap_ns_ = 0;
-  }
-
-  void swap(Contents& other) {
-    recent_.swap(other.recent_);
-    older_.swap(other.older_);
-    std::swap(swap_ns_, other.swap_ns_);
-  }
-
- private:
-  Generation<Content> recent_;
-  Generation<Content> older_;
-  int64_t swap_ns_ = 0;
-};
+static_assert(sizeof(Join) == 88);
 
 // One sender at one interface: its checksums that were right, and wrong.
 struct Sender {
   uint8_t address[16];
   uint32_t family;
   uint32_t iface;
-  uint32_t right;
-  uint32_t wrong;
+  double right;
+  double wrong;
 };
-static_assert(sizeof(Sender) == 32);
+static_assert(sizeof(Sender) == 40);
 
 struct Pair {
   uint8_t low[16];
   uint8_t high[16];
   uint32_t family;
-  uint32_t packets;
+  uint32_t spare;
+  double packets;
 };
-static_assert(sizeof(Pair) == 40);
+static_assert(sizeof(Pair) == 48);
 
 // A list without repeats of at most as many entries as one look has records.
 template <typename Entry>
@@ -181,39 +152,66 @@ class Census {
   uint32_t taken_ = 0;
 };
 
+// What a look writes for JavaScript: as many senders and pairs as one count has voices, bits of a
+// census, and as many joins as there is room for.
+struct Findings {
+  Sender* senders;
+  Pair* pairs;
+  uint64_t* census;
+  Join* joins;
+  uint32_t most_joins;
+};
+
 class Look {
  public:
-  enum class Stop : uint8_t { kEnd, kByHand, kOtherEnds, kNoMemory };
+  enum class Stop : uint8_t { kEnd, kByHand, kFull, kNoMemory };
 
-  // What is done with records: they are looked at, they are kept in mind for those behind, or both
+  // What is done with records: they are looked at, or only kept in mind for those behind
   // (src/lab/traffic/chunks.ts).
-  enum Mode : uint32_t { kLookAt = 1, kAhead = 2 };
+  enum class Mode : uint8_t { kLookAt = 1, kAhead = 2 };
 
-  Look(Sender* senders, Pair* pairs, uint64_t* census)
-      : senders_(senders), pairs_(pairs), tuples_(census) {}
+  explicit Look(const Findings& out)
+      : joins_(out.joins), most_joins_(out.most_joins), senders_(out.senders), pairs_(out.pairs),
+        tuples_(out.census) {}
+
+  bool is_whole() const { return contents_.is_whole(); }
 
   struct Source {
     const uint8_t* window;
     Records records;
     const uint32_t* link_types;
     const uint32_t* iface_ids;
+    // The first record's place in the capture, from 0; or all records' frame numbers, from 1.
+    uint64_t place;
+    const double* frames;
+
+    uint64_t place_of(uint32_t record) const {
+      return frames == nullptr ? place + record : static_cast<uint64_t>(frames[record]) - 1;
+    }
   };
 
+  // Where entries of the index go, by the records' places, and for how many there is room.
+  void write_index(uint32_t* entries, uint64_t room) {
+    entries_ = entries;
+    room_ = room;
+  }
+
+  // How many records two sightings of one packet may be apart.
+  void reach(uint32_t records) { contents_.reach(records); }
+
   // Look at records from `from` on. `stopped` is where it ended: at `to`, at one that is not
-  // ordinary and not looked at, or at one that was seen before under the ends of `first`.
-  Stop run(const Source& s, uint32_t from, uint32_t to, uint32_t mode, uint32_t& stopped) {
-    senders_.begin();
-    pairs_.begin();
-    constexpr uint32_t kBlock = 32;
-    Packet packets[kBlock];
-    Fingerprint prints[kBlock];
+  // ordinary, or at one for which there is no room before joins were read and tables turned.
+  Stop run(const Source& s, uint32_t from, uint32_t to, Mode mode, uint32_t& stopped) {
+    joined_ = 0;
+    Glance glances[kBlock];
     for (uint32_t start = from; start < to; start += kBlock) {
+      stopped = start;
+      if (is_full() || most_joins_ - joined_ < kBlock) return Stop::kFull;
       const uint32_t count = std::min(kBlock, to - start);
-      const uint32_t known = read_block(s, start, count, packets, prints);
+      const uint32_t known = read_block(s, start, count, glances);
       for (uint32_t i = 0; i < known; i++) {
         stopped = start + i;
-        const Stop why = take(s, start + i, packets[i], prints[i], mode);
-        if (why != Stop::kEnd) return why;
+        if (!take(s, start + i, glances[i], mode)) return Stop::kNoMemory;
       }
       stopped = start + known;
       if (known < count) return Stop::kByHand;
@@ -222,77 +220,179 @@ class Look {
     return Stop::kEnd;
   }
 
+  uint32_t joins() const { return joined_; }
+
+  // Note the content of a packet that was read by hand: `first` becomes the ends under which it was
+  // seen shortly before, where they are others. False when there is no memory.
+  bool note(const ContentHead& head, uint64_t content, const Ends& ends, int64_t time_ns,
+            uint64_t place, bool& is_other, Ends& first) {
+    // Who only ever notes has no voices to be counted first.
+    if (is_full() && voices_.size() == 0) turn();
+    bool turned;
+    const FlowName name = name_of(ends, head.protocol, head.kind, turned);
+    Row* row = row_of(name, hash_of(name));
+    if (row == nullptr) return false;
+    row->see(turned, Row::kSeveral);
+    const uint32_t speaker = speaker_of(*row, turned);
+    const Contents::Sighting* known = contents_.note(content, time_ns, place, speaker);
+    is_other = known != nullptr && is_elsewhere(*known, speaker, first);
+    return true;
+  }
+
+  // Count what the voices from `from` on have said, as far as there is room: the place of the next
+  // one, or 0 behind the last.
+  uint32_t count(uint32_t from) {
+    senders_.begin();
+    pairs_.begin();
+    const uint32_t to = std::min(voices_.size() - from, Tallied<Pair>::kMost) + from;
+    for (uint32_t at = from; at < to; at++) {
+      Voice& voice = voices_[at];
+      if (voice.packets != 0) tally(voice);
+      voice.packets = 0;
+    }
+    return to < voices_.size() ? to : 0;
+  }
+
   uint32_t senders() const { return senders_.count(); }
   uint32_t pairs() const { return pairs_.count(); }
   // Of the places of the census of tuples, how many are taken since the first look.
   uint32_t tuples() const { return tuples_.taken(); }
 
-  // Note contents as the mode says; nothing is found where they are only kept in mind.
-  Contents::Found note(const Fingerprint& print, const Ends& ends, int64_t time_ns, uint32_t mode) {
-    Ends unused;
-    if ((mode & kAhead) != 0 &&
-        ahead_.note(print, ends, time_ns, unused) == Contents::Found::kNoMemory) {
-      return Contents::Found::kNoMemory;
-    }
-    if ((mode & kLookAt) == 0) return Contents::Found::kNothing;
-    return contents_.note(print, ends, time_ns, first);
-  }
+  const Growing<Row>& rows() const { return rows_; }
 
-  // Forget what was kept in mind.
-  void drop_ahead() { ahead_.clear(); }
-
-  // Go on with what was kept in mind, and nothing else.
+  // Begin anew; what was counted and numbered is read.
   void turn() {
-    contents_.swap(ahead_);
-    ahead_.clear();
+    numbers_ = std::min(numbers_ + rows_.size(), entry::kMostNumbers);
+    older_rows_.swap(rows_);
+    rows_.clear();
+    voices_.clear();
+    round_ ^= kOlder;
   }
-
-  Ends first{};
-  Ends last{};
-  uint32_t last_protocol = 0;
 
  private:
-  // Read the packets of a block up to the first that is not ordinary, with the memory fetched that
-  // they will need; how many.
-  uint32_t read_block(const Source& s, uint32_t start, uint32_t count, Packet* packets,
-                      Fingerprint* prints) const {
-    for (uint32_t i = 0; i < count; i++) {
-      const uint32_t r = start + i;
-      if (!read_packet(s.window + s.records.at[r], s.records.captured[r],
-                       s.link_types[s.records.iface[r]], packets[i], For::kLook)) {
-        return i;
-      }
-      judge(packets[i]);
-      prints[i] = print_of(packets[i]);
-      contents_.prefetch(prints[i]);
-    }
-    return count;
+  static constexpr uint32_t kBlock = 32;
+  static constexpr uint32_t kMostRows = Voices::kMost;
+  // Of a speaker: the row's table, one of two.
+  static constexpr uint32_t kOlder = 1u << 31;
+  static_assert(kMostRows > Contents::kMost);
+
+  bool is_full() const {
+    return voices_.size() > Voices::kMost - kBlock || rows_.size() > kMostRows - kBlock;
   }
 
-  Stop take(const Source& s, uint32_t r, const Packet& p, const Fingerprint& print, uint32_t mode) {
-    const Ends ends = ends_of(p);
-    if ((mode & kLookAt) != 0) {
-      if (p.verdict == kRight || p.verdict == kWrong) {
-        weigh(ends, s.iface_ids[s.records.iface[r]], p.verdict);
-      }
-      pair(ends);
-      tuples_.note(p.hash);
-    }
-    switch (note(print, ends, s.records.time_ns[r], mode)) {
-      case Contents::Found::kNothing:
-        return Stop::kEnd;
-      case Contents::Found::kNoMemory:
-        return Stop::kNoMemory;
-      case Contents::Found::kOtherEnds:
+  // Glance at the packets of a block up to the first that is not ordinary, with the memory fetched
+  // that they will need; how many.
+  uint32_t read_block(const Source& s, uint32_t start, uint32_t count, Glance* glances) const {
+    uint32_t known = 0;
+    for (; known < count; known++) {
+      const uint32_t r = start + known;
+      const uint32_t iface = s.records.iface[r];
+      Glance& g = glances[known];
+      if (!glance(s.window + s.records.at[r], s.records.captured[r], s.link_types[iface],
+                  s.iface_ids[iface], g)) {
         break;
+      }
+      voices_.prefetch_slot(g.hash);
+      contents_.prefetch_head(g.content);
     }
-    last = ends;
-    last_protocol = p.name.protocol;
-    return Stop::kOtherEnds;
+    for (uint32_t i = 0; i < known; i++) {
+      voices_.prefetch(glances[i].hash);
+      contents_.prefetch(glances[i].content);
+    }
+    return known;
   }
 
-  void weigh(const Ends& ends, uint32_t iface, Verdict verdict) {
-    Sender& sender = senders_.at(
+  // False when there is no memory.
+  bool take(const Source& s, uint32_t r, const Glance& g, Mode mode) {
+    Voice* voice = voices_.find(g);
+    if (voice == nullptr) voice = meet(s, r, g);
+    if (voice == nullptr) return false;
+    const uint64_t place = s.place_of(r);
+    if (mode == Mode::kLookAt) {
+      voice->packets += 1;
+      if (place < room_) entries_[place] = voice->entry;
+    }
+    const Contents::Sighting* known =
+        contents_.note(g.content, s.records.time_ns[r], place, voice->speaker);
+    if (known == nullptr || known->speaker >> 1 == voice->speaker >> 1 || mode == Mode::kAhead) {
+      return true;
+    }
+    Join& join = joins_[joined_];
+    if (!is_elsewhere(*known, voice->speaker, join.first)) return true;
+    const FlowName& name = name_of_speaker(voice->speaker);
+    join.other = ends_of(name, (voice->speaker & 1) != 0);
+    join.protocol = name.protocol;
+    join.record = r;
+    joined_ += 1;
+    return true;
+  }
+
+  // A voice's first packet.
+  Voice* meet(const Source& s, uint32_t r, const Glance& g) {
+    Packet p;
+    const uint32_t place = s.records.iface[r];
+    const uint32_t iface = s.iface_ids[place];
+    if (!read_packet(s.window + s.records.at[r], s.records.captured[r], s.link_types[place], p,
+                     For::kLook)) {
+      return nullptr;
+    }
+    judge(p);
+    Row* row = row_of(p.name, p.hash);
+    Voice* voice = row == nullptr ? nullptr : voices_.add(g);
+    if (voice == nullptr) return nullptr;
+    const uint64_t link = fold_product(g.head[0] ^ kMix[0], g.head[1] ^ kMix[1]);
+    const uint64_t longer = g.is_long ? fold_product(g.rest[3] ^ kMix[2], g.rest[4] ^ kMix[3]) : 0;
+    row->see(p.turned, fold_product(link ^ longer, (uint64_t{iface} << 8 | p.ttl) ^ kMix[0]) | 2);
+    voice->iface = iface;
+    voice->verdict = p.verdict;
+    voice->speaker = speaker_of(*row, p.turned);
+    const uint32_t number = numbers_ + (voice->speaker & ~kOlder) / 2 + 1;
+    if (number > entry::kMostNumbers) return voice;
+    voice->entry = number << entry::kShift | (p.turned ? entry::kTurned : 0);
+    const bool is_plain = p.flags == 0 || p.flags == segment_flags(0);
+    if (is_plain && (row->flags & Row::kKnown[p.turned]) == 0) {
+      row->flags |= Row::kKnown[p.turned];
+      voice->entry |= entry::kUsual;
+    }
+    return voice;
+  }
+
+  // Found, or made; null when there is no memory.
+  Row* row_of(const FlowName& name, uint64_t hash) {
+    Row* row = rows_.find(name, hash);
+    return row != nullptr ? row : rows_.add(name);
+  }
+
+  uint32_t speaker_of(const Row& row, bool turned) const {
+    return static_cast<uint32_t>(&row - &rows_[0]) << 1 | turned | round_;
+  }
+
+  const FlowName& name_of_speaker(uint32_t speaker) const {
+    const Growing<Row>& rows = (speaker & kOlder) == round_ ? rows_ : older_rows_;
+    return rows[(speaker & ~kOlder) >> 1].key;
+  }
+
+  // Whether a sighting was under other ends than the speaker's; `first` becomes these.
+  bool is_elsewhere(const Contents::Sighting& known, uint32_t speaker, Ends& first) const {
+    const Ends ends = ends_of(name_of_speaker(speaker), (speaker & 1) != 0);
+    first = ends_of(name_of_speaker(known.speaker), (known.speaker & 1) != 0);
+    return !(first == ends) && !(inverse(first) == ends);
+  }
+
+  void tally(const Voice& voice) {
+    const FlowName& name = name_of_speaker(voice.speaker);
+    const Ends ends = ends_of(name, (voice.speaker & 1) != 0);
+    const auto packets = static_cast<double>(voice.packets);
+    if (voice.verdict == kRight || voice.verdict == kWrong) {
+      Sender& sender = sender_of(ends, voice.iface);
+      (voice.verdict == kRight ? sender.right : sender.wrong) += packets;
+    }
+    pair_of(ends).packets += packets;
+    tuples_.note(hash_of(name));
+  }
+
+  Sender& sender_of(const Ends& ends, uint32_t iface) {
+    return senders_.at(
         hash16(ends.src) ^ (iface * 0x27d4eb2f165667c5ull) ^ ends.family,
         [&](const Sender& known) {
           return known.iface == iface && known.family == ends.family &&
@@ -304,14 +404,13 @@ class Look {
           fresh.iface = iface;
           fresh.right = fresh.wrong = 0;
         });
-    (verdict == kRight ? sender.right : sender.wrong) += 1;
   }
 
-  void pair(const Ends& ends) {
+  Pair& pair_of(const Ends& ends) {
     const bool turned = std::memcmp(ends.src, ends.dst, 16) > 0;
     const uint8_t* low = turned ? ends.dst : ends.src;
     const uint8_t* high = turned ? ends.src : ends.dst;
-    Pair& pair = pairs_.at(
+    return pairs_.at(
         hash16(low) ^ std::rotl(hash16(high), 23) ^ ends.family,
         [&](const Pair& known) {
           return known.family == ends.family && std::memcmp(known.low, low, 16) == 0 &&
@@ -323,23 +422,47 @@ class Look {
           fresh.family = ends.family;
           fresh.packets = 0;
         });
-    pair.packets += 1;
-  }
-
-  // `contentOf` of traffic/translations.ts: an echo says which of the two it is.
-  static Fingerprint print_of(const Packet& p) {
-    constexpr uint32_t kCompared = 64;
-    const bool echo = p.name.protocol == kIcmp || p.name.protocol == kIcmpv6;
-    const uint64_t kind = !echo ? 0 : p.turned ? 2 : 1;
-    const Head head{p.name.protocol, p.id, p.length, p.seq, p.ack, p.flags, 0, kind};
-    return fingerprint(head, p.ip, p.payload, std::min(p.length, p.payload + kCompared));
   }
 
   Contents contents_;
-  Contents ahead_;
+  Voices voices_;
+  Growing<Row> rows_;
+  // Of the table before: packets that are compared may be of it.
+  Growing<Row> older_rows_;
+  uint32_t round_ = 0;
+  // The index's numbers of tables before.
+  uint32_t numbers_ = 0;
+  uint32_t* entries_ = nullptr;
+  uint64_t room_ = 0;
+  Join* joins_;
+  uint32_t most_joins_;
+  uint32_t joined_ = 0;
   Tallied<Sender> senders_;
   Tallied<Pair> pairs_;
   Census tuples_;
 };
+
+// What the whole capture says of each conversation, of whose rows some have one name: which
+// directions were seen at one place only. False when there is no memory.
+inline bool unite(Row* rows, uint32_t count) {
+  Growing<Row> whole;
+  for (uint32_t i = 0; i < count; i++) {
+    const uint64_t hash = hash_of(rows[i].key);
+    Row* row = whole.find(rows[i].key, hash);
+    if (row == nullptr) row = whole.add(rows[i].key);
+    if (row == nullptr) return false;
+    for (uint32_t d = 0; d < 2; d++) {
+      if (rows[i].vantage[d] != Row::kNever) row->see(d, rows[i].vantage[d]);
+    }
+  }
+  for (uint32_t i = 0; i < count; i++) {
+    const Row* row = whole.find(rows[i].key);
+    for (uint32_t d = 0; d < 2; d++) {
+      rows[i].vantage[d] = row->vantage[d];
+      if (row->vantage[d] > Row::kSeveral) rows[i].flags |= Row::kOnePlace[d];
+    }
+  }
+  return true;
+}
 
 }  // namespace wiretrial::lane

@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "../engine/memory.hh"
+#include "mix.hh"
 #include "packet.hh"
 
 namespace wiretrial::lane {
@@ -18,12 +19,6 @@ struct Fingerprint {
   uint64_t b;
   bool operator==(const Fingerprint&) const = default;
 };
-
-// Both halves of a product, folded: each bit depends on all bits of both factors.
-inline uint64_t fold_product(uint64_t x, uint64_t y) {
-  const auto wide = static_cast<unsigned __int128>(x) * y;
-  return static_cast<uint64_t>(wide) ^ static_cast<uint64_t>(wide >> 64);
-}
 
 // Mixes words into two states that do not follow each other: two words into each at a time, so that
 // the processor works on both.

@@ -19,31 +19,34 @@ inline uint32_t fold(uint64_t sum) {
   return static_cast<uint32_t>(sum);
 }
 
-// The running sum of the 32-bit words of `b[off, end)` as they lie in memory; what is left at the
-// end counts as if zeros followed. Sums of parts that start at even places may be added.
+// A running sum of the words of `b[off, end)` as they lie in memory, right but for multiples of
+// 0xffff, and 0 only of zeros; what is left at the end counts as if zeros followed. Sums of parts
+// that start at even places may be added.
 inline uint64_t sum_words(const uint8_t* b, uint32_t off, uint32_t end) {
-  uint64_t sum = 0;
+  uint64_t sum = 0, carries = 0;
+  const auto add = [&](uint64_t word) {
+    sum += word;
+    carries += sum < word;
+  };
   uint32_t at = off;
   for (; at + 8 <= end; at += 8) {
     uint64_t word;
     std::memcpy(&word, b + at, 8);
-    sum += (word & 0xffffffff) + (word >> 32);
+    add(word);
   }
   const uint32_t left = end - at;
-  if (left & 4) {
-    uint32_t word;
-    std::memcpy(&word, b + at, 4);
-    sum += word;
-    at += 4;
+  if (left > 0 && at > off) {
+    // The last bytes, from the end: what stands before them is read and shifted away.
+    uint64_t word;
+    std::memcpy(&word, b + end - 8, 8);
+    add(word >> (64 - 8 * left));
+  } else {
+    uint64_t word = 0;
+    for (uint32_t n = 0; n < left; n++) word |= uint64_t{b[at + n]} << 8 * n;
+    add(word);
   }
-  if (left & 2) {
-    uint16_t word;
-    std::memcpy(&word, b + at, 2);
-    sum += word;
-    at += 2;
-  }
-  if (left & 1) sum += b[at];
-  return sum;
+  // What a carry stands for is one more, but for multiples of 0xffff.
+  return (sum & 0xffffffff) + (sum >> 32) + carries;
 }
 
 // The folded sum of the 16-bit words of `b[off, end)`; an odd last byte is the high half of a word.

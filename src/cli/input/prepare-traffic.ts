@@ -7,6 +7,7 @@ import { basename } from 'node:path';
 import type { CaptureStream } from '../../capture/reader.ts';
 import type { InputSummary } from '../../capture/record.ts';
 import { type Diagnostic, UserError } from '../../diagnostic/diagnostic.ts';
+import { type CaptureIndex, makeEntries } from '../../lab/lane/capture-index.ts';
 import { findWalker } from '../../lab/lane/columns.ts';
 import { BulkSurvey } from '../../lab/lane/look.ts';
 import { autoMap } from '../../lab/traffic/auto-map.ts';
@@ -34,6 +35,8 @@ export interface Prepared {
   /** The same for those who make the options themselves. */
   readonly job: TrafficJob;
   readonly census: TupleCensus;
+  /** What the first pass left for the second of a capture of one file; null when it has none. */
+  readonly index: CaptureIndex | null;
   /** Who talks with whom, as mapped. */
   readonly pairs: readonly PairCount[];
   readonly inputs: readonly InputSummary[];
@@ -74,7 +77,7 @@ export async function prepareTraffic(
   const digest = flags.digest ?? false;
   const shared = await surveyTogether(world, source, flags, interruption);
   const stream = shared?.stream ?? source.stream({ digest });
-  const survey = shared?.survey ?? (await surveyOf(stream, world, source, flags, interruption));
+  const { survey, index } = shared ?? (await surveyOf(stream, world, source, flags, interruption));
   const named = vantages.given.map((g) => g.file);
   const isWhole = !source.isCounted && (interruption?.code ?? 0) === 0;
   together(
@@ -114,7 +117,13 @@ export async function prepareTraffic(
   const pairs = survey.pairs().map(({ a, b, packets }) => {
     return { a: mapped.address(a), b: mapped.address(b), packets };
   });
-  return { traffic, job, census, pairs, inputs: source.summaries(stream) };
+  return { traffic, job, census, index, pairs, inputs: source.summaries(stream) };
+}
+
+/** What a first pass saw. */
+interface Surveyed {
+  readonly survey: Survey;
+  readonly index: CaptureIndex | null;
 }
 
 /** Look at every packet once; in bulk where the compiled engine serves, or workers. */
@@ -124,21 +133,24 @@ async function surveyOf(
   source: CaptureSource,
   { quiet, workers = 1 }: Pick<RunFlags, 'quiet'> & Pick<ReplayFlags, 'workers'>,
   interruption?: Interruption,
-): Promise<Survey> {
+): Promise<Surveyed> {
   const walker = world.engine.name === 'compiled' || workers > 1 ? findWalker() : null;
-  const bulk = walker && new BulkSurvey(walker);
-  const survey = bulk?.survey ?? new Survey();
+  const [path, ...others] = stream.paths;
+  const isOne = path !== undefined && others.length === 0;
+  const entries = isOne && walker !== null ? makeEntries(source.sizeOf(path)) : null;
+  const bulk = walker && new BulkSurvey(walker, { entries });
+  const survey = new Survey();
   const parts =
     walker === null
       ? withProgress(stream, source, quiet, 'looking')
       : withProgressInBulk(stream, walker, source, quiet, 'looking');
   for await (const part of parts) {
-    if (bulk !== null) bulk.take(part, stream.paths.length === 1);
+    if (bulk !== null) bulk.take(part, isOne);
     else if (!('window' in part)) for (const record of part) survey.add(record);
     await interruption?.listen();
     if (interruption && interruption.code !== 0) break;
   }
-  return survey;
+  return { survey: bulk?.survey ?? survey, index: bulk?.index() ?? null };
 }
 
 /** Captures below this are looked at before further threads have begun to. */
@@ -153,14 +165,19 @@ async function surveyTogether(
   source: CaptureSource,
   flags: ReplayFlags & Pick<RunFlags, 'quiet'> & { readonly digest?: boolean },
   interruption?: Interruption,
-): Promise<{ readonly survey: Survey; readonly stream: CaptureStream } | null> {
+): Promise<(Surveyed & { readonly stream: CaptureStream }) | null> {
   const threads = flags.workers ?? availableParallelism();
   const path = flags.digest || flags.map.includes('auto') ? null : source.wholeFile();
   if (threads < 2 || path === null || source.sizeOf(path) < LEAST_SHARED_BYTES) return null;
   const walker =
     world.engine.name === 'compiled' || flags.workers !== undefined ? findWalker() : null;
   if (walker === null) return null;
-  const shared = new SharedLook({ walker, path, threads });
+  const shared = new SharedLook({
+    walker,
+    path,
+    threads,
+    entries: makeEntries(source.sizeOf(path)),
+  });
   try {
     const stream = source.stream({ digest: false });
     let frames = 0;
@@ -170,10 +187,10 @@ async function surveyTogether(
       if (shared.isGivenUp) return null;
       await interruption?.listen();
       if (interruption && interruption.code !== 0)
-        return { survey: shared.bulk.joined([]), stream };
+        return { survey: shared.bulk.joined([]), index: null, stream };
     }
     const survey = await shared.joined(frames);
-    return survey && { survey, stream };
+    return survey && { survey, index: shared.index, stream };
   } finally {
     await shared.close();
   }

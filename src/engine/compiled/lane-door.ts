@@ -23,10 +23,10 @@ export const LaneWord = {
   dirty: 6,
   /** The run stopped because no more could be laid down, not at a packet that no lane expects. */
   full: 7,
-  /** Of a first look: how many senders and pairs it found, and a protocol. */
+  /** Of a first look: how many senders and pairs it counted, and joins it found. */
   senders: 8,
   pairs: 9,
-  protocol: 10,
+  joins: 10,
   /** Packets of silent lanes, since the beginning. */
   followed: 11,
   /** Of the places of the census of tuples, those that are taken. */
@@ -47,17 +47,21 @@ export const LaneWord = {
 } as const;
 const WORDS = 32;
 
-/** What a first look does with records (`Look::Mode`). */
+/** What a first look does with records (`Look::Mode`): one of the two. */
 export const LookMode = { lookAt: 1, ahead: 2 } as const;
 
 /** Words of a first look's census of tuples. */
 const CENSUS_WORDS = 2 ** 16;
 
 /** Why a first look stopped (`Look::Stop`). */
-export const LookStop = { end: 0, byHand: 1, otherEnds: 2 } as const;
+export const LookStop = { end: 0, byHand: 1, full: 2 } as const;
 
-/** Bytes of the entries of `senders`, `pairs` and `ends` (native/src/lane/look.hh). */
-export const ENTRY_BYTES = { sender: 32, pair: 40, ends: 40 } as const;
+/** Bytes of what a first look lays down (native/src/lane/look.hh), and of rows (index.hh). */
+export const ENTRY_BYTES = { sender: 40, pair: 48, ends: 40, join: 88, row: 64 } as const;
+
+/** Most senders and pairs of one count (`Tallied::kMost`), and joins of one look. */
+const MOST_COUNTED = 8192;
+const MOST_JOINS = 1024;
 
 /** What a packet's sightings say (`Seen` of native/src/lane/sightings.hh). */
 export const Seen = { first: 0, repeat: 1, repeatBeyond: 2 } as const;
@@ -145,7 +149,10 @@ export interface NativeLanes {
     vantage: bigint,
     nowNs: number,
   ): number;
-  /** The first look at the records `from..to`; why it stopped. */
+  /**
+   * The first look at the records `from..to`; why it stopped. `place`: of the slab's first record in
+   * the capture, from 0; -1 where frame numbers stand in the columns.
+   */
   look(
     window: Uint8Array,
     from: number,
@@ -153,19 +160,28 @@ export interface NativeLanes {
     linkTypes: Uint32Array,
     ifaces: Uint32Array,
     mode: number,
+    place: number,
   ): number;
-  /** Forget what is kept in mind for records behind; or go on with it alone. */
-  contents(turns: boolean): void;
   /** Note a packet that was not looked at; whether it was seen under other ends. */
   noteContent(
     bytes: Uint8Array,
     payload: number,
     head: Float64Array,
-    kind: bigint,
+    kind: number,
     ends: Uint8Array,
     timeNs: bigint,
-    mode: number,
+    place: number,
   ): boolean;
+  /** Count what was looked at, from a place on; the next place, or 0 when all is counted. */
+  count(from: number): number;
+  /** Rows of the index's numbers since the last turn. */
+  rows(): Uint8Array;
+  /** Begin anew: what was counted and numbered is read. */
+  turn(): void;
+  /** Where the index's entries go; how many records two sightings of a packet may be apart. */
+  index(entries: Uint32Array | null, reach: number): void;
+  /** Rows of one conversation say what the whole capture says of it. */
+  unite(rows: Uint8Array): void;
   /** Follow conversations of others from their opening on; translated ends as entries. */
   beginStrangers(translated: Uint8Array, synAckAnswers: boolean): void;
   kindOf(ends: Uint8Array, protocol: number): number;
@@ -204,9 +220,10 @@ export interface LaneColumns {
   /** When they last had one. */
   readonly flowNows: Float64Array;
   readonly dirty: Uint32Array;
-  /** What a first look found, as entries of `ENTRY_BYTES`; two entries of ends. */
+  /** What a first look found, as entries of `ENTRY_BYTES`; one entry of ends. */
   readonly senders: Uint8Array;
   readonly pairs: Uint8Array;
+  readonly joins: Uint8Array;
   readonly ends: Uint8Array;
   /** Bits of a first look's census of tuples. */
   readonly census: Uint32Array;
@@ -241,9 +258,10 @@ export function makeColumns({ records, staged, stagedBytes, flows }: LaneSizes):
     laneBytes: new Float64Array(flows),
     flowNows: new Float64Array(flows),
     dirty: new Uint32Array(flows),
-    senders: new Uint8Array(records * ENTRY_BYTES.sender),
-    pairs: new Uint8Array(records * ENTRY_BYTES.pair),
-    ends: new Uint8Array(2 * ENTRY_BYTES.ends),
+    senders: new Uint8Array(MOST_COUNTED * ENTRY_BYTES.sender),
+    pairs: new Uint8Array(MOST_COUNTED * ENTRY_BYTES.pair),
+    joins: new Uint8Array(MOST_JOINS * ENTRY_BYTES.join),
+    ends: new Uint8Array(ENTRY_BYTES.ends),
     census: new Uint32Array(CENSUS_WORDS),
   };
 }

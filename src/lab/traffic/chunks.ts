@@ -8,23 +8,15 @@
  * @module
  */
 
-/** Records of a chunk, and of its end that is kept in mind for the next one. */
+/** Records of a chunk, and of the one before it that are kept in mind: so far back one looks. */
 export const CHUNK = { records: 2 ** 19, ahead: 2 ** 15 };
 
-/** What is done with a record, and with those behind it up to a place. */
+/** What is done with a record, and with those behind it up to a place; one of both, or nothing. */
 export interface ChunkPart {
   readonly isLookedAt: boolean;
   readonly isKeptInMind: boolean;
   /** The place behind the last record of which the same holds; places count from 0. */
   readonly until: number;
-}
-
-/** Who remembers packets, as far as chunks matter to him. */
-export interface ChunkMemory {
-  /** Forget what is kept in mind for the next chunk. */
-  drop(): void;
-  /** Go on with what was kept in mind, and nothing else. */
-  turn(): void;
 }
 
 /** Says which chunk is to be looked at next: each time a later one. */
@@ -38,15 +30,11 @@ export function everyChunk(): Claim {
 
 export class Chunks {
   readonly #claim: Claim;
-  readonly #memory: ChunkMemory;
   readonly #sizes: typeof CHUNK;
   #chunk = -1;
   #claimed = -1;
-  /** The chunk for which packets are kept in mind. */
-  #ahead = -1;
 
-  constructor(memory: ChunkMemory, claim = everyChunk(), sizes = CHUNK) {
-    this.#memory = memory;
+  constructor(claim = everyChunk(), sizes = CHUNK) {
     this.#claim = claim;
     this.#sizes = sizes;
   }
@@ -62,22 +50,15 @@ export class Chunks {
     const chunk = Math.floor(place / records);
     if (chunk !== this.#chunk) this.#enter(chunk);
     const end = (chunk + 1) * records;
-    const isTail = place >= end - ahead;
     const isLookedAt = this.#claimed === chunk;
-    const isKeptInMind = isTail && (isLookedAt || this.#claimed === chunk + 1);
-    if (isKeptInMind && this.#ahead !== chunk + 1) {
-      this.#memory.drop();
-      this.#ahead = chunk + 1;
-    }
+    if (isLookedAt) return { isLookedAt, isKeptInMind: false, until: end };
+    const isTail = place >= end - ahead;
+    const isKeptInMind = isTail && this.#claimed === chunk + 1;
     return { isLookedAt, isKeptInMind, until: isTail ? end : end - ahead };
   }
 
   #enter(chunk: number): void {
     this.#chunk = chunk;
     while (this.#claimed < chunk) this.#claimed = this.#claim();
-    if (this.#claimed !== chunk) return;
-    if (this.#ahead !== chunk) this.#memory.drop();
-    this.#memory.turn();
-    this.#ahead = -1;
   }
 }

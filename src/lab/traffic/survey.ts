@@ -11,12 +11,13 @@ import * as arp from '../../wire/header/arp.ts';
 import { EtherType } from '../../wire/protocol.ts';
 import { ChecksumSurvey, type Seen } from '../datagram/checksums.ts';
 import { readDatagram } from '../datagram/datagram.ts';
-import { type CHUNK, Chunks, type Claim } from './chunks.ts';
+import { CHUNK, Chunks, type Claim } from './chunks.ts';
 import { ClockOffsets } from './clock-offsets.ts';
 import type { PairCount } from './mapping.ts';
 import {
   type Attention,
   type ContentSightings,
+  Contents,
   type Join,
   SeenTranslations,
 } from './translations.ts';
@@ -51,9 +52,9 @@ export class Survey {
   readonly #pairs = new Map<string, { a: Address; b: Address; packets: number }>();
 
   /** `contents`: who remembers packets by their contents, when it is not done here. */
-  constructor({ contents, log = null, claim, sizes }: SurveyOptions = {}) {
-    this.translations = new SeenTranslations(contents, log);
-    this.chunks = new Chunks(this.translations.contents, claim, sizes);
+  constructor({ contents, log = null, claim, sizes = CHUNK }: SurveyOptions = {}) {
+    this.translations = new SeenTranslations(contents ?? new Contents(sizes.ahead), log);
+    this.chunks = new Chunks(claim, sizes);
   }
 
   add(record: PacketRecord): void {

@@ -2,20 +2,20 @@
  * Connections that a capture shows on both sides of a translation: the same packet under several
  * pairs of ends, as the client sent it and as a backend saw it (SEMANTICS A3).
  *
- * Two sightings are one packet when everything that a translation leaves alone is equal:
- * identification, length, sequence numbers, the beginning of the payload. Which of the ends the
+ * Two sightings are one packet when everything that a translation leaves alone is equal
+ * (identification, length, sequence numbers, the beginning of the payload), and they are near each
+ * other, in time and in the capture: a packet is compared with the latest one like it. Which of the ends the
  * cluster could translate into each other is not asked here (traffic/faces.ts).
  * @module
  */
 import type { Datagram } from '../datagram/datagram.ts';
 import { type Ends, equalEnds, inverse } from '../datagram/rewrite.ts';
-import type { ChunkMemory, ChunkPart } from './chunks.ts';
+import { CHUNK, type ChunkPart } from './chunks.ts';
 import { tupleKey } from './tuple-key.ts';
 
 /** How far apart two sightings of one packet may be: longer is another packet. */
 const WINDOW_NS = 1e9;
-/** Packets remembered at once, and connections of which several views are kept. */
-const MOST_PACKETS = 50_000;
+/** Connections of which several views are kept. */
 const MOST_CONNECTIONS = 250_000;
 /** Silence after which equal ends are another connection, with choices of its own. */
 const SILENCE_NS = 60_000_000_000n;
@@ -45,60 +45,45 @@ interface Episode extends Views {
 interface Sighting {
   readonly ends: Ends;
   readonly timeNs: bigint;
+  readonly frame: number;
 }
 
 /** What is done with a packet of the capture's first pass. */
 export type Attention = Pick<ChunkPart, 'isLookedAt' | 'isKeptInMind'>;
 
 /** Who remembers packets by their contents. */
-export interface ContentSightings extends ChunkMemory {
+export interface ContentSightings {
   /**
-   * Note a packet; the ends under which it was seen shortly before, where they were others, and it
-   * is looked at.
+   * Note a packet; the ends under which it was seen last, where that was shortly before and they
+   * were others.
    */
-  note(d: Datagram, ends: Ends, timeNs: bigint, attention: Attention): Ends | null;
+  note(d: Datagram, ends: Ends, timeNs: bigint): Ends | null;
 }
 
-/** Those of a chunk, and those kept in mind for the next. */
-class ChunkedContents implements ContentSightings {
-  #contents = new Contents();
-  #ahead = new Contents();
-
-  note(d: Datagram, ends: Ends, timeNs: bigint, attention: Attention): Ends | null {
-    if (attention.isKeptInMind) this.#ahead.note(d, ends, timeNs);
-    return attention.isLookedAt ? this.#contents.note(d, ends, timeNs) : null;
-  }
-
-  drop(): void {
-    this.#ahead = new Contents();
-  }
-
-  turn(): void {
-    this.#contents = this.#ahead;
-    this.#ahead = new Contents();
-  }
-}
-
-class Contents {
+export class Contents implements ContentSightings {
+  readonly #reach: number;
   /** Two generations, so that forgetting is a swap and not a sweep. */
   #recent = new Map<string, Sighting>();
   #older = new Map<string, Sighting>();
-  #swapNs = 0n;
+  #swapPlace = 0;
+
+  /** `reach`: how many records two sightings of one packet may be apart. */
+  constructor(reach: number) {
+    this.#reach = reach;
+  }
 
   note(d: Datagram, ends: Ends, timeNs: bigint): Ends | null {
-    const isOld = timeNs - this.#swapNs > BigInt(WINDOW_NS);
-    if (isOld || this.#recent.size >= MOST_PACKETS) {
+    if (d.frame - this.#swapPlace > this.#reach) {
       this.#older = this.#recent;
       this.#recent = new Map();
-      this.#swapNs = timeNs;
+      this.#swapPlace = d.frame;
     }
     const key = contentOf(d);
-    const first = this.#recent.get(key) ?? this.#older.get(key);
-    if (first === undefined || timeNs - first.timeNs > BigInt(WINDOW_NS)) {
-      this.#recent.set(key, { ends, timeNs });
-      return null;
-    }
-    return equalEnds(first.ends, ends) || equalEnds(inverse(first.ends), ends) ? null : first.ends;
+    const last = this.#recent.get(key) ?? this.#older.get(key);
+    this.#recent.set(key, { ends, timeNs, frame: d.frame });
+    if (last === undefined || d.frame - last.frame > this.#reach) return null;
+    if (timeNs - last.timeNs > BigInt(WINDOW_NS)) return null;
+    return equalEnds(last.ends, ends) || equalEnds(inverse(last.ends), ends) ? null : last.ends;
   }
 }
 
@@ -124,7 +109,7 @@ export class SeenTranslations {
   readonly #log: Join[] | null;
 
   /** `log`: packets under several ends are listed there, for somebody else to join. */
-  constructor(contents: ContentSightings = new ChunkedContents(), log: Join[] | null = null) {
+  constructor(contents: ContentSightings = new Contents(CHUNK.ahead), log: Join[] | null = null) {
     this.contents = contents;
     this.#log = log;
   }
@@ -133,8 +118,8 @@ export class SeenTranslations {
   add(d: Datagram, timeNs: bigint, attention = ALWAYS): void {
     if (d.sport === null || d.dport === null || d.l4 < 0 || d.quoted !== null) return;
     const ends = { src: d.src, dst: d.dst, sport: d.sport, dport: d.dport };
-    const first = this.contents.note(d, ends, timeNs, attention);
-    if (first === null) return;
+    const first = this.contents.note(d, ends, timeNs);
+    if (first === null || !attention.isLookedAt) return;
     this.join({ frame: d.frame, protocol: d.protocol, first, other: ends, timeNs });
   }
 
