@@ -150,8 +150,8 @@ export interface NativeLanes {
     nowNs: number,
   ): number;
   /**
-   * The first look at the records `from..to`; why it stopped. `place`: of the slab's first record in
-   * the capture, from 0; -1 where frame numbers stand in the columns.
+   * The first look at the records `from..to`; why it stopped. `place`: of the slab's first record
+   * in the capture, from 0; -1 where frame numbers stand in the columns.
    */
   look(
     window: Uint8Array,

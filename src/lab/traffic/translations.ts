@@ -4,8 +4,8 @@
  *
  * Two sightings are one packet when everything that a translation leaves alone is equal
  * (identification, length, sequence numbers, the beginning of the payload), and they are near each
- * other, in time and in the capture: a packet is compared with the latest one like it. Which of the ends the
- * cluster could translate into each other is not asked here (traffic/faces.ts).
+ * other, in time and in the capture: a packet is compared with the latest one like it. Which of the
+ * ends the cluster could translate into each other is not asked here (traffic/faces.ts).
  * @module
  */
 import type { Datagram } from '../datagram/datagram.ts';
