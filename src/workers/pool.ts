@@ -14,16 +14,13 @@ import type { RowText } from '../report/text/row-text.ts';
 import { Control } from './control.ts';
 import type { Job, Progress, ShareOutcome, ShareResult } from './job.ts';
 import { OrderedMerge } from './ordered-merge.ts';
-import { rowsOf } from './row-collector.ts';
+import { RowMerge, type RowMergeOptions } from './row-merge.ts';
 import type { Task } from './worker.ts';
 
 /** Where joined rows go. */
 export interface PoolSinks {
   /** One of each output; rows are of frames or of connections, as the output wants them. */
-  readonly rows: readonly {
-    readonly of: RowText['of'];
-    readonly write: (bytes: Uint8Array) => void;
-  }[];
+  readonly rows: readonly ({ readonly of: RowText['of'] } & RowMergeOptions)[];
   readonly packet: (packet: AnnotatedPacket) => void;
   readonly difference: (difference: Difference) => void;
   /** Awaited after each message: output that must not pile up. */
@@ -121,7 +118,7 @@ function died(worker: number, cause: unknown): Error {
 class Joiner {
   readonly #sinks: PoolSinks;
   readonly #control: Control;
-  readonly #rows: readonly OrderedMerge<Uint8Array>[];
+  readonly #rows: readonly RowMerge[];
   readonly #packets: OrderedMerge<AnnotatedPacket>;
   readonly #differences: OrderedMerge<Difference>;
   readonly #ports: MessagePort[] = [];
@@ -137,7 +134,7 @@ class Joiner {
   constructor(workers: number, sinks: PoolSinks, control: Control) {
     this.#sinks = sinks;
     this.#control = control;
-    this.#rows = sinks.rows.map(({ write }) => new OrderedMerge<Uint8Array>(workers, write));
+    this.#rows = sinks.rows.map((options) => new RowMerge(workers, options));
     this.#packets = new OrderedMerge(workers, sinks.packet);
     this.#differences = new OrderedMerge(workers, sinks.difference);
     this.#read = Array.from({ length: workers }, () => ({ bytes: 0, packets: 0 }));
@@ -181,7 +178,7 @@ class Joiner {
     message.rows.forEach((chunk, i) => {
       if (chunk === null) return;
       const through = this.#sinks.rows[i]?.of === 'frames' ? framesThrough : closedBelow - 1;
-      this.#rows[i]?.push(worker, rowsOf(chunk), through);
+      this.#rows[i]?.push(worker, chunk, through);
     });
     const packets = message.packets.map((packet) => [packet.frame, packet] as const);
     this.#packets.push(worker, packets, framesThrough);

@@ -42,12 +42,15 @@ class ReplaySink implements ShareSink {
   readonly top = new TopConnections();
   lastFrame = 0;
   readonly #collectors: readonly (RowCollector | null)[];
+  readonly #share: OwnShare;
+  readonly #checked = new WeakSet<object>();
 
   constructor(
     job: Extract<RowsJob, { verb: 'replay' }>,
     worlds: readonly World[],
     share: OwnShare,
   ) {
+    this.#share = share;
     const texts = job.formats.map((format) => rowText(format, job.rows));
     const outputs = texts.map((text) => ({ text, collector: new RowCollector() }));
     this.#collectors = outputs.map(({ text, collector }) => (text.of === 'top' ? null : collector));
@@ -59,7 +62,7 @@ class ReplaySink implements ShareSink {
       wantsFrames,
       frame: (row: FrameResult) => {
         this.#meet(row);
-        if (row.journey !== null) share.checkJourney(row.protocol, row.journey);
+        this.#check(row);
         this.annotated?.result(row);
         if (!isShown(row)) return;
         for (const { text, collector } of outputs) {
@@ -83,6 +86,16 @@ class ReplaySink implements ShareSink {
       packets: this.annotated?.take() ?? [],
       differences: [],
     };
+  }
+
+  /** Rows that are alike stand for one journey. */
+  #check({ journey, protocol, like }: FrameResult): void {
+    if (journey === null) return;
+    if (like !== undefined) {
+      if (this.#checked.has(like)) return;
+      this.#checked.add(like);
+    }
+    this.#share.checkJourney(protocol, journey);
   }
 
   #meet({ frame }: FrameResult): void {

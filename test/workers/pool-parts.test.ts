@@ -21,7 +21,8 @@ import type { Job } from '../../src/workers/job.ts';
 import { OrderedMerge } from '../../src/workers/ordered-merge.ts';
 import { ownersOf, weightsOf } from '../../src/workers/owners.ts';
 import { runShares } from '../../src/workers/pool.ts';
-import { RowCollector, rowsOf } from '../../src/workers/row-collector.ts';
+import { RowCollector } from '../../src/workers/row-collector.ts';
+import { RowMerge } from '../../src/workers/row-merge.ts';
 import { ORDERED, SHARDS, Shards } from '../../src/workers/shards.ts';
 import { gainsInBulk, shareOut } from '../../src/workers/sharing.ts';
 import { CROWD_CLUSTER } from '../support/crowd.ts';
@@ -64,24 +65,64 @@ t.test('text of rows comes back as it was added, in any script', async (t) => {
     fc.property(fc.array(fc.string({ unit: 'grapheme', maxLength: 90 })), (texts) => {
       const collector = new RowCollector();
       for (const [i, text] of texts.entries()) collector.add(i, text);
-      const back = [...rowsOf(collector.take())];
-      return back.every(([key, bytes], i) => {
-        return (
-          key === i &&
-          Buffer.from(bytes).toString('utf8') === Buffer.from(texts[i] ?? '').toString('utf8')
-        );
-      });
+      const rows = told(1, false, (merge) => merge.push(0, collector.take(), texts.length));
+      const isSame = (row: string, i: number) =>
+        row === Buffer.from(texts[i] ?? '').toString('utf8');
+      return rows.length === texts.length && rows.every(isSame);
     }),
     SEED,
   );
   const large = new RowCollector();
   large.add(1, 'x'.repeat(200_000));
   large.add(2, 'é');
+  const rows = told(1, false, (merge) => merge.push(0, large.take(), 2));
   t.strictSame(
-    [...rowsOf(large.take())].map(([, bytes]) => bytes.length),
-    [200_000, 2],
+    rows.map((row) => row.length),
+    [200_000, 1],
   );
 });
+
+t.test('text of several workers’ rows comes out in order, one by one or in runs', async (t) => {
+  const rows = fc.array(fc.tuple(fc.nat(2), fc.string({ unit: 'grapheme', maxLength: 9 })), {
+    maxLength: 60,
+  });
+  const turns = fc.array(fc.nat(2), { maxLength: 30 });
+  fc.assert(
+    fc.property(rows, turns, fc.boolean(), (all, order, areLines) => {
+      const sent = [0, 0, 0];
+      const isEmpty = (text: string) => text === '';
+      const out = told(3, areLines, (merge) => {
+        const send = (worker: number, upTo: number) => {
+          const collector = new RowCollector();
+          for (let row = sent[worker] ?? 0; row < upTo; row++) {
+            const [owner, text = ''] = all[row] ?? [];
+            // Several rows may have one key: all are of one worker.
+            if (owner === worker) for (const one of [text, '|']) collector.add(row, one);
+          }
+          merge.push(worker, collector.take(), upTo - 1);
+          sent[worker] = Math.max(sent[worker] ?? 0, upTo);
+        };
+        for (const worker of order) send(worker, Math.min(all.length, (sent[worker] ?? 0) + 7));
+        for (const worker of [0, 1, 2]) send(worker, all.length);
+      });
+      const want = all.flatMap(([, text]) => [Buffer.from(text).toString('utf8'), '|']);
+      if (areLines) return out.join('') === want.join('');
+      return (
+        out.filter((r) => !isEmpty(r)).join('\n') === want.filter((r) => !isEmpty(r)).join('\n')
+      );
+    }),
+    SEED,
+  );
+  t.pass('holds');
+});
+
+/** What a merge of so many workers tells while it is fed. */
+function told(workers: number, areLines: boolean, feed: (merge: RowMerge) => void): string[] {
+  const out: string[] = [];
+  const write = (bytes: Uint8Array) => out.push(Buffer.from(bytes).toString('utf8'));
+  feed(new RowMerge(workers, { write, areLines }));
+  return out;
+}
 
 t.test('counts of parts add up to the counts of the whole, in its order', async (t) => {
   const seen = fc.array(fc.tuple(fc.constantFrom('a', 'b', 'c', 'd'), fc.nat(3)), {

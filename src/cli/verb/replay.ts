@@ -211,6 +211,7 @@ async function judgeTogether(
     {
       rows: reports.map((report, i) => ({
         of: rowText(formats[i] ?? 'table', rows).of,
+        areLines: report.takesLines,
         write: (bytes) => report.rowBytes(bytes),
       })),
       packet: (packet) => packets.push(packet),

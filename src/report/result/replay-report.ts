@@ -46,7 +46,9 @@ export interface RunReport {
   readonly wantsFrames: boolean;
   frame(row: FrameResult): void;
   connection(row: ConnectionResult): void;
-  /** One row whose text was made elsewhere (row-text.ts), for outputs that write text of rows. */
+  /** Whether `rowBytes` takes several rows at once. */
+  readonly takesLines: boolean;
+  /** A row whose text was made elsewhere (row-text.ts), for outputs that write text of rows. */
   rowBytes(bytes: Uint8Array): void;
   end(end: RunEnd): void;
 }
@@ -99,6 +101,7 @@ function jsonReport(out: TextOutput, head: RunHead, { text }: Rows<ConnectionRes
   object.array('connections');
   return {
     wantsFrames: false,
+    takesLines: false,
     frame: ignore,
     connection: (row) => object.itemText(text(row)),
     rowBytes: (bytes) => object.itemText(bytes),
@@ -115,6 +118,7 @@ function yamlReport(out: TextOutput, head: RunHead, { text }: Rows<ConnectionRes
   const connections: unknown[] = [];
   return {
     wantsFrames: false,
+    takesLines: false,
     frame: ignore,
     connection: (row) => connections.push(JSON.parse(text(row))),
     rowBytes: (bytes) => connections.push(JSON.parse(Buffer.from(bytes).toString('utf8'))),
@@ -130,6 +134,7 @@ function yamlReport(out: TextOutput, head: RunHead, { text }: Rows<ConnectionRes
 function linesReport(out: TextOutput, rows: RowText): RunReport {
   return {
     wantsFrames: rows.of === 'frames',
+    takesLines: true,
     frame: rows.of === 'frames' ? (row) => out.write(rows.text(row)) : ignore,
     connection: rows.of === 'connections' ? (row) => out.write(rows.text(row)) : ignore,
     rowBytes: (bytes) => out.writeBytes(bytes),
@@ -141,6 +146,7 @@ function tableReport(out: TextOutput, style: TableStyle, head: RunHead): RunRepo
   const top = new TopConnections();
   return {
     wantsFrames: false,
+    takesLines: false,
     frame: ignore,
     rowBytes: ignore,
     connection: (row) => top.add(head.names ? row : { ...row, from: null, to: null }),
