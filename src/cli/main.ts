@@ -6,7 +6,7 @@
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../report/version.ts';
 import { describeFailure, ExitCode } from './exit-code.ts';
-import { helpCommand, withManners } from './help.ts';
+import { helpCommand, unknownVerb, withManners } from './help.ts';
 import { fail } from './output/say.ts';
 
 /** Makes a verb's command, given whom to tell the exit code. */
@@ -43,6 +43,9 @@ export async function main(argv: readonly string[]): Promise<number> {
   for (const verb of [...verbs, help]) program.addCommand(verb);
   for (const command of [program, help, ...verbs]) withManners(command);
   try {
+    const [, , word = '-'] = argv;
+    const names = verbs.map((verb) => verb.name());
+    if (![...names, 'help'].includes(word) && !word.startsWith('-')) throw unknownVerb(word, names);
     await program.parseAsync([...argv]);
     return code;
   } catch (error) {

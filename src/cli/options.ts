@@ -62,8 +62,7 @@ const GREATEST = 10 ** 15 - 1;
 export function wholeNumber(least: number): (text: string) => number {
   return (text) => {
     if (!/^\d{1,15}$/.test(text) || Number(text) < least) {
-      const range = `from ${least} to ${GREATEST}`;
-      throw new InvalidArgumentError(`a whole number ${range} is accepted.`);
+      throw new InvalidArgumentError(`a whole number from ${least} to ${GREATEST}`);
     }
     return Number(text);
   };
@@ -74,13 +73,13 @@ function tableSize(text: string): number {
   const connections = /^\d{1,15}$/.test(text) ? Number(text) : 0;
   if (connections < LEAST_CONNECTIONS || connections > MOST_CONNECTIONS) {
     const range = `${LEAST_CONNECTIONS} to ${MOST_CONNECTIONS}`;
-    throw new InvalidArgumentError(`a whole number from ${range} is accepted.`);
+    throw new InvalidArgumentError(`a whole number from ${range}`);
   }
   const [needed, there] = [flowTableBytes(connections), totalmem()];
   if (needed <= there) return connections;
   const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
   throw new InvalidArgumentError(
-    `its tables take ${gib(needed)} and this machine has ${gib(there)}.`,
+    `what this machine has room for (its tables take ${gib(needed)} of ${gib(there)})`,
   );
 }
 

@@ -322,6 +322,12 @@ t.test('options: every value that is not accepted, all at once', async (t) => {
       says: ['-c, --count', 'many', 'whole number'],
     },
     {
+      what: 'several values that options do not take',
+      args: [...replay, '--seed', '1e3', '--workers', '0', '--midstream', 'no', '-c', '-1'],
+      status: 2,
+      says: ['--seed', '1e3', '--workers', 'found 0', 'assume, kernel, unknown', '4 problems'],
+    },
+    {
       what: 'a choice',
       args: [...replay, '--checksums', 'maybe'],
       status: 2,
@@ -459,10 +465,28 @@ t.test('options: every value that is not accepted, all at once', async (t) => {
       says: ["unknown option '--stak'", '--stack'],
     },
     {
+      what: 'options that say nothing beside each other',
+      args: ['probe', '-f', 'cluster.yaml', '--all-pairs', '--port', '80', '--host', 'x.example'],
+      status: 2,
+      says: ['--host', 'beside --all-pairs'],
+    },
+    {
+      what: 'a port name that not every pod has: each pod once',
+      args: ['probe', '-f', 'cluster.yaml', '--all-pairs', '--port', 'nosuch'],
+      status: 2,
+      says: ['nosuch of pod/shop/web', /^error: \d problems/],
+    },
+    {
+      what: 'commands for a node, asked for a cluster',
+      args: [...doctor(), '--collect'],
+      status: 2,
+      says: ['--collect, or -f'],
+    },
+    {
       what: 'a misspelt verb',
       args: ['repaly'],
       status: 2,
-      says: ["unknown command 'repaly'", 'replay'],
+      says: ['no such verb', 'found repaly', 'did you mean replay?'],
     },
     {
       what: 'help for a misspelt verb',

@@ -6,7 +6,7 @@
 import { spawnSync } from 'node:child_process';
 import { Command, Option } from 'commander';
 import { type Capacity, capacityOf } from '../../cluster/limits/capacity.ts';
-import { formatDiagnostic, UserError } from '../../diagnostic/diagnostic.ts';
+import { type Diagnostic, formatDiagnostic, UserError } from '../../diagnostic/diagnostic.ts';
 import { findNative } from '../../engine/compiled/native-door.ts';
 import type { Inputs } from '../../policy/inputs.ts';
 import { resultHead } from '../../report/json-shape.ts';
@@ -60,7 +60,7 @@ const TOOLS: readonly (readonly [tool: string, pkg: string, use: string])[] = [
 
 function doctorVerb(flags: Flags): number {
   const isJson = flags.output === 'json';
-  if (isJson && flags.collect) refuseJson();
+  checkFlags(flags);
   const out = standardOutput();
   if (flags.collect) out.write(COLLECT);
   else if (flags.file.length > 0) out.write(clusterText(flags, isJson));
@@ -121,11 +121,20 @@ function toJson(values: object): string {
   return `${JSON.stringify({ ...head, ...values }, null, 1)}\n`;
 }
 
-function refuseJson(): never {
-  const accepted = '--collect, or -o json';
-  throw new UserError([
-    { code: 'DOCTOR_COLLECT', message: 'commands have no JSON form', accepted },
-  ]);
+/** What does not go together would be passed over in silence. */
+function checkFlags({ collect, output, file, stack }: Flags): void {
+  const mistakes: Diagnostic[] = [];
+  const refuse = (code: string, message: string, accepted: string) =>
+    mistakes.push({ code, message, accepted });
+  if (collect && output === 'json') {
+    refuse('DOCTOR_COLLECT', 'commands have no JSON form', '--collect, or -o json');
+  }
+  if (collect && file.length + (stack === undefined ? 0 : 1) > 0) {
+    refuse('DOCTOR_COLLECT', 'the commands are the same for every cluster', '--collect, or -f');
+  } else if (stack !== undefined && file.length === 0) {
+    refuse('DOCTOR_STACK', '--stack needs a cluster to stand on', '--stack with -f');
+  }
+  if (mistakes.length > 0) throw new UserError(mistakes);
 }
 
 function clusterText(flags: Flags, isJson: boolean): string {

@@ -136,7 +136,9 @@ async function askAll(
       mistakes.push(...error.diagnostics.map((d) => ({ ...place, ...d })));
     }
   }
-  if (mistakes.length > 0) throw new UserError(mistakes);
+  // Of every pair that ends at a pod, the port of that pod is one mistake.
+  const once = new Map(mistakes.map((mistake) => [formatDiagnostic(mistake), mistake]));
+  if (once.size > 0) throw new UserError([...once.values()]);
   return results;
 }
 
@@ -159,6 +161,7 @@ function askedProbes(flags: Flags): readonly AskedProbe[] | null {
     const field = from === undefined ? '--from' : '--to';
     mistakes.push({ code: 'PROBE_END_MISSING', field, message: 'is missing', accepted });
   }
+  mistakes.push(...unusedWith(flags));
   const port = readPort(flags.port);
   const isSaid = to !== undefined && saysPort(to);
   if (probes === undefined && protocol !== 'ICMP' && port === undefined && !isSaid) {
@@ -179,7 +182,23 @@ function askedProbes(flags: Flags): readonly AskedProbe[] | null {
   return [{ request }];
 }
 
+/** What a way to ask has no use for. */
+function unusedWith({ probes, allPairs: all, port, host }: Flags): readonly Diagnostic[] {
+  const way = probes === undefined ? '--all-pairs' : '--probes';
+  if (probes === undefined && !all) return [];
+  const unused = [
+    ...(port !== undefined && probes !== undefined ? ['--port'] : []),
+    ...(host === undefined ? [] : ['--host']),
+  ];
+  return unused.map((field) => ({
+    code: 'PROBE_UNUSED',
+    field,
+    message: `says nothing beside ${way}`,
+    accepted: probes === undefined ? '--from and --to' : `"${field.slice(2)}" in the file`,
+  }));
+}
+
 function allPairsOf(world: World, flags: Flags): readonly AskedProbe[] {
   const port = readPort(flags.port);
-  return allPairs(world, port ?? 0, flags.protocol).map((request) => ({ request }));
+  return allPairs(world, port, flags.protocol).map((request) => ({ request }));
 }

@@ -118,7 +118,7 @@ export function findPort(
   mistakes.push({
     code: 'PROBE_PORT',
     message: 'the port is neither a number nor a name that the destination declares',
-    found: String(port),
+    found: to?.place.name ? `${port} of ${to.place.name}` : String(port),
     accepted: '1..65535, or the name of a port of the pod or the Service, of the same protocol',
   });
   return 0;

@@ -342,15 +342,16 @@ function digits(text: string): number | undefined {
 /** Every ordered pair of different pods that have addresses of their own. */
 export function allPairs(
   world: World,
-  port: number | string,
+  port: number | string | undefined,
   protocol: ProbeProtocol,
 ): readonly ProbeRequest[] {
   const pods = world.cluster.pods.filter((p) => !p.hostNetwork && p.addresses.length > 0);
   const name = (p: Pod) => `pod/${p.namespace}/${p.name}`;
+  const asked = port === undefined ? {} : { port };
   return pods.flatMap((from) =>
     pods
       .filter((to) => to !== from)
-      .map((to) => ({ from: name(from), to: name(to), port, protocol })),
+      .map((to) => ({ from: name(from), to: name(to), protocol, ...asked })),
   );
 }
 
