@@ -56,25 +56,25 @@ function collect(value: string, all: readonly string[]): readonly string[] {
   return [...all, value];
 }
 
-const GREATEST = 10 ** 15 - 1;
+const MOST_DIGITS = 15;
 
-/** A whole number of at least `least`, of up to fifteen digits. */
-export function wholeNumber(least: number): (text: string) => number {
+/** A whole number of at least `least`, and of at most `greatest` or fifteen digits. */
+export function wholeNumber(least: number, greatest?: number): (text: string) => number {
+  const most = greatest ?? 10 ** MOST_DIGITS - 1;
+  const range =
+    greatest === undefined
+      ? `of at least ${least}, of up to ${MOST_DIGITS} digits`
+      : `from ${least} to ${greatest}`;
   return (text) => {
-    if (!/^\d{1,15}$/.test(text) || Number(text) < least) {
-      throw new InvalidArgumentError(`a whole number from ${least} to ${GREATEST}`);
-    }
-    return Number(text);
+    const isNumber = /^\d{1,15}$/.test(text) && Number(text) >= least && Number(text) <= most;
+    if (isNumber) return Number(text);
+    throw new InvalidArgumentError(`a whole number ${range}`);
   };
 }
 
 /** A number of connections that this machine can hold tables for. */
-function tableSize(text: string): number {
-  const connections = /^\d{1,15}$/.test(text) ? Number(text) : 0;
-  if (connections < LEAST_CONNECTIONS || connections > MOST_CONNECTIONS) {
-    const range = `${LEAST_CONNECTIONS} to ${MOST_CONNECTIONS}`;
-    throw new InvalidArgumentError(`a whole number from ${range}`);
-  }
+export function tableSize(text: string): number {
+  const connections = wholeNumber(LEAST_CONNECTIONS, MOST_CONNECTIONS)(text);
   const [needed, there] = [flowTableBytes(connections), totalmem()];
   if (needed <= there) return connections;
   const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;

@@ -43,6 +43,23 @@ t.test('one run is said in every format', { skip }, async (t) => {
   t.match(action, [{ name, unit: 'packets/s', value: Number, range: /^± \d+$/ }]);
 });
 
+t.test('a gate without a base fails by name, in JSON too', { skip }, async (t) => {
+  const ran = await wiretrial([...RUN, '--threshold', 'walked<=0', '-o', 'json'], { cwd });
+  t.equal(ran.status, 1);
+  t.match(ran.stderr, /gate failed: --threshold walked<=0/);
+  t.match(JSON.parse(ran.stdout), {
+    counts: { cases: 1, packets: 500 },
+    metrics: [{ metric: 'walked', base: null, gates: [{ judgement: 'fail' }] }],
+  });
+});
+
+t.test('what a machine can not hold, and what no frame does, is refused at once', async (t) => {
+  const sizes = ['--connections', '9999999999', '--packets', '9999999999', '--payload', '1461'];
+  const ran = await wiretrial([...RUN, ...sizes], { cwd });
+  t.equal(ran.status, 2);
+  t.match(ran.stderr, /3 problems:.*--connections.*--packets.*--payload.*0 to 1460/s);
+});
+
 t.test('exact counters hold against a stored result; its rate does not', { skip }, async (t) => {
   const path = join(cwd, 'json.json');
   t.ok(existsSync(path), 'of the run before');

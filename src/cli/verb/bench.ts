@@ -6,7 +6,11 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { UserError } from '../../diagnostic/diagnostic.ts';
 import { Slow } from '../../engine/compiled/layout.ts';
-import { LEAST_CONNECTIONS, sizesFor } from '../../engine/compiled/table-sizes.ts';
+import {
+  LEAST_CONNECTIONS,
+  MOST_CONNECTIONS,
+  sizesFor,
+} from '../../engine/compiled/table-sizes.ts';
 import { enginesOf, measuredPairs } from '../../lab/bench/bench-world.ts';
 import {
   exactly,
@@ -34,9 +38,16 @@ import {
 } from '../../report/result/bench-report.ts';
 import { ExitCode } from '../exit-code.ts';
 import { chooseStack, loadCluster, makeWorld } from '../input/inputs.ts';
-import { type ClusterOptions, wholeNumber, withCluster, withTables } from '../options.ts';
+import {
+  type ClusterOptions,
+  tableSize,
+  wholeNumber,
+  withCluster,
+  withTables,
+} from '../options.ts';
 import { checkStreams } from '../output/destinations.ts';
 import { phaseProgress } from '../output/phase-progress.ts';
+import { say } from '../output/say.ts';
 import { type Base, interleave, type Rounds, readBase } from './bench-rounds.ts';
 
 interface Flags extends ClusterOptions {
@@ -77,9 +88,14 @@ export function benchCommand(finish: (code: number) => void): Command {
         .choices(['tcp', 'udp', 'both'])
         .default('both'),
     )
-    .option('--connections <n>', 'connections between pods', wholeNumber(1), 1000)
-    .option('--packets <n>', 'packets of one sample', wholeNumber(1), 1_048_576)
-    .option('--payload <bytes>', 'bytes behind the transport header', wholeNumber(0), 12)
+    .option('--connections <n>', 'connections between pods', connectionCount, 1000)
+    .option('--packets <n>', 'packets of one sample', wholeNumber(1, MOST_PACKETS), 1_048_576)
+    .option(
+      '--payload <bytes>',
+      'bytes behind the transport header',
+      wholeNumber(0, MOST_PAYLOAD),
+      12,
+    )
     .option('--port <n>', 'server port (repeatable)', collectPort, [])
     .option('--samples <n>', 'samples after the first, which is thrown away', wholeNumber(1), 10)
     .option('--seed <n>', 'seed of what is drawn', wholeNumber(0), 1)
@@ -117,6 +133,18 @@ Examples:
   wiretrial bench -f cluster.yaml -f policies/ --base ../wiretrial-main \\
     --threshold 'pps>=0.95x' --threshold 'walked<=1x' -o github-action-benchmark=bench.json
 `;
+
+/** What one array of packets holds. */
+const MOST_PACKETS = 2 ** 26;
+/** A segment of TCP over IPv4 that fills an Ethernet frame. */
+const MOST_PAYLOAD = 1460;
+
+/** As many as tables twice as large have room for. */
+function connectionCount(text: string): number {
+  const connections = wholeNumber(1, MOST_CONNECTIONS / 2)(text);
+  tableSize(String(Math.max(LEAST_CONNECTIONS, connections * 2)));
+  return connections;
+}
 
 /** Time of this process on a CPU: what others on the machine do is not ours. */
 function cpuClock(): bigint {
@@ -158,6 +186,9 @@ function bench(flags: Flags): number {
     output.close();
   }
   const judgements = metrics.flatMap(({ gates }) => gates);
+  for (const { text, judgement } of judgements) {
+    if (judgement === 'fail') say(`gate failed: --threshold ${text}`);
+  }
   return judgements.some(({ judgement }) => judgement === 'fail')
     ? ExitCode.gateFailed
     : ExitCode.ok;

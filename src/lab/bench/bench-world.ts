@@ -32,7 +32,7 @@ function pairsOf(world: World, family: Family): Pairs {
   const count = Math.min(MAX_PAIRS, parties.length * (parties.length - 1));
   if (count === 0) {
     const message = `the cluster needs two pods with IPv${family} addresses to send packets between`;
-    throw new UserError([{ code: 'BENCH_PODS', message }], 'input');
+    throw new UserError([{ code: 'BENCH_PODS', message }]);
   }
   return Array.from({ length: count }, (_, i) => {
     const from = i % parties.length;
@@ -60,7 +60,7 @@ export function measuredPairs(
   const open = openPairs(engine, pairs, options, progress);
   if (open.length > 0) return open;
   const message = 'no connection between pods gets through on these ports: nothing to measure';
-  throw new UserError([{ code: 'BENCH_DENIED', field: '--port', message }], 'input');
+  throw new UserError([{ code: 'BENCH_DENIED', field: '--port', message }]);
 }
 
 export interface BenchEngines {

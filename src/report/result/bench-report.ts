@@ -55,8 +55,9 @@ export function benchText(report: BenchReport, { format }: OutputRequest<BenchFo
 
 function asJson({ stack, seed, row, base, metrics }: BenchReport): object {
   const head = resultHead('BenchResult', row.engine, seed);
-  const compared = base === null ? {} : { base, metrics };
-  return { ...head, stack, cases: [row], ...compared };
+  const gated = metrics.length === 0 ? {} : { metrics };
+  const counts = { cases: 1, packets: row.packets };
+  return { ...head, stack, inputs: [], counts, cases: [row], ...(base && { base }), ...gated };
 }
 
 function asActionBenchmark({ stack, row }: BenchReport): object {
