@@ -7,7 +7,9 @@
  * that the capture does not contain are never held against their receiver.
  *
  * TCP is one rule: nobody acknowledges what did not arrive. SYN and FIN take one number each
- * (RFC 9293 section 3.4), so the handshake needs no rule of its own.
+ * (RFC 9293 section 3.4), so the handshake needs no rule of its own, unless the capture has only
+ * one way of it: whose SYN is lost sends nothing else, and whose SYN arrived and who then sends
+ * something else was answered, whether or not that was captured.
  * @module
  */
 
@@ -59,6 +61,8 @@ class Sender {
   /** What the emulated network told this sender that ended its flow (RST, hard ICMP error). */
   ended = false;
   established = false;
+  /** What became of its SYN; null while there was none. */
+  syn: 'delivered' | 'lost' | null = null;
 
   lose(start: number, end: number): void {
     if (start === end) return;
@@ -101,6 +105,7 @@ export class Causes {
     const own = this.#senders[direction];
     const peer = this.#senders[opposite(direction)];
     if (own.ended) return 'flowEnded';
+    if (!s.syn && own.syn === 'lost') return 'causeNotDelivered';
     if (s.hasAck && !peer.arrivedUpTo(s.ack)) return 'causeNotDelivered';
     // A reset without ACK answers something, or closes what its sender believes open: either needs
     // that the peer heard of this connection.
@@ -146,6 +151,22 @@ export class Causes {
     return !own.ended && own.gaps.length === 0 && peer.gaps.length === 0 && isAnswerable;
   }
 
+  /**
+   * Whether the segment shows that its connection was answered although nothing of the answer was
+   * captured: its opening arrived, and it neither opens nor refuses.
+   */
+  provesUnseenAnswer({ syn, rst }: Segment): boolean {
+    const { original, reply } = this.#senders;
+    return !syn && !rst && original.syn === 'delivered' && reply.sent === 0 && reply.syn === null;
+  }
+
+  /** The opening was answered, and the answer arrived. */
+  assumeAnswered(): void {
+    const { original, reply } = this.#senders;
+    reply.syn = 'delivered';
+    original.established = true;
+  }
+
   /** Whether the segment repeats bytes that were lost before. */
   isRetransmission(direction: Direction, s: Segment): boolean {
     const end = s.seq + segmentLength(s);
@@ -161,6 +182,7 @@ export class Causes {
     const end = (s.seq + segmentLength(s)) >>> 0;
     if (delivered) own.recover(s.seq, end);
     else own.lose(s.seq, end);
+    if (s.syn) own.syn = delivered ? 'delivered' : 'lost';
     // The SYN-ACK opens the client's end, the ACK that answers it the server's.
     if (delivered && s.hasAck && !s.rst) this.#senders[opposite(direction)].established = true;
   }

@@ -272,6 +272,9 @@ export class StackRun {
     }
     if (direction === 'original') state.way ??= this.#wayOf(captured, conversation);
     const { tcp } = datagram;
+    if (tcp !== null && state.causes.provesUnseenAnswer(tcp)) {
+      this.#answered(captured, conversation, state);
+    }
     const retransmission = tcp !== null && state.causes.isRetransmission(direction, tcp);
     const journey = this.#inject(captured, sent, state.way?.choices);
     // What becomes of a held fragment is known with its datagram (#settle, #abandon).
@@ -287,16 +290,11 @@ export class StackRun {
   /** Try the opening that the capture does not show; false when this frame was settled by it. */
   #assume(captured: Captured, conversation: Conversation, state: State): boolean {
     if (state.assumed === null) {
-      const { frame, nowNs } = captured;
+      const { frame } = captured;
       const packet = openingPacket(conversation);
       state.way = this.#wayOf(captured, conversation);
       const { choices } = state.way;
-      const when = {
-        frame,
-        nowNs,
-        utcSeconds: utcSeconds(captured),
-        ...(choices ? { choices } : {}),
-      };
+      const when = { ...whenOf(captured), ...(choices ? { choices } : {}) };
       const opening = this.world.injectAt(conversation.from, packet, when);
       state.assumed = this.world.engine.assumeOpen(opening);
       state.opening = state.assumed;
@@ -316,6 +314,15 @@ export class StackRun {
       this.#note(captured, 'suppressed', 'causeNotDelivered', { by });
     }
     return false;
+  }
+
+  /** What the capture does not show of a handshake took place: nodes know it as open. */
+  #answered(captured: Captured, conversation: Conversation, state: State): void {
+    const choices = state.way?.choices;
+    const when = { ...whenOf(captured), ...(choices ? { choices } : {}) };
+    const packet = openingPacket(conversation);
+    this.world.engine.assumeOpen(this.world.injectAt(conversation.from, packet, when));
+    state.causes.assumeAnswered();
   }
 
   /** An ICMP error that the capture holds: sent when the packet it quotes had arrived. */

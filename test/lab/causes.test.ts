@@ -69,6 +69,18 @@ t.test('a connection whose SYN is dropped sends nothing that answers it', async 
       ['original', SYN, 'send', false],
       ['reply', RESET, 'causeNotDelivered', true],
     ],
+    'whose SYN is dropped sends nothing else, whether or not the answer was captured': [
+      ['original', SYN, 'send', false],
+      ['original', ACK, 'causeNotDelivered', true],
+      ['original', DATA, 'causeNotDelivered', true],
+      ['original', SYN, 'send', true],
+      ['original', ACK, 'send', true],
+    ],
+    'who is not captured answers all the same': [
+      ['original', SYN, 'send', true],
+      ['original', DATA, 'send', true],
+      ['reply', ANSWER, 'send', true],
+    ],
     'bytes that the capture does not hold are not held against anybody': [
       ['reply', ANSWER, 'send', true],
       ['original', segment({ seq: 110, ack: 520 }), 'send', true],

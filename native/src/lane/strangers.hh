@@ -207,7 +207,9 @@ class Strangers {
 
   static void touch(Talk& talk, bool turned, const Segment& s, double now) {
     talk.last_ns = now;
-    if (turned != talk.opener && !s.rst) talk.answered = true;
+    // What acknowledges was answered, whether or not the answer was captured.
+    const bool acknowledges = s.ack && !s.syn;
+    if (!s.rst && (turned != talk.opener || acknowledges)) talk.answered = true;
     if (s.fin) talk.finished[turned] = true;
     if (s.rst) talk.reset = true;
   }

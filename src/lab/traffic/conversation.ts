@@ -149,7 +149,7 @@ export class Conversations {
    */
   touch({ conversation, direction }: Membership, datagram: Datagram, nowNs: number): void {
     conversation.lastNs = nowNs;
-    if (direction === 'reply' && isAnswer(datagram)) conversation.answered = true;
+    if (provesAnswer(direction, datagram)) conversation.answered = true;
     const { tcp } = datagram;
     if (tcp?.fin) conversation.finished[direction] = true;
     if (tcp?.rst) conversation.finished.reset = true;
@@ -279,11 +279,14 @@ export function lifetimeNs(c: Conversation): number {
 }
 
 /**
- * An answer proves that the opening arrived; a TCP reset or an ICMP error may be a firewall's
- * (`REJECT` makes either) and proves nothing.
+ * An answer proves that the opening arrived, and so does what acknowledges one that was not
+ * captured; a TCP reset or an ICMP error may be a firewall's (`REJECT` makes either) and proves
+ * nothing.
  */
-function isAnswer(d: Datagram): boolean {
-  return d.quoted === null && (d.tcp === null || !d.tcp.rst);
+function provesAnswer(direction: Direction, { quoted, tcp }: Datagram): boolean {
+  if (quoted !== null) return false;
+  if (tcp === null) return direction === 'reply';
+  return !tcp.rst && (direction === 'reply' || (tcp.hasAck && !tcp.syn));
 }
 
 /** Whether the packet is one that only begins connections. */
