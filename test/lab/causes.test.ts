@@ -137,6 +137,21 @@ t.test('a datagram is answered only when one of its requests arrived', async (t)
   t.equal(causes.judgeError('original'), 'send');
 });
 
+t.test(
+  'an association is opened again and again, and nothing else of it is sent before',
+  async (t) => {
+    const [init, initAck, data] = [1, 2, 0];
+    const causes = new Causes();
+    for (const arrives of [false, false, true]) {
+      t.equal(causes.judgeSctp('original', init), 'send');
+      causes.settleOther('original', arrives);
+      const isHeard = arrives ? 'send' : 'causeNotDelivered';
+      t.equal(causes.judgeSctp('original', data), isHeard);
+      t.equal(causes.judgeSctp('reply', initAck), isHeard);
+    }
+  },
+);
+
 t.test('sequence numbers wrap', async (t) => {
   t.ok(before(0xffff_fff0, 0x10));
   t.notOk(before(0x10, 0xffff_fff0));
