@@ -70,6 +70,24 @@ t.test('what depends fails its gate and counts as allowed nowhere', async (t) =>
   }
 });
 
+t.test('what a row says was asked is what was asked', async (t) => {
+  const from = ['--from', 'pod/shop/web'];
+  const udp = await ask('probe', ...from, '--to', 'udp://10.240.0.36:80', '-o', 'json');
+  t.match(JSON.parse(udp.stdout).probes[0], { protocol: 'UDP', port: 80 });
+  const small = await ask('probe', ...from, '--to', 'svc/shop/api:80', '--protocol', 'tcp');
+  t.match(small.stdout, /svc\/shop\/api:80 +80 +TCP +allowed/, 'choices in any case');
+  for (const [verb, to] of [
+    ['probe', 'svc/shop/api:80'],
+    ['explain', 'http://api'],
+  ] as const) {
+    const twice = await ask(verb, ...from, '--to', to, '--port', '8080');
+    t.equal(twice.status, 2, verb);
+    t.match(twice.stderr, /the destination says port 80 itself \(found 8080 beside /);
+  }
+  const none = await ask('explain', ...from, '--to', 'svc/shop/api');
+  t.match(none.stderr, /--port: a port is needed/);
+});
+
 t.test('probe and explain by Service and by name', async (t) => {
   const probed = await ask('probe', '--from', 'pod/shop/web', '--to', 'http://api', '-o', 'json');
   t.match(JSON.parse(probed.stdout).probes[0], {

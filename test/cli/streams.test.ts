@@ -306,6 +306,12 @@ t.test('an interruption prints what there is so far', async (t) => {
   }
 });
 
+t.test('the schema of the wiring document is there for editors', async (t) => {
+  const { status, stdout } = await wiretrial(['doctor', '--schema'], { cwd });
+  t.equal(status, 0);
+  t.match(JSON.parse(stdout), { $schema: /2020-12/, properties: { networkPlugin: {} } });
+});
+
 t.test('help and version, as everywhere', async (t) => {
   const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
   for (const flag of ['--version', '-V']) {

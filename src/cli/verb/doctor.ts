@@ -5,6 +5,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { Command, Option } from 'commander';
+import { WIRING_SCHEMA } from '../../cluster/decode/wiring/schema.ts';
 import { type Capacity, capacityOf } from '../../cluster/limits/capacity.ts';
 import { type Diagnostic, formatDiagnostic, UserError } from '../../diagnostic/diagnostic.ts';
 import { findNative } from '../../engine/compiled/native-door.ts';
@@ -21,6 +22,7 @@ import { type ClusterOptions, withCluster } from '../options.ts';
 interface Flags extends ClusterOptions {
   readonly stack?: string;
   readonly collect: boolean;
+  readonly schema: boolean;
   readonly output: 'table' | 'json';
 }
 
@@ -36,7 +38,8 @@ export function doctorCommand(finish: (code: number) => void): Command {
       '--collect',
       'print the commands that dump a node, for whoever may run them there',
       false,
-    );
+    )
+    .option('--schema', 'print the JSON Schema of the wiring document, for editors', false);
   return withCluster(command)
     .addOption(
       new Option('-o, --output <format>', 'how to say it')
@@ -63,6 +66,7 @@ function doctorVerb(flags: Flags): number {
   checkFlags(flags);
   const out = standardOutput();
   if (flags.collect) out.write(COLLECT);
+  else if (flags.schema) out.write(`${JSON.stringify(WIRING_SCHEMA, null, 1)}\n`);
   else if (flags.file.length > 0) out.write(clusterText(flags, isJson));
   else out.write(isJson ? machineJson() : machineText());
   out.close();
@@ -122,15 +126,19 @@ function toJson(values: object): string {
 }
 
 /** What does not go together would be passed over in silence. */
-function checkFlags({ collect, output, file, stack }: Flags): void {
+function checkFlags({ collect, schema, output, file, stack }: Flags): void {
   const mistakes: Diagnostic[] = [];
   const refuse = (code: string, message: string, accepted: string) =>
     mistakes.push({ code, message, accepted });
   if (collect && output === 'json') {
     refuse('DOCTOR_COLLECT', 'commands have no JSON form', '--collect, or -o json');
   }
-  if (collect && file.length + (stack === undefined ? 0 : 1) > 0) {
+  const ofCluster = file.length + (stack === undefined ? 0 : 1) > 0;
+  if (collect && schema) refuse('DOCTOR_COLLECT', 'one thing at a time', '--collect, or --schema');
+  if (collect && ofCluster) {
     refuse('DOCTOR_COLLECT', 'the commands are the same for every cluster', '--collect, or -f');
+  } else if (schema && ofCluster) {
+    refuse('DOCTOR_SCHEMA', 'the schema is the same for every cluster', '--schema, or -f');
   } else if (stack !== undefined && file.length === 0) {
     refuse('DOCTOR_STACK', '--stack needs a cluster to stand on', '--stack with -f');
   }

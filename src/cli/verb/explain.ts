@@ -7,6 +7,7 @@ import type { InputSummary } from '../../capture/record.ts';
 import { type Diagnostic, UserError } from '../../diagnostic/diagnostic.ts';
 import type { Journey } from '../../engine/engine.ts';
 import { explain, setMeanings } from '../../lab/ask/explain.ts';
+import { saysPort } from '../../lab/ask/names.ts';
 import { PROBE_PROTOCOLS, type ProbeProtocol, Prober } from '../../lab/ask/probe.ts';
 import { replay as run } from '../../lab/replay.ts';
 import type { FrameResult } from '../../lab/result.ts';
@@ -122,6 +123,10 @@ function checkSubject(flags: Flags, words: readonly string[]): void {
     const accepted = '--from and --to (with --port), or -r CAPTURE --frame N';
     if (flags.from === undefined) refuse('--from', 'is missing', accepted);
     if (flags.to === undefined) refuse('--to', 'is missing', accepted);
+    const needsPort = flags.protocol !== 'ICMP' && flags.to !== undefined && !saysPort(flags.to);
+    if (needsPort && flags.port === undefined) {
+      refuse('--port', 'a port is needed', '--port 80, --port http, or --protocol ICMP');
+    }
     if (words.length > 0) refuse(words.join(' '), 'a filter needs a capture', accepted);
   }
   if (mistakes.length > 0) throw new UserError(mistakes);

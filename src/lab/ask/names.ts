@@ -62,7 +62,13 @@ function pathOf(rest: string): string {
 
 /** Whether an end says its own port, so that none has to be given beside it. */
 export function saysPort(to: string): boolean {
-  return readUrl(to)?.port !== undefined || /^svc\/[^/:]+\/[^/:]+:[^:]+$/.test(to);
+  return portSaid(to) !== undefined;
+}
+
+/** The port, or its name, that an end says itself. */
+export function portSaid(to: string): string | undefined {
+  const ofUrl = readUrl(to)?.port;
+  return ofUrl === undefined ? /^svc\/[^/:]+\/[^/:]+:([^:]+)$/.exec(to)?.[1] : String(ofUrl);
 }
 
 /** The Service that answers for names, and its address. */

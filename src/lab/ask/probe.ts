@@ -18,7 +18,7 @@ import { Fronts } from './ingress/fronts.ts';
 import { askThrough, type ProxyReport } from './ingress/proxied.ts';
 import { publishedAt, redirectPort } from './ingress/published.ts';
 import { type Flow, NameLookup } from './name-lookup.ts';
-import { type Lookup, literalHost, lookupOf, type NamedEnd, readUrl } from './names.ts';
+import { type Lookup, literalHost, lookupOf, type NamedEnd, portSaid, readUrl } from './names.ts';
 import { together, unjudged } from './together.ts';
 
 export const PROBE_PROTOCOLS = ['TCP', 'UDP', 'SCTP', 'ICMP'] as const;
@@ -112,7 +112,9 @@ export class Prober {
   }
 
   /** Ask one flow. Throws a `UserError` when an end or a port name does not exist. */
-  ask(request: ProbeRequest): ProbeResult {
+  ask(given: ProbeRequest): ProbeResult {
+    // A URL's own protocol is asked for, and so it is what the answer names.
+    const request = { ...given, protocol: readUrl(given.to)?.protocol ?? given.protocol };
     const resolved = this.#resolve(request);
     const { lookup } = resolved;
     if (resolved.kind === 'unknown') {
@@ -200,8 +202,10 @@ export class Prober {
   #resolve(request: ProbeRequest): Resolved {
     const mistakes: Diagnostic[] = [];
     const { identities } = this.#world;
+    mistakes.push(...portTwice(request));
     const from = findEnd(this.#world, request.from, (a) => identities.openerOf(a), mistakes);
     const url = readUrl(request.to);
+    if (url !== null && mistakes.length > 0) throw new UserError(mistakes);
     if (url !== null) return this.#named(request, url, from, mistakes);
     const asked = splitPort(request.to);
     const to = findEnd(this.#world, asked.end, (a) => identities.placeOf(a), mistakes);
@@ -353,6 +357,21 @@ export function allPairs(
       .filter((to) => to !== from)
       .map((to) => ({ from: name(from), to: name(to), protocol, ...asked })),
   );
+}
+
+/** A destination that says one port, asked for at another. */
+function portTwice({ to, port }: ProbeRequest): readonly Diagnostic[] {
+  const said = portSaid(to);
+  if (said === undefined || port === undefined || said === String(port)) return [];
+  return [
+    {
+      code: 'PROBE_PORT_TWICE',
+      field: '--port',
+      message: `the destination says port ${said} itself`,
+      found: `${port} beside ${to}`,
+      accepted: 'one of them',
+    },
+  ];
 }
 
 /** `10.1.2.3 (pod/shop/web)`: an end as explanations print it. */
