@@ -16,7 +16,7 @@ import { parseSysctls } from '../plan/sysctl-text.ts';
 import { parseVirtualServers } from '../plan/virtual-server-text.ts';
 import type { DumpFile } from './file/dump-file.ts';
 import { readNft } from './file/nft-file.ts';
-import { type FileKind, type Recognised, recognise } from './file/recognise.ts';
+import { damaged, type FileKind, type Recognised, recognise } from './file/recognise.ts';
 import { gather, type RuleFile, readTables } from './file/rule-files.ts';
 import { jsonFdb, jsonLinks, jsonNeighbors, jsonRoutes, jsonRules } from './record/json.ts';
 import type {
@@ -63,7 +63,9 @@ export function collect(files: readonly DumpFile[], faults: Diagnostic[]): Colle
   const strangers: string[] = [];
   for (const file of files) {
     const as = recognise(file);
-    if (as === null) strangers.push(file.path);
+    const damage = as === null ? damaged(file) : null;
+    if (damage !== null) faults.push(damage);
+    else if (as === null) strangers.push(file.path);
     else if (file.text.trim() !== '' || MAY_BE_EMPTY.has(as.kind)) known.push({ file, as });
   }
   const all = <T>(kind: FileKind, read: (file: DumpFile, as: Recognised) => readonly T[]): T[] =>

@@ -52,6 +52,17 @@ const ROWS: readonly Row[] = [
     says: [/ip-route\.txt:2: .*azure0.*DUMP_RECORD/, /ip-neigh\.txt:1: .*azv7.*DUMP_RECORD/],
   },
   {
+    what: 'the complaint of a command that failed, and a list that was cut off',
+    texts: {
+      'ipset-save.txt': lines('# as root', 'sudo: a password is required'),
+      'bridge-link.json': '[{"ifindex": 5',
+    },
+    says: [
+      /ipset-save\.txt:2: is not what its command prints \(found sudo: a password .*DUMP_FILE/,
+      /bridge-link\.json:1: .*DUMP_FILE/,
+    ],
+  },
+  {
     what: 'a chain made twice',
     texts: {
       'iptables-save.txt': filter(':SVC - [0:0]', ':FORWARD ACCEPT [0:0]', ':SVC - [0:0]'),

@@ -106,6 +106,24 @@ t.test('replay judges captured packets, and objects name the pods', async (t) =>
   });
 });
 
+t.test('policies beside a dump have no effect, which is said', async (t) => {
+  const deny = join(folder, 'deny.yaml');
+  const spec = 'metadata: {name: deny, namespace: shop}\nspec: {podSelector: {}}\n';
+  writeFileSync(deny, `apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n${spec}`);
+  const asked = ['--from', '10.1.0.9', '--to', 'node/n', '--port', '22'];
+  const ran = await wiretrial([
+    'probe',
+    '--dump',
+    `n=${good}`,
+    '-f',
+    objects,
+    '-f',
+    deny,
+    ...asked,
+  ]);
+  t.match(ran.stderr, /warning: 1 NetworkPolicies of -f have no effect: a dumped node/);
+});
+
 t.test('mistakes end with exit code 2 and say where', async (t) => {
   const rows: readonly (readonly [args: readonly string[], status: number, said: RegExp])[] = [
     [['plan', '--dump', bad], 2, /bad\/iptables-save\.txt:2: .*NO.*PLAN_CHAIN_MISSING/],

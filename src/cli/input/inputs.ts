@@ -39,6 +39,11 @@ function withObjects(
 ): readonly [Inputs, DumpCluster] {
   if (options.file.length > 0) {
     const given = loadObjects(options);
+    const policies = given.policies.length;
+    if (policies > 0) {
+      const them = `${policies} NetworkPolicies of -f have no effect`;
+      warn(`${them}: a dumped node enforces what was installed on it`);
+    }
     return [given, loadDumps(dump, given.cluster)];
   }
   const dumps = loadDumps(dump, null);

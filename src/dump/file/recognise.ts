@@ -7,6 +7,7 @@
  * @module
  */
 import { basename } from 'node:path';
+import type { Diagnostic } from '../../diagnostic/diagnostic.ts';
 import type { Family } from '../../wire/address/address.ts';
 import type { DumpFile } from './dump-file.ts';
 
@@ -154,6 +155,29 @@ const NAMES: readonly (readonly [FileKind, RegExp])[] = [
   ['uname', /uname/],
   ['conntrack', /conntrack/],
 ];
+
+/** Names that `wiretrial doctor --collect` gives, `.json` or `.txt` apart. */
+const COLLECTED =
+  /^(ip6?tables(-legacy)?-save|ipset-save|ebtables-save|nft|ipvsadm-save|ip(-6)?-(addr|link|route|rule|neigh)|bridge-(link|fdb)|sysctl|uname|conntrack)\.(txt|json)$/;
+
+/**
+ * What is wrong with a file that is named as a collected one and is not recognised: a command that
+ * failed left its complaint there, or it was cut off. Null for other names, and for comments alone.
+ */
+export function damaged({ path, text }: DumpFile): Diagnostic | null {
+  if (!COLLECTED.test(basename(path))) return null;
+  const lines = text.split('\n');
+  const at = lines.findIndex((line) => line.trim() !== '' && !line.startsWith('#'));
+  if (at < 0) return null;
+  return {
+    code: 'DUMP_FILE',
+    file: path,
+    line: at + 1,
+    message: 'is not what its command prints',
+    found: lines[at]?.trim().slice(0, 80) ?? '',
+    accepted: 'the output as doctor --collect takes it, or no such file',
+  };
+}
 
 /** The kind that a file's name says; null when it says none. */
 export function byName(name: string): FileKind | null {
