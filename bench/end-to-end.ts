@@ -14,7 +14,15 @@
  * difference to a capture of a quarter of the size: connections are opened in both.
  * @module
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -22,6 +30,7 @@ import { parseArgs } from 'node:util';
 import { openCaptures } from '../src/capture/reader.ts';
 import { parseStack } from '../src/dataplane/stack.ts';
 import { chooseEngine, type EngineKind } from '../src/engine/make-engine.ts';
+import { type CaptureIndex, makeEntries } from '../src/lab/lane/capture-index.ts';
 import { findWalker } from '../src/lab/lane/columns.ts';
 import { BulkSurvey } from '../src/lab/lane/look.ts';
 import { replay } from '../src/lab/replay.ts';
@@ -126,9 +135,10 @@ export async function endToEnd(
   const isText = output === 'summary' || output === format;
   const report = isText ? replayReport({ format, path }, fileOutput(path), 'frames', head) : null;
   const annotated = output === 'pcapng' ? await AnnotatedCapture.open(path, world, true) : null;
-  const before = process.cpuUsage();
+  const started = process.cpuUsage();
+  const { survey, index } = await look(capture, kind);
+  const before = output === 'verdicts' ? process.cpuUsage() : started;
   const walker = kind === 'compiled' ? findWalker() : null;
-  const survey = output === 'verdicts' ? new Survey() : await look(capture, kind);
   const stream = openCaptures([capture], { digest: output !== 'verdicts' });
   const packets = annotated && new AnnotatedPackets();
   const sink: RunSink = {
@@ -140,7 +150,7 @@ export async function endToEnd(
     connection: (row) => report?.connection(row),
   };
   const done = await replay({
-    ...(walker === null ? { records: stream } : { records: stream.parts(walker), walker }),
+    ...(walker === null ? { records: stream } : { records: stream.parts(walker), walker, index }),
     traffic: {
       identities: world.identities,
       map: new AddressMap([]),
@@ -169,18 +179,23 @@ export async function endToEnd(
   return { ns: (user + system) * 1000, packets: frames, inLanes: framesInLanes, counts, path };
 }
 
+interface Looked {
+  readonly survey: Survey;
+  readonly index: CaptureIndex | null;
+}
+
 /** The first pass. */
-async function look(capture: string, kind: EngineKind): Promise<Survey> {
+async function look(capture: string, kind: EngineKind): Promise<Looked> {
   const walker = kind === 'compiled' ? findWalker() : null;
   const stream = openCaptures([capture], { digest: false });
   if (walker === null) {
     const survey = new Survey();
     for await (const batch of stream) for (const record of batch) survey.add(record);
-    return survey;
+    return { survey, index: null };
   }
-  const bulk = new BulkSurvey(walker);
+  const bulk = new BulkSurvey(walker, { entries: makeEntries(statSync(capture).size) });
   for await (const part of stream.parts(walker)) bulk.take(part, true);
-  return bulk.survey;
+  return { survey: bulk.survey, index: bulk.index() };
 }
 
 /** @throws Error when the two engines' outputs differ by a byte */

@@ -2,9 +2,10 @@
 // out of windows, the first look at them, and packets of lanes laid down for the engine. Run under
 // callgrind for instructions a packet, or alone for time.
 //
-//   captures FILE walk|look|lanes [ROUNDS]     a pcap file of Ethernet frames in this machine's order
+//   captures FILE walk|look|lanes|indexed [ROUNDS]     a pcap file of Ethernet frames in this machine's order
 //
-// Lanes are opened behind the first packet of each direction. Prints packets, those that were laid
+// Lanes are opened behind the first packet of each direction; `indexed` ones have the index that a first
+// look leaves, which is not counted. Prints packets, those that were laid
 // down, and the least nanoseconds of processor time that one took over the rounds.
 #include <cstdio>
 #include <cstdlib>
@@ -31,7 +32,7 @@ constexpr uint32_t kRecords = 8192, kStagedPackets = 1024, kStagedBytes = 512 * 
 constexpr uint32_t kFlows = 262'144, kWindow = 512 * 1024, kFileHeader = 24;
 constexpr size_t kIndexed = 1u << 24;
 
-enum class What : uint8_t { kWalk, kLook, kLanes };
+enum class What : uint8_t { kWalk, kLook, kIndex, kLanes };
 
 struct Counts {
   uint64_t packets = 0;
@@ -41,6 +42,18 @@ struct Counts {
 class Reading {
  public:
   explicit Reading(What what) : what_(what) { look_->write_index(entries_.data(), entries_.size()); }
+
+  // Look at the file first: lanes then have its index.
+  void look_first(const std::vector<uint8_t>& file) {
+    what_ = What::kIndex;
+    read(file);
+    for (uint32_t i = 0; i < look_->rows().size(); i++) rows_.push_back(look_->rows()[i]);
+    const auto count = static_cast<uint32_t>(rows_.size());
+    if (!unite(rows_.data(), count) || !lanes_.use_index(rows_.data(), count)) std::abort();
+    indexed_ = entries_.data();
+    counts_ = {};
+    what_ = What::kLanes;
+  }
 
   Counts read(const std::vector<uint8_t>& file) {
     const double units = 1000;
@@ -58,7 +71,7 @@ class Reading {
         if (found.records == 0) break;
         from = found.next;
         counts_.packets += found.records;
-        if (what_ == What::kLook) look(found.records);
+        if (what_ == What::kLook || what_ == What::kIndex) look(found.records);
         else if (what_ == What::kLanes) follow(found.records);
       }
       if (from == 0) break;
@@ -91,7 +104,9 @@ class Reading {
 
   void follow(uint32_t count) {
     if (start_ns_ == 0) start_ns_ = columns_.time_ns[0];
-    const Lanes::Source source{window_.data(), columns_.records(), &link_type_, &iface_, start_ns_};
+    const uint32_t* index = indexed_ == nullptr ? nullptr : indexed_ + counts_.packets - count;
+    const Lanes::Source source{window_.data(), columns_.records(), &link_type_,
+                               &iface_,        start_ns_,          index};
     double* words = columns_.words.data();
     words[kSweepAt] = 1e18;
     for (uint32_t at = 0; at < count;) {
@@ -122,13 +137,16 @@ class Reading {
     l.ttl = l.sent_ttl = p.ttl;
     l.link_length = static_cast<uint8_t>(p.link_length);
     std::memcpy(l.link, frame, p.link_length);
-    for (uint8_t& treat : l.treat) treat = kAsIs;
+    for (uint32_t i = 0; i < 4; i++) l.set_treat(i, kAsIs);
+    l.has_own_name = true;
     l.whose = hash_of(p.name) + p.turned;
     l.vantage = uint64_t{p.turned} << 8;
   }
 
   What what_;
   Counts counts_;
+  std::vector<Row> rows_;
+  const uint32_t* indexed_ = nullptr;
   uint32_t link_type_ = 1;
   uint32_t iface_ = 0;
   int64_t start_ns_ = 0;
@@ -168,6 +186,7 @@ int main(int argc, char** argv) {
   Counts counts;
   for (int round = argc > 3 ? std::atoi(argv[3]) : 1; round > 0; round--) {
     const auto reading = std::make_unique<Reading>(what);
+    if (word == "indexed") reading->look_first(file);
     const double start = now_ns();
     CALLGRIND_TOGGLE_COLLECT;
     counts = reading->read(file);

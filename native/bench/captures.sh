@@ -9,6 +9,6 @@ node --input-type=module -e "
   const { writeTalk } = await import('./../../dist/bench/end-to-end.js');
   writeTalk('$out/talk.pcap', 200000, { flows: 1000, port: 8080 });"
 build captures captures.cc
-for what in walk look lanes; do
+for what in walk look lanes indexed; do
   count "$what" 200000 "$out/captures" "$out/talk.pcap" "$what"
 done

@@ -30,6 +30,8 @@ class Reader {
     }
     look_->write_index(entries_.data(), entries_.size());
     look_->reach(choices & 1 ? 20 : Contents::kMost);
+    for (uint32_t i = 0; i < rows_.size(); i++) rows_[i].flags = i % 2 ? Row::kOnePlace[0] : 0;
+    lanes_.use_index(rows_.data(), static_cast<uint32_t>(rows_.size()));
     if ((choices & 0xc0) != 0xc0) return;
     const uint8_t server[16] = {10};
     lanes_.strangers().begin((choices & 1) != 0);
@@ -128,10 +130,17 @@ class Reader {
     }
   }
 
+  // What an index says of records, be it true or not: most of it is of the first few numbers.
+  const uint32_t* claims() {
+    if ((choices_ & 0x30) == 0x30) return nullptr;
+    for (uint32_t i = 0; i < kRecords; i++) claims_[i] = file_[i % file_.size()] & 0x1f;
+    return claims_.data();
+  }
+
   // Returns how many packets were laid down.
   uint64_t follow(uint32_t count) {
     const Lanes::Source source{file_.data(), columns_.records(), link_types_.data(), ifaces_.data(),
-                               columns_.time_ns[0]};
+                               columns_.time_ns[0], claims()};
     double* words = columns_.words.data();
     words[kSweepAt] = 1e18;
     uint64_t staged = 0;
@@ -183,8 +192,9 @@ class Reader {
     l.sent_ttl = static_cast<uint8_t>(p.ttl + (choices_ & 1));
     l.link_length = static_cast<uint8_t>(p.link_length);
     std::memcpy(l.link, frame, p.link_length);
-    for (uint32_t i = 0; i < 4; i++) l.treat[i] = static_cast<uint8_t>(1 + i % 2);
+    for (uint32_t i = 0; i < 4; i++) l.set_treat(i, i % 2 ? kOffloaded : kAsIs);
     l.iface = columns_.iface[r];
+    l.has_own_name = (choices_ & 2) != 0;
     l.whose = r;
     l.vantage = uint64_t{r} << 8;
     l.rewrites = (choices_ & 0x40) != 0;
@@ -200,6 +210,8 @@ class Reader {
     strangers.quoted(p.name, p.turned, words[kNow]);
   }
 
+  std::vector<uint32_t> claims_ = std::vector<uint32_t>(kRecords);
+  std::vector<Row> rows_ = std::vector<Row>(6);
   uint8_t choices_;
   std::vector<uint8_t> file_;
   std::vector<uint32_t> link_types_;

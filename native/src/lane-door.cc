@@ -22,6 +22,7 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
                            InstanceMethod<&LaneDoor::Shape>("shape"),
                            InstanceMethod<&LaneDoor::Walk>("walk"),
                            InstanceMethod<&LaneDoor::Run>("run"),
+                           InstanceMethod<&LaneDoor::UseIndex>("useIndex"),
                            InstanceMethod<&LaneDoor::Open>("open"),
                            InstanceMethod<&LaneDoor::Close>("close"),
                            InstanceMethod<&LaneDoor::Forget>("forget"),
@@ -127,19 +128,36 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
     return Napi::Number::New(info.Env(), found.records);
   }
 
-  // run(window, from, to, linkTypes: Uint32Array, ifaces: Uint32Array, startNs: bigint)
+  // run(window, from, to, linkTypes: Uint32Array, ifaces: Uint32Array, startNs: bigint, place: the
+  // first record's in the capture, or -1 where not all records of it follow)
   void Run(const Napi::CallbackInfo& info) {
     bool lossless;
+    const double place = info[6].ToNumber().DoubleValue();
+    const bool is_indexed = place >= 0 && place + U32(info[2]) <= indexed_;
     const lane::Lanes::Source source{info[0].As<Napi::Uint8Array>().Data(), records_,
                                      info[3].As<Napi::Uint32Array>().Data(),
                                      info[4].As<Napi::Uint32Array>().Data(),
-                                     info[5].As<Napi::BigInt>().Int64Value(&lossless)};
+                                     info[5].As<Napi::BigInt>().Int64Value(&lossless),
+                                     is_indexed ? index_ + static_cast<size_t>(place) : nullptr};
     if (!lanes_->run(source, U32(info[1]), U32(info[2]), staged_, words_)) {
       Fail(info, "not enough memory for the packets of one second");
     }
   }
 
-  // open(frame, linkType, lane: { silent, lifetimeNs, lastNs }, of one that is not silent also { iface, entry, sentTtl, settles, treat: number[4], whose, vantage: bigint,
+  // useIndex(entries: Uint32Array, rows: Uint8Array): the index of the capture that `run` goes through.
+  void UseIndex(const Napi::CallbackInfo& info) {
+    const auto entries = info[0].As<Napi::Uint32Array>();
+    const auto rows = info[1].As<Napi::Uint8Array>();
+    keep_index_ = Napi::Persistent(entries.As<Napi::Object>());
+    keep_rows_ = Napi::Persistent(rows.As<Napi::Object>());
+    index_ = entries.Data();
+    indexed_ = static_cast<double>(entries.ElementLength());
+    const auto count = static_cast<uint32_t>(rows.ByteLength() / sizeof(lane::Row));
+    const auto* all = reinterpret_cast<const lane::Row*>(rows.Data());
+    if (!lanes_->use_index(all, count)) Fail(info, "not enough memory for an index");
+  }
+
+  // open(frame, linkType, lane: { silent, lifetimeNs, lastNs }, of one that is not silent also { iface, entry, sentTtl, settles, hasOwnName, treat: number[4], whose, vantage: bigint,
   //  src, dst: Uint8Array | null, lifetimeNs, lastNs }) → the lane's number, twice the flow's place
   //  and its direction; -1 when the frame can have none.
   Napi::Value Open(const Napi::CallbackInfo& info) {
@@ -168,7 +186,8 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
     l.link_length = static_cast<uint8_t>(p.link_length);
     std::memcpy(l.link, frame.Data(), p.link_length);
     const auto treat = given.Get("treat").As<Napi::Array>();
-    for (uint32_t i = 0; i < 4; i++) l.treat[i] = static_cast<uint8_t>(U32(treat.Get(i)));
+    for (uint32_t i = 0; i < 4; i++) l.set_treat(i, static_cast<lane::Treat>(U32(treat.Get(i))));
+    l.has_own_name = given.Get("hasOwnName").ToBoolean().Value();
     l.iface = U32(given.Get("iface"));
     l.entry = U32(given.Get("entry"));
     bool lossless;
@@ -391,6 +410,10 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
   Napi::ObjectReference keep_engine_;
   Napi::ObjectReference keep_good_;
   Napi::ObjectReference keep_entries_;
+  Napi::ObjectReference keep_index_;
+  Napi::ObjectReference keep_rows_;
+  const uint32_t* index_ = nullptr;
+  double indexed_ = 0;
   double* words_ = nullptr;
   uint32_t limit_ = 0;
   lane::Records records_{};

@@ -9,6 +9,7 @@ import type { PacketRecord } from '../capture/record.ts';
 import { recordOf, type Slab } from '../capture/slab.ts';
 import { CompiledEngine } from '../engine/compiled.ts';
 import type { Engine } from '../engine/engine.ts';
+import type { CaptureIndex } from './lane/capture-index.ts';
 import type { LaneWalker } from './lane/columns.ts';
 import { Lanes } from './lane/lanes.ts';
 import { NativeStrangers, type TranslatedEnd } from './lane/native-strangers.ts';
@@ -29,6 +30,8 @@ export interface ReplayInput {
   readonly records: RecordBatches;
   /** Who walks the records that come in bulk; for a run that `mayUseLanes`, or has a share. */
   readonly walker?: LaneWalker;
+  /** What the first pass left of the records, where they are those of one whole file. */
+  readonly index?: CaptureIndex | null;
   readonly traffic: TrafficOptions;
   readonly stacks: readonly { readonly world: World; readonly sink: RunSink }[];
   readonly options: RunOptions;
@@ -86,8 +89,9 @@ export interface ReplayOutput {
 
 /** Run the traffic through all stacks. */
 export async function replay(input: ReplayInput): Promise<ReplayOutput> {
-  const { walker } = input;
+  const { walker, index } = input;
   const strangers = strangersOf(input);
+  if (walker && index) walker.native.useIndex(index.entries, index.rows);
   const sightings = walker && new NativeSightings(walker.native);
   const traffic = new Traffic(input.traffic, sightings, strangers);
   const runs = input.stacks.map((s) => new StackRun(s.world, input.options, s.sink));

@@ -10,6 +10,7 @@ import { parseStack } from '../../src/dataplane/stack.ts';
 import { CompiledEngine, type CompiledOptions } from '../../src/engine/compiled.ts';
 import type { MakeEngine } from '../../src/engine/make-engine.ts';
 import { Comparison } from '../../src/lab/compare/compare.ts';
+import { type CaptureIndex, makeEntries } from '../../src/lab/lane/capture-index.ts';
 import { findWalker, type LaneWalker } from '../../src/lab/lane/columns.ts';
 import { BulkSurvey } from '../../src/lab/lane/look.ts';
 import { replay } from '../../src/lab/replay.ts';
@@ -70,14 +71,14 @@ export async function laneRun(
       new CompiledEngine(topology, { ...options, addon: there });
   const makeEngine = addon === null ? {} : { makeEngine: compiled(addon) };
   const world = new World({ ...c, stack, ...makeEngine });
-  const survey = await surveyed(c, addon === null ? null : findWalker());
+  const { survey, index } = await surveyed(c, addon === null ? null : findWalker());
   const stream = openCaptures(c.paths, c.part);
   const walker = addon === null ? null : findWalker();
   const rows: string[] = [];
   const csv = rowText('csv', 'frames');
   const annotated = new AnnotatedPackets();
   const done = await replay({
-    ...(walker === null ? { records: stream } : { records: stream.parts(walker), walker }),
+    ...(walker === null ? { records: stream } : { records: stream.parts(walker), walker, index }),
     traffic: trafficOf(c, world, survey),
     stacks: [
       {
@@ -134,18 +135,27 @@ function lookOf(survey: Survey) {
   return [pairs.sort(), views];
 }
 
-/** The first pass, in bulk or by hand. */
-async function surveyed({ paths, part }: LaneCase, walker: LaneWalker | null): Promise<Survey> {
+interface Surveyed {
+  readonly survey: Survey;
+  readonly index: CaptureIndex | null;
+}
+
+/** The first pass, in bulk or by hand; in bulk, a capture of one file has an index. */
+async function surveyed({ paths, part }: LaneCase, walker: LaneWalker | null): Promise<Surveyed> {
   const stream = openCaptures(paths, part);
   if (walker === null) {
     const survey = new Survey();
     for await (const batch of stream) for (const record of batch) survey.add(record);
-    return survey;
+    return { survey, index: null };
   }
-  const bulk = new BulkSurvey(walker);
-  for await (const part of stream.parts(walker)) bulk.take(part, paths.length === 1);
-  return bulk.survey;
+  const isOne = paths.length === 1;
+  const bulk = new BulkSurvey(walker, { entries: isOne ? makeEntries(INDEXED_BYTES) : null });
+  for await (const part of stream.parts(walker)) bulk.take(part, isOne);
+  return { survey: bulk.survey, index: bulk.index() };
 }
+
+/** Files are smaller, when they are not packed. */
+const INDEXED_BYTES = 2 ** 24;
 
 function countersOf(world: World): string {
   const hosts = world.network.nodes.map(({ host }) => host);
@@ -182,14 +192,14 @@ export async function stacksRun(
   const [first] = worlds;
   if (first === undefined) throw new Error('no stack');
   const walker = addon === null ? null : findWalker();
-  const survey = await surveyed(c, walker);
+  const { survey, index } = await surveyed(c, walker);
   const stream = openCaptures(c.paths, c.part);
   const differences: string[] = [];
   const comparison = new Comparison(worlds, (row) =>
     differences.push(JSON.stringify(differenceJson(row))),
   );
   const done = await replay({
-    ...(walker === null ? { records: stream } : { records: stream.parts(walker), walker }),
+    ...(walker === null ? { records: stream } : { records: stream.parts(walker), walker, index }),
     traffic: trafficOf(c, first, survey),
     stacks: worlds.map((world, i) => ({ world, sink: comparison.sink(i, () => {}) })),
     options: { openLoop: false },

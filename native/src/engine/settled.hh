@@ -12,12 +12,12 @@ namespace wiretrial {
 // when that was last looked at; `place` kNone that nobody looked.
 struct Course {
   FlowKey key;
-  uint32_t hash;
   uint32_t place = FlowTable::kNone;
-  uint32_t changes;
   // The ends stand turned round in the key.
-  bool is_swapped;
+  uint32_t is_swapped : 1;
+  uint32_t changes : 31;
 };
+static_assert(sizeof(Course) == 24);
 
 // A packet as far as the express way looks at it: a plain one (`read_facts`), as it was sent.
 struct Passing {
@@ -46,7 +46,7 @@ class Settled {
   bool find_course(Facts ends, Course& course) const {
     if (ends.protocol != kTcp && ends.protocol != kUdp) return false;
     if (!name_flow(ends)) return false;
-    course = Course{ends.key, ends.hash, FlowTable::kNone, 0, ends.swapped};
+    course = Course{ends.key, FlowTable::kNone, ends.swapped, 0};
     return true;
   }
 
@@ -109,17 +109,15 @@ class Settled {
   // Whether the flow is in the table, at the course's place.
   bool is_there(Course& course) const {
     FlowTable& flows = engine_->flows();
-    if (course.place != FlowTable::kNone) {
-      if (course.changes == flows.changes()) return true;
-      if (flows.key_of(course.place) == course.key) {
-        course.changes = flows.changes();
-        return true;
-      }
-    }
-    course.place = flows.find(course.key, course.hash);
-    course.changes = flows.changes();
+    const uint32_t changes = flows.changes() & kMostChanges;
+    if (course.place != FlowTable::kNone && course.changes == changes) return true;
+    const bool is_still = course.place != FlowTable::kNone && flows.key_of(course.place) == course.key;
+    if (!is_still) course.place = flows.find(course.key, hash_of(course.key));
+    course.changes = changes;
     return course.place != FlowTable::kNone;
   }
+
+  static constexpr uint32_t kMostChanges = 0x7fffffff;
 
   // Whether packets of this direction come by the first name of a translated connection.
   bool is_openers(uint32_t place, uint32_t way) const {

@@ -13,6 +13,7 @@
 
 #include "../engine/memory.hh"
 #include "../engine/settled.hh"
+#include "index.hh"
 #include "sightings.hh"
 #include "strangers.hh"
 #include "walk.hh"
@@ -23,6 +24,8 @@ constexpr uint32_t kMaxLink = 26;
 constexpr uint32_t kNone = 0xffffffff;
 // In the place of a flow: it may be a stranger's.
 constexpr uint32_t kPerhaps = 0xfffffffe;
+// Added to the number of a lane: the index says that the packet is for it, and it was not read.
+constexpr uint32_t kUnread = 0x80000000;
 
 // What good decisions make of their packets, besides nothing that is known: they arrive or leave.
 constexpr uint8_t kArrives = 1;
@@ -30,35 +33,50 @@ constexpr uint8_t kArrives = 1;
 // What becomes of a packet by its checksum.
 enum Treat : uint8_t { kByHand, kAsIs, kOffloaded };
 
-// What a packet of it is asked by comes first, in one line of the cache.
+// What every packet of it is asked by comes first, in one line of the cache; in the other one what
+// one is asked by that was read.
 struct alignas(64) Lane {
-  bool is_open;
+  bool is_open : 1;
   // Its packets are judged elsewhere: here they only say that their connection goes on.
   bool is_silent : 1;
   bool rewrites : 1;
   // Its packets may be settled; and their course is named.
   bool settles : 1;
   bool has_course : 1;
+  // No other ends name its connection and direction.
+  bool has_own_name : 1;
+  // Of `known` packets: the whole capture has them at one place only.
+  bool is_at_one_place : 1;
   // `Packet::flags` of its segments.
   uint8_t flags;
   uint8_t ttl;
   // With which the sender sent it.
   uint8_t sent_ttl;
   uint8_t link_length;
-  // By `Verdict`.
-  uint8_t treat[4];
-  uint8_t link[kMaxLink];
+  // Of `known` packets.
+  Verdict verdict;
   Sightings::Sole sole;
-  uint32_t iface;
   uint32_t entry;
+  // By what the index has of usual packets of it (`entry::whose`), one of which was taken; 0 is none.
+  uint32_t known;
   uint64_t whose;
   uint64_t vantage;
+  Course course;
+
+  alignas(64) uint8_t link[kMaxLink];
+  // By `Verdict`, two bits each.
+  uint8_t treats;
+  uint32_t iface;
   // Ends to send it with, as the sender made it.
   uint8_t src[16];
   uint8_t dst[16];
-  Course course;
+
+  Treat treat(Verdict verdict) const { return static_cast<Treat>(treats >> 2 * verdict & 3); }
+  void set_treat(uint32_t verdict, Treat treat) {
+    treats = static_cast<uint8_t>((treats & ~(3 << 2 * verdict)) | treat << 2 * verdict);
+  }
 };
-static_assert(offsetof(Lane, src) == 64 && sizeof(Lane) == 128);
+static_assert(offsetof(Lane, link) == 64 && sizeof(Lane) == 128);
 
 struct alignas(64) Flow {
   FlowName name;
@@ -134,6 +152,7 @@ class Lanes {
   ~Lanes() {
     give_back(heads_, (mask_ + 1ull) * 4);
     give_back(flows_, static_cast<size_t>(capacity_) * sizeof(Flow));
+    give_back(lane_of_, accepts_ * sizeof(uint32_t));
   }
   Lanes(const Lanes&) = delete;
   Lanes& operator=(const Lanes&) = delete;
@@ -169,6 +188,7 @@ class Lanes {
     uint32_t* link = &heads_[slot_of(hash_of(flows_[flow].name))];
     while (*link != flow) link = &flows_[*link].next;
     *link = flows_[flow].next;
+    for (Lane& lane : flows_[flow].lanes) lane.known = 0;
     flows_[flow].is_taken = false;
     flows_[flow].next = free_;
     free_ = flow;
@@ -180,13 +200,24 @@ class Lanes {
   // Who settles packets, if anybody does.
   Settled& settled() { return settled_; }
 
-  // What is known of each interface of the records at hand: its link type.
+  // The index of the capture, whose rows stay where they are. False when there is no memory.
+  bool use_index(const Row* rows, uint32_t count) {
+    give_back(lane_of_, accepts_ * sizeof(uint32_t));
+    rows_ = rows;
+    accepts_ = 2 * (size_t{count} + 1);
+    lane_of_ = static_cast<uint32_t*>(take_memory(accepts_ * sizeof(uint32_t)));
+    return lane_of_ != nullptr;
+  }
+
+  // What is known of each interface of the records at hand: its link type; and the capture's index
+  // from the first of them on, or null.
   struct Source {
     const uint8_t* window;
     Records records;
     const uint32_t* link_types;
     const uint32_t* iface_ids;
     int64_t start_ns;
+    const uint32_t* index;
   };
 
   // Take records from `from` on, until one is not for a lane, the batch is full, or `to`; the words
@@ -208,9 +239,10 @@ class Lanes {
       look_ahead(s, record, count, packets, places, prints);
       for (uint32_t i = 0; i < count; i++, record++) {
         const uint32_t place = places[i];
-        step = place == kNone      ? Step::kStopped
-               : place == kPerhaps ? follow(r, record, packets[i], words)
-                                   : take(r, record, packets[i], prints[i], place);
+        step = place == kNone       ? Step::kStopped
+               : place == kPerhaps  ? follow(r, record, packets[i], words)
+               : (place & kUnread) ? take_unread(r, record, place & ~kUnread)
+                                    : take(r, record, packets[i], prints[i], place);
         if (step > Step::kFollowed) break;
       }
     }
@@ -274,7 +306,9 @@ class Lanes {
   // Read the packets of a block, and find their flows, with the memory fetched meanwhile.
   void look_ahead(const Source& s, uint32_t start, uint32_t count, Packet* packets,
                   uint32_t* places, Fingerprint* prints) {
+    const uint64_t unread = s.index == nullptr ? 0 : look_up(s.index + start, count, places);
     for (uint32_t i = 0; i < count; i++) {
+      if (unread >> i & 1) continue;
       const uint32_t r = start + i;
       const uint8_t* at = s.window + s.records.at[r];
       const uint32_t captured = s.records.captured[r];
@@ -290,7 +324,7 @@ class Lanes {
       }
     }
     for (uint32_t i = 0; i < count; i++) {
-      if (places[i] >= kPerhaps) continue;
+      if (places[i] >= kUnread) continue;
       places[i] = heads_[slot_of(packets[i].hash)];
       if (places[i] == kNone) {
         if (strangers_.is_used()) places[i] = kPerhaps;
@@ -302,7 +336,7 @@ class Lanes {
       if (settled_.is_used()) __builtin_prefetch(&lane.course);
     }
     for (uint32_t i = 0; i < count; i++) {
-      if (places[i] >= kPerhaps) continue;
+      if (places[i] >= kUnread) continue;
       places[i] = find_from(places[i], packets[i].name);
       if (places[i] == kNone && strangers_.is_used()) places[i] = kPerhaps;
       if (places[i] >= kPerhaps) continue;
@@ -313,6 +347,65 @@ class Lanes {
       if (!sightings_.is_alone(lane.sole)) sightings_.prefetch(prints[i]);
       if (lane.settles && lane.has_course) settled_.prefetch(lane.course);
     }
+  }
+
+  // Find the lanes of a block's usual packets of which others were taken; one bit each.
+  uint64_t look_up(const uint32_t* entries, uint32_t count, uint32_t* places) {
+    for (uint32_t i = 0; i < count; i++) {
+      const uint32_t whose = entry::whose(entries[i]);
+      places[i] = entry::is_usual(entries[i]) && whose < accepts_ ? lane_of_[whose] : 0;
+      if (places[i] == 0) continue;
+      // What memory they need is fetched together.
+      const Flow& flow = flows_[(places[i] - 1) / 2];
+      __builtin_prefetch(&flow);
+      __builtin_prefetch(&flow.lanes[(places[i] - 1) % 2]);
+    }
+    uint64_t found = 0;
+    for (uint32_t i = 0; i < count; i++) {
+      if (places[i] == 0) continue;
+      const uint32_t number = places[i] - 1;
+      const Lane& lane = flows_[number / 2].lanes[number % 2];
+      if (lane.known != entry::whose(entries[i])) continue;
+      if (lane.has_course) settled_.prefetch(lane.course);
+      places[i] = number | kUnread;
+      found |= uint64_t{1} << i;
+    }
+    return found;
+  }
+
+  // A packet like one that was read and taken: but for what is its own it need not be read.
+  Step take_unread(Run& r, uint32_t record, uint32_t number) {
+    Flow& flow = flows_[number / 2];
+    Lane& lane = flow.lanes[number % 2];
+    const bool v4 = flow.name.family == 4, is_tcp = flow.name.protocol == kTcp;
+    const uint32_t captured = r.s.records.captured[record];
+    const uint32_t least = v4 ? ipv4::kMinHeaderLength : ipv6::kHeaderLength;
+    // A file may have been written anew since it was looked at.
+    const uint32_t transport = is_tcp ? tcp::kMinHeaderLength : udp::kHeaderLength;
+    if (captured < lane.link_length + least + transport) return Step::kStopped;
+    Packet p;
+    p.ip = r.s.window + r.s.records.at[record] + lane.link_length;
+    p.l4 = least;
+    p.length = v4 ? ipv4::total_length(p.ip, 0) : p.l4 + u16(p.ip, ipv6::kPayloadLength);
+    p.ttl = lane.ttl;
+    p.verdict = lane.verdict;
+    p.turned = number % 2;
+    p.name.family = flow.name.family;
+    p.name.protocol = flow.name.protocol;
+    if (!has_room(r, p, lane)) return Step::kFull;
+    if (!lane.is_open || p.length > captured - lane.link_length) return Step::kStopped;
+    if (p.length < least + transport) return Step::kStopped;
+    if (is_tcp && (p.length > kEthernetMtu || !tcp::is_whole(p.ip, p.l4, p.length))) {
+      return Step::kStopped;
+    }
+    if (lane.is_at_one_place) return go_on(r, record, p, number / 2, nullptr);
+    p.id = v4 ? u16(p.ip, 4) : 0;
+    p.seq = is_tcp ? tcp::seq(p.ip, p.l4) : 0;
+    p.ack = is_tcp ? tcp::ack(p.ip, p.l4) : 0;
+    p.flags = lane.flags;
+    p.payload = p.l4 + transport;
+    const Fingerprint print = print_of(p, lane);
+    return go_on(r, record, p, number / 2, &print);
   }
 
   // A packet that no lane knows: one of a stranger, or one that is not for here.
@@ -337,21 +430,43 @@ class Lanes {
   }
 
   Step take(Run& r, uint32_t record, const Packet& p, const Fingerprint& print, uint32_t place) {
-    Flow& flow = flows_[place];
-    Lane& lane = flow.lanes[p.turned];
-    const uint32_t room = (p.length + 7) & ~7u;
-    if (r.staged == r.out.capacity || r.out.room - r.used < room) return Step::kFull;
-    if (lane.settles && r.waiting >= patience_) return Step::kFull;
+    Lane& lane = flows_[place].lanes[p.turned];
+    if (!has_room(r, p, lane)) return Step::kFull;
     if (!lane.is_open || lane.flags != p.flags) return Step::kStopped;
     if (!lane.is_silent && !is_for(r.s, record, p, lane)) return Step::kStopped;
+    const Step step = go_on(r, record, p, place, lane.is_silent ? nullptr : &print);
+    if (step <= Step::kSettled && r.s.index != nullptr) know(r.s.index[record], p, lane, place);
+    return step;
+  }
+
+  bool has_room(const Run& r, const Packet& p, const Lane& lane) const {
+    if (r.staged == r.out.capacity || r.out.room - r.used < room_of(p)) return false;
+    return !lane.settles || r.waiting < patience_;
+  }
+
+  // Packets like this one, which was taken, need not be read.
+  void know(uint32_t entry, const Packet& p, Lane& lane, uint32_t place) {
+    const uint32_t whose = entry::whose(entry), number = entry::number(entry);
+    if (!entry::is_usual(entry) || number == 0 || whose >= accepts_) return;
+    lane.known = whose;
+    lane.verdict = p.verdict;
+    const uint32_t flags = rows_[number - 1].flags;
+    lane.is_at_one_place = lane.has_own_name && (flags & Row::kOnePlace[p.turned]) != 0;
+    lane_of_[whose] = place * 2 + p.turned + 1;
+  }
+
+  // A packet for its open lane, if it is the time for it. Without a print nobody looks for copies.
+  Step go_on(Run& r, uint32_t record, const Packet& p, uint32_t place, const Fingerprint* print) {
+    Flow& flow = flows_[place];
+    Lane& lane = flow.lanes[p.turned];
     const auto at = static_cast<double>(r.s.records.time_ns[record] - r.s.start_ns);
     const bool is_back = at < r.now;
     const double now = is_back ? r.now : at;
     // What ends connections is not for here: long silence, and the look for those that are over.
     if (now - r.now > kLongestTimeoutNs || now >= r.sweep_at) return Step::kStopped;
     if (now - flow.last_ns > flow.lifetime_ns) return Step::kStopped;
-    if (!lane.is_silent) {
-      const Seen seen = sightings_.note(print, lane.whose, lane.vantage | p.ttl, now, lane.sole);
+    if (print != nullptr) {
+      const Seen seen = sightings_.note(*print, lane.whose, lane.vantage | p.ttl, now, lane.sole);
       if (seen == Seen::kNoMemory) return Step::kNoMemory;
       if (seen != Seen::kFirst) return Step::kStopped;
     }
@@ -367,24 +482,30 @@ class Lanes {
       if (r.staged == 0 && settle(r, record, p, lane)) return Step::kSettled;
       r.waiting += 1;
     }
+    stage(r, record, p, lane, place);
+    return Step::kTaken;
+  }
+
+  void stage(Run& r, uint32_t record, const Packet& p, const Lane& lane, uint32_t place) {
     const uint32_t index = r.staged++;
     r.out.offsets[index] = r.used;
     r.out.lengths[index] = p.length;
     r.out.entries[index] = lane.entry;
-    r.out.times[index] = now;
-    r.out.offloaded[index] = lane.treat[p.verdict] == kOffloaded;
+    r.out.times[index] = r.now;
+    r.out.offloaded[index] = lane.treat(p.verdict) == kOffloaded;
     r.out.lane[index] = place * 2 + p.turned;
     r.out.record[index] = record;
     lay_down(r.out.packets + r.used, p, lane);
-    r.used += room;
-    return Step::kTaken;
+    r.used += room_of(p);
   }
+
+  static uint32_t room_of(const Packet& p) { return (p.length + 7) & ~7u; }
 
   // Move a packet where it stands; false, with nothing done, when it is to be laid down.
   bool settle(Run& r, uint32_t record, const Packet& p, Lane& lane) {
     if (!settled_.is_used() || (!lane.has_course && !name_course(p, lane))) return false;
     const bool v4 = p.name.family == 4;
-    const bool is_offloaded = lane.treat[p.verdict] == kOffloaded;
+    const bool is_offloaded = lane.treat(p.verdict) == kOffloaded;
     const Passing packet{p.ip,
                          p.length,
                          p.l4,
@@ -439,7 +560,7 @@ class Lanes {
   }
 
   static bool is_for(const Source& s, uint32_t record, const Packet& p, const Lane& lane) {
-    if (lane.ttl != p.ttl || lane.treat[p.verdict] == kByHand) return false;
+    if (lane.ttl != p.ttl || lane.treat(p.verdict) == kByHand) return false;
     if (lane.iface != s.iface_ids[s.records.iface[record]]) return false;
     return lane.link_length == p.link_length &&
            is_same(lane.link, p.ip - p.link_length, p.link_length);
@@ -528,6 +649,11 @@ class Lanes {
   Sightings sightings_;
   Strangers strangers_;
   Settled settled_;
+  // Of the index: rows by number, and by `entry::whose` the number of the lane that took such a
+  // packet, from 1. That lane may be another's by now: it says of what it knows packets.
+  const Row* rows_ = nullptr;
+  size_t accepts_ = 0;
+  uint32_t* lane_of_ = nullptr;
   uint32_t patience_ = kLeastPatience;
 };
 

@@ -62,5 +62,5 @@ export function recordsOf(
   const walker = isBulk ? findWalker(batchOf(worlds, prepared)) : null;
   if (walker === null) return { records: withProgress(stream, source, quiet, what) };
   const records = withProgressInBulk(stream, walker, source, quiet, what);
-  return { records, walker };
+  return { records, walker, index: prepared.index };
 }

@@ -104,6 +104,8 @@ export interface LaneTerms extends Omit<SilentTerms, 'silent'> {
   readonly sentTtl: number;
   /** Whether its packets may be moved where they stand, by the engine that is used. */
   readonly settles: boolean;
+  /** No packets with other ends than these are of its connection and direction. */
+  readonly hasOwnName: boolean;
   /** `Treat` by verdict. */
   readonly treat: readonly number[];
   readonly whose: bigint;
@@ -120,7 +122,10 @@ export interface NativeLanes {
   shape(shape: FileShape, nsPerUnit: Float64Array, offsetsNs: BigInt64Array): void;
   /** Take whole, ordinary records before a time; how many. `words[stop]`: the first other one. */
   walk(window: Uint8Array, from: number, limit: number, untilNs: bigint): number;
-  /** Take the records `from..to` as far as lanes expect them. */
+  /**
+   * Take the records `from..to` as far as lanes expect them. `place`: of the slab's first record in
+   * the capture, from 0; -1 where not all records of the capture are in slabs.
+   */
   run(
     window: Uint8Array,
     from: number,
@@ -128,7 +133,10 @@ export interface NativeLanes {
     linkTypes: Uint32Array,
     ifaces: Uint32Array,
     startNs: bigint,
+    place: number,
   ): void;
+  /** The index of the capture that `run` goes through. */
+  useIndex(entries: Uint32Array, rows: Uint8Array): void;
   /** The number of the lane of packets like this frame; -1 when they can have none. */
   open(frame: Uint8Array, linkType: number, terms: LaneTerms | SilentTerms): number;
   close(lane: number): void;

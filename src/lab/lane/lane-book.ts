@@ -185,6 +185,7 @@ export class LaneBook {
       iface: record.iface.id,
       entry: ways[0]?.entry ?? 0,
       sentTtl: ttl,
+      hasOwnName: nameOf(membership) === undefined && options.map.size === 0,
       settles: ways.every(({ standing }) => standing.as === 'moved'),
       treat: VERDICTS.map((verdict) => this.#treat(record, sender, verdict)),
       whose: hashOf(nameOf(membership) ?? endsOf(d)),

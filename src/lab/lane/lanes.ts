@@ -95,6 +95,7 @@ export class Lanes {
     const { window, count, interfaces } = slab;
     const linkTypes = Uint32Array.from(interfaces, ({ linkType }) => linkType);
     const ifaces = Uint32Array.from(interfaces, ({ id }) => (id < 0 ? NO_IFACE : id));
+    const place = slab.isSelection ? -1 : slab.firstFrame - 1;
     for (let at = 0; at < count; ) {
       const { startNs } = traffic.clock;
       if (startNs === null || runs.some((run) => !run.isSettled)) {
@@ -102,7 +103,7 @@ export class Lanes {
         continue;
       }
       this.#settler?.prepare();
-      walker.native.run(window, at, count, linkTypes, ifaces, startNs);
+      walker.native.run(window, at, count, linkTypes, ifaces, startNs, place);
       const staged = words[LaneWord.staged] ?? 0;
       at = words[LaneWord.stop] ?? count;
       const isFull = words[LaneWord.full] === 1;
