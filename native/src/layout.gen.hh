@@ -5,7 +5,7 @@
 
 namespace wiretrial::layout {
 
-constexpr uint32_t kVersion = 14;
+constexpr uint32_t kVersion = 15;
 constexpr uint32_t kScratchWords = 160;
 constexpr uint32_t kTupleWords = 12;
 constexpr uint32_t kSideWords = 6;

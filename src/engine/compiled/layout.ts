@@ -6,7 +6,7 @@
  */
 
 /** Changes with every change of what crosses the door; an addon of another version is refused. */
-export const LAYOUT_VERSION = 14;
+export const LAYOUT_VERSION = 15;
 
 /** Places in the shared array of 64-bit floats. */
 export const Word = {
