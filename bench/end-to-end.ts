@@ -81,6 +81,11 @@ function workloadOf(short: ShortTalk | null, talk: Talk): Workload {
   return { at: (index) => shortTalk(short, index), inLanes: 0 };
 }
 
+/** Write a capture of requests and answers in turn (native/bench/captures.sh). */
+export function writeTalk(path: string, packets: number, talk: Talk): void {
+  writeCapture(path, packets, (index) => talkAt(index, talk));
+}
+
 /** A packet of requests and answers in turn, over so many connections. */
 function talkAt(index: number, talk: Talk): Framed {
   const isAnswer = index % 2 === 1;

@@ -207,7 +207,7 @@ class Reader {
     strangers.set_kind(p.name, Strangers::Kind::kStranger);
     strangers.meet_by_hand(p.name, p.turned, false, segment_of(p), words[kNow], words[kNextId],
                            words[kStrangersClosed]);
-    strangers.quoted(p.name, p.turned, words[kNow]);
+    strangers.quoted(p.name, words[kNow]);
   }
 
   std::vector<uint32_t> claims_ = std::vector<uint32_t>(kRecords);

@@ -377,6 +377,8 @@ class Lanes {
   Step take_unread(Run& r, uint32_t record, uint32_t number) {
     Flow& flow = flows_[number / 2];
     Lane& lane = flow.lanes[number % 2];
+    // A packet in between that was read may be usual by another number.
+    if (lane.known != entry::whose(r.s.index[record])) return Step::kStopped;
     const bool v4 = flow.name.family == 4, is_tcp = flow.name.protocol == kTcp;
     const uint32_t captured = r.s.records.captured[record];
     const uint32_t least = v4 ? ipv4::kMinHeaderLength : ipv6::kHeaderLength;
