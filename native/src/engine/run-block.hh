@@ -113,6 +113,14 @@ class Runner {
   }
 
   void fetch_needs(uint32_t count) {
+    // Where tables are large, processors drop wishes that come in crowds: what is read is waited for
+    // all at once rather than packet by packet.
+    uint32_t touched = 0;
+    for (uint32_t i = 0; i < count; i++) {
+      const uint32_t place = k_.place[i] == FlowTable::kNone ? 0 : k_.place[i];
+      touched += *static_cast<const uint8_t*>(e_.flows().record_at(place));
+    }
+    asm volatile("" ::"r"(touched));
     Engine::Needs needs[kBlock];
     uint32_t met = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -123,9 +131,6 @@ class Runner {
       __builtin_prefetch(needs[met].tracking, 1);
       met += 1;
     }
-    // Where tables are large, processors drop such wishes: what is read is waited for all at once
-    // rather than packet by packet.
-    uint32_t touched = 0;
     for (uint32_t i = 0; i < met; i++) touched += *needs[i].next + *needs[i].tracking;
     asm volatile("" ::"r"(touched));
   }
