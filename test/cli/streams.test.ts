@@ -120,6 +120,12 @@ t.test('a run that judges nothing says so', async (t) => {
     t.equal(ran.status, 0);
     t.match(ran.stderr, /warning: nothing was judged: .* none of 12 packets/);
   }
+  const strange = ['replay', ...CLUSTER, ...NPM, '-r', 'strange.pcap', '--fail-on', 'denied'];
+  const ours = readFileSync(join(cwd, 'case.pcap'));
+  ours.writeUInt32LE(147, 20);
+  writeFileSync(join(cwd, 'strange.pcap'), ours);
+  const unknown = await wiretrial(strange, { cwd });
+  t.match(unknown.stderr, /warning: nothing was judged: 12 packets are unknown: .*link type/);
   const slip = await wiretrial(['replay', ...CASE, ...NPM, '--map', '1.2.3.4=node/node-a'], {
     cwd,
   });

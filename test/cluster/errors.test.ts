@@ -92,6 +92,11 @@ t.test('one mistake is one line that says where, what was found, what is accepte
       'f.yaml:2:1: Flow sequence in block collection must be sufficiently indented and end with a ] [YAML_SYNTAX]',
     ],
     [
+      'what kubectl says when there is nothing',
+      'No resources found in default namespace.',
+      'f.yaml:1:1: not a Kubernetes object (found "No resources found in default namespace."; accepted: a map with apiVersion and kind) [OBJECT_KIND]',
+    ],
+    [
       'no kind',
       'apiVersion: v1\nmetadata: {name: x}',
       'f.yaml:1:1: `kind` is missing (accepted: an object with apiVersion and kind) [OBJECT_KIND]',

@@ -5,7 +5,9 @@
 import pc from 'picocolors';
 import type { InputSummary } from '../../capture/record.ts';
 import { formatDiagnostic } from '../../diagnostic/diagnostic.ts';
+import type { RunSummary } from '../../lab/tally.ts';
 import type { Network } from '../../plan/model.ts';
+import { describeReason, isReason } from '../../wire/drop-reason.ts';
 import { ExitCode } from '../exit-code.ts';
 import type { RunFlags } from '../options.ts';
 
@@ -35,14 +37,19 @@ export function warnOfCuts(inputs: readonly InputSummary[]): number {
 }
 
 /** Say that a run has judged nothing: its gates passed for want of packets. */
-export function warnOfNothing(packets: number, inputs: readonly InputSummary[]): void {
-  if (packets > 0) return;
+export function warnOfNothing(
+  { counts, reasons }: RunSummary,
+  inputs: readonly InputSummary[],
+): void {
+  const { packets, outcomes } = counts;
+  const { delivered, exited, dropped, consumed, unknown } = outcomes;
+  if (delivered + exited + dropped + consumed > 0 || (packets > 0 && unknown === 0)) return;
   const read = inputs.reduce((sum, input) => sum + input.packets, 0);
-  warn(
-    read === 0
-      ? 'the capture holds no packets: nothing was judged'
-      : `nothing was judged: the filter, --since or --until leave none of ${read} packets`,
-  );
+  const why = Object.keys(reasons).filter(isReason).map(describeReason).join('; ');
+  const elsewhere = 'notInCluster' in reasons ? ' (--map puts it onto the cluster)' : '';
+  if (packets > 0) warn(`nothing was judged: ${unknown} packets are unknown: ${why}${elsewhere}`);
+  else if (read === 0) warn('nothing was judged: the capture holds no packets');
+  else warn(`nothing was judged: the filter, --since or --until leave none of ${read} packets`);
 }
 
 /** Say what was assumed of dumped nodes, for verbs whose output has no place for it. */

@@ -130,8 +130,8 @@ async function compareVerb(words: readonly string[], flags: Flags): Promise<numb
     for (const r of reports) r.end({ stacks: ends, counts, classes, inputs: read, interrupted });
     const differs = flags.exitCode && counts.disagree > 0;
     if (differs) say(`gate failed: --exit-code: ${counts.disagree} connections differ`);
-    const judged = ends[0]?.summary.counts.packets ?? 0;
-    if (!interrupted) warnOfNothing(judged, read);
+    const [judged] = done.summaries;
+    if (judged && !interrupted) warnOfNothing(judged, read);
     const gate = differs ? ExitCode.gateFailed : ExitCode.ok;
     return worst(interruption.code, gate, warnOfCuts(read));
   } finally {

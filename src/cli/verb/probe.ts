@@ -109,6 +109,7 @@ async function probeVerb(flags: Flags): Promise<number> {
     interrupted: interruption.code !== 0,
   };
   for (const output of outputs) writeProbes(output, openOutput(output), end);
+  if (requests.length === 0) warn('nothing was asked: there is no pair of pods, or no probe');
   if (wrong > 0) say(`gate failed: ${wrong} of ${probes.length} probes are not as expected`);
   return worst(interruption.code, wrong > 0 ? ExitCode.gateFailed : ExitCode.ok);
 }

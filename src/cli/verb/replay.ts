@@ -129,7 +129,7 @@ async function replayVerb(words: readonly string[], flags: Flags): Promise<numbe
     for (const report of reports) report.end({ ...end, warnings });
     const failed = failedGates(end.summary, failOn, flags.maxDrops);
     for (const gate of failed) say(`gate failed: ${gate}`);
-    if (!end.interrupted) warnOfNothing(end.summary.counts.packets, end.inputs);
+    if (!end.interrupted) warnOfNothing(end.summary, end.inputs);
     const gate = failed.length > 0 ? ExitCode.gateFailed : ExitCode.ok;
     return worst(interruption.code, gate, warnOfCuts(end.inputs));
   } finally {

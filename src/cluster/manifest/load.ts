@@ -233,7 +233,10 @@ function count(counts: Map<string, number>, what: string, by: number): void {
 }
 
 function problem(g: Gathering, at: Tree, code: string, message: string, accepted: string): void {
-  g.problems.push({ code, ...placeOf(at), message, accepted });
+  const words = text(at)?.replace(/\s+/g, ' ').slice(0, 60);
+  const found =
+    words === undefined || code !== 'OBJECT_KIND' ? {} : { found: JSON.stringify(words) };
+  g.problems.push({ code, ...placeOf(at), message, ...found, accepted });
 }
 
 function refuse(g: Gathering, tree: Tree, what: string, because: string): void {
