@@ -70,7 +70,8 @@ export function readDump(host: string, files: readonly DumpFile[]): DumpNode {
   }
   if (collected.kinds.size === 0) {
     const message = 'none of the files is one that a node prints';
-    faults.push({ code: 'DUMP_EMPTY', object: `node/${host}`, message });
+    const accepted = 'what the commands of doctor --collect print';
+    faults.push({ code: 'DUMP_EMPTY', object: `node/${host}`, message, accepted });
   }
   if (faults.length > 0) throw new UserError(faults);
   for (const { name, kind } of devices) {

@@ -69,9 +69,9 @@ interface Flags extends ClusterOptions {
 }
 
 export function benchCommand(finish: (code: number) => void): Command {
-  const command = new Command('bench').description(
-    'Packets per second (of CPU time) through a policy set, as a regression gate.',
-  );
+  const command = new Command('bench')
+    .summary('packets per second through a policy set, as a regression gate')
+    .description('Packets per second (of CPU time) through a policy set, as a regression gate.');
   const collect = (text: string, all: readonly string[]) => [...all, text];
   return withTables(withCluster(command), 'twice --connections')
     .option('--stack <stack>', 'NETWORK+POLICY[,option=value]')

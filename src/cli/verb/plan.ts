@@ -27,7 +27,7 @@ import { checkRun, chooseStack, loadCluster, makeWorld } from '../input/inputs.t
 import { together } from '../mistakes.ts';
 import { type ClusterOptions, withCluster, withDumps } from '../options.ts';
 import { checkStreams } from '../output/destinations.ts';
-import { warnOfDumps } from '../output/say.ts';
+import { say, warnOfDumps } from '../output/say.ts';
 
 const PLAN_FORMATS = {
   'iptables-save': (plan: Plan) => printRules(plan, 4),
@@ -88,7 +88,7 @@ export function planCommand(finish: (code: number) => void): Command {
     .option('--fabric', 'the Azure network instead of a node', false)
     .option(
       '-o, --output <format[=path]>',
-      `${FORMATS.join('|')}, to standard output or a file (repeatable; default: iptables-save)`,
+      `${FORMATS.join('|')}, to standard output or a file (repeatable; default: iptables-save, of a Windows node hns)`,
       (value: string, all: readonly string[]) => [...all, value],
       [],
     )
@@ -118,6 +118,7 @@ function planVerb(flags: Flags): number {
       format === IMAGE
         ? formatImage(imageOf(world.network, flags))
         : planText(choosePlan(world.network, flags), format);
+    if (text === '') say(`note: this host has nothing that ${format ?? 'iptables-save'} prints`);
     const out = path === null || path === '-' ? standardOutput() : fileOutput(path);
     out.write(text);
     out.close();

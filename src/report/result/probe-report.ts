@@ -119,5 +119,6 @@ function footer(end: ProbeEnd): string {
   const judged = expected === 0 ? '' : `; ${expected - wrong} of ${expected} as expected`;
   const proxies = end.shown.flatMap((p) => (p.proxy === null ? [] : [proxyText(p.proxy)]));
   const through = proxies.length === 0 ? '' : `\n${[...new Set(proxies)].join('')}`;
-  return `${through}\n${end.probes.length} probes on ${end.stack}${judged}. Whether a process listens is not judged.\n`;
+  const count = end.probes.length === 1 ? '1 probe' : `${end.probes.length} probes`;
+  return `${through}\n${count} on ${end.stack}${judged}. Whether a process listens is not judged.\n`;
 }
