@@ -288,6 +288,37 @@ for (const stack of STACKS) {
   });
 }
 
+t.test('who stands behind a node where kube-proxy masquerades pods', async (t) => {
+  const config = (text: string) =>
+    parseInputs(
+      'shop.yaml',
+      `${WIRING}${TWO_NODES_SHOP}---\n${SERVICES}---
+apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+${text}
+`,
+    );
+  const opening = STEPS[0];
+  if (opening === undefined) throw new Error('a connection has an opening');
+  const behind = { from: [NODE_A, 51_234], to: [API, 8080] } as const;
+  for (const [text, from] of [
+    ['iptables: {masqueradeAll: true}', null],
+    ['clusterCIDR: 10.244.0.0/16', null],
+    ['clusterCIDR: 10.240.0.0/16', 'node/node-a'],
+  ] as const) {
+    const inputs = config(text);
+    const ran = await replayFrames(inputs, 'azure-transparent+none', [
+      seen(opening, 0, behind, 63),
+    ]);
+    const want = from === null ? { reason: 'translatedSender' } : { verdict: 'allowed', from };
+    t.match(ran.connections, [want], text);
+    const client = { from: [WEB, 46_000], to: ['10.0.10.1', 80] } as const;
+    const both = await replayFrames(inputs, 'azure-transparent+none', bothSides(client, behind));
+    t.match(both.connections, [{ from: 'pod/shop/web', to: 'svc/shop/api', verdict: 'allowed' }]);
+    t.equal(both.connections.length, 1, 'seen before it, the client is known');
+  }
+});
+
 t.test(
   'a port that is used again later is another connection with a choice of its own',
   async (t) => {
