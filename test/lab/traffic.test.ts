@@ -58,16 +58,20 @@ function take(given: readonly Given[], options: Partial<TrafficOptions> = {}): r
 const SYN = tcp().from(WEB, 40000).to(DB, 5432).syn().id(7);
 
 t.test('the same packet further on is an observation, a retransmission is not', async (t) => {
-  const [first, beyond, again, elsewhere] = take([
+  const [first, beyond, again, elsewhere, next, late] = take([
     { frame: SYN.frame() },
     { frame: SYN.ttl(63).frame({ srcMac: '02:00:00:00:00:09' }), iface: 1, atS: 0.001 },
     { frame: SYN.frame(), atS: 0.2 },
     { frame: SYN.frame(), atS: 5, iface: 1 },
+    { frame: SYN.id(8).frame(), atS: 6 },
+    { frame: SYN.id(8).frame(), atS: 7.5, iface: 1 },
   ]);
   t.equal(first?.kind, 'datagram');
   t.match(beyond, { kind: 'observed', beyondSender: true });
   t.equal(again?.kind, 'datagram', 'same place, same TTL: a retransmission');
   t.equal(elsewhere?.kind, 'datagram', 'five seconds later it is another packet');
+  t.equal(next?.kind, 'datagram');
+  t.equal(late?.kind, 'datagram', 'one and a half, too');
 });
 
 t.test(
