@@ -96,14 +96,14 @@ export class OwnShare implements Share {
     const { membership, datagram } = captured;
     if (membership !== null) return this.#ofConversation(membership.conversation);
     if (captured.kind === 'arp') return ORDERED;
+    // Whether it is sent or not: who follows the connection that it quotes has passed it by.
+    const quoted = datagram?.quoted ?? null;
+    if (quoted !== null) return this.#shards.of(quoted.protocol, quoted);
     if (captured.kind !== 'datagram' || datagram === null) {
       // It is not sent: whoever takes it only counts it.
       return 1 + (captured.frame % (SHARDS - 1));
     }
-    const { quoted } = datagram;
-    return quoted === null
-      ? this.#shards.of(datagram.protocol, datagram)
-      : this.#shards.of(quoted.protocol, quoted);
+    return this.#shards.of(datagram.protocol, datagram);
   }
 
   #ofConversation(conversation: Conversation): number {

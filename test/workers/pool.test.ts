@@ -13,6 +13,7 @@ import { openSink } from '../../src/capture/write/byte-sink.ts';
 import { PcapWriter } from '../../src/capture/write/pcap-writer.ts';
 import { start, wiretrial } from '../support/command.ts';
 import { CROWD_CLUSTER, crowd } from '../support/crowd.ts';
+import { icmpError, udp } from '../support/packets.ts';
 
 t.setTimeout(900_000);
 const cwd = mkdtempSync(join(tmpdir(), 'wiretrial-workers-'));
@@ -25,8 +26,21 @@ writeFileSync(join(cwd, 'crowd.yaml'), CROWD_CLUSTER);
 const writer = await PcapWriter.create(openSink(join(cwd, 'crowd.pcap')), {
   linkType: LinkType.ethernet,
 });
-for (const { timeNs, data, wireLength } of crowd({ packets: PACKETS, seed: 21, payload: 200 })) {
+const packets = crowd({ packets: PACKETS, seed: 21, payload: 200 });
+for (const [i, { timeNs, data, wireLength }] of packets.entries()) {
   await writer.write({ timeNs, data, wireLength });
+  if (i % 200 > 0) continue;
+  // Errors about what nobody captured, on many ways: each is judged by one worker.
+  const [from, to] = [
+    `10.240.0.${10 + ((i / 200) % 6)}`,
+    `10.240.1.${10 + (Math.floor(i / 1200) % 6)}`,
+  ];
+  const about = udp()
+    .from(from, 1000 + i)
+    .to(to, 53)
+    .payload(3);
+  const error = icmpError(about.packet()).from(to).to(from).frame();
+  await writer.write({ timeNs, data: error, wireLength: error.length });
 }
 await writer.close();
 
