@@ -5,6 +5,7 @@
  * readers, so that a file says the same with and without a walker.
  * @module
  */
+import { sharedCopy } from '../wire/shared-copy.ts';
 import type { FileShape } from './format/packet-format.ts';
 import type { CaptureInterface, PacketRecord } from './record.ts';
 
@@ -59,7 +60,7 @@ export function frameAt({ columns, firstFrame, isSelection }: Slab, n: number): 
 export function recordOf(slab: Slab, n: number): PacketRecord {
   const { columns, window } = slab;
   const at = columns.at[n] ?? 0;
-  return recordWith(slab, n, copyOf(window, at, columns.captured[n] ?? 0));
+  return recordWith(slab, n, sharedCopy(window, at, at + (columns.captured[n] ?? 0)));
 }
 
 /** Records `from..to` of a slab, with the bytes of all of them in one piece that stays as it is. */
@@ -90,24 +91,6 @@ function recordWith(slab: Slab, n: number, data: Uint8Array): PacketRecord {
   if (iface === undefined) throw new RangeError('a record has an interface');
   const timeNs = columns.times[n] ?? 0n;
   return { frame: frameAt(slab, n), iface, timeNs, data, wireLength: columns.wire[n] ?? 0 };
-}
-
-/** Bytes that many small copies share: a buffer of its own costs more than its bytes. */
-const CHUNK_BYTES = 65_536;
-const LARGEST_SHARED = 2048;
-let chunk = new Uint8Array(CHUNK_BYTES);
-let used = 0;
-
-function copyOf(window: Uint8Array, at: number, length: number): Uint8Array {
-  if (length > LARGEST_SHARED) return window.slice(at, at + length);
-  if (used + length > CHUNK_BYTES) {
-    chunk = new Uint8Array(CHUNK_BYTES);
-    used = 0;
-  }
-  const copy = chunk.subarray(used, used + length);
-  copy.set(window.subarray(at, at + length));
-  used += length;
-  return copy;
 }
 
 /**

@@ -108,6 +108,8 @@ export class CompiledEngine implements Engine {
   readonly #renewed = new Set<string>();
   readonly #entries = new Map<string, number>();
   readonly #entryTexts: string[] = [];
+  /** The same of packets that hosts send, by host. */
+  readonly #localEntries = new Map<string, number>();
   #executed: Execution | null = null;
   #nowNs = 0;
   #sweptNs = Number.NEGATIVE_INFINITY;
@@ -144,7 +146,7 @@ export class CompiledEngine implements Engine {
     this.#nowNs = Math.max(this.#nowNs, injection.nowNs);
     const packet = fastPacket(injection);
     if (packet === null) return this.#reference.inject(injection);
-    const entry = this.#entryNumber(entryText(injection));
+    const entry = this.entryOf(injection);
     const offloaded = injection.checksumOffloaded ?? false;
     const number = this.#native.step(entry, packet, injection.nowNs, offloaded);
     if (number >= 0) return this.#book.journeyOf(number, this.#out, packet);
@@ -163,7 +165,12 @@ export class CompiledEngine implements Engine {
 
   /** The number by which a batch names the place where packets enter. */
   entryOf(place: EntryPlace): number {
-    return this.#entryNumber(entryText(place));
+    if (place.as !== 'local') return this.#entryNumber(entryText(place));
+    const known = this.#localEntries.get(place.host);
+    if (known !== undefined) return known;
+    const number = this.#entryNumber(entryText(place));
+    this.#localEntries.set(place.host, number);
+    return number;
   }
 
   /**

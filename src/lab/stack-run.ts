@@ -355,6 +355,11 @@ export class StackRun {
   #injectionOf(captured: Captured, sent: AsSent, choices?: KnownChoices): Injection {
     const { datagram, from } = sent;
     const { frame, nowNs } = captured;
+    const packet = withTtl(datagram, captured.ttl);
+    const isUsual = !datagram.cut && captured.segmentSize === 0 && choices === undefined;
+    if (isUsual && !captured.offloaded && this.#options.traceFrame !== frame) {
+      return this.world.injectAt(from, packet, whenOf(captured));
+    }
     const options = {
       frame,
       nowNs,
@@ -365,7 +370,7 @@ export class StackRun {
       ...(this.#options.traceFrame === frame ? { trace: true } : {}),
       ...(choices === undefined ? {} : { choices }),
     };
-    return this.world.injectAt(from, withTtl(datagram, captured.ttl), options);
+    return this.world.injectAt(from, packet, options);
   }
 
   /** What is known of a connection's choices before its opening is sent. */

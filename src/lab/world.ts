@@ -97,6 +97,7 @@ export class World {
     if (entry.as === 'edge') {
       return { ...options, as: 'received', ...this.#edgeOf(packet), packet };
     }
+    if (entry.as === 'local') return sentBy(entry.host, packet, options);
     if (entry.as !== 'endpoint') return { ...options, ...entry, packet };
     const { host, device } = entry;
     const frameBytes = framedBy(entry, packet);
@@ -210,6 +211,23 @@ export class World {
 }
 
 const HEADER = ethernet.HEADER_LENGTH;
+
+/** Field by field where options are the usual ones: this is done for every packet. */
+function sentBy(host: string, packet: Uint8Array, options: InjectionOptions): Injection {
+  const { frame, nowNs, utcSeconds, wireLength, segmentSize, trace, choices } = options;
+  const { checksumOffloaded, walkPastPolicyDrops } = options;
+  const isUsual =
+    utcSeconds !== undefined &&
+    wireLength === undefined &&
+    segmentSize === undefined &&
+    trace === undefined &&
+    choices === undefined &&
+    walkPastPolicyDrops === undefined;
+  if (!isUsual) return { ...options, as: 'local', host, packet };
+  return checksumOffloaded === undefined
+    ? { as: 'local', host, packet, frame, nowNs, utcSeconds }
+    : { as: 'local', host, packet, frame, nowNs, utcSeconds, checksumOffloaded };
+}
 
 /** The frame that somebody behind a device sends. */
 function framedBy(entry: Extract<EntryPoint, { as: 'endpoint' }>, packet: Uint8Array): Uint8Array {

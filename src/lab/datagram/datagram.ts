@@ -19,6 +19,7 @@ import * as sctp from '../../wire/header/sctp.ts';
 import * as tcp from '../../wire/header/tcp.ts';
 import * as udp from '../../wire/header/udp.ts';
 import { Protocol, protocolName } from '../../wire/protocol.ts';
+import { sharedCopy } from '../../wire/shared-copy.ts';
 import type { Segment } from '../causes.ts';
 
 /** Ends and protocol of a packet; ports null where there are none to read. */
@@ -68,14 +69,34 @@ export function readDatagram(
   off: number,
   wireEnd: number,
 ): Datagram | HeaderFault {
+  return read({ frame, judges: true }, b, off, wireEnd);
+}
+
+/** The same with a checksum that nobody has judged: `none`. */
+export function readUnjudged(
+  frame: number,
+  b: Uint8Array,
+  off: number,
+  wireEnd: number,
+): Datagram | HeaderFault {
+  return read({ frame, judges: false }, b, off, wireEnd);
+}
+
+interface How {
+  readonly frame: number;
+  /** Whether its checksum is judged. */
+  readonly judges: boolean;
+}
+
+function read(how: How, b: Uint8Array, off: number, wireEnd: number): Datagram | HeaderFault {
   const version = off < b.length ? u8(b, off) >>> 4 : 0;
   return version === 6
-    ? readIpv6Datagram(frame, b, off, wireEnd)
-    : readIpv4Datagram(frame, b, off, wireEnd);
+    ? readIpv6Datagram(how, b, off, wireEnd)
+    : readIpv4Datagram(how, b, off, wireEnd);
 }
 
 function readIpv4Datagram(
-  frame: number,
+  how: How,
   b: Uint8Array,
   off: number,
   wireEnd: number,
@@ -94,11 +115,11 @@ function readIpv4Datagram(
   };
   const fragment = offset > 0 || more ? { offset, more, id: head.id } : null;
   const l4 = off + ipv4.headerLength(b, off);
-  return finish(frame, b, off, end, head, ipv4.protocol(b, off), l4, fragment);
+  return finish(how, b, off, end, head, ipv4.protocol(b, off), l4, fragment);
 }
 
 function readIpv6Datagram(
-  frame: number,
+  how: How,
   b: Uint8Array,
   off: number,
   wireEnd: number,
@@ -117,13 +138,13 @@ function readIpv6Datagram(
   const { fragmentHeader: at, fragmentOffset: offset, moreFragments: more } = found;
   const isFragment = at >= 0 && (offset > 0 || more);
   const fragment = isFragment ? { offset, more, id: ipv6.fragmentId(b, at) } : null;
-  return finish(frame, b, off, end, head, found.protocol, found.offset, fragment);
+  return finish(how, b, off, end, head, found.protocol, found.offset, fragment);
 }
 
 type Head = Pick<Datagram, 'family' | 'src' | 'dst' | 'ttl' | 'id'>;
 
 function finish(
-  frame: number,
+  { frame, judges }: How,
   b: Uint8Array,
   off: number,
   end: number,
@@ -137,26 +158,39 @@ function finish(
   const readable = at >= 0 && (fragment === null || fragment.offset === 0);
   const l4 = readable ? at - off : -1;
   const transport = l4 < 0 ? NO_TRANSPORT : readTransport(bytes, l4, length, protocol);
-  const whole = fragment === null && bytes.length === length;
-  return {
+  const { family, src, dst, ttl, id } = head;
+  const { sport, dport, tcp: segment, mss, sctpChunk, quoted, icmpReply } = transport;
+  const isJudged = judges && fragment === null && bytes.length === length && transport.l4 >= 0;
+  // Field by field: this is done for every packet, and spreads are slow.
+  const d: Datagram = {
     frame,
     bytes,
     wireLength: length,
     cut: bytes.length < length,
-    ...head,
+    family,
+    src,
+    dst,
+    ttl,
+    id,
     protocol,
     protocolName: protocolName(protocol),
-    ...transport,
+    l4: transport.l4,
+    sport,
+    dport,
+    tcp: segment,
+    mss,
+    sctpChunk,
+    quoted,
     fragment: fragment && {
       key: `${head.family} ${protocol} ${fragment.id} ${key(head.src)} ${key(head.dst)}`,
       offset: fragment.offset,
       more: fragment.more,
     },
-    checksum:
-      whole && transport.l4 >= 0
-        ? verifySegment({ bytes, off: l4, end: length, protocol, src: head.src, dst: head.dst })
-        : 'none',
+    checksum: isJudged
+      ? verifySegment({ bytes, off: l4, end: length, protocol, src, dst })
+      : 'none',
   };
+  return icmpReply === undefined ? d : { ...d, icmpReply };
 }
 
 function key(a: Address): string {
@@ -287,7 +321,7 @@ function quotedPorts(
 
 /** A copy of the packet with another TTL (hop limit), its header checksum kept right. */
 export function withTtl(d: Datagram, ttl: number): Uint8Array {
-  const copy = d.bytes.slice();
+  const copy = sharedCopy(d.bytes);
   if (d.family === 4) ipv4.setTtl(copy, 0, ttl);
   else ipv6.setHopLimit(copy, 0, ttl);
   return copy;

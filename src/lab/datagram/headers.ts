@@ -6,7 +6,7 @@
 import { formatAddress } from '../../wire/address/address.ts';
 import { u8 } from '../../wire/bytes.ts';
 import { Protocol } from '../../wire/protocol.ts';
-import { type Datagram, readDatagram } from './datagram.ts';
+import { type Datagram, readUnjudged } from './datagram.ts';
 
 /** Addresses and ports of an IP packet as reports print them. */
 export interface Headers {
@@ -16,10 +16,13 @@ export interface Headers {
   readonly dport: number | null;
 }
 
-/** Read a packet that an engine ended; null when it is no whole IP packet. */
+/**
+ * Read a packet that an engine ended, whose checksum nobody asks for; null when it is no whole IP
+ * packet.
+ */
 export function packetOf(packet: Uint8Array | null): Datagram | null {
   if (packet === null) return null;
-  const read = readDatagram(0, packet, 0, Number.MAX_SAFE_INTEGER);
+  const read = readUnjudged(0, packet, 0, Number.MAX_SAFE_INTEGER);
   return typeof read === 'string' ? null : read;
 }
 

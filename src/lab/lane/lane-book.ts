@@ -16,12 +16,11 @@ import type { LastSent, Standard } from '../run/standing.ts';
 import type { StackRun } from '../stack-run.ts';
 import type { Captured, Followed } from '../traffic/captured.ts';
 import { type Conversation, isOver, lifetimeNs, type Membership } from '../traffic/conversation.ts';
-import { endsOf } from '../traffic/duplicates.ts';
 import { nameOf, type Traffic, type TrafficOptions } from '../traffic/traffic.ts';
 import { vantageKey } from '../traffic/vantage.ts';
 import type { LaneWalker } from './columns.ts';
 import { LaneWay, type SharedTerms } from './lane-way.ts';
-import { hashOf, vantageOf } from './sightings.ts';
+import { vantageOf, whoseOf } from './sightings.ts';
 
 const LINK_HEADER = 14;
 
@@ -188,7 +187,7 @@ export class LaneBook {
       hasOwnName: nameOf(membership) === undefined && options.map.size === 0,
       settles: ways.every(({ standing }) => standing.as === 'moved'),
       treat: VERDICTS.map((verdict) => this.#treat(record, sender, verdict)),
-      whose: hashOf(nameOf(membership) ?? endsOf(d)),
+      whose: whoseOf(d, nameOf(membership)),
       vantage: vantageOf(vantageKey(record, view)),
       ...ends,
       lifetimeNs: lifetimeNs(conversation),

@@ -80,7 +80,9 @@ export class LaneWay {
   readonly #endpoints: Endpoints;
   readonly #connection: number;
   /** The ends that those come to which arrive. */
-  readonly #out: RowTerms['out'];
+  #out: RowTerms['out'] | undefined;
+  /** The packet that says so, until somebody asks. */
+  #last: Uint8Array | null;
   readonly #unsent: Unsent | null;
   #rows: Map<number | string, SharedTerms> | null = null;
   #epoch = 0;
@@ -92,7 +94,7 @@ export class LaneWay {
     this.#endpoints = last.captured.endpoints;
     this.#connection = connection;
     const isThere = last.as === 'sent' && arrived(last.journey);
-    this.#out = isThere ? headersOf(last.journey.packet) : null;
+    this.#last = isThere ? last.journey.packet : null;
     this.#unsent =
       last.as === 'sent'
         ? null
@@ -116,7 +118,7 @@ export class LaneWay {
       outcome: journey.outcome,
       reason: journey.reason,
       decidedBy: decidedBy(journey.decision),
-      out: this.#out,
+      out: this.#outOf(),
       retransmission,
       journey,
       like: {},
@@ -140,6 +142,14 @@ export class LaneWay {
     });
   }
 
+  #outOf(): RowTerms['out'] {
+    if (this.#out === undefined) {
+      this.#out = headersOf(this.#last);
+      this.#last = null;
+    }
+    return this.#out;
+  }
+
   #keep(name: number | string, row: RowTerms): SharedTerms {
     const shared = sharedTerms(row);
     this.#rows ??= new Map();
@@ -157,7 +167,7 @@ export class LaneWay {
   /** Whether a packet came to other ends than those before it. */
   isElsewhere({ packet }: Journey): boolean {
     const now = headersOf(packet);
-    const out = this.#out;
+    const out = this.#outOf();
     if (out === null || now === null) return out !== now;
     const isSame = out.src === now.src && out.dst === now.dst;
     return !isSame || out.sport !== now.sport || out.dport !== now.dport;

@@ -5,7 +5,7 @@
  */
 import { type NativeLanes, Seen } from '../../engine/compiled/lane-door.ts';
 import type { Datagram } from '../datagram/datagram.ts';
-import { endsOf, type Repeat, type Sightings } from '../traffic/duplicates.ts';
+import type { Repeat, Sightings } from '../traffic/duplicates.ts';
 
 const NO_FRAGMENT = 0n;
 /** The lowest bits of a vantage are its packet's TTL. */
@@ -13,24 +13,59 @@ const TTL_BITS = 8n;
 
 export class NativeSightings implements Sightings {
   readonly #native: NativeLanes;
+  readonly #vantages = new Map<string, bigint>();
 
   constructor(native: NativeLanes) {
     this.#native = native;
   }
 
-  note(d: Datagram, vantage: string, nowNs: number, whose = endsOf(d)): Repeat | null {
+  note(d: Datagram, vantage: string, nowNs: number, whose?: string): Repeat | null {
     const { fragment } = d;
     const seen = this.#native.note(
       d.bytes,
       payloadOf(d),
       headOf(d),
-      hashOf(whose),
+      whoseOf(d, whose),
       fragment === null ? NO_FRAGMENT : hashOf(`${fragment.key} ${fragment.offset}`) >> TTL_BITS,
-      vantageOf(vantage) | BigInt(d.ttl),
+      this.#vantageOf(vantage) | BigInt(d.ttl),
       nowNs,
     );
     return seen === Seen.first ? null : { beyondSender: seen === Seen.repeatBeyond };
   }
+
+  /** There are few. */
+  #vantageOf(vantage: string): bigint {
+    const known = this.#vantages.get(vantage);
+    if (known !== undefined) return known;
+    if (this.#vantages.size >= MOST_VANTAGES) this.#vantages.clear();
+    const made = vantageOf(vantage);
+    this.#vantages.set(vantage, made);
+    return made;
+  }
+}
+
+/** Vantages remembered; beyond that all are forgotten. */
+const MOST_VANTAGES = 1024;
+
+/** A packet's connection and direction as native code has it: under a name, or by its ends. */
+export function whoseOf({ src, dst, sport, dport }: Datagram, name?: string): bigint {
+  if (name !== undefined) return hashOf(name);
+  let a = mixed(0x811c9dc5, sport ?? -1);
+  let b = mixed(0x2f0b4c47, dport ?? -1);
+  for (const { family, w0, w1, w2, w3 } of [src, dst]) {
+    a = mixed(mixed(mixed(a, w3), w2), family);
+    b = mixed(mixed(mixed(b, w0), w1), a ^ w3);
+  }
+  a = mixed(a, b >>> 13);
+  return (BigInt(a >>> 0) << 32n) | BigInt(mixed(b, a) >>> 0);
+}
+
+/** One step of MurmurHash3. */
+function mixed(hash: number, word: number): number {
+  let k = Math.imul(word, 0xcc9e2d51);
+  k = Math.imul((k << 15) | (k >>> 17), 0x1b873593);
+  const h = hash ^ k;
+  return (Math.imul((h << 13) | (h >>> 19), 5) + 0xe6546b64) | 0;
 }
 
 const HEAD = new Float64Array(6);

@@ -29,8 +29,10 @@ export interface Reached {
 /** Where a packet of the opening's direction got; null when it did not. */
 export function reachedBy(world: World, journey: Journey): Reached | null {
   if (!arrived(journey)) return null;
-  const ends = packetOf(journey.packet);
-  if (ends === null) return null;
+  const d = packetOf(journey.packet);
+  if (d === null) return null;
+  const { src, dst, sport, dport } = d;
+  const ends = { src, dst, sport, dport };
   const way = journey.crossings.map((crossing) => crossing.ends);
   return { ends, place: takerOf(world, ends, journey), way };
 }

@@ -40,6 +40,7 @@ export class AddressMap {
 
   /** The packet with mapped addresses; itself when none of its addresses is mapped. */
   apply(d: Datagram): Datagram {
+    if (this.#to.size === 0) return d;
     const to = this.applyTuple({ src: d.src, dst: d.dst, sport: d.sport, dport: d.dport });
     return withEnds(d, to, d.quoted && this.applyTuple(d.quoted));
   }

@@ -223,37 +223,40 @@ export class Traffic {
     const offloaded =
       checksums === 'ignore' ||
       (checksums === 'auto' && survey.isOffloaded(record.iface.id, read.src, read.checksum));
+    const opening = membership?.conversation.opening;
     const isOpener =
-      membership?.direction === 'original' &&
-      /^(seen|listed)$/.test(membership.conversation.opening);
+      membership?.direction === 'original' && (opening === 'seen' || opening === 'listed');
     const from = isOpener || membership === null ? identities.openerOf(datagram.src) : sender;
     const segmentSize = segmentSizeOf(datagram);
-    const notes = [
-      ...(offloaded && read.checksum !== 'right' ? ['checksumOffloaded'] : []),
-      ...(segmentSize > 0 ? ['offloadAggregate'] : []),
-      ...(datagram.cut ? ['cutBySnaplen'] : []),
-    ];
-    const ends = {
+    const { sport, dport } = visiblePorts(datagram);
+    const endpoints = {
       protocol: datagram.protocolName,
       src: formatAddress(datagram.src),
       dst: formatAddress(datagram.dst),
-      ...visiblePorts(datagram),
+      sport,
+      dport,
       from: from.name,
       to: to.name,
     };
-    return {
+    const kind = this.#kindOf(datagram, from, to, membership, nowNs);
+    // Field by field: this is done for every packet, and spreads are slow.
+    const sendable: Captured & { readonly kind: 'datagram' } = {
+      kind: 'datagram',
       datagram,
-      ...this.#kindOf(datagram, from, to, membership, nowNs),
-      ...head(record, nowNs),
-      endpoints: ends,
+      frame: record.frame,
+      timeNs: record.timeNs,
+      nowNs,
+      wireLength: record.wireLength,
+      endpoints,
       from,
       to,
       membership,
       ttl: this.#options.vantages.ttlAtSender(record, datagram, from),
       offloaded,
       segmentSize,
-      notes,
+      notes: notesOf(datagram, offloaded && read.checksum !== 'right', segmentSize > 0),
     };
+    return kind.kind === 'datagram' ? sendable : { ...sendable, ...kind };
   }
 
   /** Whether the packet can be injected, and if not, why no verdict can be given. */
@@ -358,6 +361,17 @@ export class Traffic {
       notes: [],
     };
   }
+}
+
+const NO_NOTES: readonly string[] = [];
+
+function notesOf(d: Datagram, isOffloaded: boolean, isAggregate: boolean): readonly string[] {
+  if (!isOffloaded && !isAggregate && !d.cut) return NO_NOTES;
+  return [
+    ...(isOffloaded ? ['checksumOffloaded'] : []),
+    ...(isAggregate ? ['offloadAggregate'] : []),
+    ...(d.cut ? ['cutBySnaplen'] : []),
+  ];
 }
 
 /** A datagram on its way to being described. */

@@ -106,5 +106,7 @@ export function vantageKey(record: PacketRecord, view: LinkView): string {
 }
 
 function macKey(mac: Uint8Array | null): string {
-  return mac === null ? '' : String.fromCharCode(...mac);
+  if (mac === null) return '';
+  const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = mac;
+  return String.fromCharCode(a, b, c, d, e, f);
 }

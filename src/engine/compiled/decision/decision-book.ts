@@ -6,6 +6,7 @@
 import { InternalError } from '../../../diagnostic/diagnostic.ts';
 import type { Host } from '../../../node/host.ts';
 import type { PacketEnds } from '../../../packet/ends.ts';
+import { sharedCopy } from '../../../wire/shared-copy.ts';
 import type { Journey } from '../../engine.ts';
 import { tupleEnds, wayOf } from '../connection/connection-names.ts';
 import { readNames } from '../connection/connection-words.ts';
@@ -101,15 +102,15 @@ export class DecisionBook {
     const { journey, turns } = page;
     const { length } = came;
     const leaves = journey.outcome === 'exited';
-    const frame = leaves ? out.slice(0, LINK_HEADER + length) : null;
-    const packet = frame?.slice(LINK_HEADER) ?? out.slice(0, length);
+    const frame = leaves ? sharedCopy(out, 0, LINK_HEADER + length) : null;
+    const packet = frame?.subarray(LINK_HEADER) ?? sharedCopy(out, 0, length);
     const ends = endsOf(packet);
     const way = turns === null ? [] : this.#endsOnWay(turns, endsOf(came), ends);
     const crossings = journey.crossings.map(({ host }, i) => ({
       host,
       ends: way[turns?.at[i] ?? 0] ?? ends,
     }));
-    return { ...journey, packet, frame, crossings };
+    return journeyWith(journey, packet, frame, crossings);
   }
 
   /** The ends that the packet moved last had, one after the other. */
@@ -158,3 +159,30 @@ export class DecisionBook {
 }
 
 const LINK_HEADER = 14;
+
+/** Field by field: a spread of which fields are replaced is slow. */
+function journeyWith(
+  like: Journey,
+  packet: Uint8Array,
+  frame: Uint8Array | null,
+  crossings: Journey['crossings'],
+): Journey {
+  const { outcome, reason, decision, heldForReassembly, end, draws } = like;
+  const { steps, generated, copies, forgiven, hosts } = like;
+  const journey = {
+    outcome,
+    reason,
+    decision,
+    heldForReassembly,
+    end,
+    packet,
+    frame,
+    steps,
+    generated,
+    copies,
+    forgiven,
+    hosts,
+    crossings,
+  };
+  return draws === undefined ? journey : { ...journey, draws };
+}

@@ -12,7 +12,7 @@
  * translated are left to the walk, for they are given by what others have.
  * @module
  */
-import type { Tuple } from '../../../conntrack/tuple.ts';
+import { type Tuple, withDestination } from '../../../conntrack/tuple.ts';
 import { drawName, type NatHook } from '../../../node/hook/translation.ts';
 import type { Host } from '../../../node/host.ts';
 import { type DrawRecord, type DrawSite, drawnNumber } from '../../../node/match/memory/draws.ts';
@@ -96,7 +96,8 @@ export class SpecialOpenings {
     const first = tupleOf(packet);
     const outcome = this.#outcomeFor(opening, first);
     if (outcome === undefined) return null;
-    const names = [first, ...outcome.others.map((changed) => ({ ...first, ...changed }))];
+    const names = [first];
+    for (const { dst, dport } of outcome.others) names.push(withDestination(first, dst, dport));
     writeNames(words, names);
     words[Word.ends] = ends.numberOf(names);
     const offloaded = checksumOffloaded ?? false;
@@ -226,5 +227,6 @@ function isSameSite(a: Site | null, b: Site | null): boolean {
 function tupleOf(packet: Uint8Array): Tuple {
   const isV4 = u8(packet, 0) >>> 4 === 4;
   const protocol = isV4 ? ipv4.protocol(packet, 0) : ipv6.nextHeader(packet, 0);
-  return { protocol, ...endsOf(packet) };
+  const { src, dst, sport, dport } = endsOf(packet);
+  return { protocol, src, dst, sport, dport };
 }
