@@ -140,6 +140,7 @@ export async function endToEnd(
   const packets = annotated && new AnnotatedPackets();
   const sink: RunSink = {
     wantsFrames: annotated !== null || report?.wantsFrames === true,
+    wantsJourneys: false,
     frame: (row) => {
       packets?.result(row);
       report?.frame(row);

@@ -54,8 +54,11 @@ interface Gap {
 /** More gaps than this in one direction are kept as one: suppression then errs to the safe side. */
 const MAX_GAPS = 32;
 
+/** Of the many that lose nothing. */
+const NO_GAPS: readonly Gap[] = [];
+
 class Sender {
-  readonly gaps: Gap[] = [];
+  #gaps: Gap[] | null = null;
   sent = 0;
   delivered = 0;
   /** What the emulated network told this sender that ended its flow (RST, hard ICMP error). */
@@ -64,13 +67,19 @@ class Sender {
   /** What became of its SYN; null while there was none. */
   syn: 'delivered' | 'lost' | null = null;
 
+  get gaps(): readonly Gap[] {
+    return this.#gaps ?? NO_GAPS;
+  }
+
   lose(start: number, end: number): void {
     if (start === end) return;
     this.recover(start, end);
-    this.gaps.push({ start, end });
-    if (this.gaps.length <= MAX_GAPS) return;
-    const last = this.gaps.pop();
-    const neighbour = this.gaps.at(-1);
+    this.#gaps ??= [];
+    const gaps = this.#gaps;
+    gaps.push({ start, end });
+    if (gaps.length <= MAX_GAPS) return;
+    const last = gaps.pop();
+    const neighbour = gaps.at(-1);
     if (!last || !neighbour) return;
     if (before(last.start, neighbour.start)) neighbour.start = last.start;
     if (before(neighbour.end, last.end)) neighbour.end = last.end;
@@ -78,12 +87,13 @@ class Sender {
 
   /** A segment that covers (part of) a gap arrived. */
   recover(start: number, end: number): void {
-    for (let i = this.gaps.length - 1; i >= 0; i--) {
-      const gap = this.gaps[i];
+    const gaps = this.#gaps ?? [];
+    for (let i = gaps.length - 1; i >= 0; i--) {
+      const gap = gaps[i];
       if (!gap || !before(start, gap.end) || !before(gap.start, end)) continue;
-      this.gaps.splice(i, 1);
-      if (before(gap.start, start)) this.gaps.push({ start: gap.start, end: start });
-      if (before(end, gap.end)) this.gaps.push({ start: end, end: gap.end });
+      gaps.splice(i, 1);
+      if (before(gap.start, start)) gaps.push({ start: gap.start, end: start });
+      if (before(end, gap.end)) gaps.push({ start: end, end: gap.end });
     }
   }
 

@@ -28,8 +28,16 @@ import {
 } from './run/connection-state.ts';
 import { type HeldFragment, HeldFragments } from './run/held-fragments.ts';
 import { choiceOf, firstRefusal, isOpen, Prospects } from './run/prospects.ts';
-import { type AsSent, asSent, isAsPredicted, reachedBy, translationOf } from './run/reached.ts';
+import {
+  type AsSent,
+  asSent,
+  endsAt,
+  isAsPredicted,
+  reachedBy,
+  translationOf,
+} from './run/reached.ts';
 import { type DropRows, Rows } from './run/rows.ts';
+import { sendingOf, whenOf } from './run/sending.ts';
 import {
   type LastSent,
   type LastUnsent,
@@ -42,13 +50,15 @@ import type { RunSummary, TallyPart } from './tally.ts';
 import type { Captured } from './traffic/captured.ts';
 import type { Conversation, Membership } from './traffic/conversation.ts';
 import { arrived, decidedBy, directionResult, mergeDirection, verdictOf } from './verdict.ts';
-import type { InjectionOptions, World } from './world.ts';
+import type { World } from './world.ts';
 
 /** Where a run's rows go, in capture order; connections as they close. */
 export interface RunSink {
   frame(result: FrameResult): void;
   /** False when nobody looks at frames: they need not be made. Absent: somebody does. */
   readonly wantsFrames?: boolean;
+  /** False when nobody looks at the journeys of `detail`, which are null then. Absent: some do. */
+  readonly wantsJourneys?: boolean;
   connection(result: ConnectionResult, detail: ConnectionDetail): void;
 }
 
@@ -76,6 +86,8 @@ export class StackRun {
   readonly #prospects: Prospects;
   /** What became of the next packet that is sent, when it was moved elsewhere. */
   #moved: Journey | null = null;
+  /** Whether the packet that was sent last was. */
+  #isMoved = false;
   /** What became of the frame that was handled last, when those behind it may fare alike. */
   #last: LastSent | LastUnsent | null = null;
 
@@ -176,7 +188,7 @@ export class StackRun {
   close(conversation: Conversation): void {
     const state = this.#states.get(conversation.id) ?? newState();
     this.#states.delete(conversation.id);
-    const { reply, opening, replyJourney } = state;
+    const { reply, opening, replyJourney, openingEnds } = state;
     const forward = wayThere(state, conversation);
     const judged = verdictOf(forward, reply);
     const isDrawn = state.way?.choice != null && isOpen(state.way.choice);
@@ -200,11 +212,13 @@ export class StackRun {
       bytes: conversation.bytes,
       firstFrame: conversation.firstFrame,
       contradicted,
-      translated: translationOf(conversation, opening),
+      translated: translationOf(conversation, openingEnds),
       choice: state.way?.choice ?? null,
     };
     this.#rows.connection(row);
-    this.#sink.connection(row, { conversation, opening, reply: replyJourney });
+    const isTold = this.#sink.wantsJourneys !== false;
+    const [there, back] = isTold ? [opening, replyJourney] : [null, null];
+    this.#sink.connection(row, { conversation, opening: there, reply: back });
   }
 
   /** The input is over: fragments that still wait never completed. */
@@ -281,8 +295,8 @@ export class StackRun {
     if (!journey.heldForReassembly) {
       noteFate(state.causes, direction, datagram, arrived(journey));
     }
-    this.#learn(state, direction, journey);
-    if (direction === 'original') this.#follow(state, captured, conversation, journey);
+    const opens = this.#learn(state, direction, journey) || journey === state.opening;
+    if (direction === 'original') this.#follow(state, captured, conversation, journey, opens);
     this.#hearGenerated(state, direction, journey);
     this.#settle(captured, journey, retransmission);
   }
@@ -298,8 +312,9 @@ export class StackRun {
       const opening = this.world.injectAt(conversation.from, packet, when);
       state.assumed = this.world.engine.assumeOpen(opening);
       state.opening = state.assumed;
+      state.openingEnds = endsAt(state.assumed);
       state.forward = directionResult(state.assumed);
-      this.#follow(state, captured, conversation, state.assumed);
+      this.#follow(state, captured, conversation, state.assumed, true);
       if (state.assumed.outcome === 'dropped')
         this.#rows.countDrop(state.dropRows, state.assumed, frame, 0);
     }
@@ -341,6 +356,7 @@ export class StackRun {
   }
 
   #inject(captured: Captured, sent: AsSent, choices?: KnownChoices): Journey {
+    this.#isMoved = this.#moved !== null;
     if (this.#moved !== null) {
       const journey = this.#moved;
       this.#moved = null;
@@ -354,22 +370,9 @@ export class StackRun {
 
   #injectionOf(captured: Captured, sent: AsSent, choices?: KnownChoices): Injection {
     const { datagram, from } = sent;
-    const { frame, nowNs } = captured;
     const packet = withTtl(datagram, captured.ttl);
-    const isUsual = !datagram.cut && captured.segmentSize === 0 && choices === undefined;
-    if (isUsual && !captured.offloaded && this.#options.traceFrame !== frame) {
-      return this.world.injectAt(from, packet, whenOf(captured));
-    }
-    const options = {
-      frame,
-      nowNs,
-      utcSeconds: utcSeconds(captured),
-      ...(datagram.cut ? { wireLength: datagram.wireLength } : {}),
-      ...(captured.offloaded ? { checksumOffloaded: true } : {}),
-      ...(captured.segmentSize > 0 ? { segmentSize: captured.segmentSize } : {}),
-      ...(this.#options.traceFrame === frame ? { trace: true } : {}),
-      ...(choices === undefined ? {} : { choices }),
-    };
+    const isTraced = this.#options.traceFrame === captured.frame;
+    const options = sendingOf(captured, datagram, isTraced, choices);
     return this.world.injectAt(from, packet, options);
   }
 
@@ -385,10 +388,16 @@ export class StackRun {
   }
 
   /** Note where a packet of the opening's direction got, and what else could have become of it. */
-  #follow(state: State, captured: Captured, conversation: Conversation, journey: Journey): void {
-    state.reached = reachedBy(this.world, journey) ?? state.reached;
+  #follow(
+    state: State,
+    captured: Captured,
+    conversation: Conversation,
+    journey: Journey,
+    opens: boolean,
+  ): void {
+    state.reached = reachedBy(this.world, journey, conversation) ?? state.reached;
     const known = state.way?.choice?.by;
-    const isLed = journey === state.opening || journey.draws !== undefined;
+    const isLed = opens || journey.draws !== undefined;
     if (known === 'drawn' || !isLed) return;
     const seen = known === 'captured' ? (conversation.views.at(-1) ?? null) : null;
     const list = this.#prospects.ofSent(conversation, journey, whenOf(captured), seen);
@@ -411,19 +420,25 @@ export class StackRun {
     this.#settle(captured, { ...journey, outcome: 'consumed', reason: null });
   }
 
-  /** What a sent packet says of its direction. */
-  #learn(state: State, direction: Direction, journey: Journey): void {
-    if (journey.heldForReassembly) return;
+  /** What a sent packet says of its direction; whether it is the one that tells of the opening's. */
+  #learn(state: State, direction: Direction, journey: Journey): boolean {
+    if (journey.heldForReassembly) return false;
     const next = directionResult(journey);
-    if (direction === 'original') {
-      const merged = mergeDirection(state.forward, next);
-      if (merged !== state.forward) state.opening = journey;
+    const isOriginal = direction === 'original';
+    const known = isOriginal ? state.forward : state.reply;
+    const merged = mergeDirection(known, next);
+    if (merged === known) return false;
+    // Those that a decision stands for come again, and are told by what they are.
+    const isKept = this.#sink.wantsJourneys !== false || this.#isMoved;
+    if (isOriginal) {
+      state.opening = isKept ? journey : null;
+      state.openingEnds = endsAt(journey);
       state.forward = merged;
-      return;
+      return true;
     }
-    const merged = mergeDirection(state.reply, next);
-    if (merged !== state.reply) state.replyJourney = journey;
+    state.replyJourney = isKept ? journey : null;
     state.reply = merged;
+    return false;
   }
 
   /** Resets and hard errors that our network sent back end the sender's flow (A6). */
@@ -487,13 +502,4 @@ export class StackRun {
     this.#noteHeld(captured, false);
     place.settle(this.#rows.unsent(captured, 'dropped', 'fragmentTimeout'));
   }
-}
-
-function whenOf(captured: Captured): InjectionOptions {
-  return { frame: captured.frame, nowNs: captured.nowNs, utcSeconds: utcSeconds(captured) };
-}
-
-/** Rules can ask what time it is (xt_time): the capture says. */
-function utcSeconds({ timeNs }: Captured): number {
-  return Number(timeNs / 1_000_000_000n);
 }

@@ -52,9 +52,22 @@ function isPolicy(origin: Provenance): boolean {
 /** One direction's result from the journey of its packet. */
 export function directionResult(journey: Journey): DirectionResult {
   const by = decidedBy(journey.decision);
-  if (arrived(journey)) return { result: 'delivered', reason: null, decidedBy: by };
+  if (arrived(journey)) return deliveredBy(by);
   const result = journey.outcome === 'dropped' ? 'dropped' : 'unknown';
   return { result, reason: journey.reason, decidedBy: by };
+}
+
+/** One for all whom the same rule lets through: many connections are open at once. */
+const DELIVERED = new WeakMap<DecidedBy, DirectionResult>();
+const DELIVERED_BY_NONE: DirectionResult = { result: 'delivered', reason: null, decidedBy: null };
+
+function deliveredBy(by: DecidedBy | null): DirectionResult {
+  if (by === null) return DELIVERED_BY_NONE;
+  const known = DELIVERED.get(by);
+  if (known !== undefined) return known;
+  const made: DirectionResult = { result: 'delivered', reason: null, decidedBy: by };
+  DELIVERED.set(by, made);
+  return made;
 }
 
 /**

@@ -157,6 +157,7 @@ async function judgeAlone(
   const packets = annotated && new AnnotatedPackets();
   const sink: RunSink = {
     wantsFrames: annotated !== null || reports.some((report) => report.wantsFrames),
+    wantsJourneys: false,
     frame(row) {
       packets?.result(row);
       if (isShown(row)) for (const report of reports) report.frame(row);

@@ -22,7 +22,7 @@ import {
   type ProspectList,
   type Prospects,
 } from '../run/prospects.ts';
-import { reachedBy, translationOf } from '../run/reached.ts';
+import { endsAt, reachedBy, translationOf } from '../run/reached.ts';
 import { arrived, directionResult, NOT_CAPTURED, verdictOf } from '../verdict.ts';
 import type { World } from '../world.ts';
 
@@ -94,7 +94,7 @@ export function sendExchange(
     decidedBy,
     forward: there,
     reply: back,
-    translated: translationOf(asSeen(exchange), forward),
+    translated: translationOf(asSeen(exchange), endsAt(forward)),
     choice,
     ...(diagnoses ? diagnose(world, exchange, forward, nowNs + 2e6) : NOT_DIAGNOSED),
   };
@@ -118,7 +118,7 @@ function asSeen(e: Exchange) {
 
 /** Whoever the request reached answers what it saw: after translation that is another packet. */
 function answering(world: World, exchange: Exchange, forward: Journey): Exchange {
-  const reached = reachedBy(world, forward);
+  const reached = reachedBy(world, forward, exchange);
   if (reached === null) return exchange;
   const { ends, place } = reached;
   const { src, dst } = ends;

@@ -5,6 +5,7 @@
 import type { Journey, KnownChoices } from '../../engine/engine.ts';
 import { Causes, type CauseVerdict, type Direction } from '../causes.ts';
 import type { Datagram } from '../datagram/datagram.ts';
+import type { Ends } from '../datagram/rewrite.ts';
 import type { Choice, DirectionResult, Verdict } from '../result.ts';
 import type { Conversation } from '../traffic/conversation.ts';
 import { NOT_CAPTURED } from '../verdict.ts';
@@ -16,8 +17,11 @@ export interface State {
   readonly causes: Causes;
   forward: DirectionResult;
   reply: DirectionResult;
+  /** The journeys that decided each direction, where somebody asks for them. */
   opening: Journey | null;
   replyJourney: Journey | null;
+  /** The ends that the opening came to. */
+  openingEnds: Ends | null;
   /** Where its packets get; null before the first did. */
   reached: Reached | null;
   /** What the capture shows of its choices, and how it would fare under each. */
@@ -70,6 +74,7 @@ export function newState(): State {
     reply: NOT_CAPTURED,
     opening: null,
     replyJourney: null,
+    openingEnds: null,
     reached: null,
     way: null,
     assumed: null,

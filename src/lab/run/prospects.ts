@@ -115,7 +115,7 @@ export class Prospects {
       return this.#world.injectAt(from, packet, when);
     };
     const { courses, complete } = engine.courses(send(asked, asked.from, 'request'), (forward) => {
-      const reached = reachedBy(this.#world, forward);
+      const reached = reachedBy(this.#world, forward, asked);
       return reached === null ? null : send(inverse(reached.ends), reached.place, 'answer');
     });
     return { all: courses.map(prospectOf), complete };

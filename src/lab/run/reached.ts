@@ -22,19 +22,34 @@ export interface Reached {
   readonly ends: Ends;
   /** Who took them. */
   readonly place: Place;
-  /** Every pair of ends that they have on their way. */
+  /** Every pair of ends that they have on their way, besides those of its beginning and its end. */
   readonly way: readonly Ends[];
 }
 
-/** Where a packet of the opening's direction got; null when it did not. */
-export function reachedBy(world: World, journey: Journey): Reached | null {
+/**
+ * Where a packet of the opening's direction got; null when it did not. `own`: the ends it was sent
+ * with, which stand for equal ones: most connections are not translated, and many are open at once.
+ */
+export function reachedBy(world: World, journey: Journey, own: Ends): Reached | null {
   if (!arrived(journey)) return null;
-  const d = packetOf(journey.packet);
+  const found = endsAt(journey);
+  if (found === null) return null;
+  const ends = equalEnds(found, own) ? own : found;
+  const place = takerOf(world, ends, journey);
+  const others = journey.crossings.filter(
+    (crossing) => !equalEnds(crossing.ends, ends) && !equalEnds(crossing.ends, own),
+  );
+  return { ends, place, way: others.length === 0 ? NO_WAY : others.map((other) => other.ends) };
+}
+
+const NO_WAY: readonly Ends[] = [];
+
+/** The ends that a packet ended with; null when nobody knows. */
+export function endsAt(journey: Journey | null): Ends | null {
+  const d = packetOf(journey?.packet ?? null);
   if (d === null) return null;
   const { src, dst, sport, dport } = d;
-  const ends = { src, dst, sport, dport };
-  const way = journey.crossings.map((crossing) => crossing.ends);
-  return { ends, place: takerOf(world, ends, journey), way };
+  return { src, dst, sport, dport };
 }
 
 /** Whoever has the address; where its place tells nothing, the host that the packet ended at. */
@@ -105,10 +120,9 @@ function endsOf({ src, dst, sport, dport }: Conversation): Ends {
 }
 
 /** The connection's ends after translation, as reports print them; null when nothing changed. */
-export function translationOf(own: Ends, opening: Journey | null): Headers | null {
-  const d = packetOf(opening?.packet ?? null);
-  if (d === null || equalEnds(d, own)) return null;
-  const { src, dst, sport, dport } = d;
+export function translationOf(own: Ends, opening: Ends | null): Headers | null {
+  if (opening === null || equalEnds(opening, own)) return null;
+  const { src, dst, sport, dport } = opening;
   return { src: formatAddress(src), dst: formatAddress(dst), sport, dport };
 }
 

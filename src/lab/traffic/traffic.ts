@@ -8,7 +8,7 @@
 import type { LinkView } from '../../capture/link/link-view.ts';
 import { toIp } from '../../capture/link/linktype.ts';
 import type { PacketRecord } from '../../capture/record.ts';
-import { formatAddress } from '../../wire/address/address.ts';
+import { type Address, formatAddress } from '../../wire/address/address.ts';
 import type { UnknownReason } from '../../wire/drop-reason.ts';
 import * as arp from '../../wire/header/arp.ts';
 import { EtherType } from '../../wire/protocol.ts';
@@ -83,6 +83,8 @@ export class Traffic {
   readonly #conversations: Conversations;
   readonly #duplicates: Sightings;
   readonly #fragments = new FragmentPorts();
+  /** Addresses of IPv4 in words. */
+  readonly #texts = new Map<number, string>();
   readonly #strangers: Strangers | null;
   #sweepNs = 0;
   /** When the record was captured that is being taken in. */
@@ -231,8 +233,8 @@ export class Traffic {
     const { sport, dport } = visiblePorts(datagram);
     const endpoints = {
       protocol: datagram.protocolName,
-      src: formatAddress(datagram.src),
-      dst: formatAddress(datagram.dst),
+      src: this.#textOf(datagram.src),
+      dst: this.#textOf(datagram.dst),
       sport,
       dport,
       from: from.name,
@@ -257,6 +259,17 @@ export class Traffic {
       notes: notesOf(datagram, offloaded && read.checksum !== 'right', segmentSize > 0),
     };
     return kind.kind === 'datagram' ? sendable : { ...sendable, ...kind };
+  }
+
+  /** There are few, and rows of connections share them. */
+  #textOf(address: Address): string {
+    if (address.family === 6) return formatAddress(address);
+    const known = this.#texts.get(address.w3);
+    if (known !== undefined) return known;
+    if (this.#texts.size >= MOST_TEXTS) this.#texts.clear();
+    const text = formatAddress(address);
+    this.#texts.set(address.w3, text);
+    return text;
   }
 
   /** Whether the packet can be injected, and if not, why no verdict can be given. */
@@ -363,6 +376,8 @@ export class Traffic {
   }
 }
 
+/** Addresses whose text is kept; beyond that all are forgotten. */
+const MOST_TEXTS = 16_384;
 const NO_NOTES: readonly string[] = [];
 
 function notesOf(d: Datagram, isOffloaded: boolean, isAggregate: boolean): readonly string[] {
