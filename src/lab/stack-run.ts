@@ -420,7 +420,7 @@ export class StackRun {
     this.#settle(captured, { ...journey, outcome: 'consumed', reason: null });
   }
 
-  /** What a sent packet says of its direction; whether it is the one that tells of the opening's. */
+  /** What a sent packet says of its direction; whether it tells of the opening's. */
   #learn(state: State, direction: Direction, journey: Journey): boolean {
     if (journey.heldForReassembly) return false;
     const next = directionResult(journey);
