@@ -4,7 +4,6 @@
  */
 import { assert } from '../diagnostic/diagnostic.ts';
 import type { Injection, Journey, KnownChoices } from '../engine/engine.ts';
-import { weakestEvidence } from '../plan/model.ts';
 import { type Direction, opposite } from './causes.ts';
 import { type Datagram, withTtl } from './datagram/datagram.ts';
 import { isHardError } from './datagram/headers.ts';
@@ -16,26 +15,18 @@ import type {
   FrameOutcome,
   FrameResult,
 } from './result.ts';
+import { connectionRow } from './run/connection-row.ts';
 import {
-  decidingSide,
   judge,
   NOTHING_KNOWN,
   newState,
   noteFate,
   type State,
   type Way,
-  wayThere,
 } from './run/connection-state.ts';
 import { type HeldFragment, HeldFragments } from './run/held-fragments.ts';
-import { choiceOf, firstRefusal, isOpen, Prospects } from './run/prospects.ts';
-import {
-  type AsSent,
-  asSent,
-  endsAt,
-  isAsPredicted,
-  reachedBy,
-  translationOf,
-} from './run/reached.ts';
+import { choiceOf, firstRefusal, Prospects } from './run/prospects.ts';
+import { type AsSent, asSent, endsAt, isAsPredicted, reachedBy } from './run/reached.ts';
 import { type DropRows, Rows } from './run/rows.ts';
 import { sendingOf, whenOf } from './run/sending.ts';
 import {
@@ -49,7 +40,7 @@ import {
 import type { RunSummary, TallyPart } from './tally.ts';
 import type { Captured } from './traffic/captured.ts';
 import type { Conversation, Membership } from './traffic/conversation.ts';
-import { arrived, decidedBy, directionResult, mergeDirection, verdictOf } from './verdict.ts';
+import { arrived, decidedBy, directionResult, mergeDirection } from './verdict.ts';
 import type { World } from './world.ts';
 
 /** Where a run's rows go, in capture order; connections as they close. */
@@ -188,33 +179,8 @@ export class StackRun {
   close(conversation: Conversation): void {
     const state = this.#states.get(conversation.id) ?? newState();
     this.#states.delete(conversation.id);
-    const { reply, opening, replyJourney, openingEnds } = state;
-    const forward = wayThere(state, conversation);
-    const judged = verdictOf(forward, reply);
-    const isDrawn = state.way?.choice != null && isOpen(state.way.choice);
-    const verdict = isDrawn && judged !== 'unknown' ? 'depends' : judged;
-    const deciding = decidingSide(verdict, forward, reply, state.way);
-    const contradicted =
-      state.contradicted ||
-      (conversation.answered && (verdict === 'denied' || verdict === 'broken'));
-    const row: ConnectionResult = {
-      id: conversation.id,
-      protocol: conversation.protocol,
-      ...this.world.describeEnds(conversation),
-      verdict,
-      reason: deciding.reason,
-      decidedBy: deciding.decidedBy,
-      forward,
-      reply,
-      opening: conversation.opening,
-      evidence: weakestEvidence(this.world.network.nodes),
-      packets: conversation.packets,
-      bytes: conversation.bytes,
-      firstFrame: conversation.firstFrame,
-      contradicted,
-      translated: translationOf(conversation, openingEnds),
-      choice: state.way?.choice ?? null,
-    };
+    const row = connectionRow(this.world, conversation, state);
+    const { opening, replyJourney } = state;
     this.#rows.connection(row);
     const isTold = this.#sink.wantsJourneys !== false;
     const [there, back] = isTold ? [opening, replyJourney] : [null, null];
