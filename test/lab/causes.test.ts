@@ -171,4 +171,10 @@ t.test('however many gaps there are, what was lost stays unacknowledged', async 
   for (const ack of [5, 995, 1985]) {
     t.equal(causes.judgeTcp('reply', segment({ seq: 1, ack })), 'causeNotDelivered', `ack ${ack}`);
   }
+  const backwards = new Causes();
+  for (let i = 99; i >= 0; i--) {
+    backwards.settleTcp('original', segment({ seq: i * 20, ack: 1, payloadLength: 10 }), false);
+  }
+  const first = segment({ seq: 1, ack: 5 });
+  t.equal(backwards.judgeTcp('reply', first), 'causeNotDelivered', 'the first was lost last');
 });

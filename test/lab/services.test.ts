@@ -288,6 +288,45 @@ for (const stack of STACKS) {
   });
 }
 
+t.test('what is drawn for one client outside says nothing of another', async (t) => {
+  const inputs = parseInputs(
+    'shop.yaml',
+    [
+      `${WIRING}${TWO_NODES_SHOP}`,
+      service(
+        'near',
+        '10.0.10.6',
+        '{ app: shop }',
+        'port: 80, targetPort: 8080, nodePort: 30099',
+        'type: NodePort\n  externalTrafficPolicy: Local',
+      ),
+      `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: known, namespace: shop }
+spec:
+  podSelector: { matchLabels: { tier: api } }
+  ingress: [{ from: [{ ipBlock: { cidr: 203.0.113.0/24 } }] }]
+`,
+    ].join('---\n'),
+  );
+  const opening = STEPS[0];
+  if (opening === undefined) throw new Error('a connection has an opening');
+  const knownFirst = ['203.0.113.9', '198.51.100.7'];
+  for (const stack of ['azure-transparent+npm', 'azure-transparent+calico']) {
+    for (const clients of [knownFirst, knownFirst.toReversed()]) {
+      const syns = clients.map((client, i) =>
+        seen(opening, i, { from: [client, 49_000 + i], to: [NODE_B, 30_099] }),
+      );
+      const ran = await replayFrames(inputs, stack, syns);
+      t.match(
+        ran.connections.map(({ src, verdict, choice }) => [src, verdict, choice?.of]),
+        clients.map((src) => [src, src === '203.0.113.9' ? 'allowed' : 'depends', 2]),
+        `${stack}: ${clients}`,
+      );
+    }
+  }
+});
+
 t.test('who stands behind a node where kube-proxy masquerades pods', async (t) => {
   const config = (text: string) =>
     parseInputs(
