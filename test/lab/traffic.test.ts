@@ -63,8 +63,8 @@ t.test('the same packet further on is an observation, a retransmission is not', 
     { frame: SYN.ttl(63).frame({ srcMac: '02:00:00:00:00:09' }), iface: 1, atS: 0.001 },
     { frame: SYN.frame(), atS: 0.2 },
     { frame: SYN.frame(), atS: 5, iface: 1 },
-    { frame: SYN.id(8).frame(), atS: 6 },
-    { frame: SYN.id(8).frame(), atS: 7.5, iface: 1 },
+    { frame: SYN.id(8).frame(), atS: 6.5 },
+    { frame: SYN.id(8).frame(), atS: 8, iface: 1 },
   ]);
   t.equal(first?.kind, 'datagram');
   t.match(beyond, { kind: 'observed', beyondSender: true });
