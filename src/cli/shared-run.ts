@@ -172,6 +172,7 @@ function jobOf(
     openLoop: flags.openLoop,
     capture: source.job(),
     traffic: prepared.job,
+    index: prepared.index,
     rows,
     clientsHidden,
     owners: ownersOf(workers, weights),

@@ -10,6 +10,7 @@ import type { Diagnostic, FaultClass } from '../diagnostic/diagnostic.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { ComparisonPart, Difference } from '../lab/compare/compare.ts';
 import type { ChecksumMode, Seen } from '../lab/datagram/checksums.ts';
+import type { CaptureIndex } from '../lab/lane/capture-index.ts';
 import type { ConnectionResult } from '../lab/result.ts';
 import type { TallyPart } from '../lab/tally.ts';
 import type { Midstream } from '../lab/traffic/conversation.ts';
@@ -69,6 +70,8 @@ export interface Job {
   readonly openLoop: boolean;
   readonly capture: CaptureJob;
   readonly traffic: TrafficJob;
+  /** In memory that all share; null where the first pass left none. */
+  readonly index: CaptureIndex | null;
   readonly rows: RowsJob;
   readonly clientsHidden: boolean;
   /** The worker of each shard. */

@@ -119,6 +119,7 @@ class ShareRun {
     const output = await replay({
       records: this.#records(walker),
       ...(walker === null ? {} : { walker }),
+      index: this.#job.index,
       traffic: trafficOf(this.#job.traffic, world),
       stacks: this.#worlds.flatMap((one, i) => {
         const sink = sinks[i];

@@ -7,6 +7,7 @@ import { openCaptures } from '../../src/capture/reader.ts';
 import type { PacketRecord } from '../../src/capture/record.ts';
 import { parseStack } from '../../src/dataplane/stack.ts';
 import type { MakeEngine } from '../../src/engine/make-engine.ts';
+import type { CaptureIndex } from '../../src/lab/lane/capture-index.ts';
 import { findWalker } from '../../src/lab/lane/columns.ts';
 import { type ReplayInput, replay } from '../../src/lab/replay.ts';
 import type { ConnectionResult, FrameResult } from '../../src/lab/result.ts';
@@ -48,6 +49,8 @@ export interface SharedOptions {
   readonly map?: AddressMap;
   /** The file that holds the records: they are read from there, in bulk. */
   readonly path?: string;
+  /** The index of the file. */
+  readonly index?: CaptureIndex | null;
 }
 
 const FRAME = rowText('jsonl', 'frames');
@@ -59,7 +62,7 @@ export async function runInShares(
   stack: string,
   records: readonly PacketRecord[],
   shares: number,
-  { makeEngine, map = new AddressMap([]), path }: SharedOptions = {},
+  { makeEngine, map = new AddressMap([]), path, index = null }: SharedOptions = {},
 ): Promise<SharedRun> {
   const survey = new Survey();
   for (const record of records) survey.add(record);
@@ -72,7 +75,7 @@ export async function runInShares(
     const { addresses } = world;
     const shards = new Shards({ cluster, addresses, fragmented, clientsHidden: false });
     const share = new OwnShare(shards, owners, self);
-    parts.push(await judge(world, sourceOf(records, path), survey, share, map));
+    parts.push(await judge(world, { ...sourceOf(records, path), index }, survey, share, map));
   }
   const tally = new Tally();
   for (const part of parts) tally.absorb(part.tally);
@@ -89,7 +92,7 @@ export async function runInShares(
 
 async function judge(
   world: World,
-  source: Pick<ReplayInput, 'records' | 'walker'>,
+  source: Pick<ReplayInput, 'records' | 'walker' | 'index'>,
   survey: Survey,
   share: OwnShare,
   map: AddressMap,

@@ -27,6 +27,10 @@ class Growing {
 
   Entry* find(const FlowName& key) { return find(key, hash_of(key)); }
 
+  // Places hold until entries are taken out.
+  Entry& at(uint32_t place) { return entries_[place]; }
+  uint32_t place_of(const Entry* entry) const { return static_cast<uint32_t>(entry - entries_); }
+
   void prefetch(uint64_t hash) const {
     if (count_ != 0) __builtin_prefetch(&heads_[slot_of(hash)]);
   }

@@ -26,6 +26,8 @@ constexpr uint32_t kNone = 0xffffffff;
 constexpr uint32_t kPerhaps = 0xfffffffe;
 // Added to the number of a lane: the index says that the packet is for it, and it was not read.
 constexpr uint32_t kUnread = 0x80000000;
+// It is a stranger's, says the index: it was not read.
+constexpr uint32_t kStrange = 0xfffffffd;
 
 // What good decisions make of their packets, besides nothing that is known: they arrive or leave.
 constexpr uint8_t kArrives = 1;
@@ -206,7 +208,7 @@ class Lanes {
     rows_ = rows;
     accepts_ = 2 * (size_t{count} + 1);
     lane_of_ = static_cast<uint32_t*>(take_memory(accepts_ * sizeof(uint32_t)));
-    return lane_of_ != nullptr;
+    return lane_of_ != nullptr && strangers_.use_index(rows, count);
   }
 
   // What is known of each interface of the records at hand: its link type; and the capture's index
@@ -241,6 +243,7 @@ class Lanes {
         const uint32_t place = places[i];
         step = place == kNone       ? Step::kStopped
                : place == kPerhaps  ? follow(r, record, packets[i], words)
+               : place == kStrange  ? pass(r, record)
                : (place & kUnread) ? take_unread(r, record, place & ~kUnread)
                                     : take(r, record, packets[i], prints[i], place);
         if (step > Step::kFollowed) break;
@@ -307,9 +310,14 @@ class Lanes {
   void look_ahead(const Source& s, uint32_t start, uint32_t count, Packet* packets,
                   uint32_t* places, Fingerprint* prints) {
     const uint64_t unread = s.index == nullptr ? 0 : look_up(s.index + start, count, places);
+    const bool has_index = s.index != nullptr && strangers_.is_used();
     for (uint32_t i = 0; i < count; i++) {
       if (unread >> i & 1) continue;
       const uint32_t r = start + i;
+      if (has_index && is_strange(s.index[r])) {
+        places[i] = kStrange;
+        continue;
+      }
       const uint8_t* at = s.window + s.records.at[r];
       const uint32_t captured = s.records.captured[r];
       const uint32_t link_type = s.link_types[s.records.iface[r]];
@@ -339,7 +347,7 @@ class Lanes {
       if (places[i] >= kUnread) continue;
       places[i] = find_from(places[i], packets[i].name);
       if (places[i] == kNone && strangers_.is_used()) places[i] = kPerhaps;
-      if (places[i] >= kPerhaps) continue;
+      if (places[i] >= kUnread) continue;
       const Lane& lane = flows_[places[i]].lanes[packets[i].turned];
       if (lane.is_silent) continue;
       judge(packets[i]);
@@ -412,10 +420,9 @@ class Lanes {
 
   // A packet that no lane knows: one of a stranger, or one that is not for here.
   Step follow(Run& r, uint32_t record, const Packet& p, double* words) {
-    const auto at = static_cast<double>(r.s.records.time_ns[record] - r.s.start_ns);
-    const bool is_back = at < r.now;
-    const double now = is_back ? r.now : at;
-    if (now - r.now > kLongestTimeoutNs || now >= r.sweep_at) return Step::kStopped;
+    double now;
+    bool is_back;
+    if (!is_time(r, record, now, is_back)) return Step::kStopped;
     switch (strangers_.meet(p, now, words[kNextId], words[kStrangersClosed])) {
       case Strangers::Met::kByHand:
         return Step::kStopped;
@@ -429,6 +436,32 @@ class Lanes {
     if (is_back) r.backward_steps += 1;
     r.followed += 1;
     return Step::kFollowed;
+  }
+
+  bool is_strange(uint32_t at) {
+    return entry::is_usual(at) && strangers_.knows(entry::number(at));
+  }
+
+  // A usual packet of a stranger, by what the index says of it.
+  Step pass(Run& r, uint32_t record) {
+    const uint32_t at = r.s.index[record];
+    double now;
+    bool is_back;
+    if (!is_time(r, record, now, is_back)) return Step::kStopped;
+    if (!strangers_.meet_usual(entry::number(at), entry::turned(at) != 0, now)) return Step::kStopped;
+    r.now = now;
+    if (is_back) r.backward_steps += 1;
+    r.followed += 1;
+    return Step::kFollowed;
+  }
+
+  // When a record is; false when what ends connections comes before it: long silence, and the look
+  // for those that are over.
+  static bool is_time(const Run& r, uint32_t record, double& now, bool& is_back) {
+    const auto at = static_cast<double>(r.s.records.time_ns[record] - r.s.start_ns);
+    is_back = at < r.now;
+    now = is_back ? r.now : at;
+    return now - r.now <= kLongestTimeoutNs && now < r.sweep_at;
   }
 
   Step take(Run& r, uint32_t record, const Packet& p, const Fingerprint& print, uint32_t place) {

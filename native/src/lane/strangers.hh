@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "growing.hh"
+#include "index.hh"
 
 namespace wiretrial::lane {
 
@@ -63,6 +64,11 @@ class Strangers {
   // who opened it; there is no memory.
   enum class Met : uint8_t { kFollowed, kByHand, kNoMemory };
 
+  Strangers() = default;
+  ~Strangers() { give_back(known_, size_t{numbers_} * sizeof(Known)); }
+  Strangers(const Strangers&) = delete;
+  Strangers& operator=(const Strangers&) = delete;
+
   // `syn_ack_answers`: an answer whose opening was not captured goes against its conversation.
   void begin(bool syn_ack_answers) {
     is_used_ = true;
@@ -91,6 +97,35 @@ class Strangers {
   }
 
   void prefetch(uint64_t hash) const { talks_.prefetch(hash); }
+
+  // The index of the capture, whose rows stay where they are. False when there is no memory.
+  bool use_index(const Row* rows, uint32_t count) {
+    give_back(known_, size_t{numbers_} * sizeof(Known));
+    rows_ = rows;
+    numbers_ = count;
+    known_ = static_cast<Known*>(take_memory(size_t{count} * sizeof(Known)));
+    return known_ != nullptr || count == 0;
+  }
+
+  // Whether the conversation of a number of the index is an open one of a stranger: of it a usual
+  // packet need not be read.
+  bool knows(uint32_t number) {
+    if (number == 0 || number > numbers_) return false;
+    const Known& known = known_[number - 1];
+    if (known.stamp != stamp_ && known.place != kOwnPlace) recognise(number);
+    if (known.stamp != stamp_ || known.place == kOwnPlace) return false;
+    __builtin_prefetch(&talks_.at(known.place), 1);
+    return true;
+  }
+
+  // A usual packet of a conversation that `knows` knows; false, with nothing done, when it is to be
+  // read: it may begin another one.
+  bool meet_usual(uint32_t number, bool turned, double now) {
+    Talk& talk = talks_.at(known_[number - 1].place);
+    if (is_gone(talk, now) || !is_clear(talk, turned)) return false;
+    touch(talk, turned, Segment{}, now);
+    return true;
+  }
 
   // A packet at `now`. Counts conversations in `next_id` and `closed`.
   Met meet(const Packet& p, double now, double& next_id, double& closed) {
@@ -139,29 +174,41 @@ class Strangers {
   // Lay down the numbers of those that are over at `now`, in order; they are forgotten.
   void expire(double now, double* numbers) {
     double* at = numbers;
+    const uint32_t before = talks_.size();
     talks_.remove([&](const Talk& talk) {
       if (!is_gone(talk, now)) return false;
       *at++ = talk.id;
       return true;
     });
     std::sort(numbers, at);
+    if (talks_.size() != before) stamp_++;
   }
 
   uint32_t open_ones() const { return talks_.size(); }
 
  private:
-  struct Talk {
+  // In one line of the cache.
+  struct alignas(64) Talk {
     FlowName key;
     uint32_t next;
-    bool is_tcp;
+    bool is_tcp : 1;
     // Who opened it is its higher end.
-    bool opener;
-    bool answered;
-    bool reset;
+    bool opener : 1;
+    bool answered : 1;
+    bool reset : 1;
+    // By direction.
+    uint8_t finished : 2;
     double last_ns;
     double id;
-    bool finished[2];
   };
+  static_assert(sizeof(Talk) == 64);
+  // What is known of a number of the index: the place of its open conversation, as long as nothing
+  // was taken out since; or that it is nobody's but its own.
+  struct Known {
+    uint32_t stamp;
+    uint32_t place;
+  };
+  static constexpr uint32_t kOwnPlace = 0xffffffff;
   struct Pair {
     FlowName key;
     uint32_t next;
@@ -177,7 +224,7 @@ class Strangers {
   static constexpr double kIdle = 180 * kSecond;
   static constexpr double kTcpIdle = 432'000 * kSecond;
 
-  static bool is_over(const Talk& t) { return t.reset || (t.finished[0] && t.finished[1]); }
+  static bool is_over(const Talk& t) { return t.reset || t.finished == 3; }
 
   static double lifetime_of(const Talk& t) {
     if (!t.is_tcp) return kIdle;
@@ -198,7 +245,8 @@ class Strangers {
     if (before != nullptr) closed += 1;
     talk->is_tcp = name.protocol == kTcp;
     talk->opener = opener;
-    talk->answered = talk->reset = talk->finished[0] = talk->finished[1] = false;
+    talk->answered = talk->reset = false;
+    talk->finished = 0;
     talk->last_ns = now;
     talk->id = next_id;
     next_id += 1;
@@ -210,8 +258,25 @@ class Strangers {
     // What acknowledges was answered, whether or not the answer was captured.
     const bool acknowledges = s.ack && !s.syn;
     if (!s.rst && (turned != talk.opener || acknowledges)) talk.answered = true;
-    if (s.fin) talk.finished[turned] = true;
+    if (s.fin) talk.finished |= 1 << turned;
     if (s.rst) talk.reset = true;
+  }
+
+  // Whether nothing hangs on what a usual segment acknowledges, which the index does not say.
+  static bool is_clear(const Talk& t, bool turned) {
+    return !t.is_tcp || t.answered || turned != t.opener;
+  }
+
+  void recognise(uint32_t number) {
+    const FlowName& name = rows_[number - 1].key;
+    // Of an echo, entries do not say who asks.
+    const bool is_echo = name.protocol == kIcmp || name.protocol == kIcmpv6;
+    const Kind kind = is_echo ? Kind::kOwn : kind_of(name);
+    Known& known = known_[number - 1];
+    if (kind == Kind::kOwn) known.place = kOwnPlace;
+    if (kind != Kind::kStranger) return;
+    const Talk* talk = talks_.find(name);
+    if (talk != nullptr) known = {stamp_, talks_.place_of(talk)};
   }
 
   static FlowName end_of(const uint8_t* address, uint32_t family, uint32_t protocol, uint32_t port) {
@@ -237,6 +302,10 @@ class Strangers {
 
   bool is_used_ = false;
   bool syn_ack_answers_ = true;
+  const Row* rows_ = nullptr;
+  Known* known_ = nullptr;
+  uint32_t numbers_ = 0;
+  uint32_t stamp_ = 1;
   Growing<Talk> talks_;
   Growing<Pair> pairs_;
   Growing<End> translated_;

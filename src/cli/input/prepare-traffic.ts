@@ -135,9 +135,8 @@ async function surveyOf(
   interruption?: Interruption,
 ): Promise<Surveyed> {
   const walker = world.engine.name === 'compiled' || workers > 1 ? findWalker() : null;
-  const [path, ...others] = stream.paths;
-  const isOne = path !== undefined && others.length === 0;
-  const entries = isOne && walker !== null ? makeEntries(source.sizeOf(path)) : null;
+  const path = walker === null ? null : source.wholeFile();
+  const entries = path === null ? null : makeEntries(source.sizeOf(path));
   const bulk = walker && new BulkSurvey(walker, { entries });
   const survey = new Survey();
   const parts =
@@ -145,7 +144,7 @@ async function surveyOf(
       ? withProgress(stream, source, quiet, 'looking')
       : withProgressInBulk(stream, walker, source, quiet, 'looking');
   for await (const part of parts) {
-    if (bulk !== null) bulk.take(part, isOne);
+    if (bulk !== null) bulk.take(part, stream.paths.length === 1);
     else if (!('window' in part)) for (const record of part) survey.add(record);
     await interruption?.listen();
     if (interruption && interruption.code !== 0) break;
