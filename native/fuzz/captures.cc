@@ -76,6 +76,9 @@ class Reader {
       uint32_t stopped = at;
       const Look::Stop why = look_->run(source, at, to, mode, stopped);
       if (why == Look::Stop::kNoMemory || look_->joins() > Columns::kJoins) std::abort();
+      if (mode == Look::Mode::kLookAt) {
+        for (uint32_t r = at; r < stopped; r++) check_entry(r);
+      }
       at = stopped;
       if (why == Look::Stop::kByHand) note(at++);
     }
@@ -86,7 +89,22 @@ class Reader {
     for (uint32_t i = 0; i < rows.size(); i++) rows[i] = look_->rows()[i];
     rows.insert(rows.end(), rows.begin(), rows.end());
     if (!unite(rows.data(), static_cast<uint32_t>(rows.size()))) std::abort();
+    numbers_ += look_->rows().size();
     look_->turn();
+  }
+
+  // An entry's row has the packet's name.
+  void check_entry(uint32_t r) const {
+    if (looked_at_ + r >= entries_.size()) return;
+    const uint32_t entry = entries_[looked_at_ + r];
+    Packet p;
+    if (!read_packet(file_.data() + columns_.at[r], columns_.captured[r],
+                     link_types_[columns_.iface[r]], p, For::kLook)) {
+      std::abort();
+    }
+    const uint32_t row = entry::number(entry) - 1 - numbers_;
+    if (row >= look_->rows().size() || !(look_->rows()[row].key == p.name)) std::abort();
+    if (entry::turned(entry) != p.turned) std::abort();
   }
 
   // A glance takes what `read_packet` takes and says what it says.
@@ -114,6 +132,27 @@ class Reader {
     const std::vector<uint8_t> copy(p.ip, p.ip + to);
     if (content_of(head, copy.data(), p.payload, to) != g.content) std::abort();
     if ((g.head[2] >> 8 & 3) != p.verdict || (g.head[2] >> 10 & 15) != p.flags) std::abort();
+    listen_to(r, g, p);
+  }
+
+  // What is heard of a voice is what a glance takes, and says the same.
+  void listen_to(uint32_t r, const Glance& g, const Packet& p) const {
+    Voice voice{};
+    std::memcpy(voice.head, g.head, sizeof voice.head);
+    voice.iface = columns_.iface[r];
+    voice.flags = static_cast<uint8_t>(p.flags);
+    voice.plain = p.name.protocol;
+    const uint32_t link_type = link_types_[columns_.iface[r]];
+    const bool is_hearable = p.name.family == 4 && p.verdict == kRight &&
+                             p.link_length == usual_offset(link_type) &&
+                             (p.name.protocol == kTcp || p.name.protocol == kUdp);
+    Heard h;
+    uint64_t content = 0;
+    const bool is_heard =
+        listen(file_.data() + columns_.at[r], columns_.captured[r], link_type, h) &&
+        h.hash == g.hash && hear(voice, h, voice.iface, content);
+    if (is_hearable && (!is_heard || content != g.content)) std::abort();
+    if (is_heard && !g.is_long && p.verdict != kRight) std::abort();
   }
 
   // As JavaScript notes a packet that it has read itself.
@@ -220,6 +259,7 @@ class Reader {
   Lanes lanes_{kFlows};
   std::vector<uint32_t> entries_ = std::vector<uint32_t>(3 * kRecords);
   uint64_t looked_at_ = 0;
+  uint32_t numbers_ = 0;
   std::unique_ptr<Look> look_ = std::make_unique<Look>(columns_.findings());
 };
 

@@ -203,18 +203,22 @@ class Look {
   // ordinary, or at one for which there is no room before joins were read and tables turned.
   Stop run(const Source& s, uint32_t from, uint32_t to, Mode mode, uint32_t& stopped) {
     joined_ = 0;
-    Glance glances[kBlock];
+    Heard heard[kBlock];
+    Met met[kBlock];
     for (uint32_t start = from; start < to; start += kBlock) {
       stopped = start;
       if (is_full() || most_joins_ - joined_ < kBlock) return Stop::kFull;
       const uint32_t count = std::min(kBlock, to - start);
-      const uint32_t known = read_block(s, start, count, glances);
-      for (uint32_t i = 0; i < known; i++) {
-        stopped = start + i;
-        if (!take(s, start + i, glances[i], mode)) return Stop::kNoMemory;
+      listen_ahead(s, start, count, heard);
+      uint32_t known = 0;
+      Stop why = Stop::kEnd;
+      for (; known < count && why == Stop::kEnd; known++) {
+        why = meet(s, start + known, heard[known], mode, met[known]);
       }
+      if (why != Stop::kEnd) known -= 1;
+      for (uint32_t i = 0; i < known; i++) note(s, start + i, met[i], mode);
       stopped = start + known;
-      if (known < count) return Stop::kByHand;
+      if (why != Stop::kEnd) return why;
     }
     stopped = to;
     return Stop::kEnd;
@@ -280,55 +284,89 @@ class Look {
     return voices_.size() > Voices::kMost - kBlock || rows_.size() > kMostRows - kBlock;
   }
 
-  // Glance at the packets of a block up to the first that is not ordinary, with the memory fetched
-  // that they will need; how many.
-  uint32_t read_block(const Source& s, uint32_t start, uint32_t count, Glance* glances) const {
-    uint32_t known = 0;
-    for (; known < count; known++) {
-      const uint32_t r = start + known;
-      const uint32_t iface = s.records.iface[r];
-      Glance& g = glances[known];
-      if (!glance(s.window + s.records.at[r], s.records.captured[r], s.link_types[iface],
-                  s.iface_ids[iface], g)) {
-        break;
+  // What is to be noted of a packet.
+  struct Met {
+    uint64_t content;
+    uint64_t place;
+    uint32_t speaker;
+  };
+
+  // Fetch the memory that a block's packets will need.
+  void listen_ahead(const Source& s, uint32_t start, uint32_t count, Heard* heard) const {
+    for (uint32_t i = 0; i < count; i++) {
+      const uint32_t r = start + i;
+      Heard& h = heard[i];
+      if (listen(s.window + s.records.at[r], s.records.captured[r],
+                 s.link_types[s.records.iface[r]], h)) {
+        voices_.prefetch(h.hash);
+      } else {
+        h.ip = nullptr;
       }
-      voices_.prefetch_slot(g.hash);
-      contents_.prefetch_head(g.content);
     }
-    for (uint32_t i = 0; i < known; i++) {
-      voices_.prefetch(glances[i].hash);
-      contents_.prefetch(glances[i].content);
-    }
-    return known;
   }
 
-  // False when there is no memory.
-  bool take(const Source& s, uint32_t r, const Glance& g, Mode mode) {
-    Voice* voice = voices_.find(g);
-    if (voice == nullptr) voice = meet(s, r, g);
-    if (voice == nullptr) return false;
-    const uint64_t place = s.place_of(r);
+  // A packet's voice, by its words if it was heard before, and what is counted and said of it.
+  [[gnu::always_inline]] inline Stop meet(const Source& s, uint32_t r, const Heard& h, Mode mode,
+                                          Met& met) {
+    const uint32_t iface = s.iface_ids[s.records.iface[r]];
+    Voice* voice = nullptr;
+    if (h.ip != nullptr) {
+      voice = voices_.find_by(
+          h.hash, [&](const Voice& known) __attribute__((always_inline)) {
+            return hear(known, h, iface, met.content);
+          });
+    }
+    if (voice == nullptr) [[unlikely]] {
+      const Stop why = meet_at_leisure(s, r, voice, met.content);
+      if (why != Stop::kEnd) return why;
+    }
+    met.speaker = voice->speaker;
+    met.place = s.place_of(r);
+    contents_.prefetch(met.content);
     if (mode == Mode::kLookAt) {
       voice->packets += 1;
-      if (place < room_) entries_[place] = voice->entry;
+      if (met.place < room_) entries_[met.place] = voice->entry;
     }
+    return Stop::kEnd;
+  }
+
+  // One that may be of a voice that is not plain, or of a new one.
+  [[gnu::noinline]] Stop meet_at_leisure(const Source& s, uint32_t r, Voice*& voice,
+                                         uint64_t& content) {
+    const uint32_t iface = s.records.iface[r];
+    Glance g;
+    if (!glance(s.window + s.records.at[r], s.records.captured[r], s.link_types[iface],
+                s.iface_ids[iface], g)) {
+      return Stop::kByHand;
+    }
+    content = g.content;
+    voice = voices_.find(g);
+    if (voice == nullptr) voice = add_voice(s, r, g);
+    return voice == nullptr ? Stop::kNoMemory : Stop::kEnd;
+  }
+
+  [[gnu::always_inline]] inline void note(const Source& s, uint32_t r, const Met& met, Mode mode) {
     const Contents::Sighting* known =
-        contents_.note(g.content, s.records.time_ns[r], place, voice->speaker);
-    if (known == nullptr || known->speaker >> 1 == voice->speaker >> 1 || mode == Mode::kAhead) {
-      return true;
+        contents_.note(met.content, s.records.time_ns[r], met.place, met.speaker);
+    if (known == nullptr) [[likely]] return;
+    if (known->speaker >> 1 != met.speaker >> 1 && mode == Mode::kLookAt) {
+      join(*known, met.speaker, r);
     }
+  }
+
+  // A packet that may have been seen under other ends.
+  [[gnu::noinline]] void join(const Contents::Sighting& known, uint32_t speaker, uint32_t r) {
     Join& join = joins_[joined_];
-    if (!is_elsewhere(*known, voice->speaker, join.first)) return true;
-    const FlowName& name = name_of_speaker(voice->speaker);
-    join.other = ends_of(name, (voice->speaker & 1) != 0);
+    if (!is_elsewhere(known, speaker, join.first)) return;
+    const FlowName& name = name_of_speaker(speaker);
+    join.other = ends_of(name, (speaker & 1) != 0);
     join.protocol = name.protocol;
     join.record = r;
     joined_ += 1;
-    return true;
   }
 
   // A voice's first packet.
-  Voice* meet(const Source& s, uint32_t r, const Glance& g) {
+  Voice* add_voice(const Source& s, uint32_t r, const Glance& g) {
     Packet p;
     const uint32_t place = s.records.iface[r];
     const uint32_t iface = s.iface_ids[place];
@@ -345,6 +383,11 @@ class Look {
     row->see(p.turned, fold_product(link ^ longer, (uint64_t{iface} << 8 | p.ttl) ^ kMix[0]) | 2);
     voice->iface = iface;
     voice->verdict = p.verdict;
+    voice->flags = static_cast<uint8_t>(p.flags);
+    const bool is_hearable = p.name.family == 4 && p.verdict == kRight &&
+                             p.link_length == usual_offset(s.link_types[place]);
+    const uint8_t protocol = p.name.protocol;
+    voice->plain = is_hearable && (protocol == kTcp || protocol == kUdp) ? protocol : 0;
     voice->speaker = speaker_of(*row, p.turned);
     const uint32_t number = numbers_ + (voice->speaker & ~kOlder) / 2 + 1;
     if (number > entry::kMostNumbers) return voice;

@@ -31,7 +31,10 @@ struct alignas(64) Voice {
   uint32_t speaker;
   uint32_t iface;
   uint8_t verdict;
-  uint8_t family;
+  // Its protocol, where its packets may be told at once (`hear`); else 0.
+  uint8_t plain;
+  // `Packet::flags`.
+  uint8_t flags;
   uint64_t rest[5];
 
   bool is_of(const Glance& g) const {
@@ -55,24 +58,24 @@ class Voices {
   Voices(const Voices&) = delete;
   Voices& operator=(const Voices&) = delete;
 
-  void prefetch_slot(uint64_t hash) const {
+  void prefetch(uint64_t hash) const {
     if (count_ != 0) __builtin_prefetch(&slots_[hash & mask_]);
   }
 
-  void prefetch(uint64_t hash) const {
-    if (count_ == 0) return;
-    const uint64_t slot = slots_[hash & mask_];
-    if (slot != 0) __builtin_prefetch(&voices_[number_in(slot)]);
+  Voice* find(const Glance& g) {
+    return find_by(g.hash, [&](const Voice& voice) { return voice.is_of(g); });
   }
 
-  Voice* find(const Glance& g) {
+  // The first voice with this hash that `is_it` says is the one; null when none is.
+  template <typename IsIt>
+  [[gnu::always_inline]] inline Voice* find_by(uint64_t hash, IsIt is_it) {
     if (count_ == 0) return nullptr;
-    for (uint64_t at = g.hash & mask_;; at = (at + 1) & mask_) {
+    for (uint64_t at = hash & mask_;; at = (at + 1) & mask_) {
       const uint64_t slot = slots_[at];
       if (slot == 0) return nullptr;
-      if ((slot ^ g.hash) >> 32 == 0 && voices_[number_in(slot)].is_of(g)) {
-        return &voices_[number_in(slot)];
-      }
+      if ((slot ^ hash) >> 32 != 0) continue;
+      Voice& voice = voices_[number_in(slot)];
+      if (is_it(voice)) return &voice;
     }
   }
 
