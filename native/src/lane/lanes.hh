@@ -402,12 +402,12 @@ class Lanes {
     p.turned = number % 2;
     p.name.family = flow.name.family;
     p.name.protocol = flow.name.protocol;
-    if (!has_room(r, p, lane)) return Step::kFull;
     if (!lane.is_open || p.length > captured - lane.link_length) return Step::kStopped;
     if (p.length < least + transport) return Step::kStopped;
     if (is_tcp && (p.length > kEthernetMtu || !tcp::is_whole(p.ip, p.l4, p.length))) {
       return Step::kStopped;
     }
+    if (!has_room(r, p, lane)) return Step::kFull;
     if (lane.is_at_one_place) return go_on(r, record, p, number / 2, nullptr);
     p.id = v4 ? u16(p.ip, 4) : 0;
     p.seq = is_tcp ? tcp::seq(p.ip, p.l4) : 0;
