@@ -93,8 +93,8 @@ export class Tally {
 
   /** Count drops under `key`, the place and rule that did it. */
   drop(
-    key: string,
-    { reason, decidedBy, frame }: Pick<DropCount, 'reason' | 'decidedBy'> & { frame: number },
+    { key, reason, decidedBy }: Pick<DropCount, 'reason' | 'decidedBy'> & { readonly key: string },
+    frame: number,
     packets: number,
     connections: number,
   ): void {
@@ -113,7 +113,7 @@ export class Tally {
 
   /** A drop before any emulated host: a malformed packet, a fragment that stayed alone. */
   dropWithoutJourney(reason: string, frame: number): void {
-    this.drop(reason, { reason, decidedBy: null, frame }, 1, 0);
+    this.drop({ key: reason, reason, decidedBy: null }, frame, 1, 0);
   }
 
   part(): TallyPart {

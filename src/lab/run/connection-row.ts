@@ -2,7 +2,7 @@
  * What is said of a connection on one stack when it is over.
  * @module
  */
-import { weakestEvidence } from '../../plan/model.ts';
+import { type Network, weakestEvidence } from '../../plan/model.ts';
 import type { ConnectionResult } from '../result.ts';
 import type { Conversation } from '../traffic/conversation.ts';
 import { verdictOf } from '../verdict.ts';
@@ -10,6 +10,17 @@ import type { World } from '../world.ts';
 import { decidingSide, type State, wayThere } from './connection-state.ts';
 import { isOpen } from './prospects.ts';
 import { translationOf } from './reached.ts';
+
+/** A network's is that of all its nodes, which may be thousands. */
+const EVIDENCE = new WeakMap<Network, ConnectionResult['evidence']>();
+
+function evidenceOf(network: Network): ConnectionResult['evidence'] {
+  const known = EVIDENCE.get(network);
+  if (known !== undefined) return known;
+  const found = weakestEvidence(network.nodes);
+  EVIDENCE.set(network, found);
+  return found;
+}
 
 export function connectionRow(
   world: World,
@@ -34,7 +45,7 @@ export function connectionRow(
     forward,
     reply,
     opening: conversation.opening,
-    evidence: weakestEvidence(world.network.nodes),
+    evidence: evidenceOf(world.network),
     packets: conversation.packets,
     bytes: conversation.bytes,
     firstFrame: conversation.firstFrame,

@@ -89,7 +89,7 @@ export class Rows {
 
   /** Count drops of such frames, and of their connections those that are new to the row. */
   dropped(drop: Drop, packets: number, connections: number, frame: number): void {
-    this.#tally.drop(drop.key, { ...drop, frame }, packets, connections);
+    this.#tally.drop(drop, frame, packets, connections);
   }
 
   /** The row of a frame that went in a lane and is counted. */
@@ -170,7 +170,7 @@ export class Rows {
   countDrop(drops: DropRows | null, journey: Journey, frame: number, packets: number): void {
     const drop = dropOf(journey);
     const isNew = drops !== null && isNewDrop(drops, drop);
-    this.#tally.drop(drop.key, { ...drop, frame }, packets, isNew ? 1 : 0);
+    this.#tally.drop(drop, frame, packets, isNew ? 1 : 0);
   }
 
   summary(): RunSummary {
