@@ -42,6 +42,8 @@ interface Trial {
   /** None: each packet opens one. */
   readonly connections: number | null;
   readonly everyUs: number;
+  /** What is written; a table where none is said. */
+  readonly format?: Run['format'];
 }
 
 /** The packets of a trial are those of its larger capture. */
@@ -49,9 +51,17 @@ const TRIALS: readonly Trial[] = [
   {
     name: 'established, compiled, 1000 connections',
     engine: 'compiled',
-    packets: 8_000_000,
+    packets: 20_000_000,
     connections: 1000,
     everyUs: 10,
+  },
+  {
+    name: 'established, compiled, JSON lines',
+    engine: 'compiled',
+    packets: 2_000_000,
+    connections: 1000,
+    everyUs: 10,
+    format: 'jsonl',
   },
   {
     name: 'every packet opens a connection, compiled',
@@ -156,7 +166,7 @@ export async function scale(
   trial: Trial,
   { samples, workers }: { readonly samples: number; readonly workers: number },
 ): Promise<Scaling> {
-  const { name, engine, packets, connections, everyUs } = trial;
+  const { name, engine, packets, connections, everyUs, format = 'table' } = trial;
   writeFileSync(join(folder, 'cluster.json'), clusterJson(SHAPE));
   const { pods } = generateCluster(SHAPE).cluster;
   const captures = [packets >>> 2, packets].map((count) => {
@@ -171,8 +181,8 @@ export async function scale(
   for (let i = 0; i < samples; i++) {
     const round: Ran[] = [];
     for (const capture of [small, large]) {
-      const one = await replayed(folder, { capture, engine, workers: 1, format: 'table' });
-      const all = await replayed(folder, { capture, engine, workers, format: 'table' });
+      const one = await replayed(folder, { capture, engine, workers: 1, format });
+      const all = await replayed(folder, { capture, engine, workers, format });
       if (one.digest !== all.digest) throw new Error(`${name}: ${workers} workers say otherwise`);
       round.push(one, all);
     }

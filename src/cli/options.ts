@@ -160,7 +160,7 @@ export function withReplay(command: Command): Command {
     .option(
       '--workers <n>',
       'threads that judge, results are the same for any number (default: one a core where they ' +
-        'gain: not for small captures, nor in bulk below ten million packets or 20,000 connections)',
+        'gain: not for small captures, nor in bulk below 60,000 connections)',
       wholeNumber(1),
     );
 }

@@ -18,17 +18,14 @@ import { orderedRule } from './ordered-rules.ts';
 export const LEAST_PACKETS = 10_000;
 
 /**
- * What a second worker saves of each packet that goes in lanes, and of each first one, on the
- * longest way through the run. Measured on 2026-11-21 with the machine busy (load 8 to 15), by
- * processor time: a packet in lanes takes about 220 ns in the second pass of one worker and 175 of
- * one of two, who reads and follows the other's, too; an opening takes 65 to 90 microseconds by one
- * and 52 to 62 by two, neither of whom is as warm.
+ * What a second worker saves of each connection, on the longest way through the run. Measured on
+ * 2026-11-21 with the machine busy (load 4 to 15), by processor time: an opening takes 28
+ * microseconds by one and 19 by two, neither of whom is as warm. Of a packet in lanes that is only
+ * counted it saves nothing: by one it takes about 110 ns in both passes, by two 130, who both read
+ * the whole capture twice and follow each other's connections.
  */
-const SAVED_NS = { packet: 60, opening: 30_000 };
-/**
- * What starting workers costs: with 15,000 openings one worker and two were equal (4.1 and 4.4
- * seconds, against 3.9 and 4.5); and a little more, for their threads compile and collect, too.
- */
+const SAVED_NS = { opening: 10_000 };
+/** What starting workers costs: their threads load, render, compile and collect. */
 const START_NS = 0.6e9;
 
 /**
@@ -36,8 +33,7 @@ const START_NS = 0.6e9;
  * all of the capture is most of what such a packet costs, and every worker does it.
  */
 export function gainsInBulk(packets: number, connections: number): boolean {
-  const openings = Math.min(packets, connections);
-  return packets * SAVED_NS.packet + openings * SAVED_NS.opening > START_NS;
+  return Math.min(packets, connections) * SAVED_NS.opening > START_NS;
 }
 
 export interface SharingInput {

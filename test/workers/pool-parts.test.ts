@@ -298,14 +298,14 @@ t.test('tuples are counted well enough', async (t) => {
 });
 
 t.test(
-  'in bulk workers are worth their start for large captures, or many connections',
+  'in bulk workers are worth their start for many connections, not for many packets',
   async (t) => {
     const rows: readonly (readonly [number, number, boolean])[] = [
       [1_000_000, 1000, false],
-      [9_000_000, 1000, false],
-      [12_000_000, 1000, true],
-      [15_000, 15_000, false],
-      [25_000, 25_000, true],
+      [50_000_000, 1000, false],
+      [50_000, 50_000, false],
+      [70_000, 70_000, true],
+      [1_000_000, 70_000, true],
       // As many connections as there are packets, at most.
       [10_000, Number.POSITIVE_INFINITY, false],
     ];
@@ -319,13 +319,9 @@ t.test('--help says from when on workers gain in bulk', async (t) => {
   const help = replayCommand(() => {})
     .helpInformation()
     .replace(/\s+/g, ' ');
-  t.match(help, 'nor in bulk below ten million packets or 20,000 connections');
+  t.match(help, 'nor in bulk below 60,000 connections');
   t.same(
-    [9_900_000, 10_100_000].map((packets) => gainsInBulk(packets, 0)),
-    [false, true],
-  );
-  t.same(
-    [19_900, 20_100].map((openings) => gainsInBulk(openings, openings)),
+    [59_900, 60_100].map((openings) => gainsInBulk(openings, openings)),
     [false, true],
   );
 });
