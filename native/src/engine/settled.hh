@@ -60,7 +60,7 @@ class Settled {
 
   // Move a packet. What a good decision makes of it; 0, with nothing changed, when it is none for
   // here.
-  uint8_t move(Course& course, const Passing& p) {
+  [[gnu::always_inline]] uint8_t move(Course& course, const Passing& p) {
     using namespace conntrack;
     if (!is_there(course)) return 0;
     Engine& e = *engine_;
@@ -143,11 +143,8 @@ class Settled {
     uint32_t gained = way * kSeenReply;
     if (p.protocol == kTcp) {
       if (!(c.flags & kSeenReply) || timers.is_split) return false;
-      const uint32_t header = tcp::header_length(p.bytes, p.l4);
-      if (!is_ordinary(p.bytes, p.l4, header, tcp::flags(p.bytes, p.l4))) return false;
-      const CapturedSegment segment{p.bytes, p.l4, p.length - p.l4 - header};
-      TcpTracking& tracking = engine_->flows().tracking(place);
-      const int32_t bits = track_ordinary(tracking, segment, way, timers.max_retransmissions);
+      const int32_t bits =
+          track_segment(p.bytes, p.l4, p.length, place, way, timers.max_retransmissions);
       if (bits < 0) return false;
       lives = timers.tcp[bits];
       gained |= kAssured;
@@ -161,6 +158,17 @@ class Settled {
     c.expires_ns[1] = p.now_ns + lives[1];
     c.flags = static_cast<uint8_t>(c.flags | gained);
     return true;
+  }
+
+  // Not inlined: datagrams keep their registers.
+  [[gnu::noinline]] int32_t track_segment(const uint8_t* b, uint32_t l4, uint32_t length,
+                                          uint32_t place, uint32_t way,
+                                          uint32_t max_retransmissions) {
+    const uint32_t header = tcp::header_length(b, l4);
+    if (!conntrack::is_ordinary(b, l4, header, tcp::flags(b, l4))) return -1;
+    const CapturedSegment segment{b, l4, length - l4 - header};
+    conntrack::TcpTracking& tracking = engine_->flows().tracking(place);
+    return conntrack::track_ordinary(tracking, segment, way, max_retransmissions);
   }
 
   Engine* engine_ = nullptr;

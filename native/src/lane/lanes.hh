@@ -310,6 +310,7 @@ class Lanes {
   void look_ahead(const Source& s, uint32_t start, uint32_t count, Packet* packets,
                   uint32_t* places, Fingerprint* prints) {
     const uint64_t unread = s.index == nullptr ? 0 : look_up(s.index + start, count, places);
+    if (unread == (uint64_t{1} << count) - 1) return;
     const bool has_index = s.index != nullptr && strangers_.is_used();
     for (uint32_t i = 0; i < count; i++) {
       if (unread >> i & 1) continue;
@@ -393,27 +394,48 @@ class Lanes {
     // A file may have been written anew since it was looked at.
     const uint32_t transport = is_tcp ? tcp::kMinHeaderLength : udp::kHeaderLength;
     if (captured < lane.link_length + least + transport) return Step::kStopped;
+    const uint8_t* ip = r.s.window + r.s.records.at[record] + lane.link_length;
+    const uint32_t length = v4 ? ipv4::total_length(ip, 0) : least + u16(ip, ipv6::kPayloadLength);
+    if (!lane.is_open || length > captured - lane.link_length) return Step::kStopped;
+    if (length < least + transport) return Step::kStopped;
+    if (is_tcp && (length > kEthernetMtu || !tcp::is_whole(ip, least, length))) {
+      return Step::kStopped;
+    }
+    if (lane.is_at_one_place && lane.settles && r.staged == 0) {
+      Moment m;
+      if (!is_time(r, record, flow, m)) return Step::kStopped;
+      const bool is_offloaded = lane.treat(lane.verdict) == kOffloaded;
+      if (settle(r, record, ip, length, flow, lane, is_offloaded, m.now)) {
+        take_time(r, flow, m);
+        count(r, flow, number / 2, length);
+        return Step::kSettled;
+      }
+    }
+    return take_known(r, record, number, ip, length);
+  }
+
+  // One of which there may be copies, or that is laid down.
+  [[gnu::noinline]] Step take_known(Run& r, uint32_t record, uint32_t number, const uint8_t* ip,
+                                    uint32_t length) {
+    const Flow& flow = flows_[number / 2];
+    const Lane& lane = flow.lanes[number % 2];
+    const bool v4 = flow.name.family == 4, is_tcp = flow.name.protocol == kTcp;
     Packet p;
-    p.ip = r.s.window + r.s.records.at[record] + lane.link_length;
-    p.l4 = least;
-    p.length = v4 ? ipv4::total_length(p.ip, 0) : p.l4 + u16(p.ip, ipv6::kPayloadLength);
+    p.ip = ip;
+    p.length = length;
+    p.l4 = v4 ? ipv4::kMinHeaderLength : ipv6::kHeaderLength;
     p.ttl = lane.ttl;
     p.verdict = lane.verdict;
     p.turned = number % 2;
     p.name.family = flow.name.family;
     p.name.protocol = flow.name.protocol;
-    if (!lane.is_open || p.length > captured - lane.link_length) return Step::kStopped;
-    if (p.length < least + transport) return Step::kStopped;
-    if (is_tcp && (p.length > kEthernetMtu || !tcp::is_whole(p.ip, p.l4, p.length))) {
-      return Step::kStopped;
-    }
     if (!has_room(r, p, lane)) return Step::kFull;
     if (lane.is_at_one_place) return go_on(r, record, p, number / 2, nullptr);
-    p.id = v4 ? u16(p.ip, 4) : 0;
-    p.seq = is_tcp ? tcp::seq(p.ip, p.l4) : 0;
-    p.ack = is_tcp ? tcp::ack(p.ip, p.l4) : 0;
+    p.id = v4 ? u16(ip, 4) : 0;
+    p.seq = is_tcp ? tcp::seq(ip, p.l4) : 0;
+    p.ack = is_tcp ? tcp::ack(ip, p.l4) : 0;
     p.flags = lane.flags;
-    p.payload = p.l4 + transport;
+    p.payload = p.l4 + (is_tcp ? tcp::kMinHeaderLength : udp::kHeaderLength);
     const Fingerprint print = print_of(p, lane);
     return go_on(r, record, p, number / 2, &print);
   }
@@ -490,38 +512,54 @@ class Lanes {
     lane_of_[whose] = place * 2 + p.turned + 1;
   }
 
+  // When a packet comes, as the run's clock has it.
+  struct Moment {
+    double now;
+    bool is_back;
+  };
+
+  // The same of a packet of a flow, whose connection may have ended before it.
+  static bool is_time(const Run& r, uint32_t record, const Flow& flow, Moment& m) {
+    return is_time(r, record, m.now, m.is_back) && m.now - flow.last_ns <= flow.lifetime_ns;
+  }
+
+  static void take_time(Run& r, Flow& flow, const Moment& m) {
+    r.now = m.now;
+    if (m.is_back) r.backward_steps += 1;
+    flow.last_ns = m.now;
+  }
+
   // A packet for its open lane, if it is the time for it. Without a print nobody looks for copies.
   Step go_on(Run& r, uint32_t record, const Packet& p, uint32_t place, const Fingerprint* print) {
     Flow& flow = flows_[place];
     Lane& lane = flow.lanes[p.turned];
-    const auto at = static_cast<double>(r.s.records.time_ns[record] - r.s.start_ns);
-    const bool is_back = at < r.now;
-    const double now = is_back ? r.now : at;
-    // What ends connections is not for here: long silence, and the look for those that are over.
-    if (now - r.now > kLongestTimeoutNs || now >= r.sweep_at) return Step::kStopped;
-    if (now - flow.last_ns > flow.lifetime_ns) return Step::kStopped;
+    Moment m;
+    if (!is_time(r, record, flow, m)) return Step::kStopped;
     if (print != nullptr) {
-      const Seen seen = sightings_.note(*print, lane.whose, lane.vantage | p.ttl, now, lane.sole);
+      const uint64_t vantage = lane.vantage | p.ttl;
+      const Seen seen = sightings_.note(*print, lane.whose, vantage, m.now, lane.sole);
       if (seen == Seen::kNoMemory) return Step::kNoMemory;
       if (seen != Seen::kFirst) return Step::kStopped;
     }
-    r.now = now;
-    if (is_back) r.backward_steps += 1;
-    flow.last_ns = now;
-    count(r, flow, place, p);
+    take_time(r, flow, m);
+    count(r, flow, place, p.length);
     if (lane.is_silent) {
       r.followed += 1;
       return Step::kFollowed;
     }
     if (lane.settles) {
-      if (r.staged == 0 && settle(r, record, p, lane)) return Step::kSettled;
+      if (!lane.has_course && settled_.is_used()) name_course(p, lane);
+      const bool is_offloaded = lane.treat(p.verdict) == kOffloaded;
+      if (r.staged == 0 && settle(r, record, p.ip, p.length, flow, lane, is_offloaded, m.now)) {
+        return Step::kSettled;
+      }
       r.waiting += 1;
     }
     stage(r, record, p, lane, place);
     return Step::kTaken;
   }
 
-  void stage(Run& r, uint32_t record, const Packet& p, const Lane& lane, uint32_t place) {
+  static void stage(Run& r, uint32_t record, const Packet& p, const Lane& lane, uint32_t place) {
     const uint32_t index = r.staged++;
     r.out.offsets[index] = r.used;
     r.out.lengths[index] = p.length;
@@ -536,20 +574,20 @@ class Lanes {
 
   static uint32_t room_of(const Packet& p) { return (p.length + 7) & ~7u; }
 
-  // Move a packet where it stands; false, with nothing done, when it is to be laid down.
-  bool settle(Run& r, uint32_t record, const Packet& p, Lane& lane) {
-    if (!settled_.is_used() || (!lane.has_course && !name_course(p, lane))) return false;
-    const bool v4 = p.name.family == 4;
-    const bool is_offloaded = lane.treat(p.verdict) == kOffloaded;
-    const Passing packet{p.ip,
-                         p.length,
-                         p.l4,
+  // Move a packet of TCP or UDP where it stands; false, with nothing done, when it is to be laid down.
+  [[gnu::always_inline]] bool settle(Run& r, uint32_t record, const uint8_t* ip, uint32_t length,
+                                     const Flow& flow, Lane& lane, bool is_offloaded, double now) {
+    if (!settled_.is_used() || !lane.has_course) return false;
+    const bool v4 = flow.name.family == 4;
+    const Passing packet{ip,
+                         length,
+                         v4 ? ipv4::kMinHeaderLength : ipv6::kHeaderLength,
                          lane.entry,
-                         p.name.protocol,
-                         static_cast<uint8_t>(v4 ? p.ip[ipv4::kTos] : ipv6::traffic_class(p.ip, 0)),
+                         flow.name.protocol,
+                         static_cast<uint8_t>(v4 ? ip[ipv4::kTos] : ipv6::traffic_class(ip, 0)),
                          lane.sent_ttl,
                          is_offloaded,
-                         r.now};
+                         now};
     const uint8_t good = settled_.move(lane.course, packet);
     if (good == 0) return false;
     (good == kArrives ? r.tallies.delivered : r.tallies.exited).add(record);
@@ -559,7 +597,7 @@ class Lanes {
 
   // Of packets of a lane, whose ends never change, which connection they are of; from now on, if
   // they are plain.
-  bool name_course(const Packet& p, Lane& lane) {
+  void name_course(const Packet& p, Lane& lane) {
     const bool v4 = p.name.family == 4;
     const uint8_t* src = lane.rewrites ? lane.src : p.ip + (v4 ? ipv4::kSource : ipv6::kSource);
     const uint8_t* dst =
@@ -574,7 +612,6 @@ class Lanes {
     const bool is_known = v4 || (ends.src != AddressBook::kNone && ends.dst != AddressBook::kNone);
     lane.has_course = is_known && settled_.find_course(ends, lane.course);
     lane.settles = lane.has_course && lane.sent_ttl >= kSafeTtl;
-    return lane.settles;
   }
 
   // A batch that ended for the sake of packets that can be settled: whether it was worth it.
@@ -621,7 +658,7 @@ class Lanes {
   }
 
   // Packets and bytes since JavaScript last asked; a flow that has some is listed once.
-  static void count(Run& r, Flow& flow, uint32_t place, const Packet& p) {
+  static void count(Run& r, Flow& flow, uint32_t place, uint32_t length) {
     if (!flow.is_dirty) {
       flow.is_dirty = true;
       r.out.dirty[r.dirty++] = place;
@@ -629,7 +666,7 @@ class Lanes {
       r.out.lane_bytes[place] = 0;
     }
     r.out.lane_packets[place] += 1;
-    r.out.lane_bytes[place] += p.length;
+    r.out.lane_bytes[place] += length;
     r.out.flow_nows[place] = flow.last_ns;
   }
 
