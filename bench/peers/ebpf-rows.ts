@@ -1,6 +1,7 @@
 /**
  * Beside eBPF: a program of the Cilium kind, run as `bpftool prog run` runs it. No driver and no skb
- * is in its figure, only the program; the choice of the flow, which the bench needs, is taken off.
+ * is in its figure, only the program; the choice of the flow, which the bench needs, is taken off. It
+ * runs for a while before it is timed; ours is sampled over as many rounds as take the `seconds`.
  * @module
  */
 import { ReferenceEngine } from '../../src/engine/reference.ts';
@@ -56,7 +57,7 @@ function translatedOn(world: World, connections: number): Ours {
 }
 
 export function measureEbpf({ connections, goals }: EbpfTrial, options: RunOptions): Measured[] {
-  const { folder, samples, cpu } = options;
+  const { folder, samples, seconds, cpu } = options;
   const object = compileBpf(folder, 'cilium-kind');
   const program = compile(folder, 'run-ebpf', ['-lbpf']);
   const argv = [program, object, String(connections), String(MILLION), String(cpu)];
@@ -66,7 +67,7 @@ export function measureEbpf({ connections, goals }: EbpfTrial, options: RunOptio
   for (let round = 0; round < samples; round++) {
     const { base, established, full } = JSON.parse(run(argv)) as Said;
     for (const [i, ns] of [established, full].entries()) theirs[i]?.push(1000 / (ns - base));
-    for (const [i, one] of ours.entries()) mine[i]?.push(one.sample(0, 0));
+    for (const [i, one] of ours.entries()) mine[i]?.push(one.sample(0, seconds));
   }
   return goals.map((goal, i): Measured => {
     const hitRate = ours[i]?.hitRate() ?? 0;
