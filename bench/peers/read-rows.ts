@@ -1,7 +1,7 @@
 /**
  * Beside libpcap: a capture on disk, 64-byte packets of established connections, to verdicts and
- * their counts (the second pass of a replay, end-to-end.ts), against libpcap merely reading the same
- * file. Both find it in the page cache.
+ * their counts (both passes of a replay, end-to-end.ts: the second is as short as it is by what the
+ * first leaves), against libpcap merely reading the same file. Both find it in the page cache.
  * @module
  */
 import { join } from 'node:path';
@@ -25,7 +25,7 @@ export function measureRead({ folder, samples }: RunOptions): Measured[] {
   needTool('libpcap', ['pkg-config', '--exists', 'libpcap'], 'libpcap-dev');
   const program = compile(folder, 'read', ['-lpcap']);
   const capture = join(folder, 'talk.pcap');
-  const words = ['--packets', String(PACKETS), '--samples', String(samples), '--only', 'verdicts'];
+  const words = ['--packets', String(PACKETS), '--samples', String(samples), '--only', 'passes'];
   const said = run([process.execPath, END_TO_END, ...words, '--keep', capture, '--json']);
   const [ours] = JSON.parse(said) as readonly Sampled[];
   if (ours === undefined) throw new Error('nothing was sampled');
