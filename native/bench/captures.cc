@@ -116,7 +116,7 @@ class Reading {
       if (at < count && words[kFull] == 0) open(at++);
     }
     for (uint32_t i = 0; i < static_cast<uint32_t>(words[kDirty]); i++) {
-      lanes_.at(columns_.dirty[i]).is_dirty = false;
+      lanes_.flows()[columns_.dirty[i]].is_dirty = false;
     }
     words[kDirty] = 0;
   }
@@ -125,9 +125,9 @@ class Reading {
     const uint8_t* frame = window_.data() + columns_.at[r];
     Packet p;
     if (!read_packet(frame, columns_.captured[r], link_type_, p)) return;
-    const uint32_t place = lanes_.make(p.name);
+    const uint32_t place = lanes_.flows().make(p.name);
     if (place == kNone) return;
-    Flow& flow = lanes_.at(place);
+    Flow& flow = lanes_.flows()[place];
     flow.lifetime_ns = 180e9;
     flow.last_ns = static_cast<double>(columns_.time_ns[r] - start_ns_);
     Lane& l = flow.lanes[p.turned];

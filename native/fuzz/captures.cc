@@ -199,7 +199,7 @@ class Reader {
   void settle() {
     double* words = columns_.words.data();
     for (uint32_t i = 0; i < static_cast<uint32_t>(words[kDirty]); i++) {
-      lanes_.at(columns_.dirty[i]).is_dirty = false;
+      lanes_.flows()[columns_.dirty[i]].is_dirty = false;
     }
     words[kDirty] = 0;
   }
@@ -213,13 +213,13 @@ class Reader {
     if (!read_packet(frame, captured, link_types_[columns_.iface[r]], p)) return;
     if (p.link_length > kMaxLink) return;
     if (lanes_.strangers().is_used() && r % 3 != 0) return follow_from_now_on(p);
-    const uint32_t place = lanes_.make(p.name);
+    const uint32_t place = lanes_.flows().make(p.name);
     if (place == kNone) {
       settle();
-      lanes_.forget(r % kFlows);
+      lanes_.flows().forget(r % kFlows);
       return;
     }
-    Flow& flow = lanes_.at(place);
+    Flow& flow = lanes_.flows()[place];
     flow.lifetime_ns = 30e9;
     flow.last_ns = columns_.words[kNow];
     Lane& l = flow.lanes[p.turned];

@@ -169,9 +169,9 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
     const bool is_silent = given.Get("silent").ToBoolean().Value();
     // Of segments that open, copies count even for who only follows.
     const bool fits = known && p.link_length <= lane::kMaxLink && !(is_silent && p.flags == lane::kOpens);
-    const uint32_t place = fits ? lanes_->make(p.name) : lane::kNone;
+    const uint32_t place = fits ? lanes_->flows().make(p.name) : lane::kNone;
     if (place == lane::kNone) return Napi::Number::New(info.Env(), -1);
-    lane::Flow& flow = lanes_->at(place);
+    lane::Flow& flow = lanes_->flows()[place];
     flow.lifetime_ns = given.Get("lifetimeNs").ToNumber().DoubleValue();
     flow.last_ns = given.Get("lastNs").ToNumber().DoubleValue();
     lane::Lane& l = flow.lanes[p.turned];
@@ -207,16 +207,16 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
   // close(lane): its packets are for JavaScript again.
   void Close(const Napi::CallbackInfo& info) {
     const uint32_t number = U32(info[0]);
-    lanes_->at(number / 2).lanes[number % 2].is_open = false;
+    lanes_->flows()[number / 2].lanes[number % 2].is_open = false;
   }
 
   // forget(flow): its connection is over.
-  void Forget(const Napi::CallbackInfo& info) { lanes_->forget(U32(info[0])); }
+  void Forget(const Napi::CallbackInfo& info) { lanes_->flows().forget(U32(info[0])); }
 
   // settle(): JavaScript has read what the dirty flows counted.
   void Settle(const Napi::CallbackInfo&) {
     const auto count = static_cast<uint32_t>(words_[lane::kDirty]);
-    for (uint32_t i = 0; i < count; i++) lanes_->at(staged_.dirty[i]).is_dirty = false;
+    for (uint32_t i = 0; i < count; i++) lanes_->flows()[staged_.dirty[i]].is_dirty = false;
     words_[lane::kDirty] = 0;
   }
 

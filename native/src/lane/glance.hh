@@ -114,8 +114,8 @@ template <bool v4>
 
 // The IP packet; what stands in front of it is in the glance already, and in `seen`.
 template <bool v4>
-[[gnu::always_inline]] inline bool glance_packet(const uint8_t* ip, uint32_t left, uint32_t link_length, uint32_t iface,
-                          Glance& g) {
+[[gnu::always_inline]] inline bool glance_packet(const uint8_t* ip, uint32_t left,
+                                                 uint32_t link_length, uint32_t iface, Glance& g) {
   constexpr uint32_t kLeast = (v4 ? ipv4::kMinHeaderLength : ipv6::kHeaderLength) + 8;
   if (left < kLeast) return false;
   Front f;

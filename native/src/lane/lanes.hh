@@ -1,27 +1,23 @@
-// Lanes: one direction of one captured connection whose packets need no thought any more. JavaScript
-// (src/lab/lane) opens a lane when a packet of it was understood in full, and closes it when
-// something happens to its connection; in between its packets are timed, counted, told from copies
-// of themselves, and laid down for the engine here.
+// Packets of lanes (lane.hh). JavaScript (src/lab/lane) opens a lane when a packet of it was
+// understood in full, and closes it when something happens to its connection; in between its packets
+// are timed, counted, told from copies of themselves, and laid down for the engine here.
 //
 // Where nobody asks for more than counts, and the packet's connection is held by the one engine of
 // the run, it is settled: moved where it stands (engine/settled.hh). Packets stay in order: none is
 // settled while others are laid down.
 //
 // The first packet that is not for a lane, or not as its lane expects, stops the run with nothing
-// of it done. Tables are sized once; a flow that finds no room simply has no lane.
+// of it done.
 #pragma once
 
-#include "../engine/memory.hh"
-#include "../engine/settled.hh"
+#include "flows.hh"
 #include "index.hh"
-#include "sightings.hh"
+#include "staged.hh"
 #include "strangers.hh"
 #include "walk.hh"
 
 namespace wiretrial::lane {
 
-constexpr uint32_t kMaxLink = 26;
-constexpr uint32_t kNone = 0xffffffff;
 // In the place of a flow: it may be a stranger's.
 constexpr uint32_t kPerhaps = 0xfffffffe;
 // Added to the number of a lane: the index says that the packet is for it, and it was not read.
@@ -31,66 +27,6 @@ constexpr uint32_t kStrange = 0xfffffffd;
 
 // What good decisions make of their packets, besides nothing that is known: they arrive or leave.
 constexpr uint8_t kArrives = 1;
-
-// What becomes of a packet by its checksum.
-enum Treat : uint8_t { kByHand, kAsIs, kOffloaded };
-
-// What every packet of it is asked by comes first, in one line of the cache; in the other one what
-// one is asked by that was read.
-struct alignas(64) Lane {
-  bool is_open : 1;
-  // Its packets are judged elsewhere: here they only say that their connection goes on.
-  bool is_silent : 1;
-  bool rewrites : 1;
-  // Its packets may be settled; and their course is named.
-  bool settles : 1;
-  bool has_course : 1;
-  // No other ends name its connection and direction.
-  bool has_own_name : 1;
-  // Of `known` packets: the whole capture has them at one place only.
-  bool is_at_one_place : 1;
-  // `Packet::flags` of its segments.
-  uint8_t flags;
-  uint8_t ttl;
-  // With which the sender sent it.
-  uint8_t sent_ttl;
-  uint8_t link_length;
-  // Of `known` packets.
-  Verdict verdict;
-  Sightings::Sole sole;
-  uint32_t entry;
-  // By what the index has of usual packets of it (`entry::whose`), one of which was taken; 0 is none.
-  uint32_t known;
-  uint64_t whose;
-  uint64_t vantage;
-  Course course;
-
-  alignas(64) uint8_t link[kMaxLink];
-  // By `Verdict`, two bits each.
-  uint8_t treats;
-  uint32_t iface;
-  // Ends to send it with, as the sender made it.
-  uint8_t src[16];
-  uint8_t dst[16];
-
-  Treat treat(Verdict verdict) const { return static_cast<Treat>(treats >> 2 * verdict & 3); }
-  void set_treat(uint32_t verdict, Treat treat) {
-    treats = static_cast<uint8_t>((treats & ~(3 << 2 * verdict)) | treat << 2 * verdict);
-  }
-};
-static_assert(offsetof(Lane, link) == 64 && sizeof(Lane) == 128);
-
-struct alignas(64) Flow {
-  FlowName name;
-  uint32_t next;
-  bool is_taken;
-  bool is_dirty;
-  // Idle time after which a packet begins another connection.
-  double lifetime_ns;
-  double last_ns;
-  Lane lanes[2];
-};
-static_assert(offsetof(Flow, lanes) == 64);
 
 // The run's clock (src/lab/traffic/clock.ts), in the words that both sides share.
 enum Word : uint32_t {
@@ -124,79 +60,17 @@ enum Word : uint32_t {
   kFirstOffloaded,
 };
 
-// Packets laid down for the engine, by column, and which lane and record each is of.
-struct Staged {
-  uint8_t* packets;
-  uint32_t room;
-  uint32_t* offsets;
-  uint32_t* lengths;
-  uint32_t* entries;
-  double* times;
-  uint8_t* offloaded;
-  uint32_t* lane;
-  uint32_t* record;
-  uint32_t* lane_packets;
-  double* lane_bytes;
-  double* flow_nows;
-  uint32_t* dirty;
-  uint32_t capacity;
-};
-
 class Lanes {
  public:
   explicit Lanes(uint32_t flows)
-      : capacity_(flows), mask_(power_at_least(flows * 2ull) - 1),
-        heads_(static_cast<uint32_t*>(take_memory((mask_ + 1ull) * 4))),
-        flows_(static_cast<Flow*>(take_memory(static_cast<size_t>(flows) * sizeof(Flow)))),
-        sightings_(flows) {
-    for (uint32_t i = 0; is_whole() && i <= mask_; i++) heads_[i] = kNone;
-  }
-  ~Lanes() {
-    give_back(heads_, (mask_ + 1ull) * 4);
-    give_back(flows_, static_cast<size_t>(capacity_) * sizeof(Flow));
-    give_back(lane_of_, accepts_ * sizeof(uint32_t));
-  }
+      : flows_(flows), sightings_(flows) {}
+  ~Lanes() { give_back(lane_of_, accepts_ * sizeof(uint32_t)); }
   Lanes(const Lanes&) = delete;
   Lanes& operator=(const Lanes&) = delete;
 
-  bool is_whole() const {
-    return heads_ != nullptr && flows_ != nullptr && sightings_.is_whole();
-  }
+  bool is_whole() const { return flows_.is_whole() && sightings_.is_whole(); }
 
-  uint32_t find(const FlowName& name) const {
-    return find_from(heads_[slot_of(hash_of(name))], name);
-  }
-
-  // The flow's place, made when it has none; kNone when there is no room.
-  uint32_t make(const FlowName& name) {
-    const uint32_t known = find(name);
-    if (known != kNone) return known;
-    uint32_t at = free_;
-    if (at != kNone) free_ = flows_[at].next;
-    else if (used_ < capacity_) at = used_++;
-    else return kNone;
-    uint32_t& head = heads_[slot_of(hash_of(name))];
-    flows_[at] = Flow{};
-    flows_[at].name = name;
-    flows_[at].next = head;
-    flows_[at].is_taken = true;
-    head = at;
-    return at;
-  }
-
-  // Precondition: the flow is not dirty.
-  void forget(uint32_t flow) {
-    if (flow >= used_ || !flows_[flow].is_taken) return;
-    uint32_t* link = &heads_[slot_of(hash_of(flows_[flow].name))];
-    while (*link != flow) link = &flows_[*link].next;
-    *link = flows_[flow].next;
-    for (Lane& lane : flows_[flow].lanes) lane.known = 0;
-    flows_[flow].is_taken = false;
-    flows_[flow].next = free_;
-    free_ = flow;
-  }
-
-  Flow& at(uint32_t flow) { return flows_[flow]; }
+  Flows& flows() { return flows_; }
   Sightings& sightings() { return sightings_; }
   Strangers& strangers() { return strangers_; }
   // Who settles packets, if anybody does.
@@ -299,13 +173,6 @@ class Lanes {
     Tallies tallies{};
   };
 
-  uint32_t slot_of(uint64_t hash) const { return static_cast<uint32_t>(hash) & mask_; }
-
-  uint32_t find_from(uint32_t at, const FlowName& name) const {
-    while (at != kNone && !(flows_[at].name == name)) at = flows_[at].next;
-    return at;
-  }
-
   // Read the packets of a block, and find their flows, with the memory fetched meanwhile.
   void look_ahead(const Source& s, uint32_t start, uint32_t count, Packet* packets,
                   uint32_t* places, Fingerprint* prints) {
@@ -324,7 +191,7 @@ class Lanes {
       const uint32_t link_type = s.link_types[s.records.iface[r]];
       if (read_packet(at, captured, link_type, packets[i])) {
         places[i] = 0;
-        __builtin_prefetch(&heads_[slot_of(packets[i].hash)]);
+        flows_.prefetch(packets[i].hash);
         if (strangers_.is_used()) strangers_.prefetch(packets[i].hash);
       } else {
         const bool is_read =
@@ -334,7 +201,7 @@ class Lanes {
     }
     for (uint32_t i = 0; i < count; i++) {
       if (places[i] >= kUnread) continue;
-      places[i] = heads_[slot_of(packets[i].hash)];
+      places[i] = flows_.head(packets[i].hash);
       if (places[i] == kNone) {
         if (strangers_.is_used()) places[i] = kPerhaps;
         continue;
@@ -346,7 +213,7 @@ class Lanes {
     }
     for (uint32_t i = 0; i < count; i++) {
       if (places[i] >= kUnread) continue;
-      places[i] = find_from(places[i], packets[i].name);
+      places[i] = flows_.find_from(places[i], packets[i].name);
       if (places[i] == kNone && strangers_.is_used()) places[i] = kPerhaps;
       if (places[i] >= kUnread) continue;
       const Lane& lane = flows_[places[i]].lanes[packets[i].turned];
@@ -572,8 +439,6 @@ class Lanes {
     r.used += room_of(p);
   }
 
-  static uint32_t room_of(const Packet& p) { return (p.length + 7) & ~7u; }
-
   // Move a packet of TCP or UDP where it stands; false, with nothing done, when it is to be laid down.
   [[gnu::always_inline]] bool settle(Run& r, uint32_t record, const uint8_t* ip, uint32_t length,
                                      const Flow& flow, Lane& lane, bool is_offloaded, double now) {
@@ -670,54 +535,9 @@ class Lanes {
     r.out.flow_nows[place] = flow.last_ns;
   }
 
-  // The packet as its sender made it (`withTtl`, `withEnds`).
-  static void lay_down(uint8_t* to, const Packet& p, const Lane& lane) {
-    std::memcpy(to, p.ip, p.length);
-    if (lane.rewrites) rewrite(to, p, lane);
-    if (lane.sent_ttl == p.ttl) return;
-    if (p.name.family == 4) ipv4::set_ttl(to, 0, lane.sent_ttl);
-    else set_u8(to, ipv6::kHopLimit, lane.sent_ttl);
-  }
-
-  // Other addresses, with the checksums that cover them.
-  static void rewrite(uint8_t* to, const Packet& p, const Lane& lane) {
-    const bool v4 = p.name.family == 4;
-    const uint32_t size = v4 ? 4 : 16;
-    const uint32_t from = v4 ? ipv4::kSource : ipv6::kSource;
-    const uint64_t before = sum_words(to, from, from + 2 * size);
-    std::memcpy(to + from, lane.src, size);
-    std::memcpy(to + from + size, lane.dst, size);
-    const uint64_t after = sum_words(to, from, from + 2 * size);
-    if (v4) update(to, ipv4::kChecksum, before, after, false);
-    const bool is_partial = p.verdict == kPartial;
-    if (p.name.protocol == kTcp) {
-      update(to, p.l4 + tcp::kChecksum, before, after, is_partial);
-    } else if (p.name.protocol == kUdp) {
-      if (udp::checksum(to, p.l4) != 0) update(to, p.l4 + udp::kChecksum, before, after, is_partial);
-    } else if (!v4) {
-      update(to, p.l4 + icmp::kChecksum, before, after, is_partial);
-    }
-  }
-
-  // A checksum over changed words (RFC 1624); a partial one is the sum itself.
-  static void update(uint8_t* b, uint32_t at, uint64_t before, uint64_t after, bool is_partial) {
-    uint16_t stored;
-    std::memcpy(&stored, b + at, 2);
-    const uint64_t sum = is_partial ? stored : static_cast<uint16_t>(~stored);
-    const auto minus = static_cast<uint16_t>(~fold(before));
-    const uint32_t now = fold(sum + minus + fold(after));
-    const auto result = static_cast<uint16_t>(is_partial ? now : ~now);
-    std::memcpy(b + at, &result, 2);
-  }
-
   static constexpr double kLongestTimeoutNs = 432'000e9;
 
-  uint32_t capacity_;
-  uint32_t mask_;
-  uint32_t* heads_;
-  Flow* flows_;
-  uint32_t used_ = 0;
-  uint32_t free_ = kNone;
+  Flows flows_;
   Sightings sightings_;
   Strangers strangers_;
   Settled settled_;

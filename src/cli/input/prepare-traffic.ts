@@ -149,7 +149,9 @@ async function surveyOf(
     await interruption?.listen();
     if (interruption && interruption.code !== 0) break;
   }
-  return { survey: bulk?.survey ?? survey, index: bulk?.index() ?? null };
+  // Of what was not looked at an index knows nothing, and says more than it knows of the rest.
+  const isWhole = (interruption?.code ?? 0) === 0;
+  return { survey: bulk?.survey ?? survey, index: (isWhole ? bulk?.index() : null) ?? null };
 }
 
 /** Captures below this are looked at before further threads have begun to. */
