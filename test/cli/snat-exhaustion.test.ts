@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { TWO_NODES_SHOP } from '../support/clusters.ts';
+import { FLAT_WIRING, TWO_NODES_SHOP } from '../support/clusters.ts';
 import { wiretrial, writeCapture } from '../support/command.ts';
 import { tcp } from '../support/packets.ts';
 
@@ -16,14 +16,7 @@ const cwd = mkdtempSync(join(tmpdir(), 'wiretrial-snat-'));
 t.teardown(() => rmSync(cwd, { recursive: true }));
 
 const PORTS = 8;
-const WIRING = `apiVersion: wiretrial/v1
-kind: Wiring
-networkPlugin: azure
-virtualNetworks:
-  - name: vnet
-    addressPrefixes: [10.240.0.0/12]
-    subnets: [{ name: nodes, addressPrefix: 10.240.0.0/16 }]
-loadBalancerProfile: { outboundIPs: [20.1.2.3], allocatedOutboundPorts: ${PORTS} }
+const WIRING = `${FLAT_WIRING}loadBalancerProfile: { outboundIPs: [20.1.2.3], allocatedOutboundPorts: ${PORTS} }
 `;
 writeFileSync(join(cwd, 'shop.yaml'), [TWO_NODES_SHOP, WIRING].join('---\n'));
 

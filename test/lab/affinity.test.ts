@@ -7,8 +7,7 @@ import t from 'tap';
 import { parseStack } from '../../src/dataplane/stack.ts';
 import { Prober } from '../../src/lab/ask/probe.ts';
 import { World } from '../../src/lab/world.ts';
-import { parseInputs } from '../../src/policy/inputs.ts';
-import { SHOP_POLICIES, TWO_NODES_SHOP } from '../support/clusters.ts';
+import { SHOP_POLICIES, shopService, shopWith } from '../support/clusters.ts';
 import { tcp } from '../support/packets.ts';
 import { replayFrames, type SeenFrame } from '../support/replays.ts';
 
@@ -20,28 +19,12 @@ const SERVICE = '10.0.10.5';
 const TIMEOUT_S = 100;
 
 /** All four pods of the shop: two take anybody, two refuse the client. */
-const shop = parseInputs(
-  'shop.yaml',
-  `apiVersion: wiretrial/v1
-kind: Wiring
-networkPlugin: azure
-virtualNetworks:
-  - name: vnet
-    addressPrefixes: [10.240.0.0/12]
-    subnets: [{ name: nodes, addressPrefix: 10.240.0.0/16 }]
----
-${TWO_NODES_SHOP}---
-apiVersion: v1
-kind: Service
-metadata: { name: any, namespace: shop }
-spec:
-  clusterIP: ${SERVICE}
-  selector: { app: shop }
-  ports: [{ port: 80, targetPort: 8080 }]
-  sessionAffinity: ClientIP
+const AFFINE = `  sessionAffinity: ClientIP
   sessionAffinityConfig: { clientIP: { timeoutSeconds: ${TIMEOUT_S} } }
----
-${SHOP_POLICIES}`,
+`;
+const shop = shopWith(
+  shopService('any', SERVICE, 'app: shop', 'port: 80, targetPort: 8080', AFFINE),
+  SHOP_POLICIES,
 );
 
 const STACKS = ['iptables', 'nftables'].flatMap((mode) => [

@@ -13,6 +13,7 @@ import { parseStack } from '../../src/dataplane/stack.ts';
 import { Prober } from '../../src/lab/ask/probe.ts';
 import { World } from '../../src/lab/world.ts';
 import { parseInputs } from '../../src/policy/inputs.ts';
+import { FLAT_WIRING } from '../support/clusters.ts';
 
 const STACKS = {
   npm: 'azure-transparent+npm',
@@ -62,14 +63,7 @@ metadata: {name: ${name}, labels: {ns: ${name}}}
 `,
 );
 
-const WIRING = `apiVersion: wiretrial/v1
-kind: Wiring
-networkPlugin: azure
-serviceCidr: 10.0.0.0/16
-virtualNetworks:
-  - name: vnet
-    addressPrefixes: [10.240.0.0/12]
-    subnets: [{ name: nodes, addressPrefix: 10.240.0.0/16 }]
+const WIRING = `${FLAT_WIRING}serviceCidr: 10.0.0.0/16
 `;
 
 function service(name: string, ip: string, selector: string, port: string, more = ''): string {

@@ -8,15 +8,9 @@ import { parseStack } from '../../src/dataplane/stack.ts';
 import { type ProbeResult, Prober } from '../../src/lab/ask/probe.ts';
 import { World } from '../../src/lab/world.ts';
 import { parseInputs } from '../../src/policy/inputs.ts';
+import { FLAT_WIRING } from '../support/clusters.ts';
 
-const WIRING = (more = '') => `apiVersion: wiretrial/v1
-kind: Wiring
-networkPlugin: azure
-serviceCidr: 10.0.0.0/16
-virtualNetworks:
-  - name: v
-    addressPrefixes: [10.240.0.0/12]
-    subnets: [{ name: s, addressPrefix: 10.240.0.0/16 }]
+const WIRING = (more = '') => `${FLAT_WIRING}serviceCidr: 10.0.0.0/16
 ${more}`;
 
 const NODE = `apiVersion: v1

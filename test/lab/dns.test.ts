@@ -12,15 +12,9 @@ import { type Answer, ClusterZone, type RecordType } from '../../src/lab/dns/zon
 import { World } from '../../src/lab/world.ts';
 import { parseInputs } from '../../src/policy/inputs.ts';
 import { formatAddress } from '../../src/wire/address/address.ts';
+import { FLAT_WIRING } from '../support/clusters.ts';
 
-const CLUSTER = `apiVersion: wiretrial/v1
-kind: Wiring
-networkPlugin: azure
-virtualNetworks:
-  - name: v
-    addressPrefixes: [10.240.0.0/12]
-    subnets: [{ name: s, addressPrefix: 10.240.0.0/16 }]
----
+const CLUSTER = `${FLAT_WIRING}---
 apiVersion: v1
 kind: Node
 metadata: { name: node-a }

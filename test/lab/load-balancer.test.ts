@@ -8,6 +8,7 @@ import { parseStack } from '../../src/dataplane/stack.ts';
 import { Prober } from '../../src/lab/ask/probe.ts';
 import { World } from '../../src/lab/world.ts';
 import { type Inputs, parseInputs } from '../../src/policy/inputs.ts';
+import { FLAT_WIRING } from '../support/clusters.ts';
 import { tcp } from '../support/packets.ts';
 import { replayFrames } from '../support/replays.ts';
 
@@ -39,14 +40,7 @@ status: { loadBalancer: { ingress: [{ ip: ${ip} }] } }
 }
 
 const SHOP = [
-  `apiVersion: wiretrial/v1
-kind: Wiring
-networkPlugin: azure
-virtualNetworks:
-  - name: v
-    addressPrefixes: [10.240.0.0/12]
-    subnets: [{ name: s, addressPrefix: 10.240.0.0/16 }]
-`,
+  FLAT_WIRING,
   ...[
     ['node-a', '10.240.0.4'],
     ['node-b', '10.240.0.35'],

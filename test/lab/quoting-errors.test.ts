@@ -4,8 +4,7 @@
  * @module
  */
 import t from 'tap';
-import { parseInputs } from '../../src/policy/inputs.ts';
-import { SHOP_POLICIES, TWO_NODES_SHOP } from '../support/clusters.ts';
+import { SHOP_POLICIES, shopService, shopWith } from '../support/clusters.ts';
 import { icmpError, tcp, udp } from '../support/packets.ts';
 import { outcomesOf, replayFrames } from '../support/replays.ts';
 
@@ -18,26 +17,9 @@ const OUTSIDE = '203.0.113.9';
 const ROUTER = '198.51.100.77';
 const API_SERVICE = '10.0.10.1';
 
-const shop = parseInputs(
-  'shop.yaml',
-  `apiVersion: wiretrial/v1
-kind: Wiring
-networkPlugin: azure
-virtualNetworks:
-  - name: vnet
-    addressPrefixes: [10.240.0.0/12]
-    subnets: [{ name: nodes, addressPrefix: 10.240.0.0/16 }]
----
-${TWO_NODES_SHOP}---
-apiVersion: v1
-kind: Service
-metadata: { name: api, namespace: shop }
-spec:
-  clusterIP: ${API_SERVICE}
-  selector: { tier: api }
-  ports: [{ port: 80, targetPort: 8080 }]
----
-${SHOP_POLICIES}`,
+const shop = shopWith(
+  shopService('api', API_SERVICE, 'tier: api', 'port: 80, targetPort: 8080'),
+  SHOP_POLICIES,
 );
 
 const refused = tcp().from(WEB, 40_000).to(DB, 5432).syn().seq(100);

@@ -7,8 +7,7 @@ import t from 'tap';
 import { parseStack } from '../../src/dataplane/stack.ts';
 import { Prober } from '../../src/lab/ask/probe.ts';
 import { World } from '../../src/lab/world.ts';
-import { parseInputs } from '../../src/policy/inputs.ts';
-import { SHOP_POLICIES, TWO_NODES_SHOP } from '../support/clusters.ts';
+import { SHOP_POLICIES, shopService, shopWith } from '../support/clusters.ts';
 import { STEPS, type Step } from '../support/exchange.ts';
 import { icmpError, tcp, udp } from '../support/packets.ts';
 import { outcomesOf, replayFrames, type SeenFrame } from '../support/replays.ts';
@@ -23,47 +22,16 @@ const WEB_2 = '10.240.0.37';
 const NODE_A = '10.240.0.4';
 const NODE_B = '10.240.0.35';
 
-const WIRING = `apiVersion: wiretrial/v1
-kind: Wiring
-networkPlugin: azure
-virtualNetworks:
-  - name: vnet
-    addressPrefixes: [10.240.0.0/12]
-    subnets: [{ name: nodes, addressPrefix: 10.240.0.0/16 }]
----
-`;
-
-function service(
-  name: string,
-  clusterIp: string,
-  selector: string,
-  port: string,
-  spec = '',
-): string {
-  return `apiVersion: v1
-kind: Service
-metadata: { name: ${name}, namespace: shop }
-spec:
-  clusterIP: ${clusterIp}
-  selector: ${selector}
-  ports: [{ ${port} }]
-  ${spec}
-`;
-}
-
 const SERVICES = [
-  service('api', '10.0.10.1', '{ tier: api }', 'port: 80, targetPort: 8080'),
-  service('web', '10.0.10.2', '{ tier: web }', 'port: 80, nodePort: 30080', 'type: NodePort'),
-  service('dns', '10.0.10.3', '{ tier: db }', 'port: 53, protocol: UDP, targetPort: 5353'),
-  service('nobody', '10.0.10.4', '{ tier: nothing }', 'port: 80'),
-  service('any', '10.0.10.5', '{ app: shop }', 'port: 80, targetPort: 8080'),
-].join('---\n');
+  shopService('api', '10.0.10.1', 'tier: api', 'port: 80, targetPort: 8080'),
+  shopService('web', '10.0.10.2', 'tier: web', 'port: 80, nodePort: 30080', '  type: NodePort\n'),
+  shopService('dns', '10.0.10.3', 'tier: db', 'port: 53, protocol: UDP, targetPort: 5353'),
+  shopService('nobody', '10.0.10.4', 'tier: nothing', 'port: 80'),
+  shopService('any', '10.0.10.5', 'app: shop', 'port: 80, targetPort: 8080'),
+];
 
-const open = parseInputs('shop.yaml', `${WIRING}${TWO_NODES_SHOP}---\n${SERVICES}`);
-const closed = parseInputs(
-  'shop.yaml',
-  `${WIRING}${TWO_NODES_SHOP}---\n${SERVICES}---\n${SHOP_POLICIES}`,
-);
+const open = shopWith(...SERVICES);
+const closed = shopWith(...SERVICES, SHOP_POLICIES);
 
 interface Ends {
   readonly from: readonly [string, number];
@@ -289,25 +257,21 @@ for (const stack of STACKS) {
 }
 
 t.test('what is drawn for one client outside says nothing of another', async (t) => {
-  const inputs = parseInputs(
-    'shop.yaml',
-    [
-      `${WIRING}${TWO_NODES_SHOP}`,
-      service(
-        'near',
-        '10.0.10.6',
-        '{ app: shop }',
-        'port: 80, targetPort: 8080, nodePort: 30099',
-        'type: NodePort\n  externalTrafficPolicy: Local',
-      ),
-      `apiVersion: networking.k8s.io/v1
+  const inputs = shopWith(
+    shopService(
+      'near',
+      '10.0.10.6',
+      'app: shop',
+      'port: 80, targetPort: 8080, nodePort: 30099',
+      '  type: NodePort\n  externalTrafficPolicy: Local\n',
+    ),
+    `apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: { name: known, namespace: shop }
 spec:
   podSelector: { matchLabels: { tier: api } }
   ingress: [{ from: [{ ipBlock: { cidr: 203.0.113.0/24 } }] }]
 `,
-    ].join('---\n'),
   );
   const opening = STEPS[0];
   if (opening === undefined) throw new Error('a connection has an opening');
@@ -329,10 +293,9 @@ spec:
 
 t.test('who stands behind a node where kube-proxy masquerades pods', async (t) => {
   const config = (text: string) =>
-    parseInputs(
-      'shop.yaml',
-      `${WIRING}${TWO_NODES_SHOP}---\n${SERVICES}---
-apiVersion: kubeproxy.config.k8s.io/v1alpha1
+    shopWith(
+      ...SERVICES,
+      `apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
 ${text}
 `,
@@ -449,8 +412,7 @@ ports: [{ name: https, port: 6443 }]
 endpoints: [{ addresses: [20.50.60.70] }]
 `;
   const ask = (documents: readonly string[]) => {
-    const text = [WIRING, TWO_NODES_SHOP, '---\n', documents.join('---\n')].join('');
-    const inputs = parseInputs('shop.yaml', text);
+    const inputs = shopWith(...documents);
     const world = new World({ ...inputs, stack: parseStack('azure-transparent+calico') });
     return (['svc/default/kubernetes', '10.0.0.1', 'https://kubernetes.default'] as const).map(
       (to) => new Prober(world).ask({ from: 'pod/other/client', to, port: 443, protocol: 'TCP' }),
@@ -462,8 +424,11 @@ endpoints: [{ addresses: [20.50.60.70] }]
   for (const result of ask([apiServer, given])) {
     t.match(result, { verdict: 'allowed', translated: { dst: '20.50.60.70', dport: 6443 } });
   }
-  const world = { ...parseInputs('s.yaml', `${WIRING}${TWO_NODES_SHOP}---\n${apiServer}`) };
   const frames = exchange({ from: [CLIENT, 40_000], to: ['10.0.0.1', 443] });
-  const { connections } = await replayFrames(world, 'azure-transparent+calico', frames);
+  const { connections } = await replayFrames(
+    shopWith(apiServer),
+    'azure-transparent+calico',
+    frames,
+  );
   t.match(connections, [{ verdict: 'unknown', reason: 'endpointsUnknown' }]);
 });

@@ -86,6 +86,39 @@ export function twoNodesOpenShop(): Inputs {
   return parseInputs('shop.yaml', TWO_NODES_SHOP);
 }
 
+/** Wiring in which pods have addresses of the nodes' own subnet; further fields may follow. */
+export const FLAT_WIRING = `apiVersion: wiretrial/v1
+kind: Wiring
+networkPlugin: azure
+virtualNetworks:
+  - name: vnet
+    addressPrefixes: [10.240.0.0/12]
+    subnets: [{ name: nodes, addressPrefix: 10.240.0.0/16 }]
+`;
+
+/** A Service of the shop with one port; `more` are further lines of its spec, with their indent. */
+export function shopService(
+  name: string,
+  clusterIp: string,
+  selector: string,
+  port: string,
+  more = '',
+): string {
+  return `apiVersion: v1
+kind: Service
+metadata: { name: ${name}, namespace: shop }
+spec:
+  clusterIP: ${clusterIp}
+  selector: { ${selector} }
+  ports: [{ ${port} }]
+${more}`;
+}
+
+/** The shop on one subnet, with Services and policies. */
+export function shopWith(...documents: readonly string[]): Inputs {
+  return parseInputs('shop.yaml', [FLAT_WIRING, TWO_NODES_SHOP, ...documents].join('---\n'));
+}
+
 /** Two pods on one node and one on another, both families, pod ranges of their own. */
 export function dualStackTrio(): Inputs {
   return parseInputs(
