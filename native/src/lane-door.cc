@@ -157,9 +157,10 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
     if (!lanes_->use_index(all, count)) Fail(info, "not enough memory for an index");
   }
 
-  // open(frame, linkType, lane: { silent, lifetimeNs, lastNs }, of one that is not silent also { iface, entry, sentTtl, settles, hasOwnName, treat: number[4], whose, vantage: bigint,
-  //  src, dst: Uint8Array | null, lifetimeNs, lastNs }) → the lane's number, twice the flow's place
-  //  and its direction; -1 when the frame can have none.
+  // open(frame, linkType, lane: { silent, lifetimeNs, lastNs }, of one that is not silent also
+  //  { iface, entry, sentTtl, settles, hasOwnName, treat: number[4], whose, vantage: bigint,
+  //  src, dst: Uint8Array | null }) → the lane's number, twice the flow's place and its direction;
+  //  -1 when the frame can have none.
   Napi::Value Open(const Napi::CallbackInfo& info) {
     const auto frame = info[0].As<Napi::Uint8Array>();
     const Napi::Object given = info[2].As<Napi::Object>();
@@ -340,7 +341,7 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
   static lane::FlowName NameOf(const Napi::Value& ends, const Napi::Value& protocol, bool& turned) {
     lane::Ends e;
     std::memcpy(&e, ends.As<Napi::Uint8Array>().Data(), sizeof e);
-    return lane::name_of(U32(protocol), e.family, e.src, e.dst, e.sport, e.dport, turned);
+    return lane::name_of(e, U32(protocol), 0, turned);
   }
 
   // beginStrangers(translated: Uint8Array, synAckAnswers): follow strangers from now on. Translated

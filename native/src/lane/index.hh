@@ -12,6 +12,7 @@
 // when its tables are full.
 #pragma once
 
+#include "growing.hh"
 #include "packet.hh"
 
 namespace wiretrial::lane {
@@ -55,5 +56,28 @@ struct Row {
   }
 };
 static_assert(sizeof(Row) == 64);
+
+// What the whole capture says of each conversation, of whose rows some have one name: which
+// directions were seen at one place only. False when there is no memory.
+inline bool unite(Row* rows, uint32_t count) {
+  Growing<Row> whole;
+  for (uint32_t i = 0; i < count; i++) {
+    const uint64_t hash = hash_of(rows[i].key);
+    Row* row = whole.find(rows[i].key, hash);
+    if (row == nullptr) row = whole.add(rows[i].key);
+    if (row == nullptr) return false;
+    for (uint32_t d = 0; d < 2; d++) {
+      if (rows[i].vantage[d] != Row::kNever) row->see(d, rows[i].vantage[d]);
+    }
+  }
+  for (uint32_t i = 0; i < count; i++) {
+    const Row* row = whole.find(rows[i].key);
+    for (uint32_t d = 0; d < 2; d++) {
+      rows[i].vantage[d] = row->vantage[d];
+      if (row->vantage[d] > Row::kSeveral) rows[i].flags |= Row::kOnePlace[d];
+    }
+  }
+  return true;
+}
 
 }  // namespace wiretrial::lane

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "ends.hh"
 #include "growing.hh"
 #include "index.hh"
 
@@ -22,28 +23,12 @@ struct Segment {
   bool rst;
 };
 
-// Both ends in one order, whatever is asked of an echo: an identifier is both its ports.
-inline FlowName name_of(uint32_t protocol, uint32_t family, const uint8_t* src, const uint8_t* dst,
-                        uint32_t sport, uint32_t dport, bool& turned) {
-  const uint32_t size = family == 4 ? 4 : 16;
-  const int order = std::memcmp(src, dst, size);
-  turned = order > 0 || (order == 0 && sport > dport);
-  FlowName n;
-  std::memset(&n, 0, sizeof n);
-  n.protocol = static_cast<uint8_t>(protocol);
-  n.family = static_cast<uint8_t>(family);
-  std::memcpy(n.low, turned ? dst : src, size);
-  std::memcpy(n.high, turned ? src : dst, size);
-  n.low_port = static_cast<uint16_t>(turned ? dport : sport);
-  n.high_port = static_cast<uint16_t>(turned ? sport : dport);
-  return n;
-}
-
-// The name of an echo's conversation: not who asks is first, but the lower address.
+// The name of an echo's conversation: not who asks is first, but the lower address; the identifier is
+// both its ports.
 inline FlowName echo_of(const Packet& p, bool& turned) {
-  const FlowName& n = p.name;
-  return name_of(n.protocol, n.family, p.turned ? n.high : n.low, p.turned ? n.low : n.high,
-                 n.low_port, n.low_port, turned);
+  Ends ends = ends_of(p.name, p.turned != 0);
+  ends.sport = ends.dport = p.name.low_port;
+  return name_of(ends, p.name.protocol, 0, turned);
 }
 
 inline Segment segment_of(uint32_t protocol, uint32_t flags) {
