@@ -183,7 +183,7 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
     if (l.is_silent) return Napi::Number::New(info.Env(), place * 2 + p.turned);
     l.ttl = p.ttl;
     l.sent_ttl = static_cast<uint8_t>(U32(given.Get("sentTtl")));
-    l.settles = lanes_->settled().is_used() && given.Get("settles").ToBoolean().Value();
+    l.settles = lanes_->settling().is_used() && given.Get("settles").ToBoolean().Value();
     l.link_length = static_cast<uint8_t>(p.link_length);
     std::memcpy(l.link, frame.Data(), p.link_length);
     const auto treat = given.Get("treat").As<Napi::Array>();
@@ -225,12 +225,12 @@ class LaneDoor : public Napi::ObjectWrap<LaneDoor> {
   // from now on, and by which decisions; `good` is read in place until the next call.
   void UseEngine(const Napi::CallbackInfo& info) {
     if (info[0].IsNull()) {
-      lanes_->settled().use(nullptr, nullptr);
+      lanes_->settling().use(nullptr, nullptr);
       return;
     }
     keep_engine_ = Napi::Persistent(info[0].As<Napi::Object>());
     keep_good_ = Napi::Persistent(info[1].As<Napi::Object>());
-    lanes_->settled().use(EngineOf(info[0].As<Napi::Object>()),
+    lanes_->settling().use(EngineOf(info[0].As<Napi::Object>()),
                           info[1].As<Napi::Uint8Array>().Data());
   }
 

@@ -2,16 +2,17 @@
 // understood in full, and closes it when something happens to its connection; in between its packets
 // are timed, counted, told from copies of themselves, and laid down for the engine here.
 //
-// Where nobody asks for more than counts, and the packet's connection is held by the one engine of
-// the run, it is settled: moved where it stands (engine/settled.hh). Packets stay in order: none is
-// settled while others are laid down.
+// Where nobody asks for more than counts, packets are settled instead (settling.hh). They stay in
+// order: none is settled while others are laid down.
 //
 // The first packet that is not for a lane, or not as its lane expects, stops the run with nothing
 // of it done.
 #pragma once
 
 #include "flows.hh"
-#include "index.hh"
+#include "known-lanes.hh"
+#include "run-words.hh"
+#include "settling.hh"
 #include "staged.hh"
 #include "strangers.hh"
 #include "walk.hh"
@@ -25,46 +26,10 @@ constexpr uint32_t kUnread = 0x80000000;
 // It is a stranger's, says the index: it was not read.
 constexpr uint32_t kStrange = 0xfffffffd;
 
-// What good decisions make of their packets, besides nothing that is known: they arrive or leave.
-constexpr uint8_t kArrives = 1;
-
-// The run's clock (src/lab/traffic/clock.ts), in the words that both sides share.
-enum Word : uint32_t {
-  kNow,
-  kBackwardSteps,
-  kLongGaps,
-  kSweepAt,
-  kStop,
-  kStaged,
-  kDirty,
-  // Whether the run stopped because the batch is full, and not at a packet that is for JavaScript.
-  kFull,
-  // Of a first look: how many senders, pairs and joins.
-  kSenders,
-  kPairs,
-  kJoins,
-  // Packets that were only followed, and of a first look, tuples that it met.
-  kFollowed,
-  kTuples,
-  // The number of the next conversation; those of strangers that have ended, and that are open.
-  kNextId,
-  kStrangersClosed,
-  kStrangersOpen,
-  // Packets that the run settled: those that were delivered, those that left, and those whose
-  // checksums were left to a device; behind each the record of the first.
-  kDelivered,
-  kFirstDelivered,
-  kExited,
-  kFirstExited,
-  kOffloadedOnes,
-  kFirstOffloaded,
-};
-
 class Lanes {
  public:
   explicit Lanes(uint32_t flows)
       : flows_(flows), sightings_(flows) {}
-  ~Lanes() { give_back(lane_of_, accepts_ * sizeof(uint32_t)); }
   Lanes(const Lanes&) = delete;
   Lanes& operator=(const Lanes&) = delete;
 
@@ -73,16 +38,11 @@ class Lanes {
   Flows& flows() { return flows_; }
   Sightings& sightings() { return sightings_; }
   Strangers& strangers() { return strangers_; }
-  // Who settles packets, if anybody does.
-  Settled& settled() { return settled_; }
+  Settling& settling() { return settling_; }
 
   // The index of the capture, whose rows stay where they are. False when there is no memory.
   bool use_index(const Row* rows, uint32_t count) {
-    give_back(lane_of_, accepts_ * sizeof(uint32_t));
-    rows_ = rows;
-    accepts_ = 2 * (size_t{count} + 1);
-    lane_of_ = static_cast<uint32_t*>(take_memory(accepts_ * sizeof(uint32_t)));
-    return lane_of_ != nullptr && strangers_.use_index(rows, count);
+    return known_.use(rows, count) && strangers_.use_index(rows, count);
   }
 
   // What is known of each interface of the records at hand: its link type; and the capture's index
@@ -130,32 +90,13 @@ class Lanes {
     words[kStop] = record;
     words[kStaged] = r.staged;
     words[kFull] = step == Step::kFull;
-    tell(r.tallies, words);
-    if (step == Step::kFull) learn_patience(r);
+    r.tallies.tell(words);
+    if (step == Step::kFull) settling_.learn(r.waiting, r.tallies);
     return step != Step::kNoMemory;
   }
 
  private:
   enum class Step : uint8_t { kTaken, kSettled, kFollowed, kStopped, kFull, kNoMemory };
-
-  // So many packets that might have been settled are laid down before a batch ends for them: as
-  // many as make up for the batch, and no more than one has.
-  static constexpr uint32_t kLeastPatience = 32, kMostPatience = 1024;
-
-  struct Few {
-    uint32_t count = 0;
-    uint32_t first = 0;
-    void add(uint32_t record) {
-      if (count++ == 0) first = record;
-    }
-  };
-
-  // What became of packets that were settled.
-  struct Tallies {
-    Few delivered;
-    Few exited;
-    Few offloaded;
-  };
 
   // What a run keeps at hand of the words, and what it has laid down.
   struct Run {
@@ -209,7 +150,7 @@ class Lanes {
       __builtin_prefetch(&flows_[places[i]]);
       const Lane& lane = flows_[places[i]].lanes[packets[i].turned];
       __builtin_prefetch(&lane);
-      if (settled_.is_used()) __builtin_prefetch(&lane.course);
+      if (settling_.is_used()) __builtin_prefetch(&lane.course);
     }
     for (uint32_t i = 0; i < count; i++) {
       if (places[i] >= kUnread) continue;
@@ -221,15 +162,14 @@ class Lanes {
       judge(packets[i]);
       prints[i] = print_of(packets[i], lane);
       if (!sightings_.is_alone(lane.sole)) sightings_.prefetch(prints[i]);
-      if (lane.settles && lane.has_course) settled_.prefetch(lane.course);
+      if (lane.settles) settling_.prefetch(lane);
     }
   }
 
   // Find the lanes of a block's usual packets of which others were taken; one bit each.
   uint64_t look_up(const uint32_t* entries, uint32_t count, uint32_t* places) {
     for (uint32_t i = 0; i < count; i++) {
-      const uint32_t whose = entry::whose(entries[i]);
-      places[i] = entry::is_usual(entries[i]) && whose < accepts_ ? lane_of_[whose] : 0;
+      places[i] = known_.lane_of(entries[i]);
       if (places[i] == 0) continue;
       // What memory they need is fetched together.
       const Flow& flow = flows_[(places[i] - 1) / 2];
@@ -242,7 +182,7 @@ class Lanes {
       const uint32_t number = places[i] - 1;
       const Lane& lane = flows_[number / 2].lanes[number % 2];
       if (lane.known != entry::whose(entries[i])) continue;
-      if (lane.has_course) settled_.prefetch(lane.course);
+      settling_.prefetch(lane);
       places[i] = number | kUnread;
       found |= uint64_t{1} << i;
     }
@@ -271,8 +211,8 @@ class Lanes {
     if (lane.is_at_one_place && lane.settles && r.staged == 0) {
       Moment m;
       if (!is_time(r, record, flow, m)) return Step::kStopped;
-      const bool is_offloaded = lane.treat(lane.verdict) == kOffloaded;
-      if (settle(r, record, ip, length, flow, lane, is_offloaded, m.now)) {
+      const Captured packet{ip, length, record, lane.treat(lane.verdict) == kOffloaded, m.now};
+      if (settling_.settle(packet, flow, lane, r.tallies)) {
         take_time(r, flow, m);
         count(r, flow, number / 2, length);
         return Step::kSettled;
@@ -309,10 +249,9 @@ class Lanes {
 
   // A packet that no lane knows: one of a stranger, or one that is not for here.
   Step follow(Run& r, uint32_t record, const Packet& p, double* words) {
-    double now;
-    bool is_back;
-    if (!is_time(r, record, now, is_back)) return Step::kStopped;
-    switch (strangers_.meet(p, now, words[kNextId], words[kStrangersClosed])) {
+    Moment m;
+    if (!is_time(r, record, m)) return Step::kStopped;
+    switch (strangers_.meet(p, m.now, words[kNextId], words[kStrangersClosed])) {
       case Strangers::Met::kByHand:
         return Step::kStopped;
       case Strangers::Met::kNoMemory:
@@ -321,8 +260,7 @@ class Lanes {
         break;
     }
     words[kStrangersOpen] = strangers_.open_ones();
-    r.now = now;
-    if (is_back) r.backward_steps += 1;
+    take_time(r, m);
     r.followed += 1;
     return Step::kFollowed;
   }
@@ -334,49 +272,14 @@ class Lanes {
   // A usual packet of a stranger, by what the index says of it.
   Step pass(Run& r, uint32_t record) {
     const uint32_t at = r.s.index[record];
-    double now;
-    bool is_back;
-    if (!is_time(r, record, now, is_back)) return Step::kStopped;
-    if (!strangers_.meet_usual(entry::number(at), entry::turned(at) != 0, now)) return Step::kStopped;
-    r.now = now;
-    if (is_back) r.backward_steps += 1;
+    Moment m;
+    if (!is_time(r, record, m)) return Step::kStopped;
+    if (!strangers_.meet_usual(entry::number(at), entry::turned(at) != 0, m.now)) {
+      return Step::kStopped;
+    }
+    take_time(r, m);
     r.followed += 1;
     return Step::kFollowed;
-  }
-
-  // When a record is; false when what ends connections comes before it: long silence, and the look
-  // for those that are over.
-  static bool is_time(const Run& r, uint32_t record, double& now, bool& is_back) {
-    const auto at = static_cast<double>(r.s.records.time_ns[record] - r.s.start_ns);
-    is_back = at < r.now;
-    now = is_back ? r.now : at;
-    return now - r.now <= kLongestTimeoutNs && now < r.sweep_at;
-  }
-
-  Step take(Run& r, uint32_t record, const Packet& p, const Fingerprint& print, uint32_t place) {
-    Lane& lane = flows_[place].lanes[p.turned];
-    if (!has_room(r, p, lane)) return Step::kFull;
-    if (!lane.is_open || lane.flags != p.flags) return Step::kStopped;
-    if (!lane.is_silent && !is_for(r.s, record, p, lane)) return Step::kStopped;
-    const Step step = go_on(r, record, p, place, lane.is_silent ? nullptr : &print);
-    if (step <= Step::kSettled && r.s.index != nullptr) know(r.s.index[record], p, lane, place);
-    return step;
-  }
-
-  bool has_room(const Run& r, const Packet& p, const Lane& lane) const {
-    if (r.staged == r.out.capacity || r.out.room - r.used < room_of(p)) return false;
-    return !lane.settles || r.waiting < patience_;
-  }
-
-  // Packets like this one, which was taken, need not be read.
-  void know(uint32_t entry, const Packet& p, Lane& lane, uint32_t place) {
-    const uint32_t whose = entry::whose(entry), number = entry::number(entry);
-    if (!entry::is_usual(entry) || number == 0 || whose >= accepts_) return;
-    lane.known = whose;
-    lane.verdict = p.verdict;
-    const uint32_t flags = rows_[number - 1].flags;
-    lane.is_at_one_place = lane.has_own_name && (flags & Row::kOnePlace[p.turned]) != 0;
-    lane_of_[whose] = place * 2 + p.turned + 1;
   }
 
   // When a packet comes, as the run's clock has it.
@@ -385,15 +288,43 @@ class Lanes {
     bool is_back;
   };
 
+  // False when what ends connections comes before a record: long silence, and the look for those
+  // that are over.
+  static bool is_time(const Run& r, uint32_t record, Moment& m) {
+    const auto at = static_cast<double>(r.s.records.time_ns[record] - r.s.start_ns);
+    m.is_back = at < r.now;
+    m.now = m.is_back ? r.now : at;
+    return m.now - r.now <= kLongestTimeoutNs && m.now < r.sweep_at;
+  }
+
   // The same of a packet of a flow, whose connection may have ended before it.
   static bool is_time(const Run& r, uint32_t record, const Flow& flow, Moment& m) {
-    return is_time(r, record, m.now, m.is_back) && m.now - flow.last_ns <= flow.lifetime_ns;
+    return is_time(r, record, m) && m.now - flow.last_ns <= flow.lifetime_ns;
+  }
+
+  static void take_time(Run& r, const Moment& m) {
+    r.now = m.now;
+    if (m.is_back) r.backward_steps += 1;
   }
 
   static void take_time(Run& r, Flow& flow, const Moment& m) {
-    r.now = m.now;
-    if (m.is_back) r.backward_steps += 1;
+    take_time(r, m);
     flow.last_ns = m.now;
+  }
+
+  Step take(Run& r, uint32_t record, const Packet& p, const Fingerprint& print, uint32_t place) {
+    Lane& lane = flows_[place].lanes[p.turned];
+    if (!has_room(r, p, lane)) return Step::kFull;
+    if (!lane.is_open || lane.flags != p.flags) return Step::kStopped;
+    if (!lane.is_silent && !is_for(r.s, record, p, lane)) return Step::kStopped;
+    const Step step = go_on(r, record, p, place, lane.is_silent ? nullptr : &print);
+    if (step <= Step::kSettled && r.s.index != nullptr) known_.know(r.s.index[record], p, lane, place);
+    return step;
+  }
+
+  bool has_room(const Run& r, const Packet& p, const Lane& lane) const {
+    if (r.staged == r.out.capacity || r.out.room - r.used < room_of(p)) return false;
+    return !lane.settles || r.waiting < settling_.patience();
   }
 
   // A packet for its open lane, if it is the time for it. Without a print nobody looks for copies.
@@ -415,11 +346,9 @@ class Lanes {
       return Step::kFollowed;
     }
     if (lane.settles) {
-      if (!lane.has_course && settled_.is_used()) name_course(p, lane);
-      const bool is_offloaded = lane.treat(p.verdict) == kOffloaded;
-      if (r.staged == 0 && settle(r, record, p.ip, p.length, flow, lane, is_offloaded, m.now)) {
-        return Step::kSettled;
-      }
+      if (!lane.has_course && settling_.is_used()) settling_.name_course(p, lane);
+      const Captured packet{p.ip, p.length, record, lane.treat(p.verdict) == kOffloaded, m.now};
+      if (r.staged == 0 && settling_.settle(packet, flow, lane, r.tallies)) return Step::kSettled;
       r.waiting += 1;
     }
     stage(r, record, p, lane, place);
@@ -437,63 +366,6 @@ class Lanes {
     r.out.record[index] = record;
     lay_down(r.out.packets + r.used, p, lane);
     r.used += room_of(p);
-  }
-
-  // Move a packet of TCP or UDP where it stands; false, with nothing done, when it is to be laid down.
-  [[gnu::always_inline]] bool settle(Run& r, uint32_t record, const uint8_t* ip, uint32_t length,
-                                     const Flow& flow, Lane& lane, bool is_offloaded, double now) {
-    if (!settled_.is_used() || !lane.has_course) return false;
-    const bool v4 = flow.name.family == 4;
-    const Passing packet{ip,
-                         length,
-                         v4 ? ipv4::kMinHeaderLength : ipv6::kHeaderLength,
-                         lane.entry,
-                         flow.name.protocol,
-                         static_cast<uint8_t>(v4 ? ip[ipv4::kTos] : ipv6::traffic_class(ip, 0)),
-                         lane.sent_ttl,
-                         is_offloaded,
-                         now};
-    const uint8_t good = settled_.move(lane.course, packet);
-    if (good == 0) return false;
-    (good == kArrives ? r.tallies.delivered : r.tallies.exited).add(record);
-    if (is_offloaded) r.tallies.offloaded.add(record);
-    return true;
-  }
-
-  // Of packets of a lane, whose ends never change, which connection they are of; from now on, if
-  // they are plain.
-  void name_course(const Packet& p, Lane& lane) {
-    const bool v4 = p.name.family == 4;
-    const uint8_t* src = lane.rewrites ? lane.src : p.ip + (v4 ? ipv4::kSource : ipv6::kSource);
-    const uint8_t* dst =
-        lane.rewrites ? lane.dst : p.ip + (v4 ? ipv4::kDestination : ipv6::kDestination);
-    Facts ends{};
-    ends.protocol = p.name.protocol;
-    ends.family = p.name.family;
-    ends.src = v4 ? u32(src, 0) : settled_.number_of(src);
-    ends.dst = v4 ? u32(dst, 0) : settled_.number_of(dst);
-    ends.sport = u16(p.ip, p.l4);
-    ends.dport = u16(p.ip, p.l4 + 2);
-    const bool is_known = v4 || (ends.src != AddressBook::kNone && ends.dst != AddressBook::kNone);
-    lane.has_course = is_known && settled_.find_course(ends, lane.course);
-    lane.settles = lane.has_course && lane.sent_ttl >= kSafeTtl;
-  }
-
-  // A batch that ended for the sake of packets that can be settled: whether it was worth it.
-  void learn_patience(const Run& r) {
-    if (r.waiting < patience_) return;
-    const uint32_t settled = r.tallies.delivered.count + r.tallies.exited.count;
-    patience_ = settled >= patience_ ? std::max(kLeastPatience, patience_ / 2)
-                                     : std::min(kMostPatience, patience_ * 2);
-  }
-
-  static void tell(const Tallies& t, double* words) {
-    const Few* const all[] = {&t.delivered, &t.exited, &t.offloaded};
-    static_assert(kExited == kDelivered + 2 && kOffloadedOnes == kDelivered + 4);
-    for (uint32_t i = 0; i < std::size(all); i++) {
-      words[kDelivered + 2 * i] = all[i]->count;
-      words[kDelivered + 2 * i + 1] = all[i]->first;
-    }
   }
 
   static bool is_for(const Source& s, uint32_t record, const Packet& p, const Lane& lane) {
@@ -540,13 +412,8 @@ class Lanes {
   Flows flows_;
   Sightings sightings_;
   Strangers strangers_;
-  Settled settled_;
-  // Of the index: rows by number, and by `entry::whose` the number of the lane that took such a
-  // packet, from 1. That lane may be another's by now: it says of what it knows packets.
-  const Row* rows_ = nullptr;
-  size_t accepts_ = 0;
-  uint32_t* lane_of_ = nullptr;
-  uint32_t patience_ = kLeastPatience;
+  Settling settling_;
+  KnownLanes known_;
 };
 
 }  // namespace wiretrial::lane
