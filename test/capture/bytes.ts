@@ -37,12 +37,18 @@ export interface MadeRecord {
 /** A pcap file. */
 export function pcapFile(
   records: readonly MadeRecord[],
-  options: { order?: Order; magic?: number; linkType?: number; minor?: number } = {},
+  options: {
+    order?: Order;
+    magic?: number;
+    linkType?: number;
+    major?: number;
+    minor?: number;
+  } = {},
 ): Buffer {
   const order = options.order ?? 'little';
   const header = [
     word(order, options.magic ?? 0xa1b2c3d4),
-    half(order, 2),
+    half(order, options.major ?? 2),
     half(order, options.minor ?? 4),
     word(order, 0),
     word(order, 0),

@@ -5,12 +5,13 @@
  *   record   seconds(4) fraction(4) captured(4) original(4) data(captured)
  *
  * Variants with other record headers share the first bytes of the magic; they are refused by name.
- * Files older than version 2.3 hold the two lengths in the other order (libpcap, sf-pcap.c).
+ * Versions are taken as libpcap takes them (sf-pcap.c, `pcap_check_header`): 2.0 to 2.4, and 543.0
+ * of the tcpdump of DG/UX. Those before 2.3 and 543.0 hold the two lengths in the other order.
  * The time zone and accuracy fields are ignored, as every other reader does.
  * @module
  */
 
-import type { CutShort } from '../input-error.ts';
+import { type CutShort, captureError } from '../input-error.ts';
 import type { ByteSource } from './byte-source.ts';
 import {
   type FileShape,
@@ -26,7 +27,11 @@ const RECORD_HEADER_BYTES = 16;
 /** The link type field's lower bits; the upper ones say how long a frame check sequence is. */
 const LINK_TYPE_MASK = 0x03ffffff;
 const NS_PER_SECOND = 1_000_000_000n;
+const MAJOR = 2;
+const MINOR_NEWEST = 4;
+/** Up to here lengths are, or may be, the other way round. */
 const MINOR_LENGTHS_SWAPPED = 3;
+const MAJOR_DG_UX = 543;
 
 /** Unit of the record header's fraction field. */
 type Fraction = 'microseconds' | 'nanoseconds';
@@ -63,7 +68,10 @@ export function pcapMagic(b: Uint8Array): PcapMagic | null {
   return null;
 }
 
-/** Read the file header at the window's position and step over it. Precondition: it is whole. */
+/**
+ * Read the file header at the window's position and step over it. Throws a UserError for a version
+ * whose records nobody has described. Precondition: the header is whole.
+ */
 export function openPcap(
   source: ByteSource,
   file: string,
@@ -79,8 +87,15 @@ export function openPcap(
   };
   const major = view.getUint16(4, magic.little);
   const minor = view.getUint16(6, magic.little);
+  const isKnown = major === MAJOR && minor <= MINOR_NEWEST;
+  if (!isKnown && !(major === MAJOR_DG_UX && minor === 0)) {
+    throw captureError('CAPTURE_VERSION', file, 'is a pcap of an unsupported version', {
+      found: `${major}.${minor}`,
+      accepted: `${MAJOR}.0 to ${MAJOR}.${MINOR_NEWEST}`,
+    });
+  }
   source.position += PCAP_HEADER_BYTES;
-  return new PcapFormat(iface, magic, major === 2 && minor <= MINOR_LENGTHS_SWAPPED ? minor : 4);
+  return new PcapFormat(iface, magic, minor);
 }
 
 export class PcapFormat implements PacketFormat {
