@@ -1,6 +1,7 @@
 /**
- * The JSON form of a plan (`plan -o json`): the structure of plan/model.ts with addresses, rules
- * and members in the words of the tools, so that it can be read without this program.
+ * The JSON form of a plan, as a result carries it (report/result/plan-report.ts): the structure of
+ * plan/model.ts with addresses, rules and members in the words of the tools, so that it can be read
+ * without this program.
  * @module
  */
 
@@ -18,11 +19,9 @@ import { formatRule } from './rule/rule-text.ts';
 import { printVirtualServers } from './virtual-server-text.ts';
 
 /** Make the JSON value of a plan; `undefined` fields are those that JSON.stringify leaves out. */
-export function planToJson(plan: Plan): Json {
+export function planToJson(plan: Plan) {
   const { host, role, evidence, kernel } = plan;
   return {
-    apiVersion: 'wiretrial/v1',
-    kind: 'Plan',
     host,
     role,
     evidence,
@@ -45,8 +44,9 @@ export function planToJson(plan: Plan): Json {
     hns: plan.hns && hnsToJson(plan.hns),
     ...(plan.virtualServers ? { ipvs: printVirtualServers(plan) } : {}),
     sysctls: plan.sysctls,
+    gaps: [...(plan.gaps ?? [])],
     ...(plan.connections ? { connections: plan.connections.map(formatListed) } : {}),
-  };
+  } satisfies Json;
 }
 
 function interfaceJson({ addresses, ...rest }: Interface): Json {

@@ -18,8 +18,11 @@ import { VERSION } from './version.ts';
 
 export const API_VERSION = 'wiretrial/v1';
 
-/** The head of every result. */
-export function resultHead(kind: string, engine: string, seed: number) {
+/**
+ * The head of every result; `inputs` and `counts` stand in each one, too. Null: no engine judged,
+ * nothing was drawn.
+ */
+export function resultHead(kind: string, engine: string | null, seed: number | null) {
   return {
     apiVersion: API_VERSION,
     kind,

@@ -5,12 +5,13 @@
  */
 import { spawnSync } from 'node:child_process';
 import { Command, Option } from 'commander';
-import { WIRING_SCHEMA } from '../../cluster/decode/wiring/schema.ts';
 import { type Capacity, capacityOf } from '../../cluster/limits/capacity.ts';
+import { nearest } from '../../cluster/nearest.ts';
 import { type Diagnostic, formatDiagnostic, UserError } from '../../diagnostic/diagnostic.ts';
 import { findNative } from '../../engine/compiled/native-door.ts';
 import type { Inputs } from '../../policy/inputs.ts';
 import { resultHead } from '../../report/json-shape.ts';
+import { SCHEMAS } from '../../report/schema/kinds.ts';
 import { formatTable, type Table } from '../../report/text/table.ts';
 import { standardOutput } from '../../report/text/text-output.ts';
 import { VERSION } from '../../report/version.ts';
@@ -22,7 +23,8 @@ import { type ClusterOptions, withCluster } from '../options.ts';
 interface Flags extends ClusterOptions {
   readonly stack?: string;
   readonly collect: boolean;
-  readonly schema: boolean;
+  /** True: of the wiring document. */
+  readonly schema?: string | true;
   readonly output: 'table' | 'json';
 }
 
@@ -39,7 +41,10 @@ export function doctorCommand(finish: (code: number) => void): Command {
       'print the commands that dump a node, for whoever may run them there',
       false,
     )
-    .option('--schema', 'print the JSON Schema of the wiring document, for editors', false);
+    .option(
+      '--schema [kind]',
+      `print a JSON Schema, for editors and scripts: ${[...SCHEMAS.keys()].join(', ')} (default: Wiring)`,
+    );
   return withCluster(command)
     .addOption(
       new Option('-o, --output <format>', 'how to say it')
@@ -66,11 +71,24 @@ function doctorVerb(flags: Flags): number {
   checkFlags(flags);
   const out = standardOutput();
   if (flags.collect) out.write(COLLECT);
-  else if (flags.schema) out.write(`${JSON.stringify(WIRING_SCHEMA, null, 1)}\n`);
+  else if (flags.schema !== undefined) out.write(schemaText(flags.schema));
   else if (flags.file.length > 0) out.write(clusterText(flags, isJson));
   else out.write(isJson ? machineJson() : machineText());
   out.close();
   return ExitCode.ok;
+}
+
+/** The schema of a kind, in any case of letters. */
+function schemaText(asked: string | true): string {
+  const kinds = [...SCHEMAS.keys()];
+  const kind = asked === true ? 'Wiring' : asked;
+  const found = kinds.find((name) => name.toLowerCase() === kind.toLowerCase());
+  if (found !== undefined) return `${JSON.stringify(SCHEMAS.get(found), null, 1)}\n`;
+  const near = nearest(kind, kinds);
+  const accepted = near === null ? kinds.join(', ') : `did you mean ${near}?`;
+  const message = 'no such kind of document or result';
+  const field = '--schema';
+  throw new UserError([{ code: 'DOCTOR_SCHEMA', field, message, found: kind, accepted }]);
 }
 
 interface Tool {
@@ -117,11 +135,14 @@ function machineJson(): string {
   const { version: node, platform, arch } = process;
   const engines = { reference: true, compiled: findNative().addon !== null };
   const machine = { node, platform, arch, root: isRoot() };
-  return toJson({ machine, engines, tools: findTools() });
+  const tools = findTools();
+  const counts = { tools: tools.length, found: tools.filter(({ found }) => found).length };
+  return toJson({ counts, machine, engines, tools });
 }
 
-function toJson(values: object): string {
-  const { seed: _, ...head } = resultHead('DoctorResult', 'reference', 0);
+/** No capture is read, no packet judged, nothing drawn. */
+function toJson<T extends { readonly counts: object }>(values: T): string {
+  const head = { ...resultHead('DoctorResult', null, null), inputs: [] };
   return `${JSON.stringify({ ...head, ...values }, null, 1)}\n`;
 }
 
@@ -134,10 +155,12 @@ function checkFlags({ collect, schema, output, file, stack }: Flags): void {
     refuse('DOCTOR_COLLECT', 'commands have no JSON form', '--collect, or -o json');
   }
   const ofCluster = file.length + (stack === undefined ? 0 : 1) > 0;
-  if (collect && schema) refuse('DOCTOR_COLLECT', 'one thing at a time', '--collect, or --schema');
+  const isSchema = schema !== undefined;
+  if (collect && isSchema)
+    refuse('DOCTOR_COLLECT', 'one thing at a time', '--collect, or --schema');
   if (collect && ofCluster) {
     refuse('DOCTOR_COLLECT', 'the commands are the same for every cluster', '--collect, or -f');
-  } else if (schema && ofCluster) {
+  } else if (isSchema && ofCluster) {
     refuse('DOCTOR_SCHEMA', 'the schema is the same for every cluster', '--schema, or -f');
   } else if (stack !== undefined && file.length === 0) {
     refuse('DOCTOR_STACK', '--stack needs a cluster to stand on', '--stack with -f');

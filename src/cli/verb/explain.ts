@@ -255,5 +255,6 @@ function endOf(
     ways: [],
     proxy: null,
     inputs: [],
+    warnings: world.network.warnings ?? [],
   };
 }

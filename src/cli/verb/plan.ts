@@ -15,11 +15,11 @@ import { printIp } from '../../plan/ip-text.ts';
 import { printIpsets } from '../../plan/ipset/text.ts';
 import type { Network, Plan } from '../../plan/model.ts';
 import { printNft } from '../../plan/nft/text/ruleset-text.ts';
-import { planToJson } from '../../plan/plan-json.ts';
 import { type PrintOptions, printIptables } from '../../plan/rule/iptables-text.ts';
 import { printSysctls } from '../../plan/sysctl-text.ts';
 import { printVirtualServers } from '../../plan/virtual-server-text.ts';
 import { formatImage } from '../../report/result/image-listing.ts';
+import { type PlanHead, planReport } from '../../report/result/plan-report.ts';
 import { fileOutput, standardOutput } from '../../report/text/text-output.ts';
 import type { Family } from '../../wire/address/address.ts';
 import { ExitCode } from '../exit-code.ts';
@@ -43,7 +43,7 @@ const PLAN_FORMATS = {
   sysctl: printSysctls,
   hns: printHns,
   conntrack: printConnections,
-  json: (plan: Plan) => `${JSON.stringify(planToJson(plan), null, 1)}\n`,
+  json: planReport,
 } as const;
 
 /** The tables of one variant of iptables; most hosts have one variant only. */
@@ -113,11 +113,12 @@ function planVerb(flags: Flags): number {
   );
   const world = makeWorld(inputs, chooseStack(flags.stack, inputs));
   warnOfDumps(inputs);
+  const head = { stack: world.stack.text, warnings: world.network.warnings ?? [] };
   for (const { format, path } of requests) {
     const text =
       format === IMAGE
         ? formatImage(imageOf(world.network, flags))
-        : planText(choosePlan(world.network, flags), format);
+        : planText(choosePlan(world.network, flags), format, head);
     if (text === '') say(`note: this host has nothing that ${format ?? 'iptables-save'} prints`);
     const out = path === null || path === '-' ? standardOutput() : fileOutput(path);
     out.write(text);
@@ -135,13 +136,13 @@ function imageOf(network: Network, flags: Flags): ClassTables {
   return tables;
 }
 
-function planText(plan: Plan, asked: TextFormat | null): string {
+function planText(plan: Plan, asked: TextFormat | null, head: PlanHead): string {
   const format = asked ?? defaultFormat(plan);
   if (format === 'hns' && plan.hns === undefined) {
     const message = 'HNS is a part of Windows, and this host runs Linux';
     throw new UserError([{ code: 'PLAN_FORMAT', field: '-o', message, found: plan.host }]);
   }
-  return PLAN_FORMATS[format](plan);
+  return PLAN_FORMATS[format](plan, head);
 }
 
 /** Of a Windows node what HNS holds, of all others the rules of IPv4. */

@@ -92,7 +92,8 @@ async function probeVerb(flags: Flags): Promise<number> {
     () => checkRun(flags),
   );
   const world = makeWorld(inputs, chooseStack(flags.stack, inputs), { seed: flags.seed });
-  if (!flags.quiet) for (const w of world.network.warnings ?? []) warn(formatDiagnostic(w));
+  const { warnings = [] } = world.network;
+  if (!flags.quiet) for (const w of warnings) warn(formatDiagnostic(w));
   const requests = asked ?? allPairsOf(world, flags);
   const isShown = rowFilter(flags, world);
   const interruption = new Interruption();
@@ -106,6 +107,7 @@ async function probeVerb(flags: Flags): Promise<number> {
     seed: flags.seed,
     probes,
     shown: probes.filter(isShown),
+    warnings,
     interrupted: interruption.code !== 0,
   };
   for (const output of outputs) writeProbes(output, openOutput(output), end);

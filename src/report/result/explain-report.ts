@@ -4,6 +4,7 @@
  */
 import { stringify } from 'yaml';
 import type { InputSummary } from '../../capture/record.ts';
+import { type Diagnostic, formatDiagnostic } from '../../diagnostic/diagnostic.ts';
 import type { RuleLook, Step } from '../../engine/engine.ts';
 import type { Explanation, TriedRule } from '../../lab/ask/explain.ts';
 import type { ProxyReport } from '../../lab/ask/ingress/proxied.ts';
@@ -33,6 +34,8 @@ export interface ExplainEnd {
   readonly proxy: ProxyReport | null;
   /** The captures it was found in; none for a flow that was asked. */
   readonly inputs: readonly InputSummary[];
+  /** What was assumed of the cluster; text leaves it to standard error. */
+  readonly warnings: readonly Diagnostic[];
 }
 
 export function writeExplanation(request: OutputRequest, out: TextOutput, end: ExplainEnd): void {
@@ -168,6 +171,7 @@ function explainJson(end: ExplainEnd) {
     stack: end.stack,
     inputs: inputsJson(end.inputs),
     counts: { steps: e.journey.steps.length, rulesLookedAt: looks, rulesMatched: matched },
+    warnings: end.warnings.map(formatDiagnostic),
     subject: end.subject,
     notSent: end.notSent,
     ...(end.proxy === null ? {} : { proxy: end.proxy }),

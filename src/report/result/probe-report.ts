@@ -3,6 +3,7 @@
  * @module
  */
 import { stringify } from 'yaml';
+import { type Diagnostic, formatDiagnostic } from '../../diagnostic/diagnostic.ts';
 import type { ProbeResult } from '../../lab/ask/probe.ts';
 import type { OutputRequest } from '../formats.ts';
 import { probeJson, resultHead } from '../json-shape.ts';
@@ -19,6 +20,8 @@ export interface ProbeEnd {
   readonly probes: readonly ProbeResult[];
   /** Those that were asked to be seen (`-n`, `-l`); counts and mismatches speak of all. */
   readonly shown: readonly ProbeResult[];
+  /** What was assumed of the cluster; tables leave it to standard error. */
+  readonly warnings: readonly Diagnostic[];
   readonly interrupted: boolean;
 }
 
@@ -61,6 +64,7 @@ function resultJson(end: ProbeEnd) {
     stack: end.stack,
     inputs: [],
     counts: { probes: end.probes.length, ...Object.fromEntries(counts) },
+    warnings: end.warnings.map(formatDiagnostic),
     incomplete: end.interrupted,
     probes: end.shown.map(probeJson),
     mismatches: end.probes.filter(isMismatch).map(probeJson),
