@@ -5,12 +5,13 @@
  */
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../report/version.ts';
+import { CommandLine } from './command-line.ts';
 import { describeFailure, ExitCode } from './exit-code.ts';
 import { helpCommand, unknownVerb, withManners } from './help.ts';
 import { fail } from './output/say.ts';
 
-/** Makes a verb's command, given whom to tell the exit code. */
-type MakeVerb = (finish: (code: number) => void) => Command;
+/** Makes a verb's command, given who keeps what is wrong with its options, and the exit code. */
+type MakeVerb = (line: CommandLine) => Command;
 
 /** Each verb with its rooms, which are loaded when it is asked for. */
 const VERBS: ReadonlyMap<string, () => Promise<MakeVerb>> = new Map([
@@ -25,10 +26,7 @@ const VERBS: ReadonlyMap<string, () => Promise<MakeVerb>> = new Map([
 
 /** Run the command line; the exit code is returned, nothing exits by itself. */
 export async function main(argv: readonly string[]): Promise<number> {
-  let code: number = ExitCode.ok;
-  const finish = (result: number) => {
-    code = result;
-  };
+  const line = new CommandLine();
   const program = new Command('wiretrial')
     .description(
       'Packet-level dataplane emulator for Kubernetes on Azure: replay captures against policy ' +
@@ -38,16 +36,20 @@ export async function main(argv: readonly string[]): Promise<number> {
     .helpCommand(false)
     .addHelpText('after', EXIT_CODES);
   const verbs: Command[] = [];
-  for (const load of verbsFor(argv)) verbs.push((await load())(finish));
+  for (const load of verbsFor(argv)) verbs.push((await load())(line));
   const help = helpCommand(program, verbs);
   for (const verb of [...verbs, help]) program.addCommand(verb);
   for (const command of [program, help, ...verbs]) withManners(command);
+  for (const verb of verbs) line.watch(verb);
   try {
-    const [, , word = '-'] = argv;
+    const [, , word = '-', ...words] = argv;
     const names = verbs.map((verb) => verb.name());
     if (![...names, 'help'].includes(word) && !word.startsWith('-')) throw unknownVerb(word, names);
-    await program.parseAsync([...argv]);
-    return code;
+    const verb = verbs.find((v) => v.name() === word);
+    const known = verb === undefined ? argv.slice(2) : [word, ...line.sift(verb, words)];
+    await program.parseAsync(known, { from: 'user' });
+    line.assertTold();
+    return line.code;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
     const failure = describeFailure(error);

@@ -8,7 +8,7 @@ import { type Diagnostic, type FaultClass, UserError } from '../diagnostic/diagn
 const RANK: Readonly<Record<FaultClass, number>> = { usage: 0, input: 1, environment: 2 };
 
 /** Readers and what they return, position by position. */
-type Read<T extends readonly (() => unknown)[]> = { [K in keyof T]: ReturnType<T[K]> };
+export type Read<T extends readonly (() => unknown)[]> = { [K in keyof T]: ReturnType<T[K]> };
 
 /**
  * Call every reader. Returns what they return, in order; when any throws a `UserError`, one

@@ -8,6 +8,7 @@ import { setTimeout } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import t from 'tap';
+import { CommandLine } from '../../src/cli/command-line.ts';
 import { replayCommand } from '../../src/cli/verb/replay.ts';
 import { parseStack } from '../../src/dataplane/stack.ts';
 import { InternalError, UserError } from '../../src/diagnostic/diagnostic.ts';
@@ -316,9 +317,7 @@ t.test(
 );
 
 t.test('--help says from when on workers gain in bulk', async (t) => {
-  const help = replayCommand(() => {})
-    .helpInformation()
-    .replace(/\s+/g, ' ');
+  const help = replayCommand(new CommandLine()).helpInformation().replace(/\s+/g, ' ');
   t.match(help, 'nor in bulk below 60,000 connections');
   t.same(
     [59_900, 60_100].map((openings) => gainsInBulk(openings, openings)),

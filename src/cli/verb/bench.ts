@@ -4,6 +4,7 @@
  * @module
  */
 import { Command, InvalidArgumentError, Option } from 'commander';
+import type { Stack } from '../../dataplane/dataplane.ts';
 import { UserError } from '../../diagnostic/diagnostic.ts';
 import { Slow } from '../../engine/compiled/layout.ts';
 import {
@@ -30,14 +31,16 @@ import { drawWorkload, type TrafficKind, type Workload } from '../../lab/bench/w
 import { openOutput, parseOutputs } from '../../report/formats.ts';
 import {
   BENCH_FORMATS,
+  type BenchFormat,
   type BenchReport,
   type BenchRow,
   benchText,
   figuresOf,
   type MetricRow,
 } from '../../report/result/bench-report.ts';
+import type { CommandLine } from '../command-line.ts';
 import { ExitCode } from '../exit-code.ts';
-import { chooseStack, loadCluster, makeWorld } from '../input/inputs.ts';
+import { checkRun, chooseStack, type Given, loadCluster, makeWorld } from '../input/inputs.ts';
 import {
   type ClusterOptions,
   tableSize,
@@ -68,7 +71,7 @@ interface Flags extends ClusterOptions {
   readonly ipv6: boolean;
 }
 
-export function benchCommand(finish: (code: number) => void): Command {
+export function benchCommand(line: CommandLine): Command {
   const command = new Command('bench')
     .summary('packets per second through a policy set, as a regression gate')
     .description('Packets per second (of CPU time) through a policy set, as a regression gate.');
@@ -118,7 +121,7 @@ export function benchCommand(finish: (code: number) => void): Command {
       [],
     )
     .addHelpText('after', EXAMPLES)
-    .action((flags: Flags) => finish(bench(flags)));
+    .action((flags: Flags) => line.finish(bench(line, flags)));
 }
 
 const EXAMPLES = `
@@ -159,17 +162,18 @@ function collectPort(text: string, all: readonly number[]): readonly number[] {
   return [...all, Number(text)];
 }
 
-function bench(flags: Flags): number {
-  const outputs = parseOutputs(flags.output, BENCH_FORMATS);
-  checkStreams(flags, outputs);
-  const base = flags.base === undefined ? null : readBase(flags.base);
-  if (base !== null && flags.file.includes('-')) {
-    const message = 'standard input can be read only once, and both sides read the cluster';
-    throw new UserError([{ code: 'BENCH_BASE', field: '--base', message, found: '-f -' }]);
-  }
-  const thresholds = parseThresholds(flags.threshold, METRICS, base !== null);
+function bench(line: CommandLine, flags: Flags): number {
+  const [outputs, base, thresholds, inputs] = line.check(
+    () => chooseOutputs(flags),
+    () => (flags.base === undefined ? null : chooseBase(flags, flags.base)),
+    () => parseThresholds(flags.threshold, METRICS, flags.base !== undefined),
+    () => line.read(() => loadCluster(flags)),
+    () => checkTraffic(flags),
+    () => checkRun({ engine: 'auto', ...flags }),
+  );
+  const stack = chooseStack(flags.stack, inputs);
   refuseOldRates(base, thresholds);
-  const { row, stack } = measure(flags);
+  const row = measure(flags, inputs, stack);
   if (base?.kind === 'result') refuseOtherRun(base, row);
   const rounds = base === null || base.kind === 'result' ? null : roundsOf(flags, base);
   const baseRow = base?.kind === 'result' ? base.row : (rounds?.base[0] ?? null);
@@ -179,7 +183,7 @@ function bench(flags: Flags): number {
     base === null || baseRow === null
       ? null
       : { text: base.text, rounds: rounds?.base.length ?? 0, digest: baseRow.digest };
-  const report: BenchReport = { stack, seed: flags.seed, row, base: about, metrics };
+  const report: BenchReport = { stack: stack.text, seed: flags.seed, row, base: about, metrics };
   for (const request of outputs) {
     const output = openOutput(request);
     output.write(benchText(report, request));
@@ -192,6 +196,24 @@ function bench(flags: Flags): number {
   return judgements.some(({ judgement }) => judgement === 'fail')
     ? ExitCode.gateFailed
     : ExitCode.ok;
+}
+
+function chooseOutputs(flags: Flags): ReturnType<typeof parseOutputs<BenchFormat>> {
+  const outputs = parseOutputs<BenchFormat>(flags.output, BENCH_FORMATS);
+  checkStreams(flags, outputs);
+  return outputs;
+}
+
+function chooseBase({ file }: Flags, path: string): Base {
+  if (!file.includes('-')) return readBase(path);
+  const message = 'standard input can be read only once, and both sides read the cluster';
+  throw new UserError([{ code: 'BENCH_BASE', field: '--base', message, found: '-f -' }]);
+}
+
+function checkTraffic({ traffic, ipv6 }: Flags): void {
+  if (traffic !== 'verdict' || !ipv6) return;
+  const message = 'verdicts alone are of IPv4 packets';
+  throw new UserError([{ code: 'BENCH_TRAFFIC', field: '--traffic', message, found: '--ipv6' }]);
 }
 
 const SLOW = Object.keys(Slow);
@@ -226,14 +248,8 @@ function refuseOtherRun({ text, row: stored }: Extract<Base, { kind: 'result' }>
   throw new UserError([{ code: 'BENCH_BASE', field: '--base', message, found, accepted }]);
 }
 
-function measure(flags: Flags): { readonly row: BenchRow; readonly stack: string } {
+function measure(flags: Flags, inputs: Given, stack: Stack): BenchRow {
   const { traffic } = flags;
-  if (traffic === 'verdict' && flags.ipv6) {
-    const message = 'verdicts alone are of IPv4 packets';
-    throw new UserError([{ code: 'BENCH_TRAFFIC', field: '--traffic', message, found: '--ipv6' }]);
-  }
-  const inputs = loadCluster(flags);
-  const stack = chooseStack(flags.stack, inputs);
   const world = makeWorld(inputs, stack, { seed: flags.seed });
   const ports = flags.port.length > 0 ? flags.port : [80];
   const kind = traffic === 'verdict' ? 'new' : traffic;
@@ -260,7 +276,7 @@ function measure(flags: Flags): { readonly row: BenchRow; readonly stack: string
   const pps = packetsPerSecond(measured.samples);
   const { digest, checked, counters, outcomes } = measured;
   const walked = SLOW.reduce((sum, reason) => sum + (counters[reason] ?? 0), 0);
-  const row: BenchRow = {
+  return {
     name: `${traffic} ${protocol} ${connections} connections`,
     engine: 'compiled',
     workers: 1,
@@ -272,7 +288,6 @@ function measure(flags: Flags): { readonly row: BenchRow; readonly stack: string
     digest,
     checked,
   };
-  return { row, stack: stack.text };
 }
 
 /** Both sides by the same command line, in processes of their own. */

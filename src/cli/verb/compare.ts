@@ -18,6 +18,7 @@ import { namesDigests, openOutput } from '../../report/formats.ts';
 import { type NarrowFlags, rowFilter } from '../../report/narrow.ts';
 import { compareReport } from '../../report/result/compare-report.ts';
 import type { Sharing } from '../../workers/sharing.ts';
+import type { CommandLine } from '../command-line.ts';
 import { ExitCode, worst } from '../exit-code.ts';
 import { CaptureSource } from '../input/capture-source.ts';
 import { engineFor, recordsOf } from '../input/in-bulk.ts';
@@ -45,7 +46,7 @@ interface Flags extends ClusterOptions, CaptureOptions, ReplayFlags, RunFlags, N
   readonly exitCode: boolean;
 }
 
-export function compareCommand(finish: (code: number) => void): Command {
+export function compareCommand(line: CommandLine): Command {
   const command = new Command('compare')
     .summary('the same packets on two or more stacks: where they differ, and where first')
     .description(
@@ -67,7 +68,9 @@ export function compareCommand(finish: (code: number) => void): Command {
   return command
     .option('--exit-code', 'exit 1 when the stacks differ', false)
     .addHelpText('after', EXAMPLES)
-    .action(async (words: string[], flags: Flags) => finish(await compareVerb(words, flags)));
+    .action(async (words: string[], flags: Flags) =>
+      line.finish(await compareVerb(line, words, flags)),
+    );
 }
 
 const EXAMPLES = `
@@ -77,13 +80,17 @@ Examples:
     --stack azure-transparent+npm --exit-code -o json
 `;
 
-async function compareVerb(words: readonly string[], flags: Flags): Promise<number> {
-  const [, , outputs, source, inputs] = together(
+async function compareVerb(
+  line: CommandLine,
+  words: readonly string[],
+  flags: Flags,
+): Promise<number> {
+  const [, , outputs, source, inputs] = line.check(
     () => checkStacks(flags.stack),
     () => checkRun(flags),
     () => chooseOutputs(flags),
     () => CaptureSource.parse(flags, words),
-    () => loadAndWeigh(flags),
+    () => line.read(() => loadAndWeigh(flags)),
   );
   const engine = await engineFor(source, inputs, flags);
   const worlds = together(

@@ -16,6 +16,7 @@ import { formatTable, type Table } from '../../report/text/table.ts';
 import { standardOutput } from '../../report/text/text-output.ts';
 import { VERSION } from '../../report/version.ts';
 import { formatPrefix } from '../../wire/address/address.ts';
+import type { CommandLine } from '../command-line.ts';
 import { ExitCode } from '../exit-code.ts';
 import { chooseStack, loadCluster, makeWorld } from '../input/inputs.ts';
 import { type ClusterOptions, withCluster } from '../options.ts';
@@ -28,7 +29,7 @@ interface Flags extends ClusterOptions {
   readonly output: 'table' | 'json';
 }
 
-export function doctorCommand(finish: (code: number) => void): Command {
+export function doctorCommand(line: CommandLine): Command {
   const command = new Command('doctor')
     .summary('what works on this machine; with -f, how a cluster was understood')
     .description(
@@ -51,7 +52,7 @@ export function doctorCommand(finish: (code: number) => void): Command {
         .choices(['table', 'json'])
         .default('table'),
     )
-    .action((flags: Flags) => finish(doctorVerb(flags)));
+    .action((flags: Flags) => line.finish(doctorVerb(line, flags)));
 }
 
 /** Tools, the Debian package that brings them, and what they are good for. */
@@ -66,9 +67,9 @@ const TOOLS: readonly (readonly [tool: string, pkg: string, use: string])[] = [
   ['tshark', 'tshark', 'looking at annotated captures'],
 ];
 
-function doctorVerb(flags: Flags): number {
+function doctorVerb(line: CommandLine, flags: Flags): number {
   const isJson = flags.output === 'json';
-  checkFlags(flags);
+  line.check(() => checkFlags(flags));
   const out = standardOutput();
   if (flags.collect) out.write(COLLECT);
   else if (flags.schema !== undefined) out.write(schemaText(flags.schema));

@@ -16,10 +16,10 @@ import { type Format, openOutput } from '../../report/formats.ts';
 import { type ExplainEnd, writeExplanation } from '../../report/result/explain-report.ts';
 import { describeReason, isReason } from '../../wire/drop-reason.ts';
 import { printIp } from '../../wire/print.ts';
+import type { CommandLine } from '../command-line.ts';
 import { CaptureSource } from '../input/capture-source.ts';
 import { checkEntry, checkRun, chooseStack, loadCluster, makeWorld } from '../input/inputs.ts';
 import { findPlaces, prepareTraffic } from '../input/prepare-traffic.ts';
-import { together } from '../mistakes.ts';
 import {
   type CaptureOptions,
   type ClusterOptions,
@@ -50,7 +50,7 @@ interface Flags extends ClusterOptions, CaptureOptions, ReplayFlags, RunFlags {
 
 const EXPLAIN_FORMATS: readonly Format[] = ['table', 'wide', 'json', 'yaml', 'markdown'];
 
-export function explainCommand(finish: (code: number) => void): Command {
+export function explainCommand(line: CommandLine): Command {
   const command = new Command('explain')
     .summary('one flow or one frame, step by step, with every rule looked at')
     .description(
@@ -77,7 +77,9 @@ export function explainCommand(finish: (code: number) => void): Command {
     .addOption(new Option('--protocol <name>', 'transport').choices(PROBE_PROTOCOLS).default('TCP'))
     .option('--no-resolve', 'addresses without the names of their owners')
     .addHelpText('after', EXAMPLES)
-    .action(async (words: string[], flags: Flags) => finish(await explainVerb(words, flags)));
+    .action(async (words: string[], flags: Flags) =>
+      line.finish(await explainVerb(line, words, flags)),
+    );
 }
 
 const EXAMPLES = `
@@ -86,11 +88,15 @@ Examples:
   wiretrial explain -f cluster.yaml -r shop.pcapng --frame 12 --stack azure-transparent+calico
 `;
 
-async function explainVerb(words: readonly string[], flags: Flags): Promise<number> {
-  const [outputs, source, inputs] = together(
+async function explainVerb(
+  line: CommandLine,
+  words: readonly string[],
+  flags: Flags,
+): Promise<number> {
+  const [outputs, source, inputs] = line.check(
     () => chooseOutputs(flags, EXPLAIN_FORMATS),
     () => (isCaptured(flags) ? CaptureSource.parse(flags, words) : null),
-    () => loadCluster(flags),
+    () => line.read(() => loadCluster(flags)),
     () => checkSubject(flags, words),
     () => checkRun(flags),
   );

@@ -22,9 +22,9 @@ import { formatImage } from '../../report/result/image-listing.ts';
 import { type PlanHead, planReport } from '../../report/result/plan-report.ts';
 import { fileOutput, standardOutput } from '../../report/text/text-output.ts';
 import type { Family } from '../../wire/address/address.ts';
+import type { CommandLine } from '../command-line.ts';
 import { ExitCode } from '../exit-code.ts';
 import { checkRun, chooseStack, loadCluster, makeWorld } from '../input/inputs.ts';
-import { together } from '../mistakes.ts';
 import { type ClusterOptions, withCluster, withDumps } from '../options.ts';
 import { checkStreams } from '../output/destinations.ts';
 import { say, warnOfDumps } from '../output/say.ts';
@@ -73,7 +73,7 @@ interface Flags extends ClusterOptions {
   readonly output: readonly string[];
 }
 
-export function planCommand(finish: (code: number) => void): Command {
+export function planCommand(line: CommandLine): Command {
   const command = new Command('plan')
     .summary("a node's dataplane as Linux text")
     .description(
@@ -93,7 +93,7 @@ export function planCommand(finish: (code: number) => void): Command {
       [],
     )
     .addHelpText('after', EXAMPLES)
-    .action((flags: Flags) => finish(planVerb(flags)));
+    .action((flags: Flags) => line.finish(planVerb(line, flags)));
 }
 
 const EXAMPLES = `
@@ -103,10 +103,10 @@ Examples:
   wiretrial plan --dump node-dump -o iptables-save
 `;
 
-function planVerb(flags: Flags): number {
-  const [requests, inputs] = together(
+function planVerb(line: CommandLine, flags: Flags): number {
+  const [requests, inputs] = line.check(
     () => parsePlanOutputs(flags.output),
-    () => loadCluster(flags),
+    () => line.read(() => loadCluster(flags)),
     () => checkRun({ ...flags, engine: 'auto' }),
     () => checkHost(flags),
     () => checkFiles(flags),

@@ -17,9 +17,9 @@ import type { World } from '../../lab/world.ts';
 import { openOutput } from '../../report/formats.ts';
 import { type NarrowFlags, rowFilter } from '../../report/narrow.ts';
 import { isMismatch, writeProbes } from '../../report/result/probe-report.ts';
+import type { CommandLine } from '../command-line.ts';
 import { ExitCode, worst } from '../exit-code.ts';
 import { checkRun, chooseStack, loadCluster, makeWorld } from '../input/inputs.ts';
-import { together } from '../mistakes.ts';
 import {
   type ClusterOptions,
   type RunFlags,
@@ -45,7 +45,7 @@ interface Flags extends ClusterOptions, RunFlags, NarrowFlags {
   readonly expect?: 'allowed' | 'denied';
 }
 
-export function probeCommand(finish: (code: number) => void): Command {
+export function probeCommand(line: CommandLine): Command {
   const command = new Command('probe')
     .summary('reachability: asked flows (a file, or every pair), no capture needed')
     .description(
@@ -72,7 +72,7 @@ export function probeCommand(finish: (code: number) => void): Command {
       ]),
     )
     .addHelpText('after', EXAMPLES)
-    .action(async (flags: Flags) => finish(await probeVerb(flags)));
+    .action(async (flags: Flags) => line.finish(await probeVerb(line, flags)));
 }
 
 const EXAMPLES = `
@@ -84,11 +84,11 @@ Examples:
   wiretrial probe -f cluster.yaml --probes expected.json -o json     exits 1 on a mismatch
 `;
 
-async function probeVerb(flags: Flags): Promise<number> {
-  const [outputs, inputs, asked] = together(
+async function probeVerb(line: CommandLine, flags: Flags): Promise<number> {
+  const [outputs, inputs, asked] = line.check(
     () => chooseOutputs(flags),
-    () => loadCluster(flags),
-    () => askedProbes(flags),
+    () => line.read(() => loadCluster(flags)),
+    () => askedProbes(line, flags),
     () => checkRun(flags),
   );
   const world = makeWorld(inputs, chooseStack(flags.stack, inputs), { seed: flags.seed });
@@ -146,7 +146,7 @@ async function askAll(
 }
 
 /** What the options ask; null: every pair, which needs the cluster. Every mistake is reported. */
-function askedProbes(flags: Flags): readonly AskedProbe[] | null {
+function askedProbes(line: CommandLine, flags: Flags): readonly AskedProbe[] | null {
   const { probes, from, to, protocol } = flags;
   const mistakes: Diagnostic[] = [];
   const ways = [
@@ -173,7 +173,7 @@ function askedProbes(flags: Flags): readonly AskedProbe[] | null {
     mistakes.push({ code: 'PROBE_PORT_MISSING', field: '--port', message, accepted: ports });
   }
   if (mistakes.length > 0) throw new UserError(mistakes);
-  if (probes !== undefined) return readProbes(probes);
+  if (probes !== undefined) return line.read(() => readProbes(probes));
   if (from === undefined || to === undefined) return null;
   const request: ProbeRequest = {
     from,

@@ -19,6 +19,7 @@ import { type NarrowFlags, rowFilter } from '../../report/narrow.ts';
 import { type RunEnd, type RunReport, replayReport } from '../../report/result/replay-report.ts';
 import { type RowKind, rowText } from '../../report/text/row-text.ts';
 import type { Sharing } from '../../workers/sharing.ts';
+import type { CommandLine } from '../command-line.ts';
 import { ExitCode, worst } from '../exit-code.ts';
 import { failedGates, parseFailOn } from '../gates.ts';
 import { CaptureSource } from '../input/capture-source.ts';
@@ -52,7 +53,7 @@ interface Flags extends ClusterOptions, CaptureOptions, ReplayFlags, RunFlags, N
   readonly maxDrops?: number;
 }
 
-export function replayCommand(finish: (code: number) => void): Command {
+export function replayCommand(line: CommandLine): Command {
   const command = new Command('replay')
     .summary('what happens to each packet of a capture in this cluster')
     .description(
@@ -84,7 +85,9 @@ export function replayCommand(finish: (code: number) => void): Command {
     )
     .option('--max-drops <n>', 'exit 1 when more packets are dropped', wholeNumber(0))
     .addHelpText('after', EXAMPLES)
-    .action(async (words: string[], flags: Flags) => finish(await replayVerb(words, flags)));
+    .action(async (words: string[], flags: Flags) =>
+      line.finish(await replayVerb(line, words, flags)),
+    );
 }
 
 const EXAMPLES = `
@@ -95,12 +98,16 @@ Examples:
   wiretrial replay -f shop.yaml -r elsewhere.pcap --map 192.168.1.5=pod/shop/web --map auto
 `;
 
-async function replayVerb(words: readonly string[], flags: Flags): Promise<number> {
-  const [outputs, failOn, source, inputs] = together(
+async function replayVerb(
+  line: CommandLine,
+  words: readonly string[],
+  flags: Flags,
+): Promise<number> {
+  const [outputs, failOn, source, inputs] = line.check(
     () => chooseOutputs(flags),
     () => parseFailOn(flags.failOn),
     () => CaptureSource.parse(flags, words),
-    () => loadCluster(flags),
+    () => line.read(() => loadCluster(flags)),
     () => checkRun(flags),
   );
   const interruption = new Interruption();
