@@ -77,8 +77,8 @@ export interface PlainTracking {
 export type Tracking = TcpTracking | SctpTracking | UdpTracking | PlainTracking;
 
 export interface Connection {
-  /** From 1, in order of creation in its table. */
-  readonly id: number;
+  /** Lower than those of connections that were confirmed later; 0 before it is. */
+  order: number;
   readonly original: Tuple;
   /** What answers look like; translation changes it before the connection is confirmed. */
   reply: Tuple;
@@ -115,14 +115,13 @@ export interface Connection {
 
 /** Make an unconfirmed connection. */
 export function newConnection(options: {
-  readonly id: number;
   readonly original: Tuple;
   readonly reply: Tuple;
   readonly nowNs: number;
   readonly zone?: CtZone | null;
 }): Connection {
   return {
-    id: options.id,
+    order: 0,
     original: options.original,
     reply: options.reply,
     seenReply: false,

@@ -11,6 +11,9 @@ import { type Connection, copyConnection } from './connection.ts';
 import { ConntrackTable, type Found } from './table.ts';
 import type { Tuple } from './tuple.ts';
 
+/** No table confirms as many. */
+const YOUNGER_THAN_ALL = 2 ** 52;
+
 export class ForkedTable extends ConntrackTable {
   readonly #base: ConntrackTable;
   readonly #nowNs: number;
@@ -18,8 +21,7 @@ export class ForkedTable extends ConntrackTable {
   readonly #copies = new Map<Connection, Connection>();
   /** Everything has been copied. */
   #isWhole = false;
-  /** Copies are put in: nobody looks anything up. */
-  #isCopying = false;
+  #opened = 0;
 
   constructor(base: ConntrackTable, nowNs: number) {
     super(base.settings);
@@ -32,11 +34,9 @@ export class ForkedTable extends ConntrackTable {
   }
 
   override lookup(tuple: Tuple, nowNs: number, zone: CtZone | null = null): Found | null {
-    if (this.#isCopying || this.#isWhole) return super.lookup(tuple, nowNs, zone);
-    const { max } = this.settings;
-    // Who must go when there is no room is decided among all of them, by age; and a place in a zone
-    // can be taken by what no look finds.
-    if (zone !== null || (max !== 0 && this.size + 1 >= max)) this.#copyAll();
+    if (this.#isWhole) return super.lookup(tuple, nowNs, zone);
+    // A place in a zone can be taken by what no look finds.
+    if (zone !== null) this.#copyAll();
     else this.#copyOne(tuple);
     return super.lookup(tuple, nowNs, zone);
   }
@@ -50,6 +50,18 @@ export class ForkedTable extends ConntrackTable {
     return super.fromSameSource(tuple, nowNs, zone);
   }
 
+  override firstToLeave(
+    nowNs: number,
+    isAsked: (connection: Connection) => boolean = () => true,
+  ): Connection | null {
+    const here = super.firstToLeave(nowNs, isAsked);
+    if (this.#isWhole) return here;
+    const isNotHere = (c: Connection) => !this.#copies.has(c) && isAsked(c);
+    const there = this.#base.firstToLeave(nowNs, isNotHere);
+    if (there === null || (here !== null && leavesBefore(here, there, nowNs))) return here;
+    return this.#copyIn(there);
+  }
+
   override connections(nowNs: number): readonly Connection[] {
     this.#copyAll();
     return super.connections(nowNs);
@@ -60,38 +72,35 @@ export class ForkedTable extends ConntrackTable {
     return super.flush(matches);
   }
 
+  protected override nextOrder(): number {
+    this.#opened += 1;
+    return YOUNGER_THAN_ALL + this.#opened;
+  }
+
   #copyOne(tuple: Tuple): void {
     const found = this.#base.lookup(tuple, this.#nowNs)?.connection;
-    if (found !== undefined && !this.#copies.has(found)) this.#putIn(this.#copyOf(found));
+    if (found !== undefined && !this.#copies.has(found)) this.#copyIn(found);
   }
 
-  #copyOf(connection: Connection): Connection {
-    const copy = copyConnection(connection);
-    this.#copies.set(connection, copy);
-    return copy;
-  }
-
-  /** Copy what has not been, so that all stand in the order of their age. */
+  /** Copy what has not been. */
   #copyAll(): void {
     if (this.#isWhole) return;
     this.#isWhole = true;
-    const before = new Set(super.connections(this.#nowNs));
-    for (const connection of before) {
-      this.remove(connection);
-      connection.dying = false;
-    }
     for (const connection of this.#base.connections(this.#nowNs)) {
-      const copy = this.#copies.get(connection);
-      if (copy === undefined) this.#putIn(this.#copyOf(connection));
-      else if (before.delete(copy)) this.#putIn(copy);
+      if (!this.#copies.has(connection)) this.#copyIn(connection);
     }
-    for (const connection of before) this.#putIn(connection);
   }
 
-  #putIn(connection: Connection): void {
-    connection.lifetimeNs = connection.expiresNs - this.#nowNs;
-    this.#isCopying = true;
-    this.admit(() => connection, this.#nowNs);
-    this.#isCopying = false;
+  #copyIn(connection: Connection): Connection {
+    const copy = copyConnection(connection);
+    this.#copies.set(connection, copy);
+    this.putIn(copy);
+    return copy;
   }
+}
+
+/** Whose time is up leaves first, then the older one. */
+function leavesBefore(a: Connection, b: Connection, nowNs: number): boolean {
+  if (a.expiresNs <= nowNs || b.expiresNs <= nowNs) return a.expiresNs <= nowNs;
+  return a.order < b.order;
 }

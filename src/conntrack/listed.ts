@@ -25,9 +25,9 @@ import { STREAM_AFTER_NS } from './protocol/udp.ts';
 import { isIcmpTuple } from './tuple.ts';
 
 /** Make the connection, whose time runs from `nowNs` on; it is not yet in a table. */
-export function connectionOfList(listed: ListedConnection, id: number, nowNs: number): Connection {
+export function connectionOfList(listed: ListedConnection, nowNs: number): Connection {
   const { original, reply, zone = null, traffic } = listed;
-  const connection = newConnection({ id, original, reply, nowNs, zone });
+  const connection = newConnection({ original, reply, nowNs, zone });
   connection.seenReply = listed.seenReply;
   connection.assured = listed.assured;
   connection.mark = listed.mark;

@@ -14,7 +14,7 @@
  * unique, and that packet is dropped (`nf_ct_resolve_clash`).
  *
  * Deviation, by design: whom `early_drop` evicts depends on a random hash in the kernel; here it is
- * the oldest connection that may be evicted.
+ * the oldest connection that may be evicted (departures.ts).
  * @module
  */
 import type { CtZone, Packet } from '../packet/packet.ts';
@@ -25,12 +25,13 @@ import * as ipv6 from '../wire/header/ipv6.ts';
 import * as sctp from '../wire/header/sctp.ts';
 import { Protocol } from '../wire/protocol.ts';
 import { type Connection, type Direction, NS_PER_S, newConnection, refresh } from './connection.ts';
+import { Departures } from './departures.ts';
 import { pullPieces } from './fragment/refragment.ts';
 import { trackGeneric, trackGre } from './protocol/generic.ts';
 import { classifyIcmp, trackIcmpQuery } from './protocol/icmp.ts';
 import { trackSctp, UNKNOWN_TAG } from './protocol/sctp.ts';
 import type { TrackedSegment, TrackVerdict } from './protocol/segment.ts';
-import { canEarlyDropTcp, establishedTracking, trackTcp } from './protocol/tcp.ts';
+import { establishedTracking, trackTcp } from './protocol/tcp.ts';
 import { type ConntrackSettings, DEFAULT_SETTINGS } from './protocol/timeouts.ts';
 import { trackUdp } from './protocol/udp.ts';
 import { equalTuple, invertTuple, type Tuple, tupleAt, withDestination } from './tuple.ts';
@@ -50,8 +51,10 @@ export class ConntrackTable {
   readonly #byTuple = new TupleMap<Found>();
   readonly #alive = new Set<Connection>();
   /** By `sourceOf` their original tuples. */
-  readonly #bySource = new TupleMap<Connection[]>();
-  #nextId = 1;
+  readonly #bySource = new TupleMap<Set<Connection>>();
+  /** Since the table was full for the first time; null before. */
+  #departures: Departures | null = null;
+  #confirmed = 0;
 
   constructor(settings: ConntrackSettings = DEFAULT_SETTINGS) {
     this.settings = settings;
@@ -138,6 +141,7 @@ export class ConntrackTable {
       const established = isReply || connection.seenReply;
       connection.refreshed = false;
       const verdict = this.#judge(connection, isReply ? answering(s) : s);
+      if (connection.confirmed) this.#departures?.note(connection);
       if (verdict === 'repeat') {
         this.remove(connection);
         continue;
@@ -178,23 +182,31 @@ export class ConntrackTable {
     const reply = invertTuple(tuple);
     if (reply === null) return null;
     if (!this.#makeRoom(nowNs)) return 'ctFull';
-    const connection = newConnection({ id: this.#nextId, original: tuple, reply, nowNs, zone });
-    this.#nextId += 1;
-    return { connection, direction: 'original' };
+    return {
+      connection: newConnection({ original: tuple, reply, nowNs, zone }),
+      direction: 'original',
+    };
   }
 
   #makeRoom(nowNs: number): boolean {
     const { max } = this.settings;
-    if (max === 0 || this.#alive.size < max) return true;
-    this.expire(nowNs);
-    if (this.#alive.size < max) return true;
-    for (const connection of this.#alive) {
-      if (!connection.assured || isClosing(connection)) {
-        this.remove(connection);
-        return true;
-      }
+    while (max !== 0 && this.size >= max) {
+      const first = this.firstToLeave(nowNs);
+      if (first === null) return false;
+      this.remove(first);
     }
-    return false;
+    return true;
+  }
+
+  /** Who leaves the table if it is full, of those that are `isAsked` for: `Departures.first`. */
+  firstToLeave(
+    nowNs: number,
+    isAsked: (connection: Connection) => boolean = () => true,
+  ): Connection | null {
+    // Several notes of many connections: as well begin anew.
+    if ((this.#departures?.size ?? 0) > 4 * this.settings.max) this.#departures = null;
+    this.#departures ??= new Departures(this.#alive);
+    return this.#departures.first(nowNs, isAsked);
   }
 
   /**
@@ -246,33 +258,45 @@ export class ConntrackTable {
   /**
    * Put in a connection that was open before anybody looked (`ctnetlink_create_conntrack`).
    *
-   * @param make given the table's next number
    * @returns false when one of its tuples belongs to another connection
    */
-  admit(make: (id: number) => Connection, nowNs: number): boolean {
-    const connection = make(this.#nextId);
-    this.#nextId += 1;
+  admit(connection: Connection, nowNs: number): boolean {
     return this.#insert(connection, nowNs);
   }
 
   /** False when one of the connection's tuples belongs to another. */
   #insert(connection: Connection, nowNs: number): boolean {
-    const { zone } = connection;
-    if (this.lookup(connection.original, nowNs, zone) !== null) return false;
-    if (this.lookup(connection.reply, nowNs, zone) !== null) return false;
-    const { original, reply } = connection;
-    const [from, to] = [zoneId(zone, 'original'), zoneId(zone, 'reply')];
-    if (this.#byTuple.has(original, from) || this.#byTuple.has(reply, to)) return false;
+    const { original, reply, zone } = connection;
+    if (this.lookup(original, nowNs, zone) !== null) return false;
+    if (this.lookup(reply, nowNs, zone) !== null) return false;
+    if (!this.putIn(connection)) return false;
     connection.confirmed = true;
     connection.expiresNs = nowNs + connection.lifetimeNs;
+    connection.order = this.nextOrder();
+    this.#departures?.note(connection);
+    return true;
+  }
+
+  /** The age of a connection that is confirmed now. */
+  protected nextOrder(): number {
+    this.#confirmed += 1;
+    return this.#confirmed;
+  }
+
+  /** Put the connection in as it is; false when the place of one of its tuples is taken. */
+  protected putIn(connection: Connection): boolean {
+    const { original, reply, zone } = connection;
+    const [from, to] = [zoneId(zone, 'original'), zoneId(zone, 'reply')];
+    if (this.#byTuple.has(original, from) || this.#byTuple.has(reply, to)) return false;
     this.#alive.add(connection);
     this.#byTuple.set(original, { connection, direction: 'original' }, from);
     // A tuple that is its own inverse is found as the answer (hash chains begin with the latest).
     this.#byTuple.set(reply, { connection, direction: 'reply' }, to);
     const source = sourceOf(original);
     const sameSource = this.#bySource.get(source, from);
-    if (sameSource === undefined) this.#bySource.set(source, [connection], from);
-    else sameSource.push(connection);
+    if (sameSource === undefined) this.#bySource.set(source, new Set([connection]), from);
+    else sameSource.add(connection);
+    if (connection.confirmed) this.#departures?.note(connection);
     return true;
   }
 
@@ -287,9 +311,10 @@ export class ConntrackTable {
     }
     if (this.#byTuple.get(reply, to)?.connection === connection) this.#byTuple.delete(reply, to);
     const source = sourceOf(original);
-    const others = (this.#bySource.get(source, from) ?? []).filter((c) => c !== connection);
-    if (others.length === 0) this.#bySource.delete(source, from);
-    else this.#bySource.set(source, others, from);
+    const sameSource = this.#bySource.get(source, from);
+    if (sameSource?.delete(connection) && sameSource.size === 0) {
+      this.#bySource.delete(source, from);
+    }
   }
 
   /** Remove every connection whose time is up; returns how many. Lookups never see them anyway. */
@@ -310,7 +335,7 @@ export class ConntrackTable {
   /** Living connections, oldest first. */
   connections(nowNs: number): readonly Connection[] {
     this.expire(nowNs);
-    return [...this.#alive];
+    return [...this.#alive].sort(byAge);
   }
 
   /**
@@ -318,7 +343,7 @@ export class ConntrackTable {
    */
   fromSameSource(tuple: Tuple, nowNs: number, zone: CtZone | null = null): readonly Connection[] {
     const found = this.#bySource.get(sourceOf(tuple), zoneId(zone, 'original')) ?? [];
-    return found.filter((connection) => connection.expiresNs > nowNs).reverse();
+    return [...found].filter(({ expiresNs }) => expiresNs > nowNs).sort((a, b) => byAge(b, a));
   }
 
   /**
@@ -347,6 +372,20 @@ export class ConntrackTable {
       connection.assured = true;
       refresh(connection, this.settings.gre.stream, nowNs);
     }
+    if (connection.confirmed) this.#departures?.note(connection);
+  }
+
+  /**
+   * A refused connection is closed and soon gone (`nf_conntrack_tcp_set_closing`, by REJECT's
+   * reset); that alone does not let a SYN open it again before.
+   */
+  setClosing(connection: Connection, nowNs: number): void {
+    const { tracking } = connection;
+    if (tracking.kind !== 'tcp') return;
+    if (!connection.confirmed || tracking.state === 'close') return;
+    tracking.state = 'close';
+    connection.expiresNs = nowNs + this.settings.tcp.close * NS_PER_S;
+    this.#departures?.note(connection);
   }
 
   /**
@@ -369,30 +408,13 @@ export function connectionOf(packet: Packet): Connection | null {
   return packet.connection as Connection | null;
 }
 
-/**
- * A refused connection is closed and soon gone (`nf_conntrack_tcp_set_closing`, by REJECT's reset);
- * that alone does not let a SYN open it again before.
- */
-export function setClosing(
-  connection: Connection,
-  nowNs: number,
-  settings: ConntrackSettings,
-): void {
-  const { tracking } = connection;
-  if (tracking.kind !== 'tcp') return;
-  if (!connection.confirmed || tracking.state === 'close') return;
-  tracking.state = 'close';
-  connection.expiresNs = nowNs + settings.tcp.close * NS_PER_S;
+/** The oldest first. */
+function byAge(a: Connection, b: Connection): number {
+  return a.order - b.order;
 }
 
 function isIcmp(s: TrackedSegment): boolean {
   return s.protocol === (s.src.family === 4 ? Protocol.icmp : Protocol.icmpv6);
-}
-
-/** Assured, but on its way out (`can_early_drop`). */
-function isClosing({ tracking }: Connection): boolean {
-  if (tracking.kind === 'tcp') return canEarlyDropTcp(tracking);
-  return tracking.kind === 'sctp' && tracking.state.startsWith('shutdown');
 }
 
 /** `nf_ct_zone_tmpl`: a zone by mark is the mark's lower half at the time of tracking. */

@@ -123,7 +123,7 @@ export class CompiledEngine implements Engine {
     this.#sets = new HostSets(this.#native, this.#words, sizes);
     this.#ends = new EndsBook(this.#native, () => this.#classes);
     this.#store = new ConnectionStore(this.#native, this.#words, this.#sets, this.#ends);
-    this.#flows = new FlowReader(this.#store, this.#sets);
+    this.#flows = new FlowReader(this.#sets);
     this.#book = new DecisionBook(this.#native, this.#words);
     const { seed, drawn, shortestIndexed } = options;
     this.#specials = new SpecialOpenings({

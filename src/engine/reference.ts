@@ -74,7 +74,7 @@ export class ReferenceEngine implements Engine {
       const made = image === undefined ? null : new Host(image, tableOf, options.shortestIndexed);
       if (made !== null) options.onHost?.(made);
       for (const listed of (!isRenewed && made && topology.connections?.(name)) || []) {
-        made?.state.connections.admit((id) => connectionOfList(listed, id, 0), 0);
+        made?.state.connections.admit(connectionOfList(listed, 0), 0);
       }
       this.#hosts.set(name, made);
       return made;

@@ -10,7 +10,7 @@ import { ForkedTable } from '../../src/conntrack/forked-table.ts';
 import { DEFAULT_SETTINGS } from '../../src/conntrack/protocol/timeouts.ts';
 import { formatConnection, snapshot } from '../../src/conntrack/snapshot.ts';
 import { ConntrackTable, connectionOf } from '../../src/conntrack/table.ts';
-import { invertTuple } from '../../src/conntrack/tuple.ts';
+import { invertTuple, type Tuple } from '../../src/conntrack/tuple.ts';
 import type { CtZone } from '../../src/packet/packet.ts';
 import { newPacket } from '../../src/packet/parse.ts';
 import { icmpEcho, type PacketBuilder, sctp, sctpInit, tcp, udp } from '../support/packets.ts';
@@ -132,6 +132,31 @@ t.test('a fork goes on as a copy of everything does', async (t) => {
   t.ok(kept > 500, `${kept} bases had connections`);
   t.ok(evicted > 100, `${evicted} tables were full`);
   t.ok(removed > 100, `${removed} connections were removed`);
+});
+
+t.test('to open in a fork of a full table copies whom it evicts, and nobody else', async (t) => {
+  const base = new (class extends ConntrackTable {
+    override connections(): readonly Connection[] {
+      throw new Error('all of them');
+    }
+  })({ ...DEFAULT_SETTINGS, max: 100 });
+  const tuples: Tuple[] = [];
+  for (let port = 1; port <= 100; port++) {
+    const packet = udp().from('10.0.0.1', port).parsed();
+    base.track(packet, 0, 'prerouting');
+    base.confirm(packet, 0);
+    tuples.push(connectionOf(packet)!.original);
+  }
+  const fork = new ForkedTable(base, 1);
+  for (const port of [101, 102, 103]) {
+    const packet = udp().from('10.0.0.1', port).parsed();
+    t.equal(fork.track(packet, 1, 'prerouting'), null);
+    t.ok(fork.confirm(packet, 1));
+    t.equal(fork.size, 100);
+  }
+  const stand = tuples.slice(0, 4).map((tuple) => fork.lookup(tuple, 1) !== null);
+  t.same(stand, [false, false, false, true], 'the three oldest are gone');
+  t.equal(base.size, 100);
 });
 
 t.test('one packet copies one connection', async (t) => {

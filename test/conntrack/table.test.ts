@@ -5,6 +5,7 @@
  */
 import fc from 'fast-check';
 import t from 'tap';
+import type { Connection } from '../../src/conntrack/connection.ts';
 import { conntrackSettings, DEFAULT_SETTINGS } from '../../src/conntrack/protocol/timeouts.ts';
 import { ConntrackTable, connectionOf } from '../../src/conntrack/table.ts';
 import { equalTuple, invertTuple, tupleAt } from '../../src/conntrack/tuple.ts';
@@ -113,6 +114,50 @@ t.test('a full table evicts the oldest probe, and refuses when there is none', a
   t.equal(table.track(refused, 3, 'prerouting'), 'ctFull', 'all are assured');
 });
 
+t.test('of a full table the dead leave, then the oldest that may be dropped', async (t) => {
+  const seen = { dead: 0, probe: 0, closing: 0, none: 0 };
+  const law = fc.property(fc.nat(2 ** 30), fc.integer({ min: 2, max: 12 }), (seed, max) => {
+    // A stream that ends sooner than a probe: who is opened as one is to leave earlier.
+    const { udp } = DEFAULT_SETTINGS;
+    const table = new ConntrackTable({ ...DEFAULT_SETTINGS, max, udp: { ...udp, stream: 4 } });
+    for (const [i, builder] of conntrackTraffic(seed, 400).entries()) {
+      const nowNs = i * 3 * S;
+      const packet = parsedIp(builder.packet());
+      const before = [...table.connections(nowNs - 3 * S)];
+      const living = before.filter(({ expiresNs }) => expiresNs > nowNs);
+      // Looked at before the packet: it may change one that is there.
+      const first = living.find((c) => !c.assured || isClosing(c));
+      const kind = first?.assured ? 'closing' : 'probe';
+      const fault = table.track(packet, nowNs, 'prerouting');
+      const opens = connectionOf(packet)?.confirmed === false;
+      const gone = living.filter((c) => c.dying && c !== connectionOf(packet));
+      // A SYN where a connection was closed takes that one's place.
+      const own = connectionOf(packet)?.original;
+      if (own && gone.some((c) => [c.original, c.reply].some((way) => equalTuple(way, own))))
+        continue;
+      if (fault === 'ctFull') {
+        if (living.length < max || first !== undefined) return false;
+        seen.none += 1;
+      } else if (opens && living.length >= max) {
+        if (gone.length !== 1 || gone[0] !== first) return false;
+        seen[kind] += 1;
+      } else if (opens && gone.length > 1) return false;
+      if (opens && before.length > living.length) seen.dead += 1;
+      table.confirm(packet, nowNs);
+      // Most are made sure of, and now and then a rule refuses one with a reset.
+      const connection = connectionOf(packet);
+      if (connection?.confirmed && i % 8 !== 0) connection.assured = true;
+      const refused = living.find((c) => !c.dying && c.tracking.kind === 'tcp');
+      if (refused !== undefined && i % 32 === 0) table.setClosing(refused, nowNs);
+      const opened = living.find((c) => !c.dying && c.tracking.kind === 'udp');
+      if (opened !== undefined && i % 32 === 16) table.openEstablished(opened, nowNs);
+    }
+    return true;
+  });
+  fc.assert(law, { seed: 7, numRuns: 60 });
+  for (const [kind, count] of Object.entries(seen)) t.ok(count > 20, `${kind}: ${count}`);
+});
+
 t.test('a reply tuple that is taken refuses the packet', async (t) => {
   const table = new ConntrackTable();
   pass(table, udp().from('10.0.0.1', 5).to('10.0.0.9', 53), 0);
@@ -183,6 +228,14 @@ t.test('sysctls that are no numbers are all named', async (t) => {
     'net.netfilter.nf_conntrack_udp_timeout',
   ]);
 });
+
+/** On its way out: what `tcp_can_early_drop` and `sctp_can_early_drop` name. */
+function isClosing({ tracking }: Connection): boolean {
+  if (tracking.kind === 'tcp') {
+    return ['finWait', 'lastAck', 'timeWait', 'close', 'closeWait'].includes(tracking.state);
+  }
+  return tracking.kind === 'sctp' && tracking.state.startsWith('shutdown');
+}
 
 t.test('laws over random traffic', async (t) => {
   const steps = fc.array(fc.nat(40 * S), { minLength: 200, maxLength: 200 });

@@ -36,7 +36,7 @@ const MASQUERADED = tuple('10.240.0.4', 1024, '10.240.0.36', 8080);
 function entry(from: Tuple, to: Tuple, more: Partial<Connection> = {}): Connection {
   const reply = invertTuple(to);
   if (reply === null) throw new Error('TCP is answered');
-  const made = newConnection({ id: 7, original: from, reply, nowNs: 0 });
+  const made = newConnection({ original: from, reply, nowNs: 0 });
   const state = {
     tracking: establishedTracking(),
     confirmed: true,
@@ -63,7 +63,7 @@ t.test('an entry comes back from the words as it was given', async (t) => {
     writeNames(words, found.names);
     words[Word.expiresNs + 1] = connection.expiresNs;
     t.strictSame(readNames(words), found.names);
-    const own = { ...memberOf(3, connection, between), group: 1, id: connection.id };
+    const own = { ...memberOf(3, connection, between), group: 1, younger: 0 };
     t.strictSame(readConnection(words, found.names, own), connection);
   }
 });

@@ -157,7 +157,7 @@ t.test('connlimit counts what is open, and sweeps as far as it looks', async (t)
 t.test('connbytes knows only connections that it saw from the start', async (t) => {
   const rule = '-m connbytes --connbytes 2 --connbytes-dir both --connbytes-mode packets';
   const ctx = contextFor(rule);
-  const connection = newConnection({ id: 1, original: {} as never, reply: {} as never, nowNs: 0 });
+  const connection = newConnection({ original: {} as never, reply: {} as never, nowNs: 0 });
   const packet = Object.assign(DGRAM.parsed(), { ctState: 'established' as const, connection });
   t.equal(answerOf(ctx, packet), 'miss');
   connection.traffic = { original: { packets: 1, bytes: 1 }, reply: { packets: 1, bytes: 1 } };

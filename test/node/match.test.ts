@@ -164,7 +164,6 @@ t.test('tuples, status and age of a connection', async (t) => {
     ({ protocol: 6, src: address(src), sport, dst: address(dst), dport }) as const;
   const connection = {
     ...newConnection({
-      id: 1,
       original: tuple('10.1.0.2', 40000, '10.96.0.1', 443),
       reply: tuple('10.2.0.2', 6443, '10.1.0.2', 40000),
       nowNs: 0,

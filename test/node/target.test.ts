@@ -25,7 +25,7 @@ t.test('MARK clears the mask and turns the value', async (t) => {
 
 t.test('CONNMARK moves marks, and who set them, between packet and connection', async (t) => {
   const ctx = walkContext(routerPlan().build());
-  const connection = newConnection({ id: 1, original: {} as never, reply: {} as never, nowNs: 0 });
+  const connection = newConnection({ original: {} as never, reply: {} as never, nowNs: 0 });
   const make = () => Object.assign(udp().parsed(), { ctState: 'new' as const, connection });
   const target = { kind: 'connmark', value: 0, mask: 0xffffffff, nfmask: 0xffffffff } as const;
   const first = make();

@@ -193,12 +193,12 @@ class Holdings {
   }
 
   // The reference engine gives a connection back; false when it holds more of one of these flows
-  // than the entries of the set. `given` is the connection but for its host set and decisions.
+  // than the entries of the set, or keeps what it has because one of the hosts was full. `given` is the connection but for its host set and decisions.
   bool take_back(const Names& names, uint16_t host_set, uint32_t ends, const AddressBook& book,
                  const conntrack::Connection& given, const conntrack::TcpTracking& tracking) {
     const HostSet& set = sets_[host_set];
     // A mark that found no place may stand for one of these names: the marks there are another's.
-    if (names.count != set.names || has_unmarked()) return false;
+    if (names.count != set.names || has_unmarked() || !has_room(host_set)) return false;
     uint32_t places[kMaxNames];
     for (uint32_t i = 0; i < names.count; i++) {
       const Facts& f = names.facts[i];

@@ -6,7 +6,7 @@
  * packet came in by, with its MACs swapped, past every hook.
  * @module
  */
-import { connectionOf, setClosing } from '../../conntrack/table.ts';
+import { connectionOf } from '../../conntrack/table.ts';
 import type { RejectWith } from '../../netfilter/target.ts';
 import type { Packet } from '../../packet/packet.ts';
 import { transportOffset } from '../../packet/parse.ts';
@@ -53,7 +53,7 @@ export function sendReject(run: Run, passage: Passage, how: RejectWith): void {
   if (ip === null || !canAnswer(passage)) return;
   const connection = connectionOf(packet);
   if (connection !== null) {
-    setClosing(connection, run.nowNs, run.stateOf(passage.host).connections.settings);
+    run.stateOf(passage.host).connections.setClosing(connection, run.nowNs);
   }
   const port = passage.bridgeNetfilter === null ? null : passage.bridgePortIn;
   if (port === null) {

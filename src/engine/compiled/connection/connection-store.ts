@@ -54,7 +54,6 @@ export class ConnectionStore implements Keeper {
   /** Entries in tables, by each of the two names that they have for the connection. */
   readonly #entries = new Map<string, Entry[]>();
   readonly #ends: EndsBook;
-  readonly #orders = new WeakMap<Connection, number>();
 
   constructor(native: NativeEngine, words: Float64Array, sets: HostSets, ends: EndsBook) {
     this.#native = native;
@@ -73,7 +72,6 @@ export class ConnectionStore implements Keeper {
   }
 
   entered(table: HeldTable, connection: Connection): void {
-    this.#orders.set(connection, this.#native.nextOrder());
     this.#note({ table, connection });
     this.#mark(table, connection, 1);
   }
@@ -118,28 +116,29 @@ export class ConnectionStore implements Keeper {
     return this.#native.held(table.host);
   }
 
-  orderOf(connection: Connection): number {
-    return this.#orders.get(connection) ?? 0;
+  limit(table: HeldTable, connections: number): void {
+    this.#native.setHost(table.host, connections);
+  }
+
+  nextOrder(): number {
+    return this.#native.nextOrder();
   }
 
   recall(tuple: Tuple, nowNs: number): void {
     writeTuple(this.#words, tuple);
-    if (this.#native.recall(nowNs)) this.#bringBack(nowNs);
+    if (this.#native.recall(nowNs)) this.#bringBack();
   }
 
   /** Put the connection that the words describe into the tables of all its hosts. */
-  #bringBack(nowNs: number): void {
+  #bringBack(): void {
     const names = readNames(this.#words);
     const members = this.#sets.members(this.#words[Word.hostSet] ?? 0);
-    const order = this.#words[Word.order] ?? 0;
     for (const member of members) {
       const table = this.#tables[member.host];
-      const make = (id: number) => readConnection(this.#words, names, { id, ...member });
-      const connection = table?.takeIn(make, nowNs) ?? null;
-      if (table === undefined || connection === null) {
+      const connection = readConnection(this.#words, names, member);
+      if (!table?.takeIn(connection)) {
         throw new InternalError('nobody else has the tuple of a connection that is held');
       }
-      this.#orders.set(connection, order);
       this.#note({ table, connection });
     }
   }
@@ -173,9 +172,7 @@ export class ConnectionStore implements Keeper {
   #copiesOf(table: HeldTable, next: Next): readonly Connection[] {
     const found: Connection[] = [];
     this.#each(table, next, (member) => {
-      const copy = readConnection(this.#words, readNames(this.#words), { id: 0, ...member });
-      this.#orders.set(copy, this.#words[Word.order] ?? 0);
-      found.push(copy);
+      found.push(readConnection(this.#words, readNames(this.#words), member));
     });
     return found;
   }
@@ -209,7 +206,7 @@ export class ConnectionStore implements Keeper {
     if (set === null || !this.#areEqual(entries) || !this.#writeEnds(entries, set)) return false;
     writeNames(this.#words, found.names);
     this.#words[Word.ends] = this.#ends.numberOf(found.names);
-    this.#words[Word.order] = Math.min(...entries.map((e) => this.orderOf(e.connection)));
+    this.#words[Word.order] = Math.min(...entries.map((e) => e.connection.order));
     this.#words[Word.hostSet] = set;
     if (!this.#native.put()) return false;
     for (const { table, connection: given } of entries) {
@@ -238,7 +235,7 @@ export class ConnectionStore implements Keeper {
    * host may have known the connection long before another did.
    */
   #areOfOneTime(entries: readonly Entry[]): boolean {
-    const orders = entries.map((entry) => this.orderOf(entry.connection));
+    const orders = entries.map((entry) => entry.connection.order);
     return Math.max(...orders) - Math.min(...orders) < orders.length;
   }
 

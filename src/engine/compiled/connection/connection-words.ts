@@ -138,7 +138,7 @@ function writeSide(words: Float64Array, place: number, side: TcpSide): void {
 export function readConnection(
   words: Float64Array,
   names: readonly Tuple[],
-  own: Placed & { readonly id: number },
+  own: Placed,
 ): Connection {
   const original = names[own.from];
   const far = names[own.to];
@@ -153,7 +153,7 @@ export function readConnection(
     bytes: at(words, Word.bytes + i),
   });
   return {
-    id: own.id,
+    order: at(words, Word.order) + own.younger,
     original,
     reply,
     seenReply: (flags & ConnectionFlag.seenReply) !== 0,

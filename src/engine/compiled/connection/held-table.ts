@@ -3,8 +3,9 @@
  * back first, so that the reference engine finds what it would find if it had seen every packet.
  *
  *   asked by tuple   that connection comes back, on all hosts that hold it
- *   looked over      copies of the others, in their place by age; they stay where they are
- *   no room          all come back: who must go is the table's own business
+ *   looked over      copies of the others; they stay where they are
+ *   full             all come back, for who must go is the table's own business, and stay until half
+ *                    of the table is free: else each would go to and fro at every packet
  *
  * @module
  */
@@ -26,11 +27,13 @@ export interface Keeper {
   copiesFrom(table: HeldTable, tuple: Tuple): readonly Connection[];
   /** How many are kept of this table, the dead not told from the living. */
   held(table: HeldTable): number;
+  /** Keep nothing of this table that would leave it with as many connections, here and there. */
+  limit(table: HeldTable, connections: number): void;
   /** A connection is in the table from now on, or no longer. */
   entered(table: HeldTable, connection: Connection): void;
   left(table: HeldTable, connection: Connection): void;
-  /** When a connection was confirmed, among all of them. */
-  orderOf(connection: Connection): number;
+  /** The age of a connection that is confirmed now, among those of all tables. */
+  nextOrder(): number;
 }
 
 export class HeldTable extends ConntrackTable {
@@ -39,10 +42,8 @@ export class HeldTable extends ConntrackTable {
   readonly #keeper: Keeper;
   /** What is in this table and not kept elsewhere. */
   readonly #own = new Set<Connection>();
-  /** Connections move between table and keeper: nobody is to be told. */
-  #isMoving = false;
-  /** Some came back after younger ones had entered. */
-  #isDisordered = false;
+  /** It was full, and half of it has not been free since. */
+  #isCrowded = false;
 
   constructor(settings: ConntrackSettings, host: number, keeper: Keeper) {
     super(settings);
@@ -55,14 +56,10 @@ export class HeldTable extends ConntrackTable {
   }
 
   override lookup(tuple: Tuple, nowNs: number, zone: CtZone | null = null): Found | null {
-    if (this.#isMoving) return super.lookup(tuple, nowNs, zone);
     this.#keeper.recall(tuple, nowNs);
     const { max } = this.settings;
-    const held = this.#keeper.held(this);
-    if (max !== 0 && super.size + held + 1 >= max) {
-      if (held > 0) this.#keeper.recallAll(this, nowNs);
-      if (this.#isDisordered) this.#sortByAge(nowNs);
-    }
+    if (max !== 0 && this.size + 1 >= max) this.#crowd(nowNs);
+    else if (this.#isCrowded) this.#relax();
     return super.lookup(tuple, nowNs, zone);
   }
 
@@ -74,19 +71,23 @@ export class HeldTable extends ConntrackTable {
     return done;
   }
 
-  override admit(make: (id: number) => Connection, nowNs: number): boolean {
-    let made: Connection | null = null;
-    const done = super.admit((id) => {
-      made = make(id);
-      return made;
-    }, nowNs);
-    if (done && made !== null && !this.#isMoving) this.#enter(made);
+  override admit(connection: Connection, nowNs: number): boolean {
+    const done = super.admit(connection, nowNs);
+    if (done) this.#enter(connection);
     return done;
   }
 
   override remove(connection: Connection): void {
     super.remove(connection);
-    if (this.#own.delete(connection) && !this.#isMoving) this.#keeper.left(this, connection);
+    if (this.#own.delete(connection)) this.#keeper.left(this, connection);
+  }
+
+  override firstToLeave(
+    nowNs: number,
+    isAsked?: (connection: Connection) => boolean,
+  ): Connection | null {
+    this.#crowd(nowNs);
+    return super.firstToLeave(nowNs, isAsked);
   }
 
   override flush(matches?: (connection: Connection) => boolean): number {
@@ -96,8 +97,7 @@ export class HeldTable extends ConntrackTable {
 
   override connections(nowNs: number): readonly Connection[] {
     const copies = this.#keeper.copies(this).filter(({ expiresNs }) => expiresNs > nowNs);
-    const all = [...super.connections(nowNs), ...copies];
-    return all.sort((a, b) => this.#keeper.orderOf(a) - this.#keeper.orderOf(b));
+    return [...super.connections(nowNs), ...copies].sort((a, b) => a.order - b.order);
   }
 
   override fromSameSource(
@@ -107,9 +107,9 @@ export class HeldTable extends ConntrackTable {
   ): readonly Connection[] {
     const own = super.fromSameSource(tuple, nowNs, zone);
     const kept = zone === null ? this.#keeper.copiesFrom(this, tuple) : [];
-    if (kept.length === 0 && !this.#isDisordered) return own;
-    const copies = kept.filter(({ expiresNs }) => expiresNs > nowNs).reverse();
-    return [...own, ...copies].sort((a, b) => this.#keeper.orderOf(b) - this.#keeper.orderOf(a));
+    if (kept.length === 0) return own;
+    const copies = kept.filter(({ expiresNs }) => expiresNs > nowNs);
+    return [...own, ...copies].sort((a, b) => b.order - a.order);
   }
 
   /** Whether the connection is in this table itself. */
@@ -117,43 +117,36 @@ export class HeldTable extends ConntrackTable {
     return this.#own.has(connection);
   }
 
-  /** Take a connection in that was kept elsewhere, as it is. */
-  takeIn(make: (id: number) => Connection, nowNs: number): Connection | null {
-    let made: Connection | null = null;
-    let expiresNs = 0;
-    this.#isMoving = true;
-    const done = super.admit((id) => {
-      made = make(id);
-      expiresNs = made.expiresNs;
-      return made;
-    }, nowNs);
-    this.#isMoving = false;
-    const connection: Connection | null = made;
-    if (!done || connection === null) return null;
-    (connection as Connection).expiresNs = expiresNs;
-    this.#own.add(connection);
-    this.#isDisordered = true;
-    return connection;
+  /** Take a connection in that was kept elsewhere; false when one of its tuples is another's. */
+  takeIn(connection: Connection): boolean {
+    const done = this.putIn(connection);
+    if (done) this.#own.add(connection);
+    return done;
   }
 
   /** Let a connection go that is kept elsewhere from now on. */
   letGo(connection: Connection): void {
-    this.#isMoving = true;
-    this.remove(connection);
-    this.#isMoving = false;
+    this.#own.delete(connection);
+    super.remove(connection);
   }
 
-  /** Put the table's connections in order of age: from now on `makeRoom` finds the oldest first. */
-  #sortByAge(nowNs: number): void {
-    const sorted = [...super.connections(nowNs)].sort(
-      (a, b) => this.#keeper.orderOf(a) - this.#keeper.orderOf(b),
-    );
-    for (const connection of sorted) {
-      this.letGo(connection);
-      connection.dying = false;
-      this.takeIn(() => connection, nowNs);
-    }
-    this.#isDisordered = false;
+  protected override nextOrder(): number {
+    return this.#keeper.nextOrder();
+  }
+
+  /** From now on nothing of this table is kept elsewhere, until half of it is free. */
+  #crowd(nowNs: number): void {
+    if (this.#isCrowded) return;
+    this.#isCrowded = true;
+    this.#keeper.recallAll(this, nowNs);
+    this.#keeper.limit(this, Math.ceil(this.settings.max / 2));
+  }
+
+  /** Half of it was free if anything is kept elsewhere again. */
+  #relax(): void {
+    if (this.#keeper.held(this) === 0) return;
+    this.#isCrowded = false;
+    this.#keeper.limit(this, this.settings.max);
   }
 
   #enter(connection: Connection): void {

@@ -41,9 +41,13 @@ export function memberOf(host: number, c: Connection, between: Between): Member 
   };
 }
 
-/** A member as a set has it: by which of the set's two settings it times connections. */
+/**
+ * A member as a set has it: by which of the set's two settings it times connections, and how much
+ * younger its entry is than the set's first one (below 1: no other connection came in between).
+ */
 export interface Placed extends Member {
   readonly group: number;
+  readonly younger: number;
 }
 
 /** No host. */
@@ -108,8 +112,12 @@ export class HostSets {
     this.#members.push(
       // Of a host that stands here twice, the entry that packets come to first is the older one.
       members
-        .map((m) => ({ ...m, group: this.#settingsOf.get(m.host) === first ? 0 : 1 }))
-        .sort((a, b) => a.from - b.from || a.to - b.to),
+        .toSorted((a, b) => a.from - b.from || a.to - b.to)
+        .map((m, i) => ({
+          ...m,
+          group: this.#settingsOf.get(m.host) === first ? 0 : 1,
+          younger: i / members.length,
+        })),
     );
     this.#byKey.set(key, number);
     this.#native.setHostSet(number, first, second, hosts, knownBy(members));

@@ -12,7 +12,6 @@ import { Protocol } from '../../../wire/protocol.ts';
 import type { Execution } from '../../execution.ts';
 import { framed } from '../../execution.ts';
 import { isReplyOf, isTranslated, type Names, namesOf } from '../connection/connection-names.ts';
-import type { ConnectionStore } from '../connection/connection-store.ts';
 import { isSimple } from '../connection/connection-words.ts';
 import type { HeldTable } from '../connection/held-table.ts';
 import { type HostSets, type Member, memberOf } from '../connection/host-sets.ts';
@@ -49,11 +48,9 @@ export interface Walked {
 const UNTRANSLATED = { from: 0, to: 0 };
 
 export class FlowReader {
-  readonly #store: ConnectionStore;
   readonly #sets: HostSets;
 
-  constructor(store: ConnectionStore, sets: HostSets) {
-    this.#store = store;
+  constructor(sets: HostSets) {
     this.#sets = sets;
   }
 
@@ -64,7 +61,7 @@ export class FlowReader {
     const touched = [...execution.touched] as [Connection, Host][];
     if (!isTrackedOnce(touched, crossed, ends.tuple.src.family)) return null;
     const isOld = ([connection]: Touched) => {
-      const order = this.#store.orderOf(connection);
+      const order = connection.order;
       return order > 0 && order < before;
     };
     const old = touched.filter(isOld);
@@ -92,7 +89,7 @@ export class FlowReader {
     if (!isTrackedOnce(touched, crossed, ends.tuple.src.family)) return null;
     const connections = touched.map(([connection]) => connection);
     const isNew = (c: Connection) => {
-      const order = this.#store.orderOf(c);
+      const order = c.order;
       return order === 0 || order >= before;
     };
     if (!connections.every((c) => isNew(c) && isUnmarked(c))) return null;
@@ -114,7 +111,7 @@ export class FlowReader {
   /** Whether the walk opened a connection that is translated or marked. */
   isSpecialOpening({ execution, before }: Pick<Walked, 'execution' | 'before'>): boolean {
     return [...(execution.touched.keys() as Iterable<Connection>)].some(
-      (c) => c.confirmed && isSpecial(c) && this.#store.orderOf(c) >= before,
+      (c) => c.confirmed && isSpecial(c) && c.order >= before,
     );
   }
 

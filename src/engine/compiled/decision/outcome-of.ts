@@ -78,7 +78,7 @@ export function translated(
     checksumOffloaded: options.offloaded,
   });
   if (parseFrame(packet) !== null) return null;
-  const connection = newConnection({ id: 0, original, reply, nowNs: 0 });
+  const connection = newConnection({ original, reply, nowNs: 0 });
   connection.sourceNat = true;
   connection.destinationNat = true;
   packet.connection = connection;
