@@ -4,8 +4,8 @@
  *
  *   asked by tuple   that connection comes back, on all hosts that hold it
  *   looked over      copies of the others; they stay where they are
- *   full             all come back, for who must go is the table's own business, and stay until half
- *                    of the table is free: else each would go to and fro at every packet
+ *   full             all come back, for who must go is the table's own business, and stay until
+ *                    half of the table is free: else each would go to and fro at every packet
  *
  * @module
  */
