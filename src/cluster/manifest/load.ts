@@ -143,7 +143,7 @@ function take(
   const kind = text(get(tree, 'kind')) ?? listKind;
   const apiVersion = text(get(tree, 'apiVersion')) ?? listVersion;
   if (tree.kind !== 'map') {
-    problem(g, tree, 'OBJECT_KIND', 'not a Kubernetes object', 'a map with apiVersion and kind');
+    g.problems.push(notAnObject(tree));
     return;
   }
   if (apiVersion === '' && isManagedCluster(tree)) {
@@ -233,10 +233,19 @@ function count(counts: Map<string, number>, what: string, by: number): void {
 }
 
 function problem(g: Gathering, at: Tree, code: string, message: string, accepted: string): void {
-  const words = text(at)?.replace(/\s+/g, ' ').slice(0, 60);
-  const found =
-    words === undefined || code !== 'OBJECT_KIND' ? {} : { found: JSON.stringify(words) };
-  g.problems.push({ code, ...placeOf(at), message, ...found, accepted });
+  g.problems.push({ code, ...placeOf(at), message, accepted });
+}
+
+/** A document that is a text, with its beginning, or a list. */
+function notAnObject(tree: Tree): Diagnostic {
+  const words = text(tree)?.replace(/\s+/g, ' ').slice(0, 60);
+  return {
+    code: 'OBJECT_KIND',
+    ...placeOf(tree),
+    message: 'not a Kubernetes object',
+    ...(words === undefined ? {} : { found: JSON.stringify(words) }),
+    accepted: 'a map with apiVersion and kind',
+  };
 }
 
 function refuse(g: Gathering, tree: Tree, what: string, because: string): void {

@@ -56,7 +56,7 @@ const CENSUS_WORDS = 2 ** 16;
 /** Why a first look stopped (`Look::Stop`). */
 export const LookStop = { end: 0, byHand: 1, full: 2 } as const;
 
-/** Bytes of what a first look lays down (native/src/lane/look.hh), and of rows (index.hh). */
+/** Bytes of what a first look lays down (native/src/lane/findings.hh), and of rows (index.hh). */
 export const ENTRY_BYTES = { sender: 40, pair: 48, ends: 40, join: 88, row: 64 } as const;
 
 /** Most senders and pairs of one count (`Tallied::kMost`), and joins of one look. */

@@ -33,8 +33,7 @@ import type { Traffic, TrafficOptions } from '../traffic/traffic.ts';
 import type { LaneWalker } from './columns.ts';
 import { LaneBook, type Mover } from './lane-book.ts';
 import { LaneMover } from './lane-mover.ts';
-
-const NO_IFACE = 0xffffffff;
+import { viewOf } from './slab-view.ts';
 
 export interface LanesInput {
   readonly walker: LaneWalker;
@@ -92,10 +91,8 @@ export class Lanes {
   take(slab: Slab): void {
     const { walker, runs, traffic } = this.#in;
     const { words } = walker.columns;
-    const { window, count, interfaces } = slab;
-    const linkTypes = Uint32Array.from(interfaces, ({ linkType }) => linkType);
-    const ifaces = Uint32Array.from(interfaces, ({ id }) => (id < 0 ? NO_IFACE : id));
-    const place = slab.isSelection ? -1 : slab.firstFrame - 1;
+    const { window, count } = slab;
+    const { linkTypes, ifaces, place } = viewOf(slab);
     for (let at = 0; at < count; ) {
       const { startNs } = traffic.clock;
       if (startNs === null || runs.some((run) => !run.isSettled)) {

@@ -25,10 +25,8 @@ import { uniteBits } from '../traffic/tuple-census.ts';
 import { type CaptureIndex, type IndexPart, joinIndex, RowKeeper } from './capture-index.ts';
 import type { LaneWalker } from './columns.ts';
 import { headOf, payloadOf } from './sightings.ts';
+import { viewOf } from './slab-view.ts';
 
-const NO_IFACE = 0xffffffff;
-/** Frame numbers do not follow each other: they stand in the columns. */
-const NO_PLACE = -1;
 /** Places in an entry of ends, senders, pairs and joins. */
 const At = { src: 0, dst: 16, sport: 32, dport: 34, family: 36 } as const;
 const SenderAt = { family: 16, iface: 20, right: 24, wrong: 32 } as const;
@@ -151,10 +149,8 @@ export class BulkSurvey {
 
   #slab(slab: Slab): void {
     const { native, columns } = this.#walker;
-    const { window, count, interfaces } = slab;
-    const linkTypes = Uint32Array.from(interfaces, ({ linkType }) => linkType);
-    const ifaces = Uint32Array.from(interfaces, ({ id }) => (id < 0 ? NO_IFACE : id));
-    const place = slab.isSelection ? NO_PLACE : slab.firstFrame - 1;
+    const { window, count } = slab;
+    const { linkTypes, ifaces, place } = viewOf(slab);
     for (let at = 0; at < count; ) {
       const here = frameAt(slab, at) - 1;
       const attention = this.#survey.chunks.at(here);

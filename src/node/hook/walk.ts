@@ -13,7 +13,6 @@
  * with the kernel by test/differential/kernel/walk.test.ts.
  * @module
  */
-
 import { unreachable } from '../../diagnostic/diagnostic.ts';
 import { isAssumedDevice } from '../../image/gaps.ts';
 import type { RulePart } from '../../image/image.ts';
@@ -74,7 +73,6 @@ interface Place {
   readonly via: Via<LinkedRule> | null;
 }
 
-/** The jumps that led to where the walk is, the last first. */
 /** Why a rule can not be judged for a packet, and which part of it. */
 interface Open {
   readonly reason: UnknownReason;
@@ -174,7 +172,7 @@ class Walk {
   /** A rule that can not be judged matters only when it would have done something. */
   #undecided(rule: LinkedRule, open: Open): WalkVerdict | null {
     if (WITHOUT_EFFECT.has(rule.target.kind)) return this.#missed(rule, open.part);
-    return { kind: 'unknown', ...open, rule, origin: originsAlong(this.#packet, rule, this.#via) };
+    return { kind: 'unknown', ...open, rule, origin: this.#originOf(rule) };
   }
 
   /** The module dropped the packet itself; the rule is where, not why. */
@@ -198,7 +196,7 @@ class Walk {
         if (this.#packet.checksumOffloaded) completeChecksum(this.#packet);
         return null;
       case 'accept':
-        return { kind: 'accept', rule, origin: originsAlong(this.#packet, rule, this.#via) };
+        return { kind: 'accept', rule, origin: this.#originOf(rule) };
       case 'drop':
         return this.#drop(rule);
       case 'return':
@@ -207,7 +205,7 @@ class Walk {
       case 'goto':
         return this.#enter(rule);
       case 'mark':
-        applyMark(target, this.#packet, originsAlong(this.#packet, rule, this.#via));
+        applyMark(target, this.#packet, this.#originOf(rule));
         return null;
       case 'connmark':
         applyConnmark(this.#ctx, target, this.#packet);
@@ -239,12 +237,7 @@ class Walk {
       case 'masquerade':
       case 'snat':
       case 'dnat':
-        return {
-          kind: target.kind,
-          range: target.range,
-          rule,
-          origin: originsAlong(this.#packet, rule, this.#via),
-        };
+        return { kind: target.kind, range: target.range, rule, origin: this.#originOf(rule) };
       default:
         return unreachable(target);
     }
@@ -259,13 +252,7 @@ class Walk {
   /** What a target does can not be told: nothing after it can be trusted. */
   #unable(rule: LinkedRule, reason: UnknownReason): WalkVerdict {
     const part = rule.matches.length;
-    return {
-      kind: 'unknown',
-      reason,
-      rule,
-      part,
-      origin: originsAlong(this.#packet, rule, this.#via),
-    };
+    return { kind: 'unknown', reason, rule, part, origin: this.#originOf(rule) };
   }
 
   #clamp(rule: LinkedRule, target: Extract<Target, { kind: 'tcpmss' }>): WalkVerdict | null {
@@ -277,7 +264,7 @@ class Walk {
   /** REDIRECT and NETMAP are translations to an address that the packet and the host give. */
   #rewrite(rule: LinkedRule, target: RewriteTarget): WalkVerdict {
     const found = rewriteOf(this.#ctx, target, this.#hook, this.#packet);
-    const origin = originsAlong(this.#packet, rule, this.#via);
+    const origin = this.#originOf(rule);
     if (found !== null) return { ...found, rule, origin };
     if (this.#ctx.image.gaps.addresses || isAssumedDevice(this.#packet.inDevice)) {
       return { kind: 'unknown', reason: 'dumpIncomplete', rule, part: rule.matches.length, origin };
@@ -322,7 +309,7 @@ class Walk {
   }
 
   #drop(rule: LinkedRule): WalkVerdict | null {
-    const origin = originsAlong(this.#packet, rule, this.#via);
+    const origin = this.#originOf(rule);
     const verdict: DropVerdict = {
       kind: 'drop',
       reason: dropReason(rule, origin, this.#packet),
@@ -333,10 +320,15 @@ class Walk {
   }
 
   #reject(rule: LinkedRule, how: RejectWith): WalkVerdict | null {
-    const origin = originsAlong(this.#packet, rule, this.#via);
+    const origin = this.#originOf(rule);
     const reason = isPolicy(origin) ? 'policyDenied' : 'rejected';
     const forgiven = this.#ctx.forgive?.({ kind: 'drop', reason, rule, origin });
     return forgiven ? null : { kind: 'reject', with: how, reason, rule, origin };
+  }
+
+  /** Whom a rule's effect goes back to; see `WalkVerdict`. */
+  #originOf(rule: LinkedRule): Origins {
+    return originsAlong(this.#packet, rule, this.#via);
   }
 }
 

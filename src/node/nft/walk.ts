@@ -14,7 +14,6 @@
  * test/differential/kernel/nft.test.ts.
  * @module
  */
-
 import { unreachable } from '../../diagnostic/diagnostic.ts';
 import { endOf, isAlive, keyText, type LiveElements } from '../../image/nft/lookup-set.ts';
 import type {
@@ -172,7 +171,7 @@ class NftWalk {
     for (const later of rule.operations.slice(at + 1)) {
       if (later.kind === 'counter' || later.kind === 'nothing') continue;
       if (later.kind !== 'test' && later.kind !== 'lookup') {
-        const origin = originsAlong(this.#packet, rule, this.#via);
+        const origin = this.#originOf(rule);
         return { kind: 'unknown', reason: OPEN_REASON[open], rule, origin };
       }
       if (this.#operation(later, rule) === 'break') return this.#missed(rule, at);
@@ -284,11 +283,7 @@ class NftWalk {
     if (operation.of === 'packet') {
       const changed = (this.#packet.mark ^ mark) >>> 0;
       const value = (mark & changed) >>> 0;
-      applyMark(
-        { value, mask: changed },
-        this.#packet,
-        originsAlong(this.#packet, rule, this.#via),
-      );
+      applyMark({ value, mask: changed }, this.#packet, this.#originOf(rule));
       return 'next';
     }
     const connection = connectionOf(this.#packet);
@@ -303,11 +298,11 @@ class NftWalk {
     const choice = natChoice(this.#reading(), operation);
     if (choice === 'next' || choice === 'break') return choice;
     if (typeof choice === 'string') return { open: choice };
-    return { kind: 'nat', choice, rule, origin: originsAlong(this.#packet, rule, this.#via) };
+    return { kind: 'nat', choice, rule, origin: this.#originOf(rule) };
   }
 
   #reject({ code }: Extract<NftOperation, { kind: 'reject' }>, rule: NftLinkedRule): Step {
-    const origin = originsAlong(this.#packet, rule, this.#via);
+    const origin = this.#originOf(rule);
     const reason = isPolicy(origin) ? 'policyDenied' : 'rejected';
     const how = rejectWith(code, this.#packet);
     return { kind: 'reject', with: how, reason, rule, origin };
@@ -358,7 +353,7 @@ class NftWalk {
   #decide(rule: NftLinkedRule, verdict: NftVerdict | NftLinkedVerdict): NftVerdict | null {
     switch (verdict.kind) {
       case 'accept':
-        return { kind: 'accept', rule, origin: originsAlong(this.#packet, rule, this.#via) };
+        return { kind: 'accept', rule, origin: this.#originOf(rule) };
       case 'drop':
         return 'reason' in verdict ? verdict : this.#drop(rule);
       case 'reject':
@@ -382,7 +377,7 @@ class NftWalk {
   }
 
   #drop(rule: NftLinkedRule): NftVerdict {
-    const origin = originsAlong(this.#packet, rule, this.#via);
+    const origin = this.#originOf(rule);
     const reason = isPolicy(origin) ? 'policyDenied' : 'ruleDenied';
     return { kind: 'drop', reason, rule, origin };
   }
@@ -397,6 +392,11 @@ class NftWalk {
     }
     if (this.#base.base?.policy !== 'drop') return { kind: 'accept', rule: null, origin: [] };
     return { kind: 'drop', reason: 'chainPolicy', rule: null, origin: [] };
+  }
+
+  /** Whom a rule's effect goes back to: its own origin, that of its marks, of its jumps. */
+  #originOf(rule: NftLinkedRule): Origins {
+    return originsAlong(this.#packet, rule, this.#via);
   }
 }
 

@@ -73,18 +73,18 @@ export class DecisionBook {
   /** The one that its key leads to, new or known; -1 when there is no room. */
   enterFirst(page: Page, hosts: readonly Host[]): number {
     const number = this.#native.decide();
-    if (number >= 0 && number < this.#pages.length) this.#watch(number, hosts);
-    else this.#keep(number, page, hosts);
+    this.#keep(number, page, hosts);
     return number;
   }
 
   #keep(number: number, page: Page, hosts: readonly Host[]): void {
     if (number !== this.#pages.length) return;
     this.#pages.push(page);
-    this.#watch(number, hosts);
+    this.watch(number, hosts);
   }
 
-  #watch(number: number, hosts: readonly Host[]): void {
+  /** A decision ends with what any of these hosts learns, too. */
+  watch(number: number, hosts: readonly Host[]): void {
     for (const host of hosts) {
       const known = this.#byHost.get(host);
       if (known === undefined) this.#byHost.set(host, [number]);

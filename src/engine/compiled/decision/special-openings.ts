@@ -112,8 +112,8 @@ export class SpecialOpenings {
     const others = first === undefined ? null : changesOf(first, names);
     const site = first === undefined ? undefined : this.#siteOf(draws, first);
     if (others === null || site === undefined) return;
-    const number = book.enterSpecial(page, hosts);
-    if (number < 0) return;
+    // As the outcome is described; what "draw first" is entered by differs.
+    const described = words.slice();
     words[Word.hostSetAfter] = 0;
     words[Word.hostSetOpened] = 0;
     words[Word.ends] = 0;
@@ -127,8 +127,13 @@ export class SpecialOpenings {
     }
     if (opening === null || !isSameSite(opening.site, site)) return;
     const slice = sliceOf(draws);
-    const isKnown = opening.outcomes.some((known) => isSameSlice(known.slice, slice));
-    if (!isKnown) opening.outcomes.push({ number, slice, others });
+    // Walked for the sake of names that another has.
+    if (opening.outcomes.some((known) => isSameSlice(known.slice, slice))) return;
+    words.set(described);
+    const number = book.enterSpecial(page, hosts);
+    if (number < 0) return;
+    book.watch(opening.number, hosts);
+    opening.outcomes.push({ number, slice, others });
   }
 
   /** The opening of these facts, made known when it is not; null when there is no room. */
