@@ -5,6 +5,7 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import * as ethernet from '../src/wire/header/ethernet.ts';
 import { EtherType } from '../src/wire/protocol.ts';
+import { pcapHeader, RECORD_HEADER_BYTES, writeRecordHeader } from './pcap-bytes.ts';
 
 /** A packet of a capture: IPv4, and whether an answer: the link addresses are turned round then. */
 export interface Framed {
@@ -14,7 +15,6 @@ export interface Framed {
 
 const PER_WRITE = 8192;
 const APART_US = 10;
-const FIRST_SECOND = 1_700_000_000;
 const MACS = ['02:00:00:00:00:0b', '02:00:00:00:00:0c'] as const;
 const LINKS = MACS.map((source, i) => {
   const destination = MACS[1 - i] ?? source;
@@ -24,13 +24,7 @@ const LINKS = MACS.map((source, i) => {
 /** Write so many packets, by number from 0. */
 export function writeCapture(path: string, packets: number, at: (index: number) => Framed): void {
   const fd = openSync(path, 'w');
-  const header = Buffer.alloc(24);
-  header.writeUInt32LE(0xa1b2c3d4, 0);
-  header.writeUInt16LE(2, 4);
-  header.writeUInt16LE(4, 6);
-  header.writeUInt32LE(262_144, 16);
-  header.writeUInt32LE(1, 20);
-  writeSync(fd, header);
+  writeSync(fd, pcapHeader());
   for (let made = 0; made < packets; made += PER_WRITE) {
     const count = Math.min(PER_WRITE, packets - made);
     const records = Array.from({ length: count }, (_, i) => recordOf(at(made + i), made + i));
@@ -43,12 +37,8 @@ function recordOf({ packet, isAnswer }: Framed, index: number): Buffer {
   const link = LINKS[isAnswer ? 1 : 0];
   if (link === undefined) throw new RangeError('two ends');
   const frame = ethernet.emit(link, packet);
-  const record = Buffer.alloc(16 + frame.length);
-  const us = index * APART_US;
-  record.writeUInt32LE(FIRST_SECOND + Math.floor(us / 1e6), 0);
-  record.writeUInt32LE(us % 1e6, 4);
-  record.writeUInt32LE(frame.length, 8);
-  record.writeUInt32LE(frame.length, 12);
-  record.set(frame, 16);
+  const record = Buffer.alloc(RECORD_HEADER_BYTES + frame.length);
+  writeRecordHeader(record, 0, index * APART_US, frame.length);
+  record.set(frame, RECORD_HEADER_BYTES);
   return record;
 }

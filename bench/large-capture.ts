@@ -17,9 +17,13 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { openCaptures } from '../src/capture/reader.ts';
 import { checksum } from '../src/wire/checksum.ts';
+import {
+  FILE_HEADER_BYTES,
+  pcapHeader,
+  RECORD_HEADER_BYTES,
+  writeRecordHeader,
+} from './pcap-bytes.ts';
 
-const HEADER_BYTES = 24;
-const RECORD_HEADER_BYTES = 16;
 const CHUNK_BYTES = 1024 * 1024;
 const UNITS: Readonly<Record<string, number>> = { KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
 
@@ -42,18 +46,12 @@ export function parseBytes(text: string): number {
 
 /** How many packets of `packetBytes` fit a capture of `bytes`. */
 export function packetCount(bytes: number, packetBytes: number): number {
-  return Math.floor((bytes - HEADER_BYTES) / (RECORD_HEADER_BYTES + packetBytes));
+  return Math.floor((bytes - FILE_HEADER_BYTES) / (RECORD_HEADER_BYTES + packetBytes));
 }
 
 /** A pcap of about `bytes` bytes: UDP frames of `packetBytes`, one per millisecond. */
 export function* generateCapture(bytes: number, packetBytes: number): Generator<Buffer> {
-  const header = Buffer.alloc(HEADER_BYTES);
-  header.writeUInt32LE(0xa1b2c3d4, 0);
-  header.writeUInt16LE(2, 4);
-  header.writeUInt16LE(4, 6);
-  header.writeUInt32LE(262_144, 16);
-  header.writeUInt32LE(1, 20);
-  yield header;
+  yield pcapHeader();
   const record = RECORD_HEADER_BYTES + packetBytes;
   const perChunk = Math.max(1, Math.floor(CHUNK_BYTES / record));
   const total = packetCount(bytes, packetBytes);
@@ -66,10 +64,7 @@ export function* generateCapture(bytes: number, packetBytes: number): Generator<
 }
 
 function writeRecord(b: Buffer, at: number, index: number, packetBytes: number): void {
-  b.writeUInt32LE(1_700_000_000 + Math.floor(index / 1000), at);
-  b.writeUInt32LE((index % 1000) * 1000, at + 4);
-  b.writeUInt32LE(packetBytes, at + 8);
-  b.writeUInt32LE(packetBytes, at + 12);
+  writeRecordHeader(b, at, index * 1000, packetBytes);
   const frame = at + RECORD_HEADER_BYTES;
   b.writeUInt16BE(0x0800, frame + 12);
   b[frame + 14] = 0x45;

@@ -9,17 +9,15 @@ import * as ethernet from '../src/wire/header/ethernet.ts';
 import * as ipv4 from '../src/wire/header/ipv4.ts';
 import { Protocol } from '../src/wire/protocol.ts';
 import { OPEN_PORT } from './clusters.ts';
+import { pcapHeader, RECORD_HEADER_BYTES, writeRecordHeader } from './pcap-bytes.ts';
 
 const FRAME_BYTES = 64;
-const RECORD_HEADER_BYTES = 16;
 const RECORD_BYTES = RECORD_HEADER_BYTES + FRAME_BYTES;
 const PER_WRITE = 16_384;
 const IP_BYTES = FRAME_BYTES - ethernet.HEADER_LENGTH;
 const TCP_PAYLOAD = IP_BYTES - ipv4.MIN_HEADER_LENGTH - 20;
 const FIRST_PORT = 1024;
 const PORTS = 60_000;
-/** 2023-11-14. */
-const START_S = 1_700_000_000;
 
 export interface TalkShape {
   readonly packets: number;
@@ -44,16 +42,6 @@ export function writePodTalk(path: string, pods: readonly Pod[], shape: TalkShap
   closeSync(fd);
 }
 
-function pcapHeader(): Buffer {
-  const header = Buffer.alloc(24);
-  header.writeUInt32LE(0xa1b2c3d4, 0);
-  header.writeUInt16LE(2, 4);
-  header.writeUInt16LE(4, 6);
-  header.writeUInt32LE(262_144, 16);
-  header.writeUInt32LE(1, 20);
-  return header;
-}
-
 class Talk {
   readonly #clients: readonly number[];
   readonly #servers: readonly number[];
@@ -70,11 +58,7 @@ class Talk {
   /** Write the packet of this place with its record header. */
   write(b: Buffer, at: number, index: number): void {
     const { connections, everyUs } = this.#shape;
-    const us = index * everyUs;
-    b.writeUInt32LE(START_S + Math.floor(us / 1e6), at);
-    b.writeUInt32LE(us % 1e6, at + 4);
-    b.writeUInt32LE(FRAME_BYTES, at + 8);
-    b.writeUInt32LE(FRAME_BYTES, at + 12);
+    writeRecordHeader(b, at, index * everyUs, FRAME_BYTES);
     const connection = index % connections;
     const turn = Math.floor(index / connections);
     const isAnswer = turn % 2 === 1;

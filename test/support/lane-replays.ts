@@ -3,6 +3,7 @@
  * the reader said of its files.
  * @module
  */
+import type { Test } from 'tap';
 import { type CaptureOptions, openCaptures } from '../../src/capture/reader.ts';
 import type { InputSummary } from '../../src/capture/record.ts';
 import type { Cluster } from '../../src/cluster/model.ts';
@@ -168,6 +169,27 @@ function tablesOf({ engine, network }: World, nowNs: number): string {
   const packet = new Uint8Array(1);
   for (const host of hosts) engine.inject({ frame: 0, as: 'local', host, packet, nowNs });
   return JSON.stringify(hosts.map((host) => engine.connections(host)));
+}
+
+/** Stacks on which lanes are tried: every network's way, both engines and both modes of kube-proxy. */
+export const LANE_STACKS = [
+  'azure-bridge+npm,force=true',
+  'azure-transparent+calico,force=true',
+  'azure-overlay+calico,force=true',
+  'azure-transparent+none',
+  'kubenet+calico,force=true,kube-proxy=nftables',
+] as const;
+
+/** Hold a run against that of the reference engine; of rows the first that differs is shown. */
+export function isSameRun(t: Test, name: string, got: LaneRun, want: LaneRun): void {
+  const at = want.rows.findIndex((row, i) => row !== got.rows[i]);
+  t.equal(got.rows[at], want.rows[at], `${name}: rows`);
+  t.equal(got.rows.length, want.rows.length, `${name}: as many rows`);
+  t.same(got.summary, want.summary, `${name}: counts`);
+  t.equal(got.clock, want.clock, `${name}: clock`);
+  t.equal(got.counters, want.counters, `${name}: rule counters, ${got.inLanes} in lanes`);
+  const settled = got.settled > 0 ? `, ${got.settled} settled` : '';
+  t.equal(got.tables, want.tables, `${name}: connection tables${settled}`);
 }
 
 /** What a comparison of stacks says: with lanes and the compiled engine, or without either. */

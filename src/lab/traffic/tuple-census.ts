@@ -26,7 +26,7 @@ export interface FragmentEnd {
 export class TupleCensus {
   /** Both ends of every fragment as captured, by `fragmentKey`. */
   readonly fragmented = new Map<string, FragmentEnd>();
-  /** Bits of another census, of packets that were looked at elsewhere (native/src/lane/findings.hh). */
+  /** Bits of another census, of packets looked at elsewhere (native/src/lane/findings.hh). */
   elsewhere = 0;
   readonly #bits = new Uint32Array(BITS / 32);
   #set = 0;

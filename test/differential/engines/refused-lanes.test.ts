@@ -12,7 +12,13 @@ import { parseFilter } from '../../../src/capture/filter/filter.ts';
 import { findNative } from '../../../src/engine/compiled/native-door.ts';
 import { parseInputs } from '../../../src/policy/inputs.ts';
 import { temporaryFolder } from '../../support/captures.ts';
-import { type LaneCase, laneRun, stacksRun } from '../../support/lane-replays.ts';
+import {
+  isSameRun,
+  LANE_STACKS,
+  type LaneCase,
+  laneRun,
+  stacksRun,
+} from '../../support/lane-replays.ts';
 import { type RefusedOptions, writeRefused } from '../../support/refused-traffic.ts';
 import { SERVICES_SHOP } from '../../support/services-shop.ts';
 
@@ -60,14 +66,6 @@ const TALKERS: Omit<RefusedOptions, 'seed' | 'packets'> = {
   ports: [80, 8080, 9999, 9998],
 };
 
-const STACKS = [
-  'azure-bridge+npm,force=true',
-  'azure-transparent+calico,force=true',
-  'azure-overlay+calico,force=true',
-  'azure-transparent+none',
-  'kubenet+calico,force=true,kube-proxy=nftables',
-];
-
 async function drawn(name: string, seed: number, packets = PACKETS): Promise<string> {
   const path = join(folder.path, `${name}.pcap`);
   await writeRefused(path, { ...TALKERS, seed, packets });
@@ -77,17 +75,12 @@ async function drawn(name: string, seed: number, packets = PACKETS): Promise<str
 async function same(t: Test, name: string, c: LaneCase): Promise<number> {
   const want = await laneRun(c, null);
   const got = await laneRun(c, addon);
-  const at = want.rows.findIndex((row, i) => row !== got.rows[i]);
-  t.equal(got.rows[at], want.rows[at], `${name}: rows`);
-  t.equal(got.rows.length, want.rows.length, `${name}: as many rows`);
-  t.same(got.summary, want.summary, `${name}: counts`);
-  t.equal(got.clock, want.clock, `${name}: clock`);
-  t.equal(got.counters, want.counters, `${name}: rule counters, ${got.inLanes} in lanes`);
+  isSameRun(t, name, got, want);
   return got.inLanes;
 }
 
 t.test('what is refused says the same in lanes, on every stack', { skip }, async (t) => {
-  for (const [n, stack] of STACKS.entries()) {
+  for (const [n, stack] of LANE_STACKS.entries()) {
     const paths = [await drawn(`stack-${n}`, SEED + n)];
     const inLanes = await same(t, stack, { cluster, policies, stack, paths });
     t.ok(inLanes > PACKETS / 5, `${inLanes} of ${PACKETS} packets went in lanes`);
@@ -105,7 +98,7 @@ const PARTS: readonly Partial<LaneCase>[] = [
 t.test('a part of it, and what midstream and checksums mean, too', { skip }, async (t) => {
   const paths = [await drawn('parts', SEED + 20, PACKETS / 2)];
   for (const part of PARTS) {
-    const c = { cluster, policies, stack: STACKS[0] ?? '', paths, ...part };
+    const c = { cluster, policies, stack: LANE_STACKS[0], paths, ...part };
     await same(t, JSON.stringify({ ...part, part: Object.keys(part.part ?? {}) }), c);
   }
 });
@@ -123,7 +116,7 @@ t.test('several files that take turns', { skip }, async (t) => {
 t.test('stacks of which some let through what others do not', { skip }, async (t) => {
   const paths = [await drawn('stacks', SEED + 40)];
   const c = { cluster, policies, stack: '', paths };
-  const stacks = ['azure-transparent+none', 'azure-bridge+npm,force=true', STACKS[1] ?? ''];
+  const stacks = ['azure-transparent+none', 'azure-bridge+npm,force=true', LANE_STACKS[1]];
   const { inLanes: _none, ...want } = await stacksRun(c, stacks, null);
   const { inLanes, ...got } = await stacksRun(c, stacks, addon);
   t.same(got, want);

@@ -11,7 +11,7 @@ import t, { type Test } from 'tap';
 import { findNative } from '../../../src/engine/compiled/native-door.ts';
 import { parseInputs } from '../../../src/policy/inputs.ts';
 import { temporaryFolder } from '../../support/captures.ts';
-import { type LaneCase, laneRun } from '../../support/lane-replays.ts';
+import { isSameRun, LANE_STACKS, type LaneCase, laneRun } from '../../support/lane-replays.ts';
 import { SERVICES_SHOP } from '../../support/services-shop.ts';
 import { writeSettled } from '../../support/settled-traffic.ts';
 
@@ -43,23 +43,11 @@ const SERVERS: readonly (readonly [string, number])[] = [
   ['10.0.0.10', 80],
 ];
 
-const STACKS = [
-  'azure-bridge+npm,force=true',
-  'azure-transparent+calico,force=true',
-  'azure-overlay+calico,force=true',
-  'azure-transparent+none',
-  'kubenet+calico,force=true,kube-proxy=nftables',
-];
-
 async function same(t: Test, name: string, c: LaneCase): Promise<number> {
   const counted = { ...c, isCounted: true };
   const want = await laneRun(counted, null);
   const got = await laneRun(counted, addon);
-  t.same(got.rows, want.rows, `${name}: connections`);
-  t.same(got.summary, want.summary, `${name}: counts`);
-  t.equal(got.clock, want.clock, `${name}: clock`);
-  t.equal(got.counters, want.counters, `${name}: rule counters`);
-  t.equal(got.tables, want.tables, `${name}: connection tables, ${got.settled} settled`);
+  isSameRun(t, name, got, want);
   t.ok(want.tables.includes('timeoutS'), 'connections are left');
   return got.settled;
 }
@@ -71,7 +59,7 @@ async function drawn(seed: number, packets: number, talks: number): Promise<stri
 }
 
 t.test('packets that are settled leave what those one by one leave', { skip }, async (t) => {
-  for (const [n, stack] of STACKS.entries()) {
+  for (const [n, stack] of LANE_STACKS.entries()) {
     const paths = [await drawn(SEED + n, PACKETS, n % 2 === 0 ? 8 : 40)];
     const settled = await same(t, stack, { cluster, policies, stack, paths });
     t.ok(settled > PACKETS / 12, `${settled} of ${PACKETS} packets were settled`);
@@ -79,7 +67,7 @@ t.test('packets that are settled leave what those one by one leave', { skip }, a
 });
 
 t.test('so do those of connections that nobody saw open', { skip }, async (t) => {
-  const stack = STACKS[0] ?? '';
+  const [stack] = LANE_STACKS;
   const paths = [await drawn(SEED + 50, PACKETS / 2, 12)];
   for (const midstream of ['kernel', 'unknown'] as const) {
     await same(t, midstream, { cluster, policies, stack, paths, midstream });
