@@ -51,38 +51,44 @@ t.test('files older than version 2.3 hold their two lengths the other way round'
   t.equal(records[0]!.wireLength, 60);
 });
 
-t.test('versions are taken and refused as tcpdump does', async (t) => {
-  // Each tried with tcpdump 4.99 (libpcap 1.10): what it reads, and which way round the lengths are.
-  const rows: [major: number, minor: number, 'swapped' | 'straight' | 'refused'][] = [
-    [2, 0, 'swapped'],
-    [2, 2, 'swapped'],
-    [2, 3, 'straight'],
-    [2, 4, 'straight'],
-    [543, 0, 'swapped'],
-    [2, 5, 'refused'],
-    [1, 4, 'refused'],
-    [3, 0, 'refused'],
-    [9, 4, 'refused'],
-    [543, 1, 'refused'],
-  ];
-  for (const [major, minor, want] of rows) {
-    for (const order of ['little', 'big'] as const) {
-      const bytes = pcapFile([{ ...PACKET, wireLength: 60 }], { order, major, minor });
-      const lengths = bytes.subarray(32, 40);
-      if (want === 'swapped')
-        lengths.set(Buffer.concat([lengths.subarray(4), lengths.subarray(0, 4)]));
-      const reading = readAll([file(bytes)]);
-      const name = `${major}.${minor} ${order}`;
-      if (want === 'refused') {
-        const message = new RegExp(`found ${major}\\.${minor}; accepted: 2\\.0 to 2\\.4`);
-        await t.rejects(reading, { fault: 'input', message }, name);
-        continue;
+t.test(
+  'versions are taken and refused as tcpdump does, but for one that Wireshark takes',
+  async (t) => {
+    // Each tried with tcpdump 4.99 (libpcap 1.10): what it reads, which way round the lengths are.
+    const rows: [major: number, minor: number, 'swapped' | 'straight' | 'refused'][] = [
+      [2, 0, 'swapped'],
+      [2, 2, 'swapped'],
+      [2, 3, 'straight'],
+      [2, 4, 'straight'],
+      [543, 0, 'swapped'],
+      // Refused by libpcap, read by Wireshark: 2.4 in the other byte order, alone in its header.
+      [512, 1024, 'straight'],
+      [2, 5, 'refused'],
+      [512, 1280, 'refused'],
+      [1, 4, 'refused'],
+      [3, 0, 'refused'],
+      [9, 4, 'refused'],
+      [543, 1, 'refused'],
+    ];
+    for (const [major, minor, want] of rows) {
+      for (const order of ['little', 'big'] as const) {
+        const bytes = pcapFile([{ ...PACKET, wireLength: 60 }], { order, major, minor });
+        const lengths = bytes.subarray(32, 40);
+        if (want === 'swapped')
+          lengths.set(Buffer.concat([lengths.subarray(4), lengths.subarray(0, 4)]));
+        const reading = readAll([file(bytes)]);
+        const name = `${major}.${minor} ${order}`;
+        if (want === 'refused') {
+          const message = new RegExp(`found ${major}\\.${minor}; accepted: 2\\.0 to 2\\.4`);
+          await t.rejects(reading, { fault: 'input', message }, name);
+          continue;
+        }
+        const { records } = await reading;
+        t.strictSame([records[0]?.data.length, records[0]?.wireLength], [3, 60], name);
       }
-      const { records } = await reading;
-      t.strictSame([records[0]?.data.length, records[0]?.wireLength], [3, 60], name);
     }
-  }
-});
+  },
+);
 
 t.test('a modified pcap is refused by name', async (t) => {
   const rows: [number, RegExp][] = [

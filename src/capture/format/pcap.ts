@@ -7,6 +7,8 @@
  * Variants with other record headers share the first bytes of the magic; they are refused by name.
  * Versions are taken as libpcap takes them (sf-pcap.c, `pcap_check_header`): 2.0 to 2.4, and 543.0
  * of the tcpdump of DG/UX. Those before 2.3 and 543.0 hold the two lengths in the other order.
+ * Beyond libpcap, and as Wireshark does, a 2.x is taken whose two numbers alone stand in the other
+ * byte order: recorders of today (deepflow) write it.
  * The time zone and accuracy fields are ignored, as every other reader does.
  * @module
  */
@@ -85,17 +87,29 @@ export function openPcap(
     linkType: view.getUint32(20, magic.little) & LINK_TYPE_MASK,
     snapLength: view.getUint32(16, magic.little),
   };
-  const major = view.getUint16(4, magic.little);
-  const minor = view.getUint16(6, magic.little);
-  const isKnown = major === MAJOR && minor <= MINOR_NEWEST;
-  if (!isKnown && !(major === MAJOR_DG_UX && minor === 0)) {
+  const versionIn = (little: boolean) => ({
+    major: view.getUint16(4, little),
+    minor: view.getUint16(6, little),
+  });
+  const said = versionIn(magic.little);
+  const meant = [said, versionIn(!magic.little)].find(isModern);
+  if (meant === undefined && !(said.major === MAJOR_DG_UX && said.minor === 0)) {
     throw captureError('CAPTURE_VERSION', file, 'is a pcap of an unsupported version', {
-      found: `${major}.${minor}`,
+      found: `${said.major}.${said.minor}`,
       accepted: `${MAJOR}.0 to ${MAJOR}.${MINOR_NEWEST}`,
     });
   }
   source.position += PCAP_HEADER_BYTES;
-  return new PcapFormat(iface, magic, minor);
+  return new PcapFormat(iface, magic, (meant ?? said).minor);
+}
+
+interface Version {
+  readonly major: number;
+  readonly minor: number;
+}
+
+function isModern({ major, minor }: Version): boolean {
+  return major === MAJOR && minor <= MINOR_NEWEST;
 }
 
 export class PcapFormat implements PacketFormat {

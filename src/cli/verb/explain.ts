@@ -193,15 +193,8 @@ async function explainFrame(
   }
   const [row] = rows;
   if (row === undefined) {
-    throw new UserError([
-      {
-        code: 'FRAME_UNKNOWN',
-        field: '--frame',
-        message: 'the capture has no such frame',
-        found: String(frame),
-        accepted: `1 to ${inputs.reduce((sum, i) => sum + i.packets, 0)}, and not filtered out`,
-      },
-    ]);
+    const packets = inputs.reduce((sum, i) => sum + i.packets, 0);
+    throw noSuchFrame(frame, packets);
   }
   const subject = `frame ${frame}: ${ends(row, flags.resolve)}`;
   if (row.journey === null) {
@@ -210,6 +203,17 @@ async function explainFrame(
     return { ...endOf(world, flags, subject, UNSENT, why), inputs };
   }
   return { ...endOf(world, flags, subject, row.journey, null), inputs };
+}
+
+/** A frame that was not met among those that were read. */
+function noSuchFrame(frame: number, packets: number): UserError {
+  const isThere = frame <= packets;
+  const message = isThere
+    ? 'the filter, --since or --until leave this frame out'
+    : 'the capture has no such frame';
+  const accepted = isThere ? 'a frame that they leave' : `1 to ${packets}`;
+  const found = String(frame);
+  return new UserError([{ code: 'FRAME_UNKNOWN', field: '--frame', message, found, accepted }]);
 }
 
 function ends(row: FrameResult, names: boolean): string {

@@ -45,18 +45,20 @@ export function findEnd(
   const literal = parseAddress(text);
   if (literal) return { addresses: [literal], place: placeOf(literal) };
   const { addresses: plan } = world;
-  const [kind, first = '', second = ''] = text.split('/');
-  if (kind === 'svc') {
+  const [kind, first = '', second = '', ...more] = text.split('/');
+  const isNamed = more.length === 0;
+  if (kind === 'svc' && isNamed) {
     const service = plan.findService(first, second);
     if (service) return serviceEnd(world, service, mistakes);
   }
-  const pod = kind === 'pod' ? plan.findPod(first, second) : undefined;
-  const found = pod ?? (kind === 'node' ? plan.findNode(first) : undefined);
+  const pod = kind === 'pod' && isNamed ? plan.findPod(first, second) : undefined;
+  const found =
+    pod ?? (kind === 'node' && second === '' && isNamed ? plan.findNode(first) : undefined);
   const [address] = found?.addresses ?? [];
   if (found && address) {
     return { addresses: found.addresses, place: placeOf(address), ...(pod ? { pod } : {}) };
   }
-  const near = nearest(text, namesOf(world.cluster));
+  const near = meant(text, namesOf(world.cluster));
   mistakes.push({
     code: 'PROBE_END_UNKNOWN',
     message: found ? 'it has no address' : 'no such end in the cluster',
@@ -66,6 +68,12 @@ export function findEnd(
       : 'pod/NAMESPACE/NAME, svc/NAMESPACE/NAME, node/NAME or an address',
   });
   return undefined;
+}
+
+/** The end that was meant: nearly written so, or the only one whose name ends so. */
+function meant(text: string, names: readonly string[]): string | null {
+  const ending = names.filter((name) => name.endsWith(`/${text}`));
+  return nearest(text, names) ?? (ending.length === 1 ? (ending[0] ?? null) : null);
 }
 
 function namesOf({ pods, nodes, services }: Cluster): readonly string[] {

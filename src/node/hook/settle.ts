@@ -51,8 +51,9 @@ const NO_RULE = -1;
 export function settle(visit: Visit, verdict: WalkVerdict): boolean {
   if (verdict.kind === 'accept') return true;
   const by = decision(visit.passage, visit.hook, verdict.rule, verdict.origin);
-  noteStep(visit);
-  if ('range' in verdict) return true;
+  const goesOn = 'range' in verdict;
+  noteStep(visit, goesOn ? PASSED : STOPPED);
+  if (goesOn) return true;
   end(visit, by, verdict);
   return false;
 }
@@ -78,13 +79,17 @@ export function end({ passage, run }: Visit, by: Decision, verdict: LastVerdict)
   }
 }
 
-/** Write down that the packet met this hook. */
-export function noteStep({ passage, hook, looks }: Visit): void {
-  passage.trail.hookStep(passage.host.name, hook, FACTS[passage.packet.ctState], looks.take());
+const PASSED = 'passed';
+const STOPPED = 'stopped';
+
+/** Write down that the packet met this hook; `fact` is what is said where nobody tracks it. */
+export function noteStep({ passage, hook, looks }: Visit, fact = PASSED): void {
+  const { ctState } = passage.packet;
+  const said = ctState === 'none' ? fact : FACTS[ctState];
+  passage.trail.hookStep(passage.host.name, hook, said, looks.take());
 }
 
-const FACTS: Readonly<Record<Packet['ctState'], string>> = {
-  none: 'passed',
+const FACTS: Readonly<Record<Exclude<Packet['ctState'], 'none'>, string>> = {
   new: 'conntrack: new',
   established: 'conntrack: established',
   related: 'conntrack: related',
