@@ -55,6 +55,7 @@ export class ConntrackTable {
   /** Since the table was full for the first time; null before. */
   #departures: Departures | null = null;
   #confirmed = 0;
+  #earlyDrops = 0;
 
   constructor(settings: ConntrackSettings = DEFAULT_SETTINGS) {
     this.settings = settings;
@@ -63,6 +64,11 @@ export class ConntrackTable {
   /** Confirmed connections held, dead ones that nobody asked for yet included. */
   get size(): number {
     return this.#alive.size;
+  }
+
+  /** Living connections that were taken out to make room for others. */
+  get earlyDrops(): number {
+    return this.#earlyDrops;
   }
 
   /**
@@ -193,6 +199,7 @@ export class ConntrackTable {
     while (max !== 0 && this.size >= max) {
       const first = this.firstToLeave(nowNs);
       if (first === null) return false;
+      if (first.expiresNs > nowNs) this.#earlyDrops += 1;
       this.remove(first);
     }
     return true;

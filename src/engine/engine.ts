@@ -144,6 +144,10 @@ export interface SharedMemory {
   readonly rulesRemember: boolean;
   /** How much of its connection table is taken, of 1; 0 where it has no limit. */
   readonly tableShare: number;
+  /** Entries that its connection table may have (`nf_conntrack_max`); 0: any number. */
+  readonly tableMax: number;
+  /** Living connections that its full table took out to make room for others. */
+  readonly earlyDrops: number;
 }
 
 export interface Engine {

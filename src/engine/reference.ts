@@ -140,9 +140,16 @@ export class ReferenceEngine implements Engine {
       if (host === null) return [];
       const { connections, memory } = host.state;
       const { max } = connections.settings;
-      const tableShare = max === 0 ? 0 : connections.size / max;
-      const { name, bridgesLearned } = host;
-      return [{ host: name, bridgesLearned, rulesRemember: countsPackets(memory), tableShare }];
+      return [
+        {
+          host: host.name,
+          bridgesLearned: host.bridgesLearned,
+          rulesRemember: countsPackets(memory),
+          tableShare: max === 0 ? 0 : connections.size / max,
+          tableMax: max,
+          earlyDrops: connections.earlyDrops,
+        },
+      ];
     });
   }
 

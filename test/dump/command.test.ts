@@ -138,3 +138,27 @@ t.test('mistakes end with exit code 2 and say where', async (t) => {
     t.match(ran.stderr, said);
   }
 });
+
+t.test('a replay says whose connection table was full', async (t) => {
+  const small = dumpOf('small', {
+    ...NODE,
+    'sysctl.txt': `${NODE['sysctl.txt']}\nnet.netfilter.nf_conntrack_max = 10\n`,
+  });
+  const path = join(folder, 'many.pcap');
+  const syn = (i: number) =>
+    tcp()
+      .from('10.244.0.3', 40_000 + i)
+      .to('10.244.0.2', 80)
+      .syn();
+  await writeCapture(
+    path,
+    Array.from({ length: 25 }, (_, i) => syn(i)),
+  );
+  const asked = ['replay', '-r', path, '-o', 'json', '--dump'];
+  for (const engine of ['reference', 'auto']) {
+    const { status, stderr } = await wiretrial([...asked, small, '--engine', engine]);
+    t.equal(status, 0, stderr);
+    t.match(stderr, /table of small was full \(.*nf_conntrack_max is 10\): 15 connections/);
+  }
+  t.notMatch((await wiretrial([...asked, good])).stderr, /was full/);
+});

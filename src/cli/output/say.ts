@@ -5,6 +5,7 @@
 import pc from 'picocolors';
 import type { InputSummary } from '../../capture/record.ts';
 import { formatDiagnostic } from '../../diagnostic/diagnostic.ts';
+import type { Engine } from '../../engine/engine.ts';
 import type { RunSummary } from '../../lab/tally.ts';
 import type { Network } from '../../plan/model.ts';
 import { describeReason, isReason } from '../../wire/drop-reason.ts';
@@ -60,6 +61,24 @@ export function warnOfDumps(inputs: { readonly dump?: Pick<Network, 'warnings'> 
 /** Say that a run which was to be shared out is not, and why. */
 export function noteAlone(reason: string | null, { quiet }: Pick<RunFlags, 'quiet'>): void {
   if (reason !== null && !quiet) say(`note: one worker judges everything: ${reason}`);
+}
+
+/**
+ * Say whose connection tables were full: what follows of a connection that was dropped early is
+ * judged as a new one, and which ones a kernel drops hangs on a hash that nobody knows.
+ */
+export function noteEarlyDrops(
+  engines: readonly Engine[],
+  { quiet }: Pick<RunFlags, 'quiet'>,
+): void {
+  if (quiet) return;
+  for (const { host, tableMax, earlyDrops } of engines.flatMap((e) => e.sharedMemory())) {
+    if (earlyDrops === 0) continue;
+    say(
+      `note: the connection table of ${host} was full (net.nf_conntrack_max is ${tableMax}): ` +
+        `${earlyDrops} connections were dropped early, the oldest first; a kernel may choose others`,
+    );
+  }
 }
 
 /** Say that the compiled engine's tables were too small, which costs time and nothing else. */

@@ -38,7 +38,7 @@ import {
 } from '../options.ts';
 import { chooseOutputs } from '../output/destinations.ts';
 import { Interruption } from '../output/interruption.ts';
-import { noteFull, say, warn, warnOfCuts, warnOfNothing } from '../output/say.ts';
+import { noteEarlyDrops, noteFull, say, warn, warnOfCuts, warnOfNothing } from '../output/say.ts';
 import { chooseWorkers, type RunInput, runTogether } from '../shared-run.ts';
 
 interface Flags extends ClusterOptions, CaptureOptions, ReplayFlags, RunFlags, NarrowFlags {
@@ -189,7 +189,9 @@ async function compareAlone(
     betweenBatches: () => interruption.listen(),
     shouldStop: () => interruption.code !== 0,
   });
-  noteFull(tableFull(worlds.map(({ engine }) => engine)), flags);
+  const engines = worlds.map(({ engine }) => engine);
+  noteFull(tableFull(engines), flags);
+  noteEarlyDrops(engines, flags);
   return { summaries, interrupted, inputs: source.summaries(stream) };
 }
 

@@ -42,7 +42,7 @@ import {
 } from '../options.ts';
 import { chooseOutputs } from '../output/destinations.ts';
 import { Interruption } from '../output/interruption.ts';
-import { noteFull, say, warnOfCuts, warnOfNothing } from '../output/say.ts';
+import { noteEarlyDrops, noteFull, say, warnOfCuts, warnOfNothing } from '../output/say.ts';
 import { chooseWorkers, type RunInput, runTogether } from '../shared-run.ts';
 
 interface Flags extends ClusterOptions, CaptureOptions, ReplayFlags, RunFlags, NarrowFlags {
@@ -191,6 +191,7 @@ async function judgeAlone(
   });
   await flush();
   noteFull(tableFull([world.engine]), flags);
+  noteEarlyDrops([world.engine], flags);
   const [summary] = summaries;
   assert(summary !== undefined, 'a run of one stack has one summary');
   return { summary, clock, interrupted, inputs: source.summaries(stream) };
