@@ -3,8 +3,17 @@
  * there but left out is said to be.
  * @module
  */
+import { spawnSync } from 'node:child_process';
 import t from 'tap';
-import { CASE, caseFolder, forEachRow, NPM, wiretrial } from '../support/command.ts';
+import {
+  CALICO,
+  CASE,
+  COMMAND,
+  caseFolder,
+  forEachRow,
+  NPM,
+  wiretrial,
+} from '../support/command.ts';
 
 t.setTimeout(600_000);
 const folder = await caseFolder();
@@ -41,4 +50,23 @@ t.test('a frame that is not there, and one that is left out', async (t) => {
     t.equal(status, 2, args.join(' '));
     t.ok(stderr.includes(says), stderr);
   });
+});
+
+t.test('what comes through a pipe is called as it was given, not as it is kept', async (t) => {
+  for (const verb of [
+    ['replay', ...NPM],
+    ['compare', ...NPM, ...CALICO],
+    ['explain', ...NPM, '--frame', '1'],
+  ]) {
+    const words = [...verb, ...CASE.slice(0, 4)].join(' ');
+    const script = `"$0" "$1" ${words} -r <(echo this is no capture)`;
+    const options = { cwd, encoding: 'utf8' } as const;
+    const { status, stderr } = spawnSync(
+      'bash',
+      ['-c', script, process.execPath, COMMAND],
+      options,
+    );
+    t.equal(status, 3, words);
+    t.match(stderr, /^error: \/dev\/fd\/\d+: is not a capture/, words);
+  }
 });

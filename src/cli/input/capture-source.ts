@@ -138,8 +138,22 @@ export class CaptureSource {
 
   /** Summaries with the paths that the user gave. */
   summaries({ summaries }: Pick<CaptureStream, 'summaries'>): readonly InputSummary[] {
-    const given = new Map([...this.#kept].map(([path, file]) => [file, path]));
-    return summaries.map((s) => ({ ...s, path: given.get(s.path) ?? s.path }));
+    return summaries.map((s) => ({ ...s, path: this.#given(s.path) }));
+  }
+
+  /** What was thrown, with the paths that the user gave: whoever reads knows only those of files. */
+  named(error: unknown): unknown {
+    if (!(error instanceof UserError) || this.#kept.size === 0) return error;
+    const diagnostics = error.diagnostics.map((d) =>
+      d.file === undefined ? d : { ...d, file: this.#given(d.file) },
+    );
+    return new UserError(diagnostics, error.fault, error.cause);
+  }
+
+  /** The path that the user gave for a file. */
+  #given(file: string): string {
+    for (const [path, kept] of this.#kept) if (kept === file) return path;
+    return file;
   }
 
   /** Paths as the user gave them, as readers are given them. */
@@ -183,7 +197,10 @@ export class CaptureSource {
         field: option,
         message: 'names a file that is not among the captures',
         found: name,
-        accepted: stream.paths.slice(0, 10).join(', '),
+        accepted: stream.paths
+          .slice(0, 10)
+          .map((path) => this.#given(path))
+          .join(', '),
       }));
     if (mistakes.length > 0) throw new UserError(mistakes);
   }

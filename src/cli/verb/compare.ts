@@ -141,6 +141,8 @@ async function compareVerb(
     if (judged && !interrupted) warnOfNothing(judged, read);
     const gate = differs ? ExitCode.gateFailed : ExitCode.ok;
     return worst(interruption.code, gate, warnOfCuts(read));
+  } catch (error) {
+    throw source.named(error);
   } finally {
     interruption.stop();
     source.close();

@@ -184,6 +184,8 @@ async function explainFrame(
       options: { openLoop: flags.openLoop, traceFrame: frame },
       shouldStop: () => isReached,
     });
+  } catch (error) {
+    throw source.named(error);
   } finally {
     source.close();
   }

@@ -139,6 +139,8 @@ async function replayVerb(
     if (!end.interrupted) warnOfNothing(end.summary, end.inputs);
     const gate = failed.length > 0 ? ExitCode.gateFailed : ExitCode.ok;
     return worst(interruption.code, gate, warnOfCuts(end.inputs));
+  } catch (error) {
+    throw source.named(error);
   } finally {
     interruption.stop();
     source.close();
