@@ -67,6 +67,6 @@ t.test('what comes through a pipe is called as it was given, not as it is kept',
       options,
     );
     t.equal(status, 3, words);
-    t.match(stderr, /^error: \/dev\/fd\/\d+: is not a capture/, words);
+    t.match(stderr, /^error: \/dev\/fd\/\d+: is not a capture/m, words);
   }
 });
