@@ -4,10 +4,10 @@
  */
 import pc from 'picocolors';
 import type { InputSummary } from '../../capture/record.ts';
-import { formatDiagnostic } from '../../diagnostic/diagnostic.ts';
 import type { Engine } from '../../engine/engine.ts';
 import type { RunSummary } from '../../lab/tally.ts';
 import type { Network } from '../../plan/model.ts';
+import { shownWarnings } from '../../report/text/warnings.ts';
 import { describeReason, isReason } from '../../wire/drop-reason.ts';
 import { ExitCode } from '../exit-code.ts';
 import type { RunFlags } from '../options.ts';
@@ -53,9 +53,9 @@ export function warnOfNothing(
   else warn(`nothing was judged: the filter, --since or --until leave none of ${read} packets`);
 }
 
-/** Say what was assumed of dumped nodes, for verbs whose output has no place for it. */
-export function warnOfDumps(inputs: { readonly dump?: Pick<Network, 'warnings'> }): void {
-  for (const warning of inputs.dump?.warnings ?? []) warn(formatDiagnostic(warning));
+/** Say what was assumed of the nodes, for verbs whose table has no place for it. */
+export function warnOfNodes({ warnings = [] }: Pick<Network, 'warnings'>): void {
+  for (const warning of shownWarnings(warnings)) warn(warning);
 }
 
 /** Say that a run which was to be shared out is not, and why. */

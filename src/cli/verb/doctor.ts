@@ -14,6 +14,7 @@ import { resultHead } from '../../report/json-shape.ts';
 import { SCHEMAS } from '../../report/schema/kinds.ts';
 import { formatTable, type Table } from '../../report/text/table.ts';
 import { standardOutput } from '../../report/text/text-output.ts';
+import { shownWarnings } from '../../report/text/warnings.ts';
 import { VERSION } from '../../report/version.ts';
 import { formatPrefix } from '../../wire/address/address.ts';
 import type { CommandLine } from '../command-line.ts';
@@ -176,8 +177,11 @@ function clusterText(flags: Flags, isJson: boolean): string {
   const world = makeWorld(inputs, chooseStack(flags.stack, inputs));
   const prefixes = (list: readonly Parameters<typeof formatPrefix>[0][]) =>
     list.map(formatPrefix).join(', ') || '-';
-  const warnings = (world.network.warnings ?? []).map(formatDiagnostic);
-  if (isJson) return toJson({ ...clusterFacts(inputs, world.stack.text), warnings });
+  const { warnings = [] } = world.network;
+  if (isJson) {
+    const facts = clusterFacts(inputs, world.stack.text);
+    return toJson({ ...facts, warnings: warnings.map(formatDiagnostic) });
+  }
   const skipped = [...inputs.ignored, ...inputs.unsupported].map(([kind, n]) => `${kind} ${n}`);
   const rows: Table['rows'] = [
     ['files', inputs.files.length],
@@ -196,7 +200,9 @@ function clusterText(flags: Flags, isJson: boolean): string {
     ['not masqueraded', prefixes(wiring.nonMasqueradeCidrs)],
   ];
   const text = `${formatTable({ columns: ['WHAT', 'FOUND'], rows })}\n${capacityText(capacityOf(cluster))}`;
-  return warnings.length === 0 ? text : `${text}\nWARNINGS\n${warnings.join('\n')}\n`;
+  return warnings.length === 0
+    ? text
+    : `${text}\nWARNINGS\n${shownWarnings(warnings).join('\n')}\n`;
 }
 
 /** What is left of each range and limit, and what ends first. */

@@ -33,7 +33,7 @@ import {
   withRun,
 } from '../options.ts';
 import { chooseOutputs } from '../output/destinations.ts';
-import { warnOfCuts, warnOfDumps } from '../output/say.ts';
+import { warnOfCuts, warnOfNodes } from '../output/say.ts';
 import { readPort } from './probe-file.ts';
 
 interface Flags extends ClusterOptions, CaptureOptions, ReplayFlags, RunFlags {
@@ -102,7 +102,7 @@ async function explainVerb(
   );
 
   const world = makeWorld(inputs, chooseStack(flags.stack, inputs), flags);
-  if (!flags.quiet) warnOfDumps(inputs);
+  if (!flags.quiet) warnOfNodes(world.network);
   const end =
     source === null || flags.frame === undefined
       ? explainFlow(world, flags)

@@ -27,7 +27,7 @@ import { ExitCode } from '../exit-code.ts';
 import { checkRun, chooseStack, loadCluster, makeWorld } from '../input/inputs.ts';
 import { type ClusterOptions, withCluster, withDumps } from '../options.ts';
 import { checkStreams } from '../output/destinations.ts';
-import { say, warnOfDumps } from '../output/say.ts';
+import { say, warnOfNodes } from '../output/say.ts';
 
 const PLAN_FORMATS = {
   'iptables-save': (plan: Plan) => printRules(plan, 4),
@@ -112,7 +112,7 @@ function planVerb(line: CommandLine, flags: Flags): number {
     () => checkFiles(flags),
   );
   const world = makeWorld(inputs, chooseStack(flags.stack, inputs));
-  warnOfDumps(inputs);
+  warnOfNodes(world.network);
   const head = { stack: world.stack.text, warnings: world.network.warnings ?? [] };
   for (const { format, path } of requests) {
     const text =

@@ -30,7 +30,7 @@ import {
 } from '../options.ts';
 import { chooseOutputs } from '../output/destinations.ts';
 import { Interruption } from '../output/interruption.ts';
-import { say, warn } from '../output/say.ts';
+import { say, warn, warnOfNodes } from '../output/say.ts';
 import { type AskedProbe, readPort, readProbes } from './probe-file.ts';
 
 interface Flags extends ClusterOptions, RunFlags, NarrowFlags {
@@ -93,7 +93,7 @@ async function probeVerb(line: CommandLine, flags: Flags): Promise<number> {
   );
   const world = makeWorld(inputs, chooseStack(flags.stack, inputs), { seed: flags.seed });
   const { warnings = [] } = world.network;
-  if (!flags.quiet) for (const w of warnings) warn(formatDiagnostic(w));
+  if (!flags.quiet) warnOfNodes(world.network);
   const requests = asked ?? allPairsOf(world, flags);
   const isShown = rowFilter(flags, world);
   const interruption = new Interruption();

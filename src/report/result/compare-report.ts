@@ -22,6 +22,7 @@ import {
 } from '../text/layout.ts';
 import { csvLine, formatMarkdown, type Table } from '../text/table.ts';
 import type { TextOutput } from '../text/text-output.ts';
+import { shownWarnings } from '../text/warnings.ts';
 import { formatEnd, formatPlace, formatPolicy } from './replay-table.ts';
 
 /** What is known before the first packet. */
@@ -204,7 +205,7 @@ function compareTable(
       'Warnings',
       list(
         style,
-        end.stacks.flatMap((s) => s.warnings.map((w) => `${s.name}: ${formatDiagnostic(w)}`)),
+        end.stacks.flatMap((s) => shownWarnings(s.warnings).map((w) => `${s.name}: ${w}`)),
       ),
     ),
   ].join('');

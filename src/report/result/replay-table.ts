@@ -3,7 +3,6 @@
  * connections that hit.
  * @module
  */
-import { formatDiagnostic } from '../../diagnostic/diagnostic.ts';
 import type { ConnectionResult, DecidedBy, DropRow } from '../../lab/result.ts';
 import type { Exhaustion } from '../../lab/run/exhaustion.ts';
 import { formatTime } from '../json-shape.ts';
@@ -19,6 +18,7 @@ import {
   title,
 } from '../text/layout.ts';
 import type { Cell, Table } from '../text/table.ts';
+import { shownWarnings } from '../text/warnings.ts';
 import type { RunEnd, RunHead } from './replay-report.ts';
 import type { TopConnections } from './top-connections.ts';
 
@@ -79,7 +79,7 @@ export function replayTable(
       shownOf('Not allowed', others.length, total - verdicts.allowed - contradicted),
       table(style, connectionTable(others, style)),
     ),
-    section(style, 'Warnings', list(style, end.warnings.map(formatDiagnostic))),
+    section(style, 'Warnings', list(style, shownWarnings(end.warnings))),
   ].join('');
 }
 
