@@ -39,3 +39,20 @@ t.test(
     t.match(JSON.parse(told.stdout), { counts: { observed: 0 } });
   },
 );
+
+t.test('an offset is for a file by its path, or by its name alone', async (t) => {
+  const start = 1_700_000_000_000_000_000n;
+  const packets = [udp().from('10.240.0.5', 5000).to('10.240.0.37', 53).payload('x')];
+  await writeCapture(join(folder.path, 'one.pcap'), packets, start);
+  const words = ['replay', ...CASE.slice(0, 4), '-r', './one.pcap', ...NPM, '-o', 'jsonl'];
+  const run = (name: string) =>
+    wiretrial([...words, '--clock-offset', `${name}=-20s`], { cwd: folder.path });
+  for (const name of ['one.pcap', './one.pcap']) {
+    const { stdout, stderr } = await run(name);
+    t.equal(stderr, '', name);
+    t.match(JSON.parse(stdout), { time: '2023-11-14T22:13:00.000000000Z' }, name);
+  }
+  const { status, stderr } = await run('two.pcap');
+  t.equal(status, 2);
+  t.match(stderr, /--clock-offset: names a file .*found two\.pcap; accepted: \.\/one\.pcap/);
+});

@@ -119,9 +119,15 @@ export class CaptureSource {
   job(): CaptureJob {
     const { words: filter, since, until, count, offsetsNs } = this.#asked;
     const stdin = this.#kept.get(STDIN) ?? null;
-    const byFile = [...offsetsNs].map(([path, ns]) => [this.#resolve(path), ns] as const);
+    const paths = this.#files ?? this.resolved(this.paths);
+    // A file is called by its path or by its name alone, as --vantage has it.
+    const byFile = paths.flatMap((path) => {
+      const name = basename(this.#given(path));
+      const ns = offsetsNs.get(this.#given(path)) ?? offsetsNs.get(name);
+      return ns === undefined ? [] : [[path, ns] as const];
+    });
     return {
-      paths: this.#files ?? this.resolved(this.paths),
+      paths,
       stdin,
       filter,
       since,
@@ -141,7 +147,7 @@ export class CaptureSource {
     return summaries.map((s) => ({ ...s, path: this.#given(s.path) }));
   }
 
-  /** What was thrown, with the paths that the user gave: whoever reads knows only those of files. */
+  /** What was thrown, with the paths that the user gave: readers know only those of files. */
   named(error: unknown): unknown {
     if (!(error instanceof UserError) || this.#kept.size === 0) return error;
     const diagnostics = error.diagnostics.map((d) =>
