@@ -29,6 +29,8 @@ interface Row {
   /** Time a packet, of this over `base`, measured in turns. */
   readonly ratio?: Interval;
   readonly base?: Row;
+  /** Of a trial by several threads: how many times as fast as by one. */
+  readonly apart?: { readonly threads: number; readonly cpu: Interval; readonly wall: Interval };
   /** Of a trial in which plans change each second. */
   readonly epochs?: EpochFigures;
 }
@@ -82,6 +84,17 @@ function ratioTable(rows: readonly Row[]): string {
   return formatTable({ columns, rows: cells });
 }
 
+function apartTable(rows: readonly Row[]): string {
+  const columns = ['THREADS OVER ONE', 'THREADS', 'BY CPU', '95 % FROM', 'TO', 'BY WALL'];
+  const cells = rows.flatMap(({ name, apart }) => {
+    if (apart === undefined) return [];
+    const { threads, cpu, wall } = apart;
+    const times = [cpu.median, cpu.low, cpu.high, wall.median].map((x) => `${x.toFixed(2)}×`);
+    return [[name, threads, ...times]];
+  });
+  return formatTable({ columns, rows: cells });
+}
+
 /** Milliseconds of processor time a second of traffic. */
 function epochTable(rows: readonly Row[]): string {
   const columns = ['EPOCHS', 'RENDER ms', 'PACKETS ms', 'OF A QUIET SECOND', 'WALKED'];
@@ -113,6 +126,8 @@ function main(): void {
   process.stdout.write(figures(rows));
   const ratios = rows.filter(({ ratio }) => ratio !== undefined);
   if (ratios.length > 0) process.stdout.write(`\n${ratioTable(ratios)}`);
+  const apart = rows.filter((row) => row.apart !== undefined);
+  if (apart.length > 0) process.stdout.write(`\n${apartTable(apart)}`);
   const epochs = rows.filter((row) => row.epochs !== undefined);
   if (epochs.length > 0) process.stdout.write(`\n${epochTable(epochs)}`);
   if (values.write) {

@@ -1,7 +1,10 @@
 /**
- * One trial in this process: `node dist/bench/trial.js INDEX SAMPLES` prints its row as JSON.
+ * One trial in this process: `node dist/bench/trial.js INDEX SAMPLES` prints its row as JSON. As a
+ * thread it has a part of the trial (bench/apart.ts).
  * @module
  */
+import { fileURLToPath } from 'node:url';
+import { parentPort, workerData } from 'node:worker_threads';
 import { parseStack } from '../src/dataplane/stack.ts';
 import { type BenchEngines, enginesOf, measuredPairs } from '../src/lab/bench/bench-world.ts';
 import { intervalOf, LEAST_ROUNDS } from '../src/lab/bench/gate.ts';
@@ -9,6 +12,7 @@ import { CompiledRun, type Measured, packetsPerSecond } from '../src/lab/bench/m
 import { VerdictRun } from '../src/lab/bench/measure-verdicts.ts';
 import { drawWorkload, type Workload } from '../src/lab/bench/workload.ts';
 import { World, type WorldInput } from '../src/lab/world.ts';
+import { measureApart, ROUNDS, type Share, serveTurns, threadClock } from './apart.ts';
 import { measureCaptures, recordCaptures } from './captures.ts';
 import { generateCluster } from './clusters.ts';
 import { measureEpochs } from './epochs.ts';
@@ -30,9 +34,14 @@ interface Run {
   end(): Measured;
 }
 
-async function run(index: number, wanted: number): Promise<object> {
+function trialAt(index: number): Trial {
   const trial = TRIALS[index];
   if (trial === undefined) throw new RangeError(`no trial ${index}`);
+  return trial;
+}
+
+async function run(index: number, wanted: number): Promise<object> {
+  const trial = trialAt(index);
   if (trial.captured) return rowOf(trial, await measuredCaptures(trial, wanted));
   if (trial.opening !== undefined) {
     const { epochs, ...measured } = measureEpochs(inputOf(trial), {
@@ -41,6 +50,7 @@ async function run(index: number, wanted: number): Promise<object> {
     });
     return { ...rowOf(trial, measured), epochs };
   }
+  if (trial.apart !== undefined) return runApart(index, trial.apart, wanted);
   if (trial.over === undefined) {
     const made = prepare(trial, wanted);
     for (let round = 0; round <= wanted; round++) made.round();
@@ -57,6 +67,21 @@ async function run(index: number, wanted: number): Promise<object> {
   return { ...rowOf(trial, many), ratio: intervalOf(ratios), base: rowOf(trial, few) };
 }
 
+/** By several threads and by one. */
+async function runApart(index: number, of: number, wanted: number): Promise<object> {
+  const turns = Math.max(wanted, LEAST_ROUNDS);
+  const trial = trialAt(index);
+  const script = fileURLToPath(import.meta.url);
+  const { packets } = trial;
+  const argv = [String(index), String(turns)];
+  const { measured, base, cpu, wall } = await measureApart(script, argv, { of, turns, packets });
+  return {
+    ...rowOf(trial, measured),
+    base: rowOf(trial, base),
+    apart: { threads: of, cpu: intervalOf(cpu), wall: intervalOf(wall) },
+  };
+}
+
 function inputOf({ stack, policies, aim, shape, captured }: Trial): WorldInput {
   const usual = aim === undefined ? { nodes: 1, podsPerNode: 100 } : { nodes: 2, podsPerNode: 50 };
   const inputs = generateCluster({
@@ -64,6 +89,28 @@ function inputOf({ stack, policies, aim, shape, captured }: Trial): WorldInput {
     ...{ service: aim === 'service', allows: captured ? 'everything' : 'port' },
   });
   return { ...inputs, stack: parseStack(stack), seed: SEED };
+}
+
+/** The part of a trial that one thread has. */
+function prepareShare(trial: Trial, turns: number, share: Share): CompiledRun {
+  const world = new World(inputOf(trial));
+  const engines = enginesOf(world, SEED, sizesOf(trial.scan, trial.connections * 1.25));
+  const options = { ...trial, ports: portsOf(trial.scan, trial.policies), payload: 12, seed: SEED };
+  const pairs = measuredPairs(world, engines.compiled(), trial.family, options);
+  const workload = drawWorkload(
+    pairs.filter((_, i) => i % share.of === share.index),
+    {
+      ...options,
+      connections: Math.ceil(trial.connections / share.of),
+      packets: trial.packets / share.of,
+    },
+  );
+  const rounds = (turns + 1) * ROUNDS;
+  return new CompiledRun(engines, workload, {
+    samples: rounds,
+    gapS: trial.gapS,
+    clock: threadClock,
+  });
 }
 
 function prepare(trial: Trial, samples: number): Run {
@@ -104,4 +151,8 @@ function rowOf({ name, packets }: Trial, { samples, ...measured }: Measured): ob
 }
 
 const [index = '', samples = '10'] = process.argv.slice(2);
-process.stdout.write(`${JSON.stringify(await run(Number(index), Number(samples)))}\n`);
+if (parentPort === null) {
+  process.stdout.write(`${JSON.stringify(await run(Number(index), Number(samples)))}\n`);
+} else {
+  serveTurns(parentPort, prepareShare(trialAt(Number(index)), Number(samples), workerData));
+}

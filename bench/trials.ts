@@ -32,6 +32,8 @@ export interface Trial {
   readonly checked?: number;
   /** Measured in turns with the same under so many policies: a ratio comes of it. */
   readonly over?: number;
+  /** By so many threads at once, measured in turns with one (bench/apart.ts). */
+  readonly apart?: number;
   /** The packets are those of real captures (bench/captures.ts). */
   readonly captured?: true;
   /** A policy comes or goes each second (bench/epochs.ts); so many connections open meanwhile. */
@@ -86,6 +88,12 @@ function overTen(trial: Trial): Trial {
   const checked = isChained ? 100 : 500;
   const name = `10000 policies over 10: ${trial.name}`;
   return { ...trial, name, policies: 10_000, over: 10, shape, checked, isLarge: true };
+}
+
+/** Two threads over one: at least 64 server ends, and nothing that both would have to know. */
+function byTwo(trial: Trial): Trial {
+  const shape = { nodes: 2, podsPerNode: 64 };
+  return { ...trial, name: `two threads over one: ${trial.name}`, apart: 2, shape };
 }
 
 function scan(kind: Scan, what: string, stack: string, policies: number): Trial {
@@ -175,6 +183,9 @@ export const TRIALS: readonly Trial[] = [
   overTen(established(NPM, 10, 100_000)),
   overTen(verdicts(NPM, 10)),
   overTen(verdicts(CALICO, 10)),
+  byTwo(established('azure-transparent+npm', 10, 1000)),
+  byTwo(established('azure-transparent+npm', 10, 100_000)),
+  byTwo(everyNew('azure-transparent+npm', 10)),
   captures(NPM),
   captures(CALICO),
   epochs(NPM),
