@@ -8,9 +8,6 @@
  */
 import type { Node } from './model.ts';
 
-/** Longest name of a Windows pool. */
-export const WINDOWS_POOL_NAME = 6;
-
 /** The name of a pool's n-th node, from 0. */
 export function nodeName(
   pool: { readonly name: string; readonly os: Node['os'] },

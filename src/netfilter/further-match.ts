@@ -121,11 +121,5 @@ export interface ChunkTypes {
   }[];
 }
 
-/** An address with a mask of any bits (`10.0.0.0/255.0.255.0`). */
-export interface AddressMask {
-  readonly address: Address;
-  readonly mask: Address;
-}
-
 /** Either form in which a rule's head can name addresses. */
 export type HeadNetwork = Prefix & { readonly mask?: Address };

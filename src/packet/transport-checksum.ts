@@ -103,11 +103,6 @@ export function verifyChecksum(packet: Packet): ChecksumVerdict {
   return segment === null ? 'none' : verifySegment(segment);
 }
 
-/** Whether an offloading sender made it: right, or equal to the pseudo header's partial sum. */
-export function isCredible(packet: Packet): boolean {
-  return verifyChecksum(packet) !== 'wrong';
-}
-
 /** Fill in the checksum that was left to a device, and say so no longer. Whole packets only. */
 export function completeChecksum(packet: Packet): void {
   const segment = segmentOf(packet);

@@ -155,16 +155,6 @@ export interface Attachment {
 /** Two attachments that see each other's frames. */
 export type Link = readonly [Attachment, Attachment];
 
-/**
- * Who owns an address: the host that answers for it, and by which of its devices its own packets
- * leave. `edge` owners stand for everything outside that enters by a device of the fabric.
- */
-export interface Owner {
-  readonly kind: 'pod' | 'node' | 'edge';
-  readonly name: string;
-  readonly attachment: Attachment;
-}
-
 /** A load balancer asks one backend whether it lives. */
 export interface HealthProbe {
   /** What `RenderInput.unhealthy` calls the backend: one probe may stand for several rules. */

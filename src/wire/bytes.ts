@@ -14,10 +14,6 @@ export function u16(b: Uint8Array, off: number): number {
   return (b[off]! << 8) | b[off + 1]!;
 }
 
-export function u24(b: Uint8Array, off: number): number {
-  return (b[off]! << 16) | (b[off + 1]! << 8) | b[off + 2]!;
-}
-
 /** Read an unsigned 32-bit word; the result is never negative. */
 export function u32(b: Uint8Array, off: number): number {
   return ((b[off]! << 24) | (b[off + 1]! << 16) | (b[off + 2]! << 8) | b[off + 3]!) >>> 0;

@@ -5,7 +5,6 @@
  * @module
  */
 import { formatAddress, readIpv4, readIpv6 } from './address/address.ts';
-import * as arp from './header/arp.ts';
 import * as icmp from './header/icmp.ts';
 import * as icmpv6 from './header/icmpv6.ts';
 import * as ipv4 from './header/ipv4.ts';
@@ -101,14 +100,4 @@ function icmpText(b: Uint8Array, at: number): string {
   if (type === icmp.IcmpType.echoRequest) return `icmp echo request id ${icmp.id(b, at)}`;
   if (type === icmp.IcmpType.echoReply) return `icmp echo reply id ${icmp.id(b, at)}`;
   return `icmp type ${type} code ${icmp.code(b, at)}`;
-}
-
-/** Print the ARP packet that starts at `off`. */
-export function printArp(b: Uint8Array, off: number, end: number): string {
-  if (arp.check(b, off, end) !== null) return 'arp (unreadable)';
-  const { operation, senderIp, senderMac, targetIp } = arp.parse(b, off);
-  if (operation === arp.ArpOperation.request) {
-    return `arp who-has ${formatAddress(targetIp)} tell ${formatAddress(senderIp)}`;
-  }
-  return `arp ${formatAddress(senderIp)} is-at ${senderMac}`;
 }

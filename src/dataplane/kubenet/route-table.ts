@@ -13,9 +13,6 @@ import { contains, formatPrefix } from '../../wire/address/address.ts';
 import type { BetweenNodes } from '../dataplane.ts';
 import { nodeRanges } from '../plain/node-range.ts';
 
-/** Azure takes this many routes in one table, so kubenet this many nodes. */
-export const MOST_ROUTES = 400;
-
 /** The cluster with these routes in its wiring; the same where none is needed. */
 export function withRouteTable(cluster: Cluster, between: BetweenNodes): Cluster {
   const { azure } = cluster.wiring;

@@ -373,9 +373,3 @@ function portTwice({ to, port }: ProbeRequest): readonly Diagnostic[] {
     },
   ];
 }
-
-/** `10.1.2.3 (pod/shop/web)`: an end as explanations print it. */
-export function describeEnd(address: Address, place: Place): string {
-  const text = formatAddress(address);
-  return place.name === null ? text : `${text} (${place.name})`;
-}

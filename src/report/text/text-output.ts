@@ -108,18 +108,3 @@ function unwritable(name: string, cause: unknown): UserError {
   const mistake = { code: 'OUTPUT_UNWRITABLE', message: `can not write: ${why}`, found: name };
   return new UserError([mistake], 'environment', cause);
 }
-
-/** Text kept in memory, for tests and for results that are small by nature. */
-export class MemoryOutput implements TextOutput {
-  text = '';
-
-  write(text: string): void {
-    this.text += text;
-  }
-
-  writeBytes(bytes: Uint8Array): void {
-    this.text += Buffer.from(bytes).toString('utf8');
-  }
-
-  close(): void {}
-}

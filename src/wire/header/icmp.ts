@@ -64,10 +64,6 @@ export function id(b: Uint8Array, off: number): number {
   return u16(b, off + ID);
 }
 
-export function setId(b: Uint8Array, off: number, value: number): void {
-  setU16(b, off + ID, value);
-}
-
 export function sequence(b: Uint8Array, off: number): number {
   return u16(b, off + SEQUENCE);
 }
