@@ -152,6 +152,22 @@ t.test(
   },
 );
 
+t.test('what a client sends behind its SYN shows that it was answered', async (t) => {
+  const causes = new Causes();
+  t.notOk(causes.provesUnseenAnswer(DATA), 'not where nothing opened');
+  causes.settleTcp('original', SYN, true);
+  t.notOk(causes.provesUnseenAnswer(SYN), 'nor does a SYN that is sent again');
+  t.ok(causes.provesUnseenAnswer(DATA));
+  causes.assumeAnswered();
+  t.notOk(causes.provesUnseenAnswer(DATA), 'once');
+  causes.unreachable('original');
+  t.equal(causes.judgeTcp('original', DATA), 'send', 'no error ends what is open');
+  const unanswered = new Causes();
+  unanswered.settleTcp('original', SYN, true);
+  unanswered.unreachable('original');
+  t.equal(unanswered.judgeTcp('original', DATA), 'flowEnded');
+});
+
 t.test('sequence numbers wrap', async (t) => {
   t.ok(before(0xffff_fff0, 0x10));
   t.notOk(before(0x10, 0xffff_fff0));

@@ -291,6 +291,18 @@ spec:
   }
 });
 
+const ON_ITS_NODE = `apiVersion: v1
+kind: Node
+metadata: {name: node-far}
+status: {addresses: [{type: InternalIP, address: 10.240.200.4}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: agent, namespace: shop}
+spec: {nodeName: node-far, hostNetwork: true, containers: [{name: main}]}
+status: {phase: Running, podIP: 10.240.200.4}
+`;
+
 t.test('who stands behind a node where kube-proxy masquerades pods', async (t) => {
   const config = (text: string) =>
     shopWith(
@@ -307,6 +319,8 @@ ${text}
     ['iptables: {masqueradeAll: true}', null],
     ['clusterCIDR: 10.244.0.0/16', null],
     ['clusterCIDR: 10.240.0.0/16', 'node/node-a'],
+    // A pod on its node's network is none of kube-proxy's: all others are inside.
+    [`clusterCIDR: 10.240.0.0/24\n---\n${ON_ITS_NODE}`, 'node/node-a'],
   ] as const) {
     const inputs = config(text);
     const ran = await replayFrames(inputs, 'azure-transparent+none', [
