@@ -82,7 +82,7 @@ export async function runTogether(
   const { source, flags, interruption } = run;
   const capture = source.job();
   // Once, here, while the workers read without.
-  const digests = digest ? digestAll(filesOf(run), capture.stdin) : null;
+  const digests = digest ? digestAll(filesOf(run)) : null;
   const bar = await progressBar(flags.quiet, what, () => source.sizeOfAll(capture.paths));
   try {
     const results = await runShares(
@@ -104,8 +104,7 @@ export async function runTogether(
     assert(first !== undefined, 'a run has workers');
     const isCounted = capture.count !== null && !first.interrupted;
     const known = digests === null ? null : { digests: await digests, isCounted };
-    const inputs =
-      known === null ? first.inputs : await digested(first.inputs, known, capture.stdin);
+    const inputs = known === null ? first.inputs : await digested(first.inputs, known);
     return { results, inputs: source.summaries({ summaries: inputs }) };
   } finally {
     bar.stop();
@@ -120,10 +119,10 @@ function filesOf({ source, prepared }: RunInput): readonly string[] {
   return source.resolved(prepared.inputs.map(({ path }) => path));
 }
 
-async function digestAll(paths: readonly string[], stdin: string | null): Promise<Digests> {
+async function digestAll(paths: readonly string[]): Promise<Digests> {
   const digests = new Map<string, FileDigest>();
   for (const path of new Set(paths)) {
-    const found = await digestFile(path === '-' ? (stdin ?? path) : path);
+    const found = await digestFile(path);
     if (found !== null) digests.set(path, found);
   }
   return digests;
@@ -136,15 +135,13 @@ async function digestAll(paths: readonly string[], stdin: string | null): Promis
 async function digested(
   inputs: readonly InputSummary[],
   { digests, isCounted }: { readonly digests: Digests; readonly isCounted: boolean },
-  stdin: string | null,
 ): Promise<readonly InputSummary[]> {
   const all: InputSummary[] = [];
   for (const input of inputs) {
     const { path, readToEnd } = input;
     const whole = digests.get(path);
-    const file = path === '-' ? (stdin ?? path) : path;
     const bytes = isCounted && readToEnd === false ? (whole?.bytes ?? input.bytes) : input.bytes;
-    const found = whole?.bytes === bytes ? whole : await digestFile(file, bytes);
+    const found = whole?.bytes === bytes ? whole : await digestFile(path, bytes);
     all.push({ ...input, bytes, sha256: found?.sha256 ?? '' });
   }
   return all;

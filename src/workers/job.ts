@@ -25,9 +25,8 @@ import type { Address } from '../wire/address/address.ts';
 
 /** How the capture is read; the same for everybody. */
 export interface CaptureJob {
+  /** Files: what came through standard input or a pipe stands in one by now. */
   readonly paths: readonly string[];
-  /** The file that holds what came through standard input; null when nothing did. */
-  readonly stdin: string | null;
   /** A pcap filter expression. */
   readonly filter: string | null;
   readonly since: TimeBound | null;

@@ -8,7 +8,6 @@
  * silent lanes, those of own connections go in lanes where the compiled engine serves (lab/lane).
  * @module
  */
-import { createReadStream } from 'node:fs';
 import type { MessagePort } from 'node:worker_threads';
 import { parseFilter } from '../capture/filter/filter.ts';
 import { type CaptureStream, openCaptures } from '../capture/reader.ts';
@@ -213,11 +212,10 @@ class ShareRun {
 }
 
 function openStream(job: CaptureJob): CaptureStream {
-  const { paths, stdin, filter, since, until, count, offsetsNs } = job;
+  const { paths, filter, since, until, count, offsetsNs } = job;
   return openCaptures(paths, {
     // Who leads the run digests each file once.
     digest: false,
-    ...(stdin === null ? {} : { stdin: createReadStream(stdin) }),
     ...(filter === null ? {} : { filter: parseFilter(filter) }),
     ...(since === null ? {} : { since }),
     ...(until === null ? {} : { until }),

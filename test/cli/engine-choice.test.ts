@@ -65,3 +65,15 @@ t.test('a small capture is judged by the reference engine without a word', async
   t.match(stdout, /\(reference engine\)/);
   t.notMatch(stderr, /engine/);
 });
+
+t.test('probes are asked of the engine that was named, with equal results', { skip }, async (t) => {
+  const all = ['probe', ...CASE.slice(0, 4), ...NPM, '--all-pairs', '--port', '8080'];
+  for (const engine of ['compiled', 'auto']) {
+    const ran = await wiretrial([...all, '--engine', engine, '-o', `json=${engine}.json`], { cwd });
+    t.equal(ran.status, 0, ran.stderr);
+  }
+  const [compiled, auto] = ['compiled.json', 'auto.json'].map(resultOf);
+  t.equal(compiled?.engine, 'compiled');
+  t.equal(auto?.engine, 'reference', 'packets that are few');
+  t.strictSame(compiled?.rest, auto?.rest);
+});

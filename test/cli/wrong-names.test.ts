@@ -1,6 +1,6 @@
 /**
  * Names of ends and numbers of frames that are not there: what was meant is offered, and what is
- * there but left out is said to be.
+ * there but left out is said to be; what comes through a pipe is called as it was given.
  * @module
  */
 import { spawnSync } from 'node:child_process';

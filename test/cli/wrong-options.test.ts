@@ -133,3 +133,15 @@ t.test('a verb that runs without a look at its options is a fault of ours', asyn
   t.throws(() => line.check(() => 1), UserError);
   line.assertTold();
 });
+
+t.test('what speaks of a capture is refused where none is read', async (t) => {
+  const flow = ['--from', 'pod/shop/web', '--to', 'pod/shop/db', '--port', '5432'];
+  const unused = ['--since', '3s', '--vantage', 'x=edge', '--map', 'auto', '-c', '3'];
+  const { status, stderr } = await wiretrial(['explain', ...CASE.slice(0, 4), ...flow, ...unused], {
+    cwd,
+  });
+  t.equal(status, 2);
+  for (const option of ['--since', '--vantage', '--map', '-c']) {
+    t.ok(stderr.includes(`\n${option}: says nothing without a capture`), option);
+  }
+});

@@ -89,8 +89,8 @@ export class CaptureSource {
       this.#folder ??= mkdtempSync(join(tmpdir(), 'wiretrial-'));
       const folder = join(this.#folder, String(this.#kept.size));
       mkdirSync(folder);
-      // The name stays, so that --vantage finds it by its name.
-      const file = join(folder, path === STDIN ? 'stdin' : basename(path));
+      // The name stays, also that of standard input, so that --vantage finds it by its name.
+      const file = join(folder, basename(path));
       await pipeline(
         path === STDIN ? process.stdin : createReadStream(path),
         createWriteStream(file),
@@ -103,14 +103,13 @@ export class CaptureSource {
   /** Start reading from the beginning; without a digest where nobody asks for the summaries'. */
   stream({ digest = true } = {}): CaptureStream {
     const { filter } = this.#asked;
-    const { paths, stdin, since, until, count, offsetsNs } = this.job();
+    const { paths, since, until, count, offsetsNs } = this.job();
     return openCaptures(paths, {
       digest,
       ...(filter === null ? {} : { filter }),
       ...(since === null ? {} : { since }),
       ...(until === null ? {} : { until }),
       ...(count === null ? {} : { count }),
-      ...(stdin === null ? {} : { stdin: createReadStream(stdin) }),
       clockOffsetsNs: offsetsNs,
     });
   }
@@ -118,7 +117,6 @@ export class CaptureSource {
   /** The reading, for somebody else to do. */
   job(): CaptureJob {
     const { words: filter, since, until, count, offsetsNs } = this.#asked;
-    const stdin = this.#kept.get(STDIN) ?? null;
     const paths = this.#files ?? this.resolved(this.paths);
     // A file is called by its path or by its name alone, as --vantage has it.
     const byFile = paths.flatMap((path) => {
@@ -128,7 +126,6 @@ export class CaptureSource {
     });
     return {
       paths,
-      stdin,
       filter,
       since,
       until,
@@ -168,7 +165,7 @@ export class CaptureSource {
   }
 
   #resolve(path: string): string {
-    return path === STDIN ? path : (this.#kept.get(path) ?? path);
+    return this.#kept.get(path) ?? path;
   }
 
   /** Stored bytes behind a resolved path, for a progress bar; 0 when nobody knows. */

@@ -134,8 +134,22 @@ function checkSubject(flags: Flags, words: readonly string[]): void {
       refuse('--port', 'a port is needed', '--port 80, --port http, or --protocol ICMP');
     }
     if (words.length > 0) refuse(words.join(' '), 'a filter needs a capture', accepted);
+    for (const field of ofCaptures(flags))
+      refuse(field, 'says nothing without a capture', accepted);
   }
   if (mistakes.length > 0) throw new UserError(mistakes);
+}
+
+/** Options that were given and speak of captures. */
+function ofCaptures({ since, until, count, clockOffset, vantage, map }: Flags): readonly string[] {
+  return [
+    ...(since === undefined ? [] : ['--since']),
+    ...(until === undefined ? [] : ['--until']),
+    ...(count === undefined ? [] : ['-c']),
+    ...(clockOffset.length === 0 ? [] : ['--clock-offset']),
+    ...(vantage.length === 0 ? [] : ['--vantage']),
+    ...(map.length === 0 ? [] : ['--map']),
+  ];
 }
 
 function explainFlow(world: World, flags: Flags): ExplainEnd {

@@ -91,7 +91,7 @@ async function probeVerb(line: CommandLine, flags: Flags): Promise<number> {
     () => askedProbes(line, flags),
     () => checkRun(flags),
   );
-  const world = makeWorld(inputs, chooseStack(flags.stack, inputs), { seed: flags.seed });
+  const world = makeWorld(inputs, chooseStack(flags.stack, inputs), flags);
   const { warnings = [] } = world.network;
   if (!flags.quiet) warnOfNodes(world.network);
   const requests = asked ?? allPairsOf(world, flags);
