@@ -14,14 +14,17 @@ import { findNative } from '../../../src/engine/compiled/native-door.ts';
 import type { Journey } from '../../../src/engine/engine.ts';
 import { buildPacket } from '../../../src/lab/bench/segment.ts';
 import { World } from '../../../src/lab/world.ts';
+import { lower } from '../../../src/lowering/link.ts';
+import { parseIptables } from '../../../src/plan/rule/iptables-text.ts';
 import { parseInputs } from '../../../src/policy/inputs.ts';
 import { formatAddress } from '../../../src/wire/address/address.ts';
 import { TcpFlag } from '../../../src/wire/header/tcp.ts';
 import { Dice, type Speaker } from '../../support/drawn-traffic.ts';
-import { address } from '../../support/packets.ts';
+import { address, udp } from '../../support/packets.ts';
 import { SERVICES_SHOP } from '../../support/services-shop.ts';
 import { speakersOf } from '../../support/speakers.ts';
-import { type TwinEngine, twins } from '../../support/twin-engine.ts';
+import { TwinEngine, twins } from '../../support/twin-engine.ts';
+import { routerPlan } from '../../support/walks.ts';
 
 t.setTimeout(3_600_000);
 
@@ -137,6 +140,35 @@ t.test('what an opening becomes is kept once, however often it is walked', { ski
   }
   t.equal(twin.compiled.statistics().specialOpenings, 1, 'the others are walked');
   t.equal(new Set(kept).size, 1, `decisions: ${kept.join(' ')}`);
+});
+
+const DRAWN_TWICE = `*nat
+:PREROUTING ACCEPT [0:0]
+-A PREROUTING -d 10.9.9.9/32 -p udp -m udp --dport 80 -j DNAT --to-destination 10.2.0.5:8080
+COMMIT
+*filter
+:FORWARD ACCEPT [0:0]
+-A FORWARD -m statistic --mode random --probability 0.50000000000 -j DROP
+COMMIT
+`;
+
+t.test('what is drawn behind a translation is drawn for each packet', { skip }, async (t) => {
+  const builder = routerPlan();
+  builder.sysctls['net.ipv4.ip_forward'] = '1';
+  const image = lower({ ...builder.build(), tables: parseIptables(DRAWN_TWICE, 'test', 4) });
+  const edges = ['eth0', 'eth1'].map((device) => ({ host: 'router', device }));
+  const hosts = (name: string) => (name === 'router' ? image : undefined);
+  const twin = new TwinEngine({ hosts, links: [], edges, answered: ['router'] });
+  const outcomes = Array.from({ length: 200 }, (_, frame) => {
+    const packet = udp()
+      .from('10.1.0.7', 20_000 + frame)
+      .to('10.9.9.9', 80)
+      .packet();
+    const at = { frame, nowNs: 1e15 + frame * 1e6, host: 'router', device: 'eth0' };
+    return twin.inject({ as: 'received', ...at, packet }).outcome;
+  });
+  const dropped = outcomes.filter((outcome) => outcome === 'dropped').length;
+  t.ok(dropped > 60 && dropped < 140, `${dropped} of 200 are dropped`);
 });
 
 /** The shop on a stack, through both engines. */
