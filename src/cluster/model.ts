@@ -41,6 +41,8 @@ export interface Node extends ObjectMeta {
   readonly podCidrs: readonly Prefix[];
   readonly os: 'linux' | 'windows';
   readonly kernel: string;
+  /** `status.capacity.cpu`, whole ones; absent where nobody told. */
+  readonly cpus?: number;
   /** `status.allocatable.cpu` in thousandths; absent where nobody told. */
   readonly allocatableMilliCpu?: number;
   /** The Ready condition; absent where nobody told. */
@@ -266,6 +268,9 @@ export interface KubeProxyConfig {
   readonly detectLocal: LocalDetector;
   /** Conntrack takes TCP segments outside the window, and INVALID ones are not dropped. */
   readonly tcpBeLiberal: boolean;
+  /** Entries of the connection table for each CPU, 0 leaves the node's own; and at least. */
+  readonly conntrackMaxPerCore: number;
+  readonly conntrackMin: number;
   /** Seconds; 0 leaves the node's own. */
   readonly tcpEstablishedTimeout: number;
   readonly tcpCloseWaitTimeout: number;

@@ -334,6 +334,28 @@ t.test(
   },
 );
 
+t.test('connection tables are as large as kube-proxy makes them', async (t) => {
+  const rows = [
+    { says: 'nothing', cpu: null, conntrack: '', want: '262144' },
+    { says: 'two CPUs', cpu: '2', conntrack: '', want: '131072' },
+    { says: 'sixteen CPUs', cpu: '16', conntrack: '', want: '524288' },
+    { says: 'more a CPU', cpu: '2', conntrack: 'maxPerCore: 100000', want: '200000' },
+    { says: 'at least', cpu: '2', conntrack: 'maxPerCore: 10, min: 500', want: '500' },
+    { says: 'leave it', cpu: '2', conntrack: 'maxPerCore: 0, min: 500', want: undefined },
+  ];
+  for (const { says, cpu, conntrack, want } of rows) {
+    const capacity = cpu === null ? '' : `capacity: {cpu: "${cpu}"}, `;
+    const sized = node('n1', '10.224.0.4').replace('status: {', `status: {${capacity}`);
+    const config = `---
+apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+conntrack: {${conntrack}}
+`;
+    const plan = nodePlan(sized + config);
+    t.equal(plan.sysctls['net.netfilter.nf_conntrack_max'], want, says);
+  }
+});
+
 t.test(
   'what kube-proxy is told of marks, conntrack and node ranges reaches the node',
   async (t) => {

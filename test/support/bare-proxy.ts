@@ -15,6 +15,8 @@ export const PROXY_DEFAULTS: ProxyInput['settings'] = {
   nodePortAddresses: [],
   detectLocal: { mode: 'none' },
   tcpBeLiberal: false,
+  conntrackMaxPerCore: 32_768,
+  conntrackMin: 131_072,
   tcpEstablishedTimeout: 86_400,
   tcpCloseWaitTimeout: 3600,
   udpTimeout: 0,

@@ -26,6 +26,9 @@ const KIND = 'KubeProxyConfiguration';
 /** Seconds of `tcpEstablishedTimeout` and `tcpCloseWaitTimeout` when they are not given. */
 const ESTABLISHED = 86_400;
 const CLOSE_WAIT = 3600;
+/** Entries of the connection table, likewise. */
+const MAX_PER_CORE = 32_768;
+const MIN_ENTRIES = 131_072;
 
 /** Read a document of kind KubeProxyConfiguration. */
 export function decodeKubeProxy(errors: FieldErrors, object: LoadedObject): KubeProxyConfig {
@@ -67,6 +70,13 @@ function decode(errors: FieldErrors, tree: Tree): KubeProxyConfig {
   const conntrack = get(tree, 'conntrack');
   const tracked = (key: string, otherwise: number) =>
     seconds(errors, get(conntrack, key), `conntrack.${key}`, otherwise);
+  const entriesOf = (key: string, otherwise: number) => {
+    const at = get(conntrack, key);
+    const given = number(at) ?? otherwise;
+    const detail = 'must be greater than or equal to 0';
+    if (at && given < 0) errors.invalid(CODE, at, `conntrack.${key}`, detail);
+    return given;
+  };
   return {
     mode: nft ? 'nftables' : isIpvs ? 'ipvs' : 'iptables',
     ...(isIpvs ? { ipvs: ipvsConfig(errors, get(tree, 'ipvs')) } : {}),
@@ -76,6 +86,8 @@ function decode(errors: FieldErrors, tree: Tree): KubeProxyConfig {
     nodePortAddresses: nodePortAddresses(errors, get(tree, 'nodePortAddresses')),
     detectLocal: detector(errors, tree),
     tcpBeLiberal: boolean(get(conntrack, 'tcpBeLiberal')) ?? false,
+    conntrackMaxPerCore: entriesOf('maxPerCore', MAX_PER_CORE),
+    conntrackMin: entriesOf('min', MIN_ENTRIES),
     tcpEstablishedTimeout: tracked('tcpEstablishedTimeout', ESTABLISHED),
     tcpCloseWaitTimeout: tracked('tcpCloseWaitTimeout', CLOSE_WAIT),
     udpTimeout: tracked('udpTimeout', 0),

@@ -231,16 +231,15 @@ export const KUBE_PROXY: Shape = kindShape({
   detectLocal: object({ bridgeInterface: STRING, interfaceNamePrefix: STRING }),
   clusterCIDR: STRING,
   nodePortAddresses: STRINGS,
-  conntrack: object(
-    {
-      tcpEstablishedTimeout: STRING,
-      tcpCloseWaitTimeout: STRING,
-      tcpBeLiberal: BOOLEAN,
-      udpTimeout: STRING,
-      udpStreamTimeout: STRING,
-    },
-    'maxPerCore min',
-  ),
+  conntrack: object({
+    maxPerCore: INTEGER,
+    min: INTEGER,
+    tcpEstablishedTimeout: STRING,
+    tcpCloseWaitTimeout: STRING,
+    tcpBeLiberal: BOOLEAN,
+    udpTimeout: STRING,
+    udpStreamTimeout: STRING,
+  }),
   ...Object.fromEntries(
     (
       'bindAddress bindAddressHardFail clientConnection configSyncPeriod enableProfiling ' +

@@ -65,6 +65,8 @@ const DEFAULTS: KubeProxyConfig = {
   nodePortAddresses: [],
   detectLocal: { mode: 'none' },
   tcpBeLiberal: false,
+  conntrackMaxPerCore: 32_768,
+  conntrackMin: 131_072,
   tcpEstablishedTimeout: 86_400,
   tcpCloseWaitTimeout: 3600,
   udpTimeout: 0,

@@ -30,7 +30,7 @@ const LARGE_CLUSTER = 1000;
 export interface ProxyInput {
   readonly services: readonly Service[];
   readonly endpointSlices: readonly EndpointSlice[];
-  readonly node: Pick<Node, 'name' | 'addresses' | 'podCidrs' | 'labels'>;
+  readonly node: Pick<Node, 'name' | 'addresses' | 'podCidrs' | 'labels' | 'cpus'>;
   readonly settings: ProxySettings;
   /** The ranges of ClusterIPs, where they are known; nftables mode guards them. */
   readonly serviceCidrs?: readonly Prefix[];
@@ -47,7 +47,7 @@ export function renderKubeProxy(builder: PlanBuilder, input: ProxyInput): void {
     const { node } = input;
     renderIpvs(builder, { ports, node, topology: topologyOf(input), settings });
   } else renderRules(builder, { ...input, settings: known });
-  setTimeouts(builder, settings);
+  setConntrack(builder, input);
 }
 
 /** A mode that is rules and nothing else. */
@@ -67,7 +67,14 @@ function topologyOf({ node, settings }: ProxyInput): ProxyTopology {
   return { node: node.name, zone: node.labels[ZONE_LABEL] ?? '', hints: settings.hints };
 }
 
-function setTimeouts(builder: PlanBuilder, settings: ProxySettings): void {
+/** Of a node that does not say: then the table is as large as a kernel makes it by itself. */
+const CPUS = 8;
+
+/** cmd/kube-proxy/app/server_linux.go `getConntrackMax`, `setupConntrack`. */
+function setConntrack(builder: PlanBuilder, { settings, node }: ProxyInput): void {
+  const { conntrackMaxPerCore: perCore, conntrackMin: least } = settings;
+  const most = Math.max(least, perCore * (node.cpus ?? CPUS));
+  if (perCore > 0) builder.sysctls['net.netfilter.nf_conntrack_max'] = String(most);
   const timeouts = [
     ['tcp_timeout_established', settings.tcpEstablishedTimeout],
     ['tcp_timeout_close_wait', settings.tcpCloseWaitTimeout],

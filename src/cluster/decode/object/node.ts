@@ -71,6 +71,7 @@ export function decodeNode(errors: FieldErrors, object: LoadedObject): Node {
   const kubelet = text(get(info, 'kubeletVersion'));
   const os = said === 'windows' ? 'windows' : 'linux';
   const cpu = milliCpu(text(get(tree, 'status', 'allocatable', 'cpu')));
+  const capacity = milliCpu(text(get(tree, 'status', 'capacity', 'cpu')));
   const conditions = items(get(tree, 'status', 'conditions'));
   const ready = conditions.find((c) => text(get(c, 'type')) === 'Ready');
   return {
@@ -80,6 +81,7 @@ export function decodeNode(errors: FieldErrors, object: LoadedObject): Node {
     podCidrs,
     os,
     kernel: text(get(info, 'kernelVersion')) ?? defaultKernel(os),
+    ...(capacity === null ? {} : { cpus: Math.max(1, Math.floor(capacity / 1000)) }),
     ...(cpu === null ? {} : { allocatableMilliCpu: cpu }),
     ...(ready ? { ready: text(get(ready, 'status')) === 'True' } : {}),
     ...(kubelet === undefined ? {} : { kubelet }),
