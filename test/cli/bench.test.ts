@@ -3,10 +3,11 @@
  * No figure is judged here but exact ones.
  * @module
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { readBase } from '../../src/cli/verb/bench-rounds.ts';
 import { findNative } from '../../src/engine/compiled/native-door.ts';
 import { CASE, caseFolder, wiretrial } from '../support/command.ts';
 
@@ -118,4 +119,11 @@ t.test('verdicts alone are checked and measured like any traffic', { skip }, asy
   const refused = await wiretrial([...RUN, '--traffic', 'verdict', '--ipv6'], { cwd });
   t.equal(refused.status, 2);
   t.match(refused.stderr, /verdicts alone are of IPv4 packets/);
+});
+
+t.test('a folder whose package.json nobody can read holds manifests, not a build', async (t) => {
+  const broken = join(cwd, 'broken');
+  mkdirSync(broken);
+  writeFileSync(join(broken, 'package.json'), '{');
+  t.strictSame(readBase(broken), { kind: 'manifests', text: broken, path: broken });
 });

@@ -387,6 +387,13 @@ t.test('plan: every text, also to files; doctor: the address plan', async (t) =>
     addressPlan: { inferred: true, vnet: Array, serviceCidrs: Array },
   });
   t.match(await run('doctor'), /^iptables-restore +(yes|no) /m);
+  const several = ['-o', 'json=doctor.json', '-o', 'table=doctor.txt'];
+  const input = readFileSync(join(cwd, 'cluster.yaml'));
+  const piped = await wiretrial(['doctor', '-f', '-', ...several], { cwd, input });
+  t.strictSame([piped.status, piped.stdout], [0, ''], 'one reading, two files');
+  const { files, ...stored } = JSON.parse(readFileSync(join(cwd, 'doctor.json'), 'utf8'));
+  t.strictSame({ ...stored, files: ['cluster.yaml'] }, doctor, `${files}: as the file`);
+  t.match(readFileSync(join(cwd, 'doctor.txt'), 'utf8'), /^pods +5$/m);
   t.match(JSON.parse(await run('doctor', '-o', 'json')), { tools: [{ tool: 'iptables-restore' }] });
   t.match(await run('doctor', '--collect'), /^ipset save > ipset-save\.txt$/m);
 });

@@ -43,13 +43,23 @@ export function readBase(path: string): Base {
 function toolIn(path: string): Base | null {
   const described = join(path, 'package.json');
   if (!existsSync(described)) return null;
-  const { name, version } = JSON.parse(readFileSync(described, 'utf8')) as Record<string, unknown>;
+  const { name, version } = packageAt(described);
   if (name !== 'wiretrial') return null;
   const main = join(path, MAIN);
   if (existsSync(main)) return { kind: 'tool', text: `wiretrial ${version} in ${path}`, main };
   const message = 'this checkout is not built';
   const accepted = 'npm ci there first';
   throw new UserError([{ code: 'BENCH_BASE', field: '--base', message, found: path, accepted }]);
+}
+
+/** What a package.json says; nothing when it can not be read: then it is not ours. */
+function packageAt(path: string): Readonly<Record<string, unknown>> {
+  try {
+    const said: unknown = JSON.parse(readFileSync(path, 'utf8'));
+    return typeof said === 'object' && said !== null ? { ...said } : {};
+  } catch {
+    return {};
+  }
 }
 
 function storedRow(path: string): BenchRow | null {

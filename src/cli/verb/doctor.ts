@@ -4,16 +4,17 @@
  * @module
  */
 import { spawnSync } from 'node:child_process';
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import { type Capacity, capacityOf } from '../../cluster/limits/capacity.ts';
 import { nearest } from '../../cluster/nearest.ts';
 import { type Diagnostic, formatDiagnostic, UserError } from '../../diagnostic/diagnostic.ts';
 import { findNative } from '../../engine/compiled/native-door.ts';
+import type { World } from '../../lab/world.ts';
 import type { Inputs } from '../../policy/inputs.ts';
+import { type OutputRequest, openOutput, parseOutputs } from '../../report/formats.ts';
 import { resultHead } from '../../report/json-shape.ts';
 import { SCHEMAS } from '../../report/schema/kinds.ts';
 import { formatTable, type Table } from '../../report/text/table.ts';
-import { standardOutput } from '../../report/text/text-output.ts';
 import { shownWarnings } from '../../report/text/warnings.ts';
 import { VERSION } from '../../report/version.ts';
 import { formatPrefix } from '../../wire/address/address.ts';
@@ -21,13 +22,14 @@ import type { CommandLine } from '../command-line.ts';
 import { ExitCode } from '../exit-code.ts';
 import { chooseStack, loadCluster, makeWorld } from '../input/inputs.ts';
 import { type ClusterOptions, withCluster } from '../options.ts';
+import { checkStreams } from '../output/destinations.ts';
 
 interface Flags extends ClusterOptions {
   readonly stack?: string;
   readonly collect: boolean;
   /** True: of the wiring document. */
   readonly schema?: string | true;
-  readonly output: 'table' | 'json';
+  readonly output: readonly string[];
 }
 
 export function doctorCommand(line: CommandLine): Command {
@@ -48,13 +50,16 @@ export function doctorCommand(line: CommandLine): Command {
       `print a JSON Schema, for editors and scripts: ${[...SCHEMAS.keys()].join(', ')} (default: Wiring)`,
     );
   return withCluster(command)
-    .addOption(
-      new Option('-o, --output <format>', 'how to say it')
-        .choices(['table', 'json'])
-        .default('table'),
+    .option(
+      '-o, --output <format[=path]>',
+      `${DOCTOR_FORMATS.join('|')}, to standard output or a file (repeatable)`,
+      (value: string, all: readonly string[]) => [...all, value],
+      [],
     )
     .action((flags: Flags) => line.finish(doctorVerb(line, flags)));
 }
+
+const DOCTOR_FORMATS = ['table', 'json'] as const;
 
 /** Tools, the Debian package that brings them, and what they are good for. */
 const TOOLS: readonly (readonly [tool: string, pkg: string, use: string])[] = [
@@ -69,15 +74,31 @@ const TOOLS: readonly (readonly [tool: string, pkg: string, use: string])[] = [
 ];
 
 function doctorVerb(line: CommandLine, flags: Flags): number {
-  const isJson = flags.output === 'json';
-  line.check(() => checkFlags(flags));
-  const out = standardOutput();
-  if (flags.collect) out.write(COLLECT);
-  else if (flags.schema !== undefined) out.write(schemaText(flags.schema));
-  else if (flags.file.length > 0) out.write(clusterText(flags, isJson));
-  else out.write(isJson ? machineJson() : machineText());
-  out.close();
+  const [outputs] = line.check(
+    () => chooseOutputs(flags),
+    () => checkFlags(flags),
+  );
+  const known = flags.file.length > 0 ? understand(flags) : null;
+  for (const request of outputs) {
+    const text = textOf(flags, known, request.format === 'json');
+    const out = openOutput(request);
+    out.write(text);
+    out.close();
+  }
   return ExitCode.ok;
+}
+
+function chooseOutputs(flags: Flags): readonly OutputRequest<(typeof DOCTOR_FORMATS)[number]>[] {
+  const outputs = parseOutputs<'table' | 'json'>(flags.output, DOCTOR_FORMATS);
+  checkStreams(flags, outputs);
+  return outputs;
+}
+
+function textOf(flags: Flags, known: Understood | null, isJson: boolean): string {
+  if (flags.collect) return COLLECT;
+  if (flags.schema !== undefined) return schemaText(flags.schema);
+  if (known !== null) return clusterText(known, isJson);
+  return isJson ? machineJson() : machineText();
 }
 
 /** The schema of a kind, in any case of letters. */
@@ -153,7 +174,7 @@ function checkFlags({ collect, schema, output, file, stack }: Flags): void {
   const mistakes: Diagnostic[] = [];
   const refuse = (code: string, message: string, accepted: string) =>
     mistakes.push({ code, message, accepted });
-  if (collect && output === 'json') {
+  if (collect && output.some((text) => text.startsWith('json'))) {
     refuse('DOCTOR_COLLECT', 'commands have no JSON form', '--collect, or -o json');
   }
   const ofCluster = file.length + (stack === undefined ? 0 : 1) > 0;
@@ -170,11 +191,20 @@ function checkFlags({ collect, schema, output, file, stack }: Flags): void {
   if (mistakes.length > 0) throw new UserError(mistakes);
 }
 
-function clusterText(flags: Flags, isJson: boolean): string {
+/** A cluster as it was understood. */
+interface Understood {
+  readonly inputs: Inputs;
+  readonly world: World;
+}
+
+function understand(flags: Flags): Understood {
   const inputs = loadCluster(flags);
+  return { inputs, world: makeWorld(inputs, chooseStack(flags.stack, inputs)) };
+}
+
+function clusterText({ inputs, world }: Understood, isJson: boolean): string {
   const { cluster, policies } = inputs;
   const { wiring } = cluster;
-  const world = makeWorld(inputs, chooseStack(flags.stack, inputs));
   const prefixes = (list: readonly Parameters<typeof formatPrefix>[0][]) =>
     list.map(formatPrefix).join(', ') || '-';
   const { warnings = [] } = world.network;
