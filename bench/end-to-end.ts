@@ -26,6 +26,7 @@ import { type CaptureIndex, makeEntries } from '../src/lab/lane/capture-index.ts
 import { findWalker } from '../src/lab/lane/columns.ts';
 import { BulkSurvey } from '../src/lab/lane/look.ts';
 import { replay } from '../src/lab/replay.ts';
+import { rowWith } from '../src/lab/run/row-terms.ts';
 import type { RunSink } from '../src/lab/stack-run.ts';
 import { AddressMap } from '../src/lab/traffic/mapping.ts';
 import { Survey } from '../src/lab/traffic/survey.ts';
@@ -34,6 +35,7 @@ import { World } from '../src/lab/world.ts';
 import { fillSegment } from '../src/packet/transport-checksum.ts';
 import { AnnotatedCapture, AnnotatedPackets } from '../src/report/annotated-capture.ts';
 import { replayReport } from '../src/report/result/replay-report.ts';
+import { FrameOutputs } from '../src/report/text/frame-outputs.ts';
 import { formatTable } from '../src/report/text/table.ts';
 import { fileOutput } from '../src/report/text/text-output.ts';
 import { ipv4 as addressOf } from '../src/wire/address/address.ts';
@@ -143,12 +145,17 @@ export async function endToEnd(
   const walker = kind === 'compiled' ? findWalker() : null;
   const stream = openCaptures([capture], { digest: !isBare(output) });
   const packets = annotated && new AnnotatedPackets();
+  const lines = new FrameOutputs(report?.frames ? [report.frames] : [], () => true);
   const sink: RunSink = {
-    wantsFrames: annotated !== null || report?.wantsFrames === true,
+    wantsFrames: annotated !== null || (report?.frames ?? null) !== null,
     wantsJourneys: false,
     frame: (row) => {
       packets?.result(row);
-      report?.frame(row);
+      lines.row(row, row.frame ?? 0);
+    },
+    alike: (terms, frame, timeNs, notes) => {
+      packets?.result(rowWith(terms, { frame, timeNs, notes }));
+      lines.alike(terms, frame, timeNs, notes);
     },
     connection: (row) => report?.connection(row),
   };

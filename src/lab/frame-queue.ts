@@ -27,8 +27,13 @@ export class FrameQueue<T> {
 
   /** A result that is known: emitted at once when nothing waits before it. */
   push(value: T): void {
-    if (this.#head === this.#waiting.length) this.#emit(value);
+    if (this.isEmpty) this.#emit(value);
     else this.#waiting.push({ value });
+  }
+
+  /** Whether no result waits for an earlier one. */
+  get isEmpty(): boolean {
+    return this.#head === this.#waiting.length;
   }
 
   /** A result that will be known later. */

@@ -27,6 +27,7 @@ import {
 import { type HeldFragment, HeldFragments } from './run/held-fragments.ts';
 import { choiceOf, firstRefusal, Prospects } from './run/prospects.ts';
 import { type AsSent, asSent, endsAt, isAsPredicted, reachedBy } from './run/reached.ts';
+import type { FrameSink } from './run/row-terms.ts';
 import { type DropRows, Rows } from './run/rows.ts';
 import { sendingOf, whenOf } from './run/sending.ts';
 import {
@@ -44,10 +45,7 @@ import { arrived, decidedBy, directionResult, mergeDirection } from './verdict.t
 import type { World } from './world.ts';
 
 /** Where a run's rows go, in capture order; connections as they close. */
-export interface RunSink {
-  frame(result: FrameResult): void;
-  /** False when nobody looks at frames: they need not be made. Absent: somebody does. */
-  readonly wantsFrames?: boolean;
+export interface RunSink extends FrameSink {
   /** False when nobody looks at the journeys of `detail`, which are null then. Absent: some do. */
   readonly wantsJourneys?: boolean;
   connection(result: ConnectionResult, detail: ConnectionDetail): void;
@@ -87,7 +85,7 @@ export class StackRun {
     this.#options = options;
     this.#sink = sink;
     this.#prospects = new Prospects(world);
-    this.#rows = new Rows(world, (row) => sink.frame(row), sink.wantsFrames);
+    this.#rows = new Rows(world, sink);
   }
 
   /** Take the next frame of the input. */

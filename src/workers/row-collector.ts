@@ -2,35 +2,30 @@
  * The rows of one output that a worker has written, until they are sent as bytes.
  * @module
  */
+import { ByteText } from '../report/text/byte-text.ts';
 import type { RowChunk } from './job.ts';
 
 export class RowCollector {
+  /** Rows are added here, and said to be by `added`. */
+  readonly text = new ByteText();
   #keys: number[] = [];
-  #texts: string[] = [];
+  #ends: number[] = [];
 
-  /** Add a row; `key` is its place among all workers' rows, never lower than the last one's. */
-  add(key: number, text: string): void {
+  /** A row was; `key` is its place among all workers' rows, never lower than the last one's. */
+  added(key: number): void {
     this.#keys.push(key);
-    this.#texts.push(text);
+    this.#ends.push(this.text.size);
   }
 
   /** What was added since this was last asked. */
   take(): RowChunk {
-    const texts = this.#texts;
-    const all = texts.join('');
-    const length = Buffer.byteLength(all, 'utf8');
-    const bytes = Buffer.allocUnsafeSlow(length);
-    const isPlain = length === all.length;
-    bytes.write(all, isPlain ? 'latin1' : 'utf8');
-    const ends = new Uint32Array(texts.length);
-    let end = 0;
-    for (const [i, text] of texts.entries()) {
-      end += isPlain ? text.length : Buffer.byteLength(text, 'utf8');
-      ends[i] = end;
-    }
+    const bytes = Buffer.allocUnsafeSlow(this.text.size);
+    bytes.set(this.text.bytes);
     const keys = Float64Array.from(this.#keys);
+    const ends = Uint32Array.from(this.#ends);
+    this.text.clear();
     this.#keys = [];
-    this.#texts = [];
+    this.#ends = [];
     return { keys, ends, bytes };
   }
 }

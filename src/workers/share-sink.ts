@@ -5,11 +5,13 @@
  */
 import { Comparison, type Difference } from '../lab/compare/compare.ts';
 import type { ConnectionResult, FrameResult } from '../lab/result.ts';
+import { rowWith } from '../lab/run/row-terms.ts';
 import type { RunSink } from '../lab/stack-run.ts';
 import type { World } from '../lab/world.ts';
 import { AnnotatedPackets } from '../report/annotated-capture.ts';
 import { rowFilter } from '../report/narrow.ts';
 import { TopConnections } from '../report/result/top-connections.ts';
+import { FrameOutputs } from '../report/text/frame-outputs.ts';
 import { rowText } from '../report/text/row-text.ts';
 import type { Progress, RowsJob } from './job.ts';
 import type { OwnShare } from './own-share.ts';
@@ -42,39 +44,48 @@ class ReplaySink implements ShareSink {
   readonly top = new TopConnections();
   lastFrame = 0;
   readonly #collectors: readonly (RowCollector | null)[];
-  readonly #share: OwnShare;
-  readonly #checked = new WeakSet<object>();
 
   constructor(
     job: Extract<RowsJob, { verb: 'replay' }>,
     worlds: readonly World[],
     share: OwnShare,
   ) {
-    this.#share = share;
     const texts = job.formats.map((format) => rowText(format, job.rows));
     const outputs = texts.map((text) => ({ text, collector: new RowCollector() }));
     this.#collectors = outputs.map(({ text, collector }) => (text.of === 'top' ? null : collector));
     this.annotated = job.annotate ? new AnnotatedPackets() : null;
     const [world] = worlds;
     const isShown = world === undefined ? () => true : rowFilter(job.narrow, world);
-    const wantsFrames = job.annotate || texts.some((text) => text.of === 'frames');
+    const frames = new FrameOutputs(
+      outputs.flatMap(({ text, collector }) =>
+        text.of === 'frames' ? [{ lines: text.lines, to: collector }] : [],
+      ),
+      isShown,
+    );
     this.sinks = worlds.map(() => ({
-      wantsFrames,
+      wantsFrames: job.annotate || texts.some((text) => text.of === 'frames'),
       frame: (row: FrameResult) => {
-        this.#meet(row);
-        this.#check(row);
+        this.lastFrame = row.frame ?? this.lastFrame;
+        if (row.journey !== null) share.checkJourney(row.protocol, row.journey);
         this.annotated?.result(row);
-        if (!isShown(row)) return;
-        for (const { text, collector } of outputs) {
-          if (text.of === 'frames') collector.add(this.lastFrame, text.text(row));
-        }
+        frames.row(row, this.lastFrame);
+      },
+      alike: (terms, frame, timeNs, notes) => {
+        this.lastFrame = frame;
+        // Rows that are alike stand for one journey.
+        const { words, journey, protocol } = terms;
+        if (words === null && journey !== null) share.checkJourney(protocol, journey);
+        this.annotated?.result(rowWith(terms, { frame, timeNs, notes }));
+        frames.alike(terms, frame, timeNs, notes);
       },
       connection: (row: ConnectionResult, { opening }) => {
         if (opening !== null) share.checkJourney(row.protocol, opening);
         if (!isShown(row)) return;
         this.top.add(row);
         for (const { text, collector } of outputs) {
-          if (text.of === 'connections') collector.add(share.closed - 1, text.text(row));
+          if (text.of !== 'connections') continue;
+          collector.text.text(text.text(row));
+          collector.added(share.closed - 1);
         }
       },
     }));
@@ -86,21 +97,6 @@ class ReplaySink implements ShareSink {
       packets: this.annotated?.take() ?? [],
       differences: [],
     };
-  }
-
-  /** Rows that are alike stand for one journey. */
-  #check({ journey, protocol, like }: FrameResult): void {
-    if (journey === null) return;
-    if (like !== undefined) {
-      if (this.#checked.has(like)) return;
-      this.#checked.add(like);
-    }
-    this.#share.checkJourney(protocol, journey);
-  }
-
-  #meet({ frame }: FrameResult): void {
-    if (frame === null) return;
-    this.lastFrame = frame;
   }
 }
 

@@ -43,7 +43,7 @@ t.test('answers are kept from being sent until a request arrives', async (t) => 
 t.test('a connection counts once in each row of the table of drops', async (t) => {
   const { cluster, policies } = twoNodesShop();
   const world = new World({ cluster, policies, stack: parseStack('azure-bridge+npm') });
-  const rows = new Rows(world, () => {});
+  const rows = new Rows(world, { frame: () => {} });
   const drops: string[] = [];
   const last = { as: 'unsent', captured: { endpoints: {} }, outcome: 'unknown' } as LastUnsent;
   const way = new LaneWay({ standing: { as: 'refused', drops }, last }, 0, 1);

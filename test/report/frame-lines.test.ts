@@ -4,9 +4,11 @@
  */
 import t from 'tap';
 import type { FrameResult } from '../../src/lab/result.ts';
+import { sharedTerms } from '../../src/lab/run/row-terms.ts';
 import { frameJson } from '../../src/report/json-shape.ts';
 import { FrameLines, JSON_LINES } from '../../src/report/text/frame-lines.ts';
 import { CSV_LINES } from '../../src/report/text/row-text.ts';
+import { lineAlike, lineOf } from '../support/written.ts';
 
 const ROW: FrameResult = {
   frame: 7,
@@ -49,31 +51,30 @@ for (const { name, format } of FORMATS) {
 
   t.test(`${name}: a line is that of the row by itself, at any time`, async (t) => {
     const lines = new FrameLines(format);
-    const like = {};
+    const terms = sharedTerms(ROW);
     for (const timeNs of TIMES) {
       for (const notes of [[], ['checksumOffloaded'], []]) {
-        const row = { ...ROW, timeNs, notes, frame: Number(timeNs & 0xffn) };
-        t.equal(lines.of({ ...row, like }), whole(row), `${timeNs} ${notes}`);
-        t.equal(lines.of(row), whole(row), `${timeNs} ${notes}, alone`);
+        for (const frame of [0, 7, 10, 999_999_999, 1_000_000_000, 2 ** 52]) {
+          const row = { ...ROW, timeNs, notes, frame };
+          t.equal(lineAlike(lines, terms, row), whole(row), `${timeNs} ${notes}`);
+          t.equal(lineOf(lines, row), whole(row), `${timeNs} ${notes}, alone`);
+        }
       }
     }
   });
 
   t.test(`${name}: rows that share nothing keep their own words`, async (t) => {
     const lines = new FrameLines(format);
-    const [one, other] = [{}, {}];
-    for (const connection of [1, 2]) {
-      const row = { ...ROW, connection, like: connection === 1 ? one : other };
-      t.equal(lines.of(row), whole(row));
+    const all = [1, 2].map((connection) => sharedTerms({ ...ROW, connection }));
+    for (const terms of [...all, ...all]) {
+      const row = { ...terms, frame: 7, timeNs: ROW.timeNs, notes: [] };
+      t.equal(lineAlike(lines, terms, row), whole(row));
     }
   });
 
   t.test(`${name}: what we sent ourselves has no frame, and its cause`, async (t) => {
-    const lines = new FrameLines(format);
-    const like = {};
-    t.equal(lines.of({ ...ROW, like }), whole(ROW));
     const made = { ...ROW, frame: null, cause: 7 };
-    t.equal(lines.of({ ...made, like }), whole(made));
+    t.equal(lineOf(new FrameLines(format), made), whole(made));
   });
 }
 

@@ -15,6 +15,7 @@ import { type CaptureIndex, makeEntries } from '../../src/lab/lane/capture-index
 import { findWalker, type LaneWalker } from '../../src/lab/lane/columns.ts';
 import { BulkSurvey } from '../../src/lab/lane/look.ts';
 import { replay } from '../../src/lab/replay.ts';
+import { rowWith } from '../../src/lab/run/row-terms.ts';
 import type { RunSummary } from '../../src/lab/tally.ts';
 import { autoMap } from '../../src/lab/traffic/auto-map.ts';
 import { AddressMap } from '../../src/lab/traffic/mapping.ts';
@@ -28,6 +29,7 @@ import { AnnotatedPackets } from '../../src/report/annotated-capture.ts';
 import { connectionJson, differenceJson, frameJson } from '../../src/report/json-shape.ts';
 import { rowText } from '../../src/report/text/row-text.ts';
 import { addressKey } from '../../src/wire/address/address.ts';
+import { lineAlike, lineOf } from './written.ts';
 
 /** What is replayed, and on what. */
 export interface LaneCase {
@@ -88,7 +90,14 @@ export async function laneRun(
           wantsFrames: c.isCounted !== true,
           frame: (row) => {
             rows.push(JSON.stringify(frameJson(row)));
-            if (csv.of === 'frames') rows.push(csv.text(row));
+            if (csv.of === 'frames') rows.push(lineOf(csv.lines, row));
+            annotated.result(row);
+          },
+          alike: (terms, frame, timeNs, notes) => {
+            const row = rowWith(terms, { frame, timeNs, notes });
+            rows.push(JSON.stringify(frameJson(row)));
+            if (csv.of === 'frames')
+              rows.push(lineAlike(csv.lines, terms, { frame, timeNs, notes }));
             annotated.result(row);
           },
           connection: (row) => rows.push(JSON.stringify(connectionJson(row))),

@@ -20,6 +20,7 @@ import type { Inputs } from '../../src/policy/inputs.ts';
 import { rowText } from '../../src/report/text/row-text.ts';
 import { OwnShare } from '../../src/workers/own-share.ts';
 import { SHARDS, Shards } from '../../src/workers/shards.ts';
+import { lineAlike, lineOf } from './written.ts';
 
 export interface SharedRun {
   /** Lines of JSON, in order. */
@@ -119,7 +120,13 @@ async function judge(
           frame(row: FrameResult) {
             if (row.journey !== null) share.checkJourney(row.protocol, row.journey);
             const at = row.frame ?? row.cause ?? 0;
-            if (FRAME.of === 'frames') frames.push([at, FRAME.text(row)]);
+            if (FRAME.of === 'frames') frames.push([at, lineOf(FRAME.lines, row)]);
+          },
+          alike(terms, frame, timeNs, notes) {
+            const { journey, protocol } = terms;
+            if (journey !== null) share.checkJourney(protocol, journey);
+            if (FRAME.of !== 'frames') return;
+            frames.push([frame, lineAlike(FRAME.lines, terms, { frame, timeNs, notes })]);
           },
           connection(row: ConnectionResult) {
             if (CONNECTION.of === 'connections') {

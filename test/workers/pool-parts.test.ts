@@ -65,7 +65,7 @@ t.test('text of rows comes back as it was added, in any script', async (t) => {
   fc.assert(
     fc.property(fc.array(fc.string({ unit: 'grapheme', maxLength: 90 })), (texts) => {
       const collector = new RowCollector();
-      for (const [i, text] of texts.entries()) collector.add(i, text);
+      for (const [i, text] of texts.entries()) add(collector, i, text);
       const rows = told(1, false, (merge) => merge.push(0, collector.take(), texts.length));
       const isSame = (row: string, i: number) =>
         row === Buffer.from(texts[i] ?? '').toString('utf8');
@@ -74,8 +74,8 @@ t.test('text of rows comes back as it was added, in any script', async (t) => {
     SEED,
   );
   const large = new RowCollector();
-  large.add(1, 'x'.repeat(200_000));
-  large.add(2, 'é');
+  add(large, 1, 'x'.repeat(200_000));
+  add(large, 2, 'é');
   const rows = told(1, false, (merge) => merge.push(0, large.take(), 2));
   t.strictSame(
     rows.map((row) => row.length),
@@ -98,7 +98,7 @@ t.test('text of several workers’ rows comes out in order, one by one or in run
           for (let row = sent[worker] ?? 0; row < upTo; row++) {
             const [owner, text = ''] = all[row] ?? [];
             // Several rows may have one key: all are of one worker.
-            if (owner === worker) for (const one of [text, '|']) collector.add(row, one);
+            if (owner === worker) for (const one of [text, '|']) add(collector, row, one);
           }
           merge.push(worker, collector.take(), upTo - 1);
           sent[worker] = Math.max(sent[worker] ?? 0, upTo);
@@ -116,6 +116,11 @@ t.test('text of several workers’ rows comes out in order, one by one or in run
   );
   t.pass('holds');
 });
+
+function add(collector: RowCollector, key: number, text: string): void {
+  collector.text.text(text);
+  collector.added(key);
+}
 
 /** What a merge of so many workers tells while it is fed. */
 function told(workers: number, areLines: boolean, feed: (merge: RowMerge) => void): string[] {

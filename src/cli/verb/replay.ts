@@ -6,6 +6,7 @@ import { Command, Option } from 'commander';
 import { assert } from '../../diagnostic/diagnostic.ts';
 import { tableFull } from '../../engine/make-engine.ts';
 import { replay } from '../../lab/replay.ts';
+import { rowWith } from '../../lab/run/row-terms.ts';
 import type { RunSink } from '../../lab/stack-run.ts';
 import { Tally } from '../../lab/tally.ts';
 import type { World } from '../../lab/world.ts';
@@ -17,6 +18,7 @@ import {
 import { namesDigests, type OutputRequest, openOutput } from '../../report/formats.ts';
 import { type NarrowFlags, rowFilter } from '../../report/narrow.ts';
 import { type RunEnd, type RunReport, replayReport } from '../../report/result/replay-report.ts';
+import { FrameOutputs } from '../../report/text/frame-outputs.ts';
 import { type RowKind, rowText } from '../../report/text/row-text.ts';
 import type { Sharing } from '../../workers/sharing.ts';
 import type { CommandLine } from '../command-line.ts';
@@ -164,12 +166,20 @@ async function judgeAlone(
   { reports, annotated, isShown, digest }: Destinations,
 ): Promise<Judged> {
   const packets = annotated && new AnnotatedPackets();
+  const frames = new FrameOutputs(
+    reports.flatMap((report) => report.frames ?? []),
+    isShown,
+  );
   const sink: RunSink = {
-    wantsFrames: annotated !== null || reports.some((report) => report.wantsFrames),
+    wantsFrames: annotated !== null || reports.some((report) => report.frames !== null),
     wantsJourneys: false,
     frame(row) {
       packets?.result(row);
-      if (isShown(row)) for (const report of reports) report.frame(row);
+      frames.row(row, row.frame ?? 0);
+    },
+    alike(terms, frame, timeNs, notes) {
+      packets?.result(rowWith(terms, { frame, timeNs, notes }));
+      frames.alike(terms, frame, timeNs, notes);
     },
     connection(row) {
       if (isShown(row)) for (const report of reports) report.connection(row);

@@ -12,6 +12,7 @@ import type { Address, Family } from '../../wire/address/address.ts';
 import * as ipv4 from '../../wire/header/ipv4.ts';
 import * as ipv6 from '../../wire/header/ipv6.ts';
 import type { Datagram } from '../datagram/datagram.ts';
+import type { SharedTerms } from '../run/row-terms.ts';
 import type { LastSent, Standard } from '../run/standing.ts';
 import type { StackRun } from '../stack-run.ts';
 import type { Captured, Followed } from '../traffic/captured.ts';
@@ -19,7 +20,7 @@ import { type Conversation, isOver, lifetimeNs, type Membership } from '../traff
 import { nameOf, type Traffic, type TrafficOptions } from '../traffic/traffic.ts';
 import { vantageKey } from '../traffic/vantage.ts';
 import type { LaneWalker } from './columns.ts';
-import { LaneWay, type SharedTerms } from './lane-way.ts';
+import { LaneWay } from './lane-way.ts';
 import { vantageOf, whoseOf } from './sightings.ts';
 
 const LINK_HEADER = 14;

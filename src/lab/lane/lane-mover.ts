@@ -13,6 +13,7 @@ import { MOST_DECISIONS } from '../../engine/compiled/table-sizes.ts';
 import type { NativeBatch } from '../../engine/compiled.ts';
 import type { Journey } from '../../engine/engine.ts';
 import type { Segment } from '../causes.ts';
+import type { RowTerms, SharedTerms } from '../run/row-terms.ts';
 import { type Drop, type DropRows, dropOf } from '../run/rows.ts';
 import { isPlainDrop, type Standing } from '../run/standing.ts';
 import type { Captured } from '../traffic/captured.ts';
@@ -21,7 +22,7 @@ import type { Traffic } from '../traffic/traffic.ts';
 import type { LaneWalker } from './columns.ts';
 import type { LaneBook, Mover, OpenLane } from './lane-book.ts';
 import { LaneTally } from './lane-tally.ts';
-import { type LaneWay, type RowTerms, rowWith, type SharedTerms } from './lane-way.ts';
+import type { LaneWay } from './lane-way.ts';
 import { segmentAt } from './segment.ts';
 
 /** How a decision lets packets end; the others are looked at one by one. */
@@ -375,7 +376,7 @@ export class LaneMover {
     const record = columns.record[i] ?? 0;
     const notes = columns.offloaded[i] === 1 ? OFFLOADED : NO_NOTES;
     const timeNs = columns.times[record] ?? 0n;
-    this.#in.run.rows.movedRow(rowWith(row, { frame: frameAt(slab, record), timeNs, notes }));
+    this.#in.run.rows.movedRow(row, frameAt(slab, record), timeNs, notes);
   }
 }
 

@@ -8,67 +8,10 @@ import type { CompiledEngine } from '../../engine/compiled.ts';
 import type { Journey } from '../../engine/engine.ts';
 import { headersOf } from '../datagram/headers.ts';
 import type { Endpoints, FrameResult } from '../result.ts';
+import { type RowTerms, type SharedTerms, sharedTerms } from '../run/row-terms.ts';
 import { type Drop, type DropRows, isNewDrop } from '../run/rows.ts';
 import type { Standard, Standing } from '../run/standing.ts';
 import { arrived, decidedBy } from '../verdict.ts';
-
-/** The parts of a frame's row that are equal for all packets of a lane. */
-export type RowTerms = Omit<FrameResult, 'frame' | 'timeNs' | 'notes'>;
-
-/** The same of rows that know each other by what they share. */
-export type SharedTerms = RowTerms & Required<Pick<FrameResult, 'like'>>;
-
-/** Terms that all have one shape: rows are made of them by the million. */
-function sharedTerms(terms: RowTerms): SharedTerms {
-  const { protocol, src, sport, dst, dport, from, to, outcome, reason } = terms;
-  const { decidedBy, connection, out, retransmission, journey } = terms;
-  return {
-    protocol,
-    src,
-    sport,
-    dst,
-    dport,
-    from,
-    to,
-    outcome,
-    reason,
-    decidedBy,
-    connection,
-    out,
-    retransmission,
-    journey,
-    like: {},
-  };
-}
-
-/** The row of a frame, by name of each field for the same reason. */
-export function rowWith(
-  terms: SharedTerms,
-  { frame, timeNs, notes }: Pick<FrameResult, 'frame' | 'timeNs' | 'notes'>,
-): FrameResult {
-  const { protocol, src, sport, dst, dport, from, to, outcome, reason } = terms;
-  const { decidedBy, connection, out, retransmission, journey, like } = terms;
-  return {
-    frame,
-    timeNs,
-    protocol,
-    src,
-    sport,
-    dst,
-    dport,
-    from,
-    to,
-    outcome,
-    reason,
-    decidedBy,
-    connection,
-    out,
-    retransmission,
-    notes,
-    journey,
-    like,
-  };
-}
 
 /** Why packets are not sent. */
 type Unsent = Pick<RowTerms, 'outcome' | 'reason' | 'decidedBy'>;
@@ -85,6 +28,9 @@ export class LaneWay {
   #last: Uint8Array | null;
   readonly #unsent: Unsent | null;
   #rows: Map<number | string, SharedTerms> | null = null;
+  /** The last of these that was asked for. */
+  #lastName: number | string = '';
+  #lastRow: SharedTerms | null = null;
   #epoch = 0;
   #drop: Drop | null = null;
 
@@ -106,10 +52,12 @@ export class LaneWay {
     if (engine.epoch !== this.#epoch) {
       this.#epoch = engine.epoch;
       this.#rows = null;
+      this.#lastRow = null;
     }
     const name = decision * 2 + (retransmission ? 1 : 0);
+    if (this.#lastRow !== null && this.#lastName === name) return this.#lastRow;
     const known = this.#rows?.get(name);
-    if (known !== undefined) return known;
+    if (known !== undefined) return this.#latest(name, known);
     const journey = engine.decision(decision);
     assert(journey !== undefined, 'a decision that moved a packet is known');
     return this.#keep(name, {
@@ -121,7 +69,6 @@ export class LaneWay {
       out: this.#outOf(),
       retransmission,
       journey,
-      like: {},
     });
   }
 
@@ -138,7 +85,6 @@ export class LaneWay {
       out: null,
       retransmission: false,
       journey: null,
-      like: {},
     });
   }
 
@@ -154,7 +100,13 @@ export class LaneWay {
     const shared = sharedTerms(row);
     this.#rows ??= new Map();
     this.#rows.set(name, shared);
-    return shared;
+    return this.#latest(name, shared);
+  }
+
+  #latest(name: number | string, row: SharedTerms): SharedTerms {
+    this.#lastName = name;
+    this.#lastRow = row;
+    return row;
   }
 
   /** Whether its connection was not yet counted in this row of the table of drops. */

@@ -10,6 +10,7 @@ import { type RunSummary, Tally, type TallyPart } from '../tally.ts';
 import type { Captured } from '../traffic/captured.ts';
 import { arrived, decidedBy } from '../verdict.ts';
 import type { World } from '../world.ts';
+import { type FrameSink, rowWith, type SharedTerms } from './row-terms.ts';
 
 /** Which drops of a connection were counted, so that it counts once in each row of the table. */
 export type DropRows = string[];
@@ -47,13 +48,15 @@ export class Rows {
   readonly #world: World;
   readonly #tally = new Tally();
   readonly #queue: FrameQueue<FrameResult>;
+  readonly #alike: FrameSink['alike'];
   readonly #isWanted: boolean;
 
-  /** `isWanted`: somebody looks at rows; else those that need not wait are counted and not made. */
-  constructor(world: World, emit: (row: FrameResult) => void, isWanted = true) {
+  /** Rows that nobody looks at and that need not wait are counted and not made. */
+  constructor(world: World, sink: FrameSink) {
     this.#world = world;
-    this.#queue = new FrameQueue(emit);
-    this.#isWanted = isWanted;
+    this.#queue = new FrameQueue((row) => sink.frame(row));
+    this.#alike = sink.alike;
+    this.#isWanted = sink.wantsFrames ?? true;
   }
 
   /** A place in the order for a row that is known later. */
@@ -93,8 +96,9 @@ export class Rows {
   }
 
   /** The row of a frame that went in a lane and is counted. */
-  movedRow(row: FrameResult): void {
-    this.#queue.push(row);
+  movedRow(terms: SharedTerms, frame: number, timeNs: bigint, notes: readonly string[]): void {
+    if (this.#alike !== undefined && this.#queue.isEmpty) this.#alike(terms, frame, timeNs, notes);
+    else this.#queue.push(rowWith(terms, { frame, timeNs, notes }));
   }
 
   /** The row of an injected frame, counted and not written yet. */

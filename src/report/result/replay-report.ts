@@ -5,7 +5,7 @@
 import { stringify } from 'yaml';
 import type { InputSummary } from '../../capture/record.ts';
 import { type Diagnostic, formatDiagnostic } from '../../diagnostic/diagnostic.ts';
-import type { ConnectionResult, FrameResult } from '../../lab/result.ts';
+import type { ConnectionResult } from '../../lab/result.ts';
 import type { RunSummary } from '../../lab/tally.ts';
 import type { OutputRequest } from '../formats.ts';
 import {
@@ -17,6 +17,7 @@ import {
   resultHead,
 } from '../json-shape.ts';
 import { StreamedObject } from '../stream-json.ts';
+import type { FrameOutput } from '../text/frame-outputs.ts';
 import type { TableStyle } from '../text/layout.ts';
 import { csvHead, type RowKind, type RowText, rowText } from '../text/row-text.ts';
 import type { TextOutput } from '../text/text-output.ts';
@@ -42,9 +43,8 @@ export interface RunEnd {
 }
 
 export interface RunReport {
-  /** Whether `frame` does anything. */
-  readonly wantsFrames: boolean;
-  frame(row: FrameResult): void;
+  /** Who takes rows of frames; null where they are not written. */
+  readonly frames: FrameOutput | null;
   connection(row: ConnectionResult): void;
   /** Whether `rowBytes` takes several rows at once. */
   readonly takesLines: boolean;
@@ -100,9 +100,8 @@ function jsonReport(out: TextOutput, head: RunHead, { text }: Rows<ConnectionRes
   object.members(headJson(head));
   object.array('connections');
   return {
-    wantsFrames: false,
+    frames: null,
     takesLines: false,
-    frame: ignore,
     connection: (row) => object.itemText(text(row)),
     rowBytes: (bytes) => object.itemText(bytes),
     end(end) {
@@ -117,9 +116,8 @@ function jsonReport(out: TextOutput, head: RunHead, { text }: Rows<ConnectionRes
 function yamlReport(out: TextOutput, head: RunHead, { text }: Rows<ConnectionResult>): RunReport {
   const connections: unknown[] = [];
   return {
-    wantsFrames: false,
+    frames: null,
     takesLines: false,
-    frame: ignore,
     connection: (row) => connections.push(JSON.parse(text(row))),
     rowBytes: (bytes) => connections.push(JSON.parse(Buffer.from(bytes).toString('utf8'))),
     end(end) {
@@ -133,9 +131,8 @@ function yamlReport(out: TextOutput, head: RunHead, { text }: Rows<ConnectionRes
 /** Lines as they come: JSON Lines, CSV. */
 function linesReport(out: TextOutput, rows: RowText): RunReport {
   return {
-    wantsFrames: rows.of === 'frames',
+    frames: rows.of === 'frames' ? { lines: rows.lines, to: out } : null,
     takesLines: true,
-    frame: rows.of === 'frames' ? (row) => out.write(rows.text(row)) : ignore,
     connection: rows.of === 'connections' ? (row) => out.write(rows.text(row)) : ignore,
     rowBytes: (bytes) => out.writeBytes(bytes),
     end: () => out.close(),
@@ -145,9 +142,8 @@ function linesReport(out: TextOutput, rows: RowText): RunReport {
 function tableReport(out: TextOutput, style: TableStyle, head: RunHead): RunReport {
   const top = new TopConnections();
   return {
-    wantsFrames: false,
+    frames: null,
     takesLines: false,
-    frame: ignore,
     rowBytes: ignore,
     connection: (row) => top.add(head.names ? row : { ...row, from: null, to: null }),
     end(end) {

@@ -1,71 +1,109 @@
 /**
- * Rows of frames as lines of text: JSON, CSV. What many rows have in common is put into words once.
+ * Rows of frames as lines of text: JSON, CSV. What many rows have in common is put into words once,
+ * and copied.
  * @module
  */
 import type { FrameResult } from '../../lab/result.ts';
+import type { RowTerms } from '../../lab/run/row-terms.ts';
 import { formatTime, frameJson } from '../json-shape.ts';
+import type { ByteText } from './byte-text.ts';
 
 /** How one format writes rows. */
 export interface FrameFormat {
   /** A whole row. */
   readonly whole: (row: FrameResult) => string;
-  /** What stands behind the time, of rows that have it in common; without notes. */
-  readonly tail: (row: FrameResult) => string;
-  /** A row that is put together: its time, its tail, and notes, of which there may be none. */
-  readonly line: (frame: number, time: string, tail: string, notes: readonly string[]) => string;
+  /** What stands before the frame's number, between it and the time, and behind the time. */
+  readonly around: readonly [string, string, string];
+  /** What follows, of rows that have it in common; without notes and end. */
+  readonly tail: (terms: RowTerms) => string;
+  /** Notes, of which there are some. */
+  readonly notes: (notes: readonly string[]) => string;
+  readonly end: string;
 }
+
+/** What a row's terms leave out. */
+export const OF_NO_FRAME = { frame: null, timeNs: 0n, notes: [] } as const;
 
 export const JSON_LINES: FrameFormat = {
   whole: (row) => `${JSON.stringify(frameJson(row))}\n`,
-  tail: (row) => {
-    const { frame: _frame, time: _time, ...rest } = frameJson({ ...row, notes: [] });
+  around: ['{"frame":', ',"time":"', '",'],
+  tail: (terms) => {
+    const { frame: _frame, time: _time, ...rest } = frameJson({ ...terms, ...OF_NO_FRAME });
     return JSON.stringify(rest).slice(1, -1);
   },
-  line: (frame, time, tail, notes) => {
-    const noted = notes.length === 0 ? '' : `,"notes":${JSON.stringify(notes)}`;
-    return `{"frame":${frame},"time":"${time}",${tail}${noted}}\n`;
-  },
+  notes: (notes) => `,"notes":${JSON.stringify(notes)}`,
+  end: '}\n',
 };
 
 const SECOND_NS = 1_000_000_000n;
-/** `2026-11-21T14:00:00.123456789Z`, and up to its seconds. */
+const DIGITS_OF_NS = 9;
+const ZULU = Buffer.from('Z');
+/** `2026-11-21T14:00:00.123456789Z`, and up to its fraction. */
 const ISO_LENGTH = 30;
-const SECOND_LENGTH = 19;
+const SECOND_LENGTH = 20;
 
 export class FrameLines {
   readonly #format: FrameFormat;
-  /** By what rows have in common: everything behind the time, up to the notes. */
-  readonly #tails = new WeakMap<object, string>();
+  readonly #before: Uint8Array;
+  readonly #end: Uint8Array;
   #secondNs = 0n;
-  #second: string | null = null;
+  /** What stands between number and fraction; null before the first time. */
+  #second: Uint8Array | null = null;
 
   constructor(format: FrameFormat) {
+    const [before] = format.around;
     this.#format = format;
+    this.#before = Buffer.from(before);
+    this.#end = Buffer.from(format.end);
   }
 
-  /** The row as one line, with its end. */
-  of(row: FrameResult): string {
-    const { whole, tail: tailOf, line } = this.#format;
-    const { like, frame } = row;
-    if (like === undefined || row.cause !== undefined || frame === null) return whole(row);
-    let tail = this.#tails.get(like);
-    if (tail === undefined) {
-      tail = tailOf(row);
-      this.#tails.set(like, tail);
-    }
-    return line(frame, this.#time(row.timeNs), tail, row.notes);
+  /** Add a row as one line, with its end. */
+  row(row: FrameResult, to: ByteText): void {
+    to.text(this.#format.whole(row));
   }
 
-  /** As `formatTime`; the second is put into words when it changes. */
-  #time(timeNs: bigint): string {
-    let ns = Number(timeNs - this.#secondNs);
-    if (this.#second === null || ns < 0 || ns >= 1e9) {
-      const text = formatTime(timeNs);
-      if (timeNs < 0n || text.length !== ISO_LENGTH) return text;
-      this.#secondNs = (timeNs / SECOND_NS) * SECOND_NS;
-      this.#second = text.slice(0, SECOND_LENGTH);
-      ns = Number(timeNs - this.#secondNs);
+  /** What rows of these terms have in common: everything behind the time, up to the notes. */
+  wordsOf(terms: RowTerms): Uint8Array {
+    const [, , after] = this.#format.around;
+    return Buffer.from(`${after}${this.#format.tail(terms)}`);
+  }
+
+  /** Add a row of which these are the words, as `row` would. */
+  alike(
+    words: Uint8Array,
+    frame: number,
+    timeNs: bigint,
+    notes: readonly string[],
+    to: ByteText,
+  ): void {
+    to.few(this.#before);
+    to.number(frame);
+    const second = this.#secondOf(timeNs);
+    if (second === null) {
+      to.text(this.#format.around[1]);
+      to.text(formatTime(timeNs));
+    } else {
+      to.few(second);
+      to.padded(Number(timeNs - this.#secondNs), DIGITS_OF_NS);
+      to.few(ZULU);
     }
-    return `${this.#second}.${String(ns).padStart(9, '0')}Z`;
+    to.copy(words);
+    if (notes.length > 0) to.text(this.#format.notes(notes));
+    to.few(this.#end);
+  }
+
+  /**
+   * What stands between a frame's number and the fraction of its time; it is put into words when
+   * the second changes. Null for times that are not written with a fraction.
+   */
+  #secondOf(timeNs: bigint): Uint8Array | null {
+    const ns = Number(timeNs - this.#secondNs);
+    if (this.#second !== null && ns >= 0 && ns < 1e9) return this.#second;
+    const text = formatTime(timeNs);
+    if (timeNs < 0n || text.length !== ISO_LENGTH) return null;
+    const [, between] = this.#format.around;
+    this.#secondNs = (timeNs / SECOND_NS) * SECOND_NS;
+    this.#second = Buffer.from(`${between}${text.slice(0, SECOND_LENGTH)}`);
+    return this.#second;
   }
 }

@@ -3,11 +3,11 @@
  * it. What stands between rows, before and after them is the report's (replay-report.ts).
  * @module
  */
-import type { ConnectionResult, FrameResult } from '../../lab/result.ts';
+import type { ConnectionResult } from '../../lab/result.ts';
 import type { Format } from '../formats.ts';
 import { connectionJson, frameJson } from '../json-shape.ts';
 import { formatChoice, formatTranslated } from './choice-text.ts';
-import { type FrameFormat, FrameLines, JSON_LINES } from './frame-lines.ts';
+import { type FrameFormat, FrameLines, JSON_LINES, OF_NO_FRAME } from './frame-lines.ts';
 import { type Cell, csvLine } from './table.ts';
 
 /** Which rows line-oriented formats carry. */
@@ -15,7 +15,7 @@ export type RowKind = 'frames' | 'connections';
 
 /** What an output does with rows: text of each, or few of them for a table at the end. */
 export type RowText =
-  | { readonly of: 'frames'; readonly text: (row: FrameResult) => string }
+  | { readonly of: 'frames'; readonly lines: FrameLines }
   | { readonly of: 'connections'; readonly text: (row: ConnectionResult) => string }
   | { readonly of: 'top' };
 
@@ -25,11 +25,11 @@ export function rowText(format: Format, rows: RowKind): RowText {
     case 'jsonl': {
       if (rows === 'connections')
         return { of: 'connections', text: (row) => `${JSON.stringify(connectionJson(row))}\n` };
-      return { of: 'frames', text: frameText(JSON_LINES) };
+      return { of: 'frames', lines: new FrameLines(JSON_LINES) };
     }
     case 'csv':
       return rows === 'frames'
-        ? { of: 'frames', text: frameText(CSV_LINES) }
+        ? { of: 'frames', lines: new FrameLines(CSV_LINES) }
         : { of: 'connections', text: (row) => csvText(CONNECTION_COLUMNS, flat(row)) };
     case 'json':
     case 'yaml':
@@ -59,14 +59,11 @@ const CONNECTION_COLUMNS = [
 /** Rows of frames by columns; notes have none. */
 export const CSV_LINES: FrameFormat = {
   whole: (row) => csvText(FRAME_COLUMNS, frameJson(row)),
-  tail: (row) => csvText(FRAME_COLUMNS.slice(2), frameJson(row)),
-  line: (frame, time, tail) => `${frame},${time},${tail}`,
+  around: ['', ',', ','],
+  tail: (terms) => csvText(FRAME_COLUMNS.slice(2), frameJson({ ...terms, ...OF_NO_FRAME })),
+  notes: () => '',
+  end: '',
 };
-
-function frameText(format: FrameFormat): (row: FrameResult) => string {
-  const lines = new FrameLines(format);
-  return (row) => lines.of(row);
-}
 
 function csvText(columns: readonly string[], values: object): string {
   const byName = new Map<string, unknown>(Object.entries(values));

@@ -5,6 +5,7 @@
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { UserError } from '../../diagnostic/diagnostic.ts';
+import { ByteText } from './byte-text.ts';
 
 /** Text collected before a write call is made. */
 const FLUSH_AT = 64 * 1024;
@@ -13,8 +14,11 @@ const RETRY_MS = 5;
 
 export interface TextOutput {
   write(text: string): void;
-  /** Text that is UTF-8 already; the bytes stay as they are until they are written. */
+  /** Text that is UTF-8 already. */
   writeBytes(bytes: Uint8Array): void;
+  /** For who puts text together, and says so by `added`. */
+  readonly text: ByteText;
+  added(): void;
   close(): void;
 }
 
@@ -30,9 +34,7 @@ class DescriptorOutput implements TextOutput {
   readonly #name: string;
   readonly #fd: number;
   readonly #isOwn: boolean;
-  #pending: string[] = [];
-  #encoded: Uint8Array[] = [];
-  #size = 0;
+  readonly text = new ByteText(2 * FLUSH_AT);
 
   constructor(name: string, fd: number, isOwn: boolean) {
     this.#name = name;
@@ -41,16 +43,17 @@ class DescriptorOutput implements TextOutput {
   }
 
   write(text: string): void {
-    this.#pending.push(text);
-    this.#size += text.length;
-    if (this.#size >= FLUSH_AT) this.#flush();
+    this.text.text(text);
+    this.added();
   }
 
   writeBytes(bytes: Uint8Array): void {
-    this.#encode();
-    this.#encoded.push(bytes);
-    this.#size += bytes.length;
-    if (this.#size >= FLUSH_AT) this.#flush();
+    this.text.copy(bytes);
+    this.added();
+  }
+
+  added(): void {
+    if (this.text.size >= FLUSH_AT) this.#flush();
   }
 
   close(): void {
@@ -58,20 +61,10 @@ class DescriptorOutput implements TextOutput {
     if (this.#isOwn) closeSync(this.#fd);
   }
 
-  #encode(): void {
-    if (this.#pending.length === 0) return;
-    this.#encoded.push(Buffer.from(this.#pending.join(''), 'utf8'));
-    this.#pending = [];
-  }
-
   #flush(): void {
-    this.#encode();
-    const [first] = this.#encoded;
-    const isOne = first !== undefined && this.#encoded.length === 1;
-    const bytes = isOne ? first : Buffer.concat(this.#encoded);
-    this.#encoded = [];
-    this.#size = 0;
+    const { bytes } = this.text;
     for (let at = 0; at < bytes.length; ) at += this.#writeSome(bytes, at);
+    this.text.clear();
   }
 
   /** Standard output may be a non-blocking pipe: full means wait, gone means stop. */
