@@ -12,7 +12,7 @@ import type { Difference } from '../lab/compare/compare.ts';
 import type { AnnotatedPacket } from '../report/annotated-capture.ts';
 import type { RowText } from '../report/text/row-text.ts';
 import { Control } from './control.ts';
-import type { Job, Progress, ShareOutcome, ShareResult } from './job.ts';
+import type { Job, Progress, RowChunk, ShareOutcome, ShareResult } from './job.ts';
 import { OrderedMerge } from './ordered-merge.ts';
 import { RowMerge, type RowMergeOptions } from './row-merge.ts';
 import type { Task } from './worker.ts';
@@ -134,7 +134,9 @@ class Joiner {
   constructor(workers: number, sinks: PoolSinks, control: Control) {
     this.#sinks = sinks;
     this.#control = control;
-    this.#rows = sinks.rows.map((options) => new RowMerge(workers, options));
+    this.#rows = sinks.rows.map(
+      (options) => new RowMerge(workers, options, (...chunk) => this.#giveBack(...chunk)),
+    );
     this.#packets = new OrderedMerge(workers, sinks.packet);
     this.#differences = new OrderedMerge(workers, sinks.difference);
     this.#read = Array.from({ length: workers }, () => ({ bytes: 0, packets: 0 }));
@@ -171,6 +173,11 @@ class Joiner {
     this.#isClosed = true;
     this.#wake?.();
     for (const port of this.#ports) port.close();
+  }
+
+  /** The worker writes its next rows where those of this chunk were. */
+  #giveBack(worker: number, { bytes: { buffer } }: RowChunk): void {
+    if (buffer instanceof ArrayBuffer) this.#ports[worker]?.postMessage(buffer, [buffer]);
   }
 
   #join(worker: number, message: Progress): void {

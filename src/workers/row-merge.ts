@@ -1,6 +1,7 @@
 /**
  * Text of several workers' rows as one sequence: by their keys, each row as soon as no worker can
- * send one that goes before it. Rows stay bytes, and are moved by runs, not one by one.
+ * send one that goes before it. Rows stay bytes, and are moved by runs, not one by one; memory of
+ * chunks goes back to who sent it.
  * @module
  */
 import type { RowChunk } from './job.ts';
@@ -14,26 +15,24 @@ interface Lane {
   through: number;
 }
 
-/** Rows of a chunk, one behind the other. */
-interface Run {
-  readonly chunk: RowChunk;
-  readonly from: number;
-  readonly to: number;
-}
-
 export interface RowMergeOptions {
-  /** Told of rows, in order. */
+  /** Told of rows, in order; not good for longer. */
   readonly write: (bytes: Uint8Array) => void;
   /** Several rows may be told at once. */
   readonly areLines: boolean;
 }
 
+/** Told of each chunk whose rows have all been written. */
+export type Written = (worker: number, chunk: RowChunk) => void;
+
 export class RowMerge {
   readonly #lanes: readonly Lane[];
   readonly #options: RowMergeOptions;
+  readonly #written: Written;
 
-  constructor(workers: number, options: RowMergeOptions) {
+  constructor(workers: number, options: RowMergeOptions, written: Written) {
     this.#options = options;
+    this.#written = written;
     this.#lanes = Array.from({ length: workers }, () => {
       return { chunks: [], next: 0, through: Number.NEGATIVE_INFINITY };
     });
@@ -44,15 +43,13 @@ export class RowMerge {
     const lane = this.#lanes[worker];
     if (lane === undefined) throw new RangeError(`there is no worker ${worker}`);
     if (chunk.keys.length > 0) lane.chunks.push(chunk);
+    else this.#written(worker, chunk);
     lane.through = through;
-    const runs = this.#taken(Math.min(...this.#lanes.map((other) => other.through)));
-    if (this.#options.areLines) this.#writeAll(runs);
-    else for (const run of runs) this.#writeEach(run);
+    this.#writeThrough(Math.min(...this.#lanes.map((other) => other.through)));
   }
 
-  /** Take out what goes first, as far as nothing can go before it. */
-  #taken(limit: number): readonly Run[] {
-    const runs: Run[] = [];
+  /** Write what goes first, as far as nothing can go before it. */
+  #writeThrough(limit: number): void {
     for (;;) {
       let first: Lane | null = null;
       let least = Number.POSITIVE_INFINITY;
@@ -65,32 +62,37 @@ export class RowMerge {
           first = lane;
         } else if (key < second) second = key;
       }
-      if (first === null || least > limit) return runs;
-      takeBefore(first, least, Math.min(limit, second), runs);
+      if (first === null || least > limit) return;
+      this.#writeBefore(first, least, Math.min(limit, second));
     }
   }
 
-  #writeAll(runs: readonly Run[]): void {
-    const [first] = runs;
-    if (first === undefined) return;
-    if (runs.length === 1) {
-      this.#options.write(bytesOf(first));
-      return;
+  /**
+   * Write the rows of one key, which are all of one worker, and those up to `limit` behind them:
+   * another worker's row of that key goes first where it has one.
+   */
+  #writeBefore(lane: Lane, key: number, limit: number): void {
+    const [chunk] = lane.chunks;
+    if (chunk === undefined) return;
+    const { keys } = chunk;
+    const from = lane.next;
+    let to = from + 1;
+    while (to < keys.length) {
+      const next = keys[to] ?? limit;
+      if (next !== key && next >= limit) break;
+      to++;
     }
-    const length = runs.reduce((sum, run) => sum + endOf(run) - startOf(run), 0);
-    const all = Buffer.allocUnsafeSlow(length);
-    let used = 0;
-    for (const run of runs) {
-      all.set(bytesOf(run), used);
-      used += endOf(run) - startOf(run);
-    }
-    this.#options.write(all);
+    if (this.#options.areLines) this.#options.write(bytesOf(chunk, from, to));
+    else this.#writeEach(chunk, from, to);
+    lane.next = to;
+    if (to < keys.length) return;
+    lane.chunks.shift();
+    lane.next = 0;
+    this.#written(this.#lanes.indexOf(lane), chunk);
   }
 
-  #writeEach({ chunk, from, to }: Run): void {
-    for (let row = from; row < to; row++) {
-      this.#options.write(bytesOf({ chunk, from: row, to: row + 1 }));
-    }
+  #writeEach(chunk: RowChunk, from: number, to: number): void {
+    for (let row = from; row < to; row++) this.#options.write(bytesOf(chunk, row, row + 1));
   }
 }
 
@@ -99,36 +101,7 @@ function keyOf({ chunks: [chunk], next }: Lane): number {
   return chunk?.keys[next] ?? Number.POSITIVE_INFINITY;
 }
 
-/**
- * Take out the rows of one key, which are all of one worker, and those up to `limit` behind them:
- * another worker's row of that key goes first where it has one.
- */
-function takeBefore(lane: Lane, key: number, limit: number, runs: Run[]): void {
-  const [chunk] = lane.chunks;
-  if (chunk === undefined) return;
-  const { keys } = chunk;
-  const from = lane.next;
-  let to = from + 1;
-  while (to < keys.length) {
-    const next = keys[to] ?? limit;
-    if (next !== key && next >= limit) break;
-    to++;
-  }
-  runs.push({ chunk, from, to });
-  lane.next = to;
-  if (to < keys.length) return;
-  lane.chunks.shift();
-  lane.next = 0;
-}
-
-function startOf({ chunk: { ends }, from }: Run): number {
-  return from === 0 ? 0 : (ends[from - 1] ?? 0);
-}
-
-function endOf({ chunk: { ends }, to }: Run): number {
-  return ends[to - 1] ?? 0;
-}
-
-function bytesOf(run: Run): Uint8Array {
-  return run.chunk.bytes.subarray(startOf(run), endOf(run));
+/** Rows of a chunk, one behind the other. */
+function bytesOf({ ends, bytes }: RowChunk, from: number, to: number): Uint8Array {
+  return bytes.subarray(from === 0 ? 0 : (ends[from - 1] ?? 0), ends[to - 1] ?? 0);
 }

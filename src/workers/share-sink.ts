@@ -15,7 +15,7 @@ import { FrameOutputs } from '../report/text/frame-outputs.ts';
 import { rowText } from '../report/text/row-text.ts';
 import type { Progress, RowsJob } from './job.ts';
 import type { OwnShare } from './own-share.ts';
-import { RowCollector } from './row-collector.ts';
+import { type Reuse, RowCollector } from './row-collector.ts';
 
 export type Rows = Pick<Progress, 'rows' | 'packets' | 'differences'>;
 
@@ -31,9 +31,14 @@ export interface ShareSink {
 }
 
 /** Make the sinks of a share's stacks. */
-export function shareSink(job: RowsJob, worlds: readonly World[], share: OwnShare): ShareSink {
+export function shareSink(
+  job: RowsJob,
+  worlds: readonly World[],
+  share: OwnShare,
+  reuse: Reuse,
+): ShareSink {
   return job.verb === 'replay'
-    ? new ReplaySink(job, worlds, share)
+    ? new ReplaySink(job, worlds, share, reuse)
     : new CompareSink(worlds, share);
 }
 
@@ -49,9 +54,10 @@ class ReplaySink implements ShareSink {
     job: Extract<RowsJob, { verb: 'replay' }>,
     worlds: readonly World[],
     share: OwnShare,
+    reuse: Reuse,
   ) {
     const texts = job.formats.map((format) => rowText(format, job.rows));
-    const outputs = texts.map((text) => ({ text, collector: new RowCollector() }));
+    const outputs = texts.map((text) => ({ text, collector: new RowCollector(reuse) }));
     this.#collectors = outputs.map(({ text, collector }) => (text.of === 'top' ? null : collector));
     this.annotated = job.annotate ? new AnnotatedPackets() : null;
     const [world] = worlds;

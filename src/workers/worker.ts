@@ -8,7 +8,7 @@
  * silent lanes, those of own connections go in lanes where the compiled engine serves (lab/lane).
  * @module
  */
-import type { MessagePort } from 'node:worker_threads';
+import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { parseFilter } from '../capture/filter/filter.ts';
 import { type CaptureStream, openCaptures } from '../capture/reader.ts';
 import { frameAt } from '../capture/slab.ts';
@@ -37,7 +37,7 @@ export interface Task {
 }
 
 /** Packets read between two messages. */
-const PACKETS = 16_384;
+const PACKETS = 4096;
 /**
  * Packets judged by hand by which one may be ahead of another: what that one has to catch up with
  * when the run is interrupted.
@@ -104,7 +104,7 @@ class ShareRun {
     const { addresses } = world;
     const shards = new Shards({ cluster, addresses, fragmented, clientsHidden });
     this.#share = new OwnShare(shards, job.owners, worker);
-    this.#sink = shareSink(job.rows, this.#worlds, this.#share);
+    this.#sink = shareSink(job.rows, this.#worlds, this.#share, () => this.#givenBack());
     this.#stream = openStream(job.capture);
   }
 
@@ -185,6 +185,12 @@ class ShareRun {
     const last = marks.at(-1)?.byHand ?? 0;
     if (byHand > last) marks.push({ batches: this.#batches, byHand });
     while ((marks[1]?.byHand ?? Number.POSITIVE_INFINITY) <= byHand - MOST_AHEAD) marks.shift();
+  }
+
+  /** Memory of rows that were written. */
+  #givenBack(): ArrayBuffer | null {
+    const given = receiveMessageOnPort(this.#port);
+    return given?.message instanceof ArrayBuffer ? given.message : null;
   }
 
   #check(): void {

@@ -10,15 +10,17 @@ const ZERO = 0x30;
 const SMALL = 1e9;
 /** Bytes of the longest character of a string's unit. */
 const MOST_BYTES = 3;
+/** Text of so many units is measured before it is added. */
+const LONG = 4096;
 const LEAST_ROOM = 4096;
 
 export class ByteText {
   #bytes: Buffer;
   #size = 0;
 
-  /** `room`: bytes for which there is room before more is asked for. */
-  constructor(room = LEAST_ROOM) {
-    this.#bytes = Buffer.allocUnsafeSlow(room);
+  /** `memory`: where it begins, and stays as long as there is room. */
+  constructor(memory: ArrayBufferLike = Buffer.allocUnsafeSlow(LEAST_ROOM).buffer) {
+    this.#bytes = Buffer.from(memory);
   }
 
   get size(): number {
@@ -35,7 +37,8 @@ export class ByteText {
   }
 
   text(text: string): void {
-    const most = text.length * MOST_BYTES;
+    const { length } = text;
+    const most = length < LONG ? length * MOST_BYTES : Buffer.byteLength(text);
     this.#makeRoom(most);
     this.#size += this.#bytes.write(text, this.#size, most, 'utf8');
   }

@@ -34,7 +34,7 @@ class DescriptorOutput implements TextOutput {
   readonly #name: string;
   readonly #fd: number;
   readonly #isOwn: boolean;
-  readonly text = new ByteText(2 * FLUSH_AT);
+  readonly text = new ByteText();
 
   constructor(name: string, fd: number, isOwn: boolean) {
     this.#name = name;
