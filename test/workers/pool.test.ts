@@ -148,7 +148,8 @@ t.test('an interrupted run says so, and what it has is one beginning of the capt
     frames,
     Array.from({ length: counts.packets }, (_, i) => i + 1),
   );
-  t.equal(incomplete, counts.packets < PACKETS);
+  // A signal behind the last batch finds everything judged.
+  t.ok(incomplete || counts.packets === PACKETS, 'a part is not said to be the whole');
 });
 
 function sizeOf(file: string): number {
