@@ -76,7 +76,8 @@ export function drawWorkload(pairs: Pairs, options: WorkloadOptions): Workload {
   const talks = talksOf(pairs, options);
   const random = xorshift(options.seed);
   const all = { length: talks.length, at: (i: number) => i };
-  const { checked = CHECKED } = options;
+  // No more are checked than are measured.
+  const checked = Math.min(options.checked ?? CHECKED, options.packets);
   const isOneWay = options.kind === 'new';
   const chosen = sampleOf(talks.length, isOneWay ? checked : Math.ceil(checked / CHECKED_PACKETS));
   return {
