@@ -117,7 +117,9 @@ export class KernelLab {
       if (text !== '') this.#at('node', [tool, '-w', LOCK_SECONDS], text);
     }
     if (this.#node.nft !== undefined) this.#at('node', ['nft', '-f', '-'], printNft(this.#node));
-    this.#at('node', ['sysctl', '-q', '-p', '-'], printSysctls(this.#node));
+    // The size of connection tables is the machine's: namespaces may not write it.
+    const { 'net.netfilter.nf_conntrack_max': _max, ...sysctls } = this.#node.sysctls;
+    this.#at('node', ['sysctl', '-q', '-p', '-'], printSysctls({ ...this.#node, sysctls }));
   }
 
   /** Frames as the client (or the server) puts them on its cable, in a file. */

@@ -83,6 +83,9 @@ interface Parts extends Pick<HostSteps, 'making' | 'settling'> {
   readonly before: Readonly<Record<string, string>>;
 }
 
+/** One for all namespaces, which only the first may write (nf_conntrack_standalone.c). */
+const MACHINE_WIDE = 'net.netfilter.nf_conntrack_max';
+
 function partsOf(plan: Plan, backend: Backend, more = ''): Parts {
   const ports = portsOf(plan);
   const bridges = plan.interfaces.filter((i) => i.kind === 'bridge');
@@ -98,7 +101,7 @@ function partsOf(plan: Plan, backend: Backend, more = ''): Parts {
     ({ name }) =>
       `link set ${name} type bridge forward_delay 0 mcast_snooping 0 ageing_time 30000\n`,
   );
-  const settings = Object.entries(plan.sysctls);
+  const settings = Object.entries(plan.sysctls).filter(([key]) => key !== MACHINE_WIDE);
   const early = settings.filter(([key]) => isInherited(key));
   const late = settings.filter(([key]) => !isInherited(key));
   // A bridge sends nothing before its carrier was seen, which comes with its first port.
