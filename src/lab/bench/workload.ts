@@ -76,8 +76,8 @@ export function drawWorkload(pairs: Pairs, options: WorkloadOptions): Workload {
   const talks = talksOf(pairs, options);
   const random = xorshift(options.seed);
   const all = { length: talks.length, at: (i: number) => i };
-  // No more are checked than are measured.
-  const checked = Math.min(options.checked ?? CHECKED, options.packets);
+  // By itself no more are checked than are measured.
+  const { checked = Math.min(CHECKED, options.packets) } = options;
   const isOneWay = options.kind === 'new';
   const chosen = sampleOf(talks.length, isOneWay ? checked : Math.ceil(checked / CHECKED_PACKETS));
   return {
