@@ -210,8 +210,8 @@ export class ConntrackTable {
     nowNs: number,
     isAsked: (connection: Connection) => boolean = () => true,
   ): Connection | null {
-    // Several notes of many connections: as well begin anew.
-    if ((this.#departures?.size ?? 0) > 4 * this.settings.max) this.#departures = null;
+    // Half of the notes say nothing any more, and hold connections that are gone: begin anew.
+    if ((this.#departures?.size ?? 0) > 2 * this.settings.max) this.#departures = null;
     this.#departures ??= new Departures(this.#alive);
     return this.#departures.first(nowNs, isAsked);
   }
